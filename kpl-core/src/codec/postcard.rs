@@ -1,0 +1,41 @@
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Codec, SerdeCodec};
+use crate::error::CodecError;
+
+/// [Postcard](https://postcard.jamesmunns.com/wire-format): small and fast, with a stable wire format. Fields have no
+/// names, so a type can only grow at the cost of its old records.
+///
+/// ```
+/// use kpl_core::codec::{Codec, Postcard};
+///
+/// let mut bytes = Vec::new();
+/// Postcard::encode(&("a", 7_u8), &mut bytes)?;
+/// assert_eq!(bytes, [1, b'a', 7]);
+/// let value: (&str, u8) = Postcard::decode(&bytes)?;
+/// assert_eq!(value, ("a", 7));
+/// # Ok::<(), kpl_core::CodecError>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Postcard;
+
+const NAME: &str = "Postcard";
+
+impl<'de, T: Serialize + Deserialize<'de>> Codec<'de, T> for Postcard {
+    fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        *out = postcard::to_extend(value, core::mem::take(out)).map_err(|error| CodecError::encode(NAME, error))?;
+        Ok(())
+    }
+
+    fn decode(bytes: &'de [u8]) -> Result<T, CodecError> {
+        let (value, rest) = postcard::take_from_bytes(bytes).map_err(|error| CodecError::decode(NAME, error))?;
+        if !rest.is_empty() {
+            return Err(CodecError::trailing_bytes(NAME, bytes.len() - rest.len(), bytes.len()));
+        }
+        Ok(value)
+    }
+}
+
+impl SerdeCodec for Postcard {}

@@ -1,0 +1,33 @@
+use alloc::vec::Vec;
+
+use prost::Message;
+
+use super::Codec;
+use crate::error::CodecError;
+
+/// Protocol Buffers, by [prost](https://docs.rs/prost): for messages that other languages share.
+///
+/// A message that leaves bytes over is refused by the format itself: every byte belongs to a field, known or unknown.
+///
+/// ```
+/// use kpl_core::codec::{Codec, Prost};
+///
+/// let mut bytes = Vec::new();
+/// Prost::encode(&"a".to_string(), &mut bytes)?; // google.protobuf.StringValue
+/// assert_eq!(bytes, [0x0A, 1, b'a']);
+/// let value: String = Prost::decode(&bytes)?;
+/// assert_eq!(value, "a");
+/// # Ok::<(), kpl_core::CodecError>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Prost;
+
+impl<T: Message + Default> Codec<'_, T> for Prost {
+    fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        value.encode(out).map_err(|error| CodecError::encode("Prost", alloc::format!("{error}")))
+    }
+
+    fn decode(bytes: &[u8]) -> Result<T, CodecError> {
+        T::decode(bytes).map_err(|error| CodecError::decode("Prost", alloc::format!("{error}")))
+    }
+}

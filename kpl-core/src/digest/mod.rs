@@ -1,0 +1,202 @@
+//! MD5 of one message, and of many messages at once.
+//!
+//! An aggregated record ends with the MD5 of its body, so making or checking a batch of records
+//! means hashing many messages of similar size. Each step of MD5 waits for the step before, and
+//! nothing makes one message go faster. But the vector registers of a machine can hash several
+//! messages in the time of one. Use [`md5`] for one message, and [`md5_many`] or [`md5_each`] as
+//! soon as there are two: they choose the widest vectors that the machine has ([`Lanes`]).
+//!
+//! MD5 protects against accidents, not against people: anyone can make two messages with the same
+//! digest.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod lanes;
+#[cfg(any(test, target_arch = "aarch64"))]
+mod portable;
+mod rounds;
+mod schedule;
+#[cfg(target_arch = "x86_64")]
+mod sse2;
+#[cfg(test)]
+mod tests;
+
+use core::fmt;
+
+use md5::Digest as _;
+
+/// The 16 bytes that MD5 makes of a message.
+pub type Digest = [u8; 16];
+
+/// Hashes one message.
+///
+/// ```
+/// let digest = kpl_core::digest::md5(b"abc");
+/// assert_eq!(digest[..4], [0x90, 0x01, 0x50, 0x98]);
+/// ```
+#[must_use]
+pub fn md5(message: &[u8]) -> Digest {
+    md5::Md5::digest(message).into()
+}
+
+/// Hashes many messages at once: the first message into the first digest, and so on.
+///
+/// Several times faster than [`md5`] of each, from two messages on. Messages of different lengths
+/// are fine. Nothing is allocated.
+///
+/// ```
+/// use kpl_core::digest::{md5, md5_many};
+///
+/// let messages: [&[u8]; 3] = [b"one", b"two", b"three"];
+/// let mut digests = [[0; 16]; 3];
+/// md5_many(&messages, &mut digests);
+/// assert_eq!(digests[1], md5(b"two"));
+/// ```
+///
+/// # Panics
+///
+/// If there are not as many digests as messages. [`md5_each`] cannot panic.
+#[track_caller]
+pub fn md5_many(messages: &[&[u8]], digests: &mut [Digest]) {
+    md5_many_with(Lanes::detect(), messages, digests);
+}
+
+/// Hashes many messages at once, with vectors of a chosen width.
+///
+/// For tests, benchmarks and fuzzing: [`md5_many`] chooses the best width by itself. If the
+/// machine cannot run `lanes`, this takes the next narrower width that it can run, so it is always
+/// safe and always gives the same digests.
+///
+/// ```
+/// use kpl_core::digest::{Lanes, md5, md5_many_with};
+///
+/// let messages: [&[u8]; 2] = [b"one", b"two"];
+/// for lanes in Lanes::available() {
+///     let mut digests = [[0; 16]; 2];
+///     md5_many_with(lanes, &messages, &mut digests);
+///     assert_eq!(digests, [md5(b"one"), md5(b"two")]);
+/// }
+/// ```
+///
+/// # Panics
+///
+/// If there are not as many digests as messages.
+#[track_caller]
+pub fn md5_many_with(lanes: Lanes, messages: &[&[u8]], digests: &mut [Digest]) {
+    assert_eq!(
+        messages.len(),
+        digests.len(),
+        "md5_many needs one digest for each message"
+    );
+    each(
+        lanes,
+        &mut messages.iter().copied().enumerate(),
+        &mut |index, digest| digests[index] = digest,
+    );
+}
+
+/// Hashes many messages at once, and gives each digest to `done` with the number of its message,
+/// which counts from 0.
+///
+/// Like [`md5_many`], for messages that are not in a slice of slices, or digests that go somewhere
+/// else. `done` sees every message once, short messages before long ones and not in order.
+///
+/// ```
+/// use kpl_core::digest::{md5, md5_each};
+///
+/// let messages = vec![b"one".to_vec(), b"two".to_vec()];
+/// let mut digests = vec![[0; 16]; messages.len()];
+/// md5_each(messages.iter().map(Vec::as_slice), |index, digest| {
+///     digests[index] = digest;
+/// });
+/// assert_eq!(digests, [md5(b"one"), md5(b"two")]);
+/// ```
+pub fn md5_each<'m>(
+    messages: impl IntoIterator<Item = &'m [u8]>,
+    mut done: impl FnMut(usize, Digest),
+) {
+    let mut messages = messages.into_iter().fuse().enumerate();
+    each(Lanes::detect(), &mut messages, &mut done);
+}
+
+fn each(
+    lanes: Lanes,
+    messages: &mut dyn Iterator<Item = (usize, &[u8])>,
+    done: &mut dyn FnMut(usize, Digest),
+) {
+    if lanes >= Lanes::Sixteen
+        && let Some(kernel) = lanes::sixteen()
+    {
+        schedule::run(kernel, messages, done);
+    } else if lanes >= Lanes::Eight
+        && let Some(kernel) = lanes::eight()
+    {
+        schedule::run(kernel, messages, done);
+    } else if lanes >= Lanes::Four
+        && let Some(kernel) = lanes::four()
+    {
+        schedule::run(kernel, messages, done);
+    } else {
+        for (index, message) in messages {
+            done(index, md5(message));
+        }
+    }
+}
+
+/// Tells how many messages a vector register of the machine can hash side by side.
+///
+/// ```
+/// use kpl_core::digest::Lanes;
+///
+/// println!("MD5 uses {}", Lanes::detect());
+/// assert!(Lanes::available().any(|lanes| lanes == Lanes::detect()));
+/// ```
+///
+/// Without the feature `std` nobody can ask the machine. Then the instructions count that the
+/// crate is compiled for, for example with `-C target-cpu=native`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Lanes {
+    /// One message after the other, with the `md-5` crate: all machines.
+    One,
+    /// 4 messages in a register of 128 bits: SSE2 or NEON.
+    Four,
+    /// 8 messages in a register of 256 bits: AVX2.
+    Eight,
+    /// 16 messages in a register of 512 bits: AVX-512 (`avx512f`).
+    Sixteen,
+}
+
+impl Lanes {
+    const ALL: [Self; 4] = [Self::One, Self::Four, Self::Eight, Self::Sixteen];
+
+    /// Tells what [`md5_many`] and [`md5_each`] use on this machine: the widest that it can run.
+    #[must_use]
+    pub fn detect() -> Self {
+        Self::available().last().unwrap_or(Self::One)
+    }
+
+    /// Lists all that this machine can run, from narrow to wide.
+    pub fn available() -> impl DoubleEndedIterator<Item = Self> {
+        Self::ALL.into_iter().filter(|lanes| match lanes {
+            Self::One => true,
+            Self::Four => lanes::four().is_some(),
+            Self::Eight => lanes::eight().is_some(),
+            Self::Sixteen => lanes::sixteen().is_some(),
+        })
+    }
+}
+
+impl fmt::Display for Lanes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::One => "1 lane (md-5)",
+            Self::Four if cfg!(target_arch = "aarch64") => "4 lanes (NEON)",
+            Self::Four => "4 lanes (SSE2)",
+            Self::Eight => "8 lanes (AVX2)",
+            Self::Sixteen => "16 lanes (AVX-512)",
+        })
+    }
+}

@@ -1,0 +1,188 @@
+use alloc::vec;
+use alloc::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::{Digest, Lanes, md5, md5_each, md5_many, md5_many_with};
+
+/// Bytes without a pattern that has the length of a block.
+fn bytes(length: usize) -> Vec<u8> {
+    (0..length).map(|at| (at * 131 + at / 251) as u8).collect()
+}
+
+/// The digests by the `md-5` crate, one message after the other.
+fn expected(messages: &[&[u8]]) -> Vec<Digest> {
+    messages.iter().copied().map(md5).collect()
+}
+
+#[track_caller]
+fn check(messages: &[&[u8]]) {
+    let expected = expected(messages);
+    for lanes in Lanes::available() {
+        let mut digests = vec![[0xee; 16]; messages.len()];
+        md5_many_with(lanes, messages, &mut digests);
+        for (index, (digest, expected)) in digests.iter().zip(&expected).enumerate() {
+            assert_eq!(digest, expected, "message {index} with {lanes}");
+        }
+    }
+}
+
+/// RFC 1321, appendix A.5.
+#[test]
+fn vectors_of_the_rfc() {
+    let vectors: [(&[u8], u128); 7] = [
+        (b"", 0xd41d_8cd9_8f00_b204_e980_0998_ecf8_427e),
+        (b"a", 0x0cc1_75b9_c0f1_b6a8_31c3_99e2_6977_2661),
+        (b"abc", 0x9001_5098_3cd2_4fb0_d696_3f7d_28e1_7f72),
+        (b"message digest", 0xf96b_697d_7cb7_938d_525a_2f31_aaf1_61d0),
+        (
+            b"abcdefghijklmnopqrstuvwxyz",
+            0xc3fc_d3d7_6192_e400_7dfb_496c_ca67_e13b,
+        ),
+        (
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789",
+            0xd174_ab98_d277_d9f5_a561_1c2c_9f41_9d9f,
+        ),
+        (
+            b"12345678901234567890123456789012345678901234567890123456789012345678901234567890",
+            0x57ed_f4a2_2be3_c955_ac49_da2e_2107_b67a,
+        ),
+    ];
+    let messages = vectors.map(|(message, _)| message);
+    let digests = vectors.map(|(_, digest)| digest.to_be_bytes());
+    assert_eq!(expected(&messages), digests);
+    check(&messages);
+}
+
+#[test]
+fn every_length_at_any_alignment() {
+    let bytes = bytes(400);
+    let messages: Vec<&[u8]> = (0..=300)
+        .map(|length| &bytes[length % 67..][..length])
+        .collect();
+    check(&messages);
+    for length in 0..=300 {
+        check(&[messages[length]; 2]);
+    }
+}
+
+#[test]
+fn every_count() {
+    let bytes = bytes(1000);
+    for count in 0..=70 {
+        // All of one length, so that all lanes end together.
+        check(&vec![&bytes[..130]; count]);
+        // All different, so that they end one by one.
+        let messages: Vec<&[u8]> = (0..count).map(|at| &bytes[at..at * 13 % 997]).collect();
+        check(&messages);
+    }
+}
+
+#[test]
+fn around_block_boundaries() {
+    let bytes = bytes(64 * 40 + 100);
+    for blocks in [1, 2, 3, 31, 40] {
+        let messages: Vec<&[u8]> = (0..=20)
+            .map(|more| &bytes[more..][..64 * blocks - 10 + more])
+            .collect();
+        check(&messages);
+    }
+}
+
+#[test]
+fn one_long_message_among_short_ones() {
+    let bytes = bytes(20_000);
+    for place in [0, 1, 7, 8, 15, 16, 31, 32, 49] {
+        let mut messages = vec![&bytes[..100]; 50];
+        messages[place] = &bytes;
+        check(&messages);
+    }
+}
+
+#[test]
+fn each_gives_every_message_once() {
+    let bytes = bytes(500);
+    let messages: Vec<&[u8]> = (0..100).map(|at| &bytes[..at * 7 % 500]).collect();
+    let mut digests = vec![None; messages.len()];
+    md5_each(messages.iter().copied(), |index, digest| {
+        assert_eq!(digests[index].replace(digest), None);
+    });
+    let digests: Vec<Digest> = digests.into_iter().flatten().collect();
+    assert_eq!(digests, expected(&messages));
+}
+
+/// An iterator may give more after its end.
+#[test]
+fn each_ends_with_the_first_end() {
+    let mut calls = 0;
+    let messages = core::iter::from_fn(|| {
+        calls += 1;
+        (calls % 4 != 0).then_some(&b"message"[..])
+    });
+    let mut digests = 0;
+    md5_each(messages, |_, _| digests += 1);
+    assert_eq!(digests, 3);
+    assert_eq!(calls, 4);
+}
+
+#[test]
+#[should_panic(expected = "one digest for each message")]
+fn too_few_digests() {
+    md5_many(&[b"one", b"two"], &mut [[0; 16]]);
+}
+
+#[test]
+fn lanes_of_this_machine() {
+    let available: Vec<Lanes> = Lanes::available().collect();
+    assert_eq!(available[0], Lanes::One);
+    assert_eq!(available.last(), Some(&Lanes::detect()));
+    assert!(available.is_sorted());
+    let baseline = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
+    assert_eq!(available.contains(&Lanes::Four), baseline);
+}
+
+/// What the machine lacks is replaced.
+#[test]
+fn every_width_is_safe() {
+    for lanes in Lanes::ALL {
+        let mut digests = [[0; 16]; 3];
+        md5_many_with(lanes, &[b"a", b"b", b"c"], &mut digests);
+        assert_eq!(digests, [md5(b"a"), md5(b"b"), md5(b"c")]);
+    }
+}
+
+/// On machines that do not use it too.
+#[test]
+fn portable_lanes() {
+    use super::portable::run;
+    use super::rounds::INITIAL;
+
+    let bytes = bytes(64 * 9);
+    let (blocks, _) = bytes.as_chunks();
+    let inputs: [[&[_]; 4]; 2] =
+        core::array::from_fn(|group| core::array::from_fn(|lane| &blocks[group + lane..]));
+    for groups in [1, 2] {
+        let mut states = [INITIAL.map(|word| [word; 4]); 2];
+        run(&mut states[..groups], &inputs[..groups], 2);
+        for group in 0..groups {
+            for lane in 0..4 {
+                let mut expected = INITIAL;
+                md5::block_api::compress(&mut expected, &blocks[group + lane..][..2]);
+                assert_eq!(states[group].map(|word| word[lane]), expected);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_messages(
+        slices in prop::collection::vec((0_usize..300, prop_oneof![0_usize..150, 0_usize..2500]), 0..=80)
+    ) {
+        let bytes = bytes(3000);
+        let messages: Vec<&[u8]> = slices.iter().map(|&(at, length)| &bytes[at..][..length]).collect();
+        check(&messages);
+    }
+}

@@ -1,0 +1,356 @@
+//! Partition keys, hash keys, and ranges of hash keys.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use core::fmt;
+use core::ops::RangeInclusive;
+use core::str::FromStr;
+
+use crate::digest::md5;
+
+/// A partition key that the service accepts: 1 to 256 Unicode characters.
+///
+/// Characters, not bytes: 256 four-byte characters are legal
+/// ([PutRecordsRequestEntry](https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecordsRequestEntry.html)).
+///
+/// ```
+/// use kpl_core::PartitionKey;
+///
+/// let key = PartitionKey::new("customer-7")?;
+/// assert_eq!(key.as_str(), "customer-7");
+/// assert!(PartitionKey::new("").is_err());
+/// assert!(PartitionKey::new("é".repeat(257)).is_err());
+/// # Ok::<(), kpl_core::InvalidPartitionKey>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartitionKey<'a>(Cow<'a, str>);
+
+impl<'a> PartitionKey<'a> {
+    /// The most characters that a partition key may have.
+    pub const MAX_CHARACTERS: usize = 256;
+
+    /// Takes a text as a partition key.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidPartitionKey`], which gives the text back, if it is empty or has more than 256 characters.
+    #[inline]
+    pub fn new(text: impl Into<Cow<'a, str>>) -> Result<Self, InvalidPartitionKey> {
+        let text = text.into();
+        match Self::check(&text) {
+            Ok(()) => Ok(Self(text)),
+            Err(characters) => Err(InvalidPartitionKey {
+                text: text.into_owned(),
+                characters,
+            }),
+        }
+    }
+
+    #[inline]
+    fn check(text: &str) -> Result<(), usize> {
+        if (1..=Self::MAX_CHARACTERS).contains(&text.len()) {
+            return Ok(());
+        }
+        match text.chars().count() {
+            1..=Self::MAX_CHARACTERS => Ok(()),
+            characters => Err(characters),
+        }
+    }
+
+    /// The key's text.
+    #[inline]
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The hash key that the service computes from this partition key: its MD5.
+    ///
+    /// ```
+    /// # use kpl_core::PartitionKey;
+    /// let hash_key = PartitionKey::new("abc")?.hash_key();
+    /// assert_eq!(hash_key.to_string(), "191415658344158766168031473277922803570");
+    /// # Ok::<(), kpl_core::InvalidPartitionKey>(())
+    /// ```
+    #[must_use]
+    pub fn hash_key(&self) -> HashKey {
+        HashKey::of_partition_key(&self.0)
+    }
+
+    /// The same key, borrowing nothing.
+    #[must_use]
+    pub fn into_owned(self) -> PartitionKey<'static> {
+        PartitionKey(Cow::Owned(self.0.into_owned()))
+    }
+
+    /// The key's text, without a copy where the key owns it.
+    #[must_use]
+    pub fn into_string(self) -> String {
+        self.0.into_owned()
+    }
+}
+
+impl fmt::Display for PartitionKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl AsRef<str> for PartitionKey<'_> {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for PartitionKey<'static> {
+    type Err = InvalidPartitionKey;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        PartitionKey::new(text).map(PartitionKey::into_owned)
+    }
+}
+
+/// A text that is no partition key: it is empty or has more than 256 characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InvalidPartitionKey {
+    /// The text as it was given.
+    pub text: String,
+    /// How many Unicode characters it has.
+    pub characters: usize,
+}
+
+impl fmt::Display for InvalidPartitionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "a partition key has 1 to {} characters, this one has {}",
+            PartitionKey::MAX_CHARACTERS,
+            self.characters
+        )
+    }
+}
+
+impl core::error::Error for InvalidPartitionKey {}
+
+/// A position in the space of 128-bit numbers that shards divide among themselves.
+///
+/// In text it is the service's own form, `0|[1-9][0-9]{0,38}` up to 2^128-1; anything else does not parse.
+///
+/// ```
+/// use kpl_core::HashKey;
+///
+/// let key: HashKey = "170141183460469231731687303715884105728".parse()?;
+/// assert_eq!(key, HashKey::new(1 << 127));
+/// assert!("007".parse::<HashKey>().is_err());
+/// assert!("340282366920938463463374607431768211456".parse::<HashKey>().is_err()); // 2^128
+/// # Ok::<(), kpl_core::InvalidHashKey>(())
+/// ```
+// Two halves instead of a u128, whose alignment of 16 would widen everything that holds one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HashKey {
+    high: u64,
+    low: u64,
+}
+
+impl HashKey {
+    /// The lowest hash key, 0.
+    pub const MIN: Self = Self::new(0);
+    /// The highest hash key, 2^128-1.
+    pub const MAX: Self = Self::new(u128::MAX);
+
+    /// The hash key with this value.
+    #[inline]
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "splits the number in its two halves")]
+    pub const fn new(value: u128) -> Self {
+        Self {
+            high: (value >> 64) as u64,
+            low: value as u64,
+        }
+    }
+
+    /// The hash key as a number.
+    #[inline]
+    #[must_use]
+    pub const fn value(self) -> u128 {
+        (self.high as u128) << 64 | self.low as u128
+    }
+
+    /// The hash key that the service computes from a partition key: MD5 of its UTF-8 bytes, read as a big-endian
+    /// number.
+    #[must_use]
+    pub fn of_partition_key(text: &str) -> Self {
+        Self::new(u128::from_be_bytes(md5(text.as_bytes())))
+    }
+
+    /// The hash key that decides about the shard: the explicit one if there is one, else that of the partition key.
+    #[inline]
+    #[must_use]
+    pub fn effective(partition_key: &str, explicit: Option<Self>) -> Self {
+        explicit.unwrap_or_else(|| Self::of_partition_key(partition_key))
+    }
+
+    /// Reads a hash key as leniently as the KCL does (Java's `BigInteger`): leading zeros and one sign are allowed.
+    pub(crate) fn parse_lenient(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+        let all_digits = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let value = match digits.trim_start_matches('0') {
+            _ if !all_digits => return None,
+            "" => 0,
+            _ if text.starts_with('-') => return None,
+            significant => significant.parse().ok()?,
+        };
+        Some(Self::new(value))
+    }
+}
+
+impl From<u128> for HashKey {
+    fn from(value: u128) -> Self {
+        Self::new(value)
+    }
+}
+
+impl From<HashKey> for u128 {
+    fn from(key: HashKey) -> Self {
+        key.value()
+    }
+}
+
+impl fmt::Display for HashKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value().fmt(f)
+    }
+}
+
+impl fmt::Debug for HashKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HashKey({self})")
+    }
+}
+
+impl FromStr for HashKey {
+    type Err = InvalidHashKey;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let canonical = text == "0"
+            || (text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0'));
+        canonical
+            .then(|| text.parse().ok())
+            .flatten()
+            .map(Self::new)
+            .ok_or_else(|| InvalidHashKey { text: text.into() })
+    }
+}
+
+/// A text that is no hash key: not `0|[1-9][0-9]{0,38}`, or above 2^128-1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InvalidHashKey {
+    /// The text as it was given.
+    pub text: String,
+}
+
+impl fmt::Display for InvalidHashKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "a hash key is a decimal number from 0 to 2^128-1 without sign or leading zeros, not {:?}",
+            self.text
+        )
+    }
+}
+
+impl core::error::Error for InvalidHashKey {}
+
+/// A range of hash keys, both ends inclusive, as a shard owns one.
+///
+/// ```
+/// use kpl_core::{HashKey, HashKeyRange};
+///
+/// let lower_half = HashKeyRange::new(HashKey::MIN, HashKey::new(u128::MAX / 2))?;
+/// assert!(lower_half.contains(HashKey::new(7)));
+/// assert!(!lower_half.contains(HashKey::MAX));
+/// # Ok::<(), kpl_core::InvalidHashKeyRange>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HashKeyRange {
+    start: HashKey,
+    end: HashKey,
+}
+
+impl HashKeyRange {
+    /// Every hash key there is.
+    pub const FULL: Self = Self {
+        start: HashKey::MIN,
+        end: HashKey::MAX,
+    };
+
+    /// The range from `start` to `end`, both inclusive (StartingHashKey and EndingHashKey of a shard).
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidHashKeyRange`], with both ends, if `start` is above `end`.
+    pub const fn new(start: HashKey, end: HashKey) -> Result<Self, InvalidHashKeyRange> {
+        if start.value() > end.value() {
+            return Err(InvalidHashKeyRange { start, end });
+        }
+        Ok(Self { start, end })
+    }
+
+    /// The lowest hash key in the range.
+    #[must_use]
+    pub const fn start(&self) -> HashKey {
+        self.start
+    }
+
+    /// The highest hash key in the range.
+    #[must_use]
+    pub const fn end(&self) -> HashKey {
+        self.end
+    }
+
+    /// Whether a hash key lies in the range.
+    #[inline]
+    #[must_use]
+    pub fn contains(&self, key: HashKey) -> bool {
+        (self.start..=self.end).contains(&key)
+    }
+}
+
+impl TryFrom<RangeInclusive<u128>> for HashKeyRange {
+    type Error = InvalidHashKeyRange;
+
+    fn try_from(range: RangeInclusive<u128>) -> Result<Self, Self::Error> {
+        let (start, end) = range.into_inner();
+        Self::new(start.into(), end.into())
+    }
+}
+
+impl fmt::Display for HashKeyRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..={}", self.start, self.end)
+    }
+}
+
+/// A range of hash keys whose start is above its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InvalidHashKeyRange {
+    /// The start as it was given.
+    pub start: HashKey,
+    /// The end as it was given.
+    pub end: HashKey,
+}
+
+impl fmt::Display for InvalidHashKeyRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "a hash key range starts at {} but ends before it, at {}",
+            self.start, self.end
+        )
+    }
+}
+
+impl core::error::Error for InvalidHashKeyRange {}

@@ -1,0 +1,555 @@
+//! The records that go in and come out, and the two traits that a type needs to be one.
+
+use alloc::borrow::{Cow, ToOwned as _};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cmp::Ordering;
+use core::fmt;
+use core::str::FromStr;
+use core::time::Duration;
+
+use crate::deaggregate::MalformedPolicy;
+use crate::error::{CodecError, KeyError, ReadError};
+use crate::key::{HashKey, PartitionKey};
+use crate::wire::{Malformed, Tags};
+
+/// A type that can go into a stream: it has a partition key and a payload.
+///
+/// Derive it (feature `derive` of the crate `kpl`), or implement it by hand:
+///
+/// ```
+/// use kpl_core::{CodecError, KeyError, KplRecord};
+///
+/// struct Line { host: String, text: String }
+///
+/// impl KplRecord for Line {
+///     fn partition_key<'a>(&'a self, _: &'a mut String) -> Result<&'a str, KeyError> {
+///         Ok(&self.host)
+///     }
+///     fn payload<'a>(&'a self, _: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError> {
+///         Ok(self.text.as_bytes())
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot go into a stream: it has no partition key and payload",
+    note = "derive it: `#[derive(KplRecord)] #[kpl(codec = ...)]`, and mark a field with `#[kpl(partition_key)]`"
+)]
+pub trait KplRecord {
+    /// The record's partition key: a text that the record holds, or one that is written to `buffer` and returned
+    /// from there. `buffer` is empty.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`] if there is no key. The length is checked later, by whoever asked.
+    fn partition_key<'a>(&'a self, buffer: &'a mut String) -> Result<&'a str, KeyError>;
+
+    /// The record's explicit hash key, if it has one: it then decides about the shard, not the partition key.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`] if the record has one that is no hash key.
+    fn explicit_hash_key(&self) -> Result<Option<HashKey>, KeyError> {
+        Ok(None)
+    }
+
+    /// Adds the record's tags, if it has any. `tags` is empty.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`] if a tag cannot be written as text.
+    fn tags(&self, tags: &mut Tags<'_>) -> Result<(), KeyError> {
+        let _ = tags;
+        Ok(())
+    }
+
+    /// The record's payload: bytes that the record holds, or some that are written to `buffer` and returned from
+    /// there. `buffer` is empty.
+    ///
+    /// # Errors
+    ///
+    /// [`CodecError`] if the record cannot be written.
+    fn payload<'a>(&'a self, buffer: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError>;
+
+    /// Whether the record must be inside an aggregate even when it is the only one, because it is read back from
+    /// more than its partition key and its payload.
+    ///
+    /// A lone record usually travels raw, and then readers do not get its explicit hash key. Records with tags are
+    /// always inside an aggregate.
+    fn always_wrapped(&self) -> bool {
+        false
+    }
+}
+
+impl<T: KplRecord + ?Sized> KplRecord for &T {
+    fn partition_key<'a>(&'a self, buffer: &'a mut String) -> Result<&'a str, KeyError> {
+        T::partition_key(self, buffer)
+    }
+
+    fn explicit_hash_key(&self) -> Result<Option<HashKey>, KeyError> {
+        T::explicit_hash_key(self)
+    }
+
+    fn tags(&self, tags: &mut Tags<'_>) -> Result<(), KeyError> {
+        T::tags(self, tags)
+    }
+
+    fn payload<'a>(&'a self, buffer: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError> {
+        T::payload(self, buffer)
+    }
+
+    fn always_wrapped(&self) -> bool {
+        T::always_wrapped(self)
+    }
+}
+
+/// A type that can be read from a stream. The derive of [`KplRecord`] implements it as well.
+///
+/// The lifetime is that of the bytes: a type may borrow from them, as with serde's `Deserialize<'de>`.
+///
+/// ```
+/// use kpl_core::{FromKplRecord, ReadError, UserRecord};
+///
+/// struct Line<'a> { text: &'a str }
+///
+/// impl<'de> FromKplRecord<'de> for Line<'de> {
+///     fn from_user_record(record: &UserRecord<'de>) -> Result<Self, ReadError> {
+///         let text = std::str::from_utf8(record.data).map_err(|error| ReadError::new(error.to_string()))?;
+///         Ok(Line { text })
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be read from a stream",
+    note = "derive it: `#[derive(KplRecord)]` implements `FromKplRecord` as well"
+)]
+pub trait FromKplRecord<'de>: Sized {
+    /// What a [`Deaggregator`](crate::Deaggregator) of this type does with bytes that carry the magic but are not
+    /// a valid aggregate, unless its builder says otherwise.
+    const MALFORMED: MalformedPolicy = MalformedPolicy::Error;
+
+    /// Makes a value of a user record.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if its payload or its keys are not those of this type.
+    fn from_user_record(record: &UserRecord<'de>) -> Result<Self, ReadError>;
+}
+
+/// A type that can be read from a stream and borrows nothing from it.
+///
+/// For bounds, as serde's `DeserializeOwned`.
+pub trait FromKplRecordOwned: for<'de> FromKplRecord<'de> {}
+
+impl<T: for<'de> FromKplRecord<'de>> FromKplRecordOwned for T {}
+
+/// A record as a stream gives it: what GetRecords, SubscribeToShard or a Lambda event calls a record.
+///
+/// ```
+/// use kpl_core::KinesisRecord;
+///
+/// let record = KinesisRecord::new(b"the bytes").with_partition_key("abc").with_sequence_number("4950");
+/// assert_eq!(record.partition_key, Some("abc"));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct KinesisRecord<'a> {
+    /// The data, after base64 where there was any.
+    pub data: &'a [u8],
+    /// The partition key. Streams whose record distribution strategy is AUTO have records without one.
+    pub partition_key: Option<&'a str>,
+    /// The sequence number.
+    pub sequence_number: Option<&'a str>,
+    /// When the record arrived at the stream: the time since the Unix epoch, in UTC.
+    pub approximate_arrival: Option<Duration>,
+    /// How the stream encrypts the record.
+    pub encryption_type: Option<EncryptionType>,
+}
+
+impl<'a> KinesisRecord<'a> {
+    pub(crate) const EMPTY: Self = Self::new(&[]);
+
+    /// A record with this data, and nothing else known of it.
+    #[must_use]
+    pub const fn new(data: &'a [u8]) -> Self {
+        Self {
+            data,
+            partition_key: None,
+            sequence_number: None,
+            approximate_arrival: None,
+            encryption_type: None,
+        }
+    }
+
+    /// The same record with a partition key.
+    #[must_use]
+    pub const fn with_partition_key(mut self, key: &'a str) -> Self {
+        self.partition_key = Some(key);
+        self
+    }
+
+    /// The same record with a sequence number.
+    #[must_use]
+    pub const fn with_sequence_number(mut self, number: &'a str) -> Self {
+        self.sequence_number = Some(number);
+        self
+    }
+
+    /// The same record with its time of arrival, since the Unix epoch in UTC.
+    #[must_use]
+    pub const fn with_approximate_arrival(mut self, since_epoch: Duration) -> Self {
+        self.approximate_arrival = Some(since_epoch);
+        self
+    }
+
+    /// The same record with its type of encryption.
+    #[must_use]
+    pub const fn with_encryption_type(mut self, encryption_type: EncryptionType) -> Self {
+        self.encryption_type = Some(encryption_type);
+        self
+    }
+}
+
+impl<'a> From<&'a SealedRecord> for KinesisRecord<'a> {
+    fn from(record: &'a SealedRecord) -> Self {
+        Self::new(&record.data).with_partition_key(record.partition_key.as_str())
+    }
+}
+
+/// How a stream encrypts a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EncryptionType {
+    /// Not at all.
+    None,
+    /// With a key of AWS KMS.
+    Kms,
+}
+
+/// One user record, and all that is known of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UserRecord<'a> {
+    /// The Kinesis record that it is, or that it was in: sequence number, arrival time, encryption type.
+    pub kinesis_record: &'a KinesisRecord<'a>,
+    /// The partition key.
+    pub partition_key: Option<&'a str>,
+    /// The explicit hash key, if it travelled: only records inside an aggregate can have one.
+    pub explicit_hash_key: Option<HashKey>,
+    /// The payload.
+    pub data: &'a [u8],
+    /// Its position among the records of its aggregate; 0 if it was not in one.
+    pub sub_sequence_number: u64,
+    /// Whether it was inside an aggregate.
+    pub aggregated: bool,
+    /// If the data carries the magic but is no valid aggregate: why not.
+    pub malformed: Option<Malformed>,
+    pub(crate) tags: &'a [u8],
+}
+
+impl<'a> UserRecord<'a> {
+    /// The Kinesis record as one user record.
+    pub(crate) const fn plain(record: &'a KinesisRecord<'a>) -> Self {
+        Self {
+            kinesis_record: record,
+            partition_key: record.partition_key,
+            explicit_hash_key: None,
+            data: record.data,
+            sub_sequence_number: 0,
+            aggregated: false,
+            malformed: None,
+            tags: &[],
+        }
+    }
+
+    /// The tags.
+    #[must_use]
+    pub const fn tags(&self) -> Tags<'a> {
+        Tags::of_record(self.tags)
+    }
+
+    /// Where the record stands in its shard, if the Kinesis record has a sequence number that is one.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        let number = self.kinesis_record.sequence_number?;
+        Position::new(number, self.sub_sequence_number).ok()
+    }
+
+    /// The hash key that decided about the record's shard. `None` if it has neither key.
+    #[must_use]
+    pub fn effective_hash_key(&self) -> Option<HashKey> {
+        self.explicit_hash_key
+            .or_else(|| self.partition_key.map(HashKey::of_partition_key))
+    }
+}
+
+/// A user record whose payload is its own bytes: for programs that do not know, or do not care, what is inside.
+///
+/// ```
+/// use kpl_core::{Aggregator, Deaggregator, KinesisRecord, RawRecord};
+///
+/// let mut aggregator = Aggregator::<RawRecord<'_>>::new();
+/// aggregator.push(&RawRecord::new("abc", b"one"))?;
+/// aggregator.push(&RawRecord::new("abc", b"two").with_explicit_hash_key(7))?;
+/// let sealed = aggregator.finish().unwrap();
+///
+/// let batch = [KinesisRecord::from(&sealed)];
+/// let data: Vec<_> = Deaggregator::<RawRecord<'_>>::new()
+///     .records(&batch)
+///     .map(|record| Ok(record?.value.data))
+///     .collect::<Result<_, kpl_core::DeaggregateError>>()?;
+/// assert_eq!(data, [&b"one"[..], b"two"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct RawRecord<'a> {
+    /// The partition key. Empty if the record was read from a stream that gives none.
+    pub partition_key: Cow<'a, str>,
+    /// The explicit hash key.
+    pub explicit_hash_key: Option<HashKey>,
+    /// The payload.
+    pub data: Cow<'a, [u8]>,
+    /// The tags.
+    pub tags: Tags<'a>,
+}
+
+impl<'a> RawRecord<'a> {
+    /// A record with this partition key and these bytes.
+    pub fn new<D: AsRef<[u8]> + ?Sized>(partition_key: &'a str, data: &'a D) -> Self {
+        Self {
+            partition_key: Cow::Borrowed(partition_key),
+            data: Cow::Borrowed(data.as_ref()),
+            ..Self::default()
+        }
+    }
+
+    /// A record with this partition key and these bytes, borrowed or owned.
+    pub fn from_parts(partition_key: impl Into<Cow<'a, str>>, data: impl Into<Cow<'a, [u8]>>) -> Self {
+        Self {
+            partition_key: partition_key.into(),
+            data: data.into(),
+            ..Self::default()
+        }
+    }
+
+    /// The same record with an explicit hash key.
+    #[must_use]
+    pub fn with_explicit_hash_key(mut self, key: impl Into<HashKey>) -> Self {
+        self.explicit_hash_key = Some(key.into());
+        self
+    }
+
+    /// The same record with one tag more.
+    #[must_use]
+    pub fn with_tag(mut self, key: &str, value: Option<&str>) -> Self {
+        self.tags.push(key, value);
+        self
+    }
+
+    /// The same record, borrowing nothing.
+    #[must_use]
+    pub fn into_owned(self) -> RawRecord<'static> {
+        RawRecord {
+            partition_key: Cow::Owned(self.partition_key.into_owned()),
+            explicit_hash_key: self.explicit_hash_key,
+            data: Cow::Owned(self.data.into_owned()),
+            tags: self.tags.into_owned(),
+        }
+    }
+}
+
+impl<'a> From<&UserRecord<'a>> for RawRecord<'a> {
+    #[inline]
+    fn from(record: &UserRecord<'a>) -> Self {
+        Self {
+            partition_key: Cow::Borrowed(record.partition_key.unwrap_or_default()),
+            explicit_hash_key: record.explicit_hash_key,
+            data: Cow::Borrowed(record.data),
+            tags: record.tags(),
+        }
+    }
+}
+
+impl KplRecord for RawRecord<'_> {
+    #[inline]
+    fn partition_key<'a>(&'a self, _: &'a mut String) -> Result<&'a str, KeyError> {
+        Ok(&self.partition_key)
+    }
+
+    #[inline]
+    fn explicit_hash_key(&self) -> Result<Option<HashKey>, KeyError> {
+        Ok(self.explicit_hash_key)
+    }
+
+    #[inline]
+    fn tags(&self, tags: &mut Tags<'_>) -> Result<(), KeyError> {
+        for (key, value) in &self.tags {
+            tags.push(key, value);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn payload<'a>(&'a self, _: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError> {
+        Ok(&self.data)
+    }
+}
+
+impl<'de> FromKplRecord<'de> for RawRecord<'de> {
+    const MALFORMED: MalformedPolicy = MalformedPolicy::Deliver;
+
+    #[inline]
+    fn from_user_record(record: &UserRecord<'de>) -> Result<Self, ReadError> {
+        Ok(record.into())
+    }
+}
+
+/// A record that is ready for PutRecords: aggregated, or a lone one as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SealedRecord {
+    /// The data.
+    pub data: Vec<u8>,
+    /// The outer partition key.
+    pub partition_key: PartitionKey<'static>,
+    /// The outer explicit hash key: the effective hash key of the first user record.
+    pub explicit_hash_key: HashKey,
+    /// How many user records are inside.
+    pub user_records: usize,
+    /// Whether the data is an aggregate. If not, it is the payload of one user record.
+    pub aggregated: bool,
+}
+
+impl SealedRecord {
+    /// What the record counts towards the service's limits: the data and the partition key, in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.data.len() + self.partition_key.as_str().len()
+    }
+}
+
+/// The sequence number that a shard gave to a Kinesis record. Ordered as the number it is.
+///
+/// ```
+/// use kpl_core::SequenceNumber;
+///
+/// let (nine, ten) = (SequenceNumber::new("9")?, SequenceNumber::new("10")?);
+/// assert!(nine < ten);
+/// assert!(SequenceNumber::new("LATEST").is_err());
+/// # Ok::<(), kpl_core::InvalidPosition>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SequenceNumber(String);
+
+impl SequenceNumber {
+    /// Takes decimal digits as a sequence number, whatever their count.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidPosition`], with the text, if it is empty or has anything but digits.
+    pub fn new(text: &str) -> Result<Self, InvalidPosition> {
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(InvalidPosition { text: text.to_owned() });
+        }
+        let significant = text.trim_start_matches('0');
+        Ok(Self(if significant.is_empty() { "0" } else { significant }.to_owned()))
+    }
+
+    /// The number in decimal digits, without leading zeros.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Ord for SequenceNumber {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.len().cmp(&other.0.len()).then_with(|| self.0.cmp(&other.0))
+    }
+}
+
+impl PartialOrd for SequenceNumber {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for SequenceNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where a user record stands in its shard: sequence number, then sub-sequence number.
+///
+/// In text it is `SEQUENCE:SUB`.
+///
+/// ```
+/// use kpl_core::Position;
+///
+/// let position: Position = "49543463076570308322303623326179887152428262250726293588:3".parse()?;
+/// assert!(position < Position::new("49543463076570308322303623326179887152428262250726293588", 10)?);
+/// # Ok::<(), kpl_core::InvalidPosition>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub struct Position {
+    /// The sequence number of the Kinesis record.
+    pub sequence_number: SequenceNumber,
+    /// The position inside it.
+    pub sub_sequence_number: u64,
+}
+
+impl Position {
+    /// The position of the user record `sub_sequence_number` in the Kinesis record `sequence_number`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidPosition`], with the text, if the sequence number is not made of digits.
+    pub fn new(sequence_number: &str, sub_sequence_number: u64) -> Result<Self, InvalidPosition> {
+        Ok(Self {
+            sequence_number: SequenceNumber::new(sequence_number)?,
+            sub_sequence_number,
+        })
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.sequence_number, self.sub_sequence_number)
+    }
+}
+
+impl FromStr for Position {
+    type Err = InvalidPosition;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let invalid = || InvalidPosition { text: text.to_owned() };
+        let (sequence_number, sub) = text.split_once(':').ok_or_else(invalid)?;
+        if !sub.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(invalid());
+        }
+        Self::new(sequence_number, sub.parse().map_err(|_| invalid())?).map_err(|_| invalid())
+    }
+}
+
+/// A text that is no position, or no sequence number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InvalidPosition {
+    /// The text as it was given.
+    pub text: String,
+}
+
+impl fmt::Display for InvalidPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "a sequence number has decimal digits only, and a position is SEQUENCE:SUB, not {:?}",
+            self.text
+        )
+    }
+}
+
+impl core::error::Error for InvalidPosition {}

@@ -1,0 +1,194 @@
+//! Which shard owns a hash key.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::key::{HashKey, HashKeyRange};
+
+/// An open shard of a stream: its id and the hash keys it owns.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Shard {
+    /// The shard's id, such as `shardId-000000000007`.
+    pub id: String,
+    /// The hash keys that the shard owns.
+    pub range: HashKeyRange,
+}
+
+impl Shard {
+    /// The shard with this id and range.
+    pub fn new(id: impl Into<String>, range: HashKeyRange) -> Self {
+        Self {
+            id: id.into(),
+            range,
+        }
+    }
+}
+
+/// Finds the shard of a hash key.
+///
+/// Made of the open shards of a stream (ListShards with the filter `AT_LATEST`), which together own every hash key
+/// exactly once. Predictions from it hold only for streams whose record distribution follows the keys; where the
+/// stream's strategy is AUTO, the service ignores keys.
+///
+/// ```
+/// use kpl_core::{HashKey, HashKeyRange, PartitionKey, Shard, ShardMap};
+///
+/// let middle = u128::MAX / 2;
+/// let map = ShardMap::new([
+///     Shard::new("shardId-000000000001", HashKeyRange::try_from(middle + 1..=u128::MAX)?),
+///     Shard::new("shardId-000000000000", HashKeyRange::try_from(0..=middle)?),
+/// ])?;
+/// assert_eq!(map.shard_of(HashKey::new(7)).id, "shardId-000000000000");
+/// assert_eq!(map.shard_of(PartitionKey::new("abc")?.hash_key()).id, "shardId-000000000001");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardMap {
+    /// In the order of their hash keys: each owns those from its start to the next one's.
+    shards: NonEmpty<Shard>,
+}
+
+impl ShardMap {
+    /// Makes a map of the open shards of a stream, in any order.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidShardMap`] if there is no shard, if some hash keys belong to no shard, or if two shards own the same
+    /// ones; it shows which.
+    pub fn new(shards: impl IntoIterator<Item = Shard>) -> Result<Self, InvalidShardMap> {
+        let mut shards: Vec<Shard> = shards.into_iter().collect();
+        shards.sort_by_key(|shard| (shard.range.start(), shard.range.end()));
+        let mut shards = shards.into_iter();
+        let Some(first) = shards.next() else {
+            return Err(InvalidShardMap::Gap {
+                range: HashKeyRange::FULL,
+            });
+        };
+        let rest: Vec<Shard> = shards.collect();
+
+        gap(Some(0), first.range.start().value().checked_sub(1))?;
+        let mut previous = &first;
+        for shard in &rest {
+            let (end, start) = (previous.range.end(), shard.range.start());
+            if start <= end {
+                return Err(InvalidShardMap::Overlap {
+                    shards: [previous.clone(), shard.clone()].into(),
+                });
+            }
+            gap(end.value().checked_add(1), start.value().checked_sub(1))?;
+            previous = shard;
+        }
+        gap(previous.range.end().value().checked_add(1), Some(u128::MAX))?;
+        Ok(Self {
+            shards: NonEmpty { first, rest },
+        })
+    }
+
+    /// The shard that owns a hash key.
+    #[must_use]
+    pub fn shard_of(&self, key: HashKey) -> &Shard {
+        self.shards.get(self.index_of(key))
+    }
+
+    /// The place of a hash key's shard in [`shards`](Self::shards), as cheap a name for the shard as there is.
+    #[must_use]
+    pub fn index_of(&self, key: HashKey) -> usize {
+        self.shards.rest.partition_point(|shard| shard.range.start() <= key)
+    }
+
+    /// The shards, ordered by their hash keys.
+    pub fn shards(&self) -> impl Iterator<Item = &Shard> + Clone {
+        self.shards.iter()
+    }
+
+    /// Something for each shard, in the order of the map.
+    pub(crate) fn for_each_shard<T>(&self, make: impl Fn() -> T) -> NonEmpty<T> {
+        NonEmpty {
+            first: make(),
+            rest: self.shards.rest.iter().map(|_| make()).collect(),
+        }
+    }
+
+    /// How many shards there are: at least one.
+    #[expect(clippy::len_without_is_empty, reason = "a map is never empty")]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        1 + self.shards.rest.len()
+    }
+}
+
+/// One or more: a stream has at least one shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NonEmpty<T> {
+    first: T,
+    rest: Vec<T>,
+}
+
+impl<T> NonEmpty<T> {
+    /// The one at `index`, or the first.
+    fn get(&self, index: usize) -> &T {
+        match index.checked_sub(1).and_then(|index| self.rest.get(index)) {
+            Some(one) => one,
+            None => &self.first,
+        }
+    }
+
+    /// The one at `index`, or the first.
+    pub(crate) fn get_mut(&mut self, index: usize) -> &mut T {
+        match index.checked_sub(1).and_then(|index| self.rest.get_mut(index)) {
+            Some(one) => one,
+            None => &mut self.first,
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> + Clone {
+        core::iter::once(&self.first).chain(&self.rest)
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        core::iter::once(&mut self.first).chain(&mut self.rest)
+    }
+}
+
+/// An error if there are hash keys from `start` to `end`; `None` is the far side of either end of all hash keys.
+fn gap(start: Option<u128>, end: Option<u128>) -> Result<(), InvalidShardMap> {
+    match start.zip(end).map(|(start, end)| HashKeyRange::try_from(start..=end)) {
+        Some(Ok(range)) => Err(InvalidShardMap::Gap { range }),
+        _ => Ok(()),
+    }
+}
+
+/// Why shards do not make a [`ShardMap`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidShardMap {
+    /// These hash keys belong to no shard.
+    Gap {
+        /// The first gap there is.
+        range: HashKeyRange,
+    },
+    /// Two shards own the same hash keys.
+    Overlap {
+        /// The first two that do.
+        shards: alloc::boxed::Box<[Shard; 2]>,
+    },
+}
+
+impl fmt::Display for InvalidShardMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gap { range } => write!(f, "no shard owns the hash keys {range}"),
+            Self::Overlap { shards } => {
+                let [one, other] = &**shards;
+                write!(
+                    f,
+                    "the shards {} ({}) and {} ({}) overlap",
+                    one.id, one.range, other.id, other.range
+                )
+            }
+        }
+    }
+}
+
+impl core::error::Error for InvalidShardMap {}

@@ -1,0 +1,156 @@
+//! Packing typed records into aggregated records that never mix shards.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::marker::PhantomData;
+
+use crate::aggregate::{Buffers, Encoded, Options, Packer, UnsealedRecord, seal_all};
+use crate::error::AggregateError;
+use crate::key::HashKey;
+use crate::record::{KplRecord, RawRecord, SealedRecord};
+use crate::shard::{NonEmpty, ShardMap};
+
+/// Packs many records of a type into few records of a stream, each of them for one shard.
+///
+/// A reader that filters by hash key range, as the KCL does, drops an aggregate whole if one record inside belongs
+/// to another shard. Aggregates of this aggregator lose nothing there, as long as the map is that of the stream.
+///
+/// ```
+/// use kpl_core::{Aggregator, HashKeyRange, RawRecord, Shard, ShardMap};
+///
+/// let middle = u128::MAX / 2;
+/// let shards = ShardMap::new([
+///     Shard::new("shardId-000000000000", HashKeyRange::try_from(0..=middle)?),
+///     Shard::new("shardId-000000000001", HashKeyRange::try_from(middle + 1..=u128::MAX)?),
+/// ])?;
+/// let mut aggregator = Aggregator::<RawRecord<'_>>::builder().build_sharded(shards.clone())?;
+/// for key in ["a", "b", "c", "d", "e", "f"] {
+///     aggregator.push(&RawRecord::new(key, "some data"))?;
+/// }
+/// for sealed in aggregator.finish() {
+///     let shard = shards.shard_of(sealed.explicit_hash_key);
+///     println!("{} user records for {}", sealed.user_records, shard.id);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct ShardedAggregator<T> {
+    buffers: Buffers,
+    shards: ShardMap,
+    /// One for each shard, in the order of the map.
+    packers: NonEmpty<Packer>,
+    options: Options,
+    marker: PhantomData<fn(&T)>,
+}
+
+impl<T> ShardedAggregator<T> {
+    pub(crate) fn with_options(options: Options, shards: ShardMap) -> Self {
+        Self {
+            buffers: Buffers::default(),
+            packers: shards.for_each_shard(|| Packer::new(options.clone())),
+            shards,
+            options,
+            marker: PhantomData,
+        }
+    }
+
+    /// Adds a user record of keys and bytes, whatever `T` is. As [`push`](Self::push).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`push`](Self::push).
+    pub fn push_raw(&mut self, record: &RawRecord<'_>) -> Result<Option<SealedRecord>, AggregateError> {
+        self.push_encoded(record)
+    }
+
+    fn push_encoded<R: KplRecord>(&mut self, record: &R) -> Result<Option<SealedRecord>, AggregateError> {
+        let encoded = self.buffers.encode(record)?;
+        let full = packer_of(&self.shards, &mut self.packers, &encoded).push(&encoded)?;
+        Ok(full.map(UnsealedRecord::seal))
+    }
+
+    /// Takes what was pushed and did not come out yet: at most one record for each shard.
+    ///
+    /// The aggregator can be used again afterwards.
+    pub fn finish(&mut self) -> Vec<SealedRecord> {
+        seal_all(self.packers.iter_mut().filter_map(Packer::take))
+    }
+
+    /// The map in use.
+    #[must_use]
+    pub const fn shard_map(&self) -> &ShardMap {
+        &self.shards
+    }
+
+    /// Uses another map from now on. Records that are held move to their shards in it, and those aggregates that get
+    /// full by that come out.
+    ///
+    /// Records keep their order as long as they share a shard in both maps.
+    pub fn set_shard_map(&mut self, shards: ShardMap) -> Vec<SealedRecord> {
+        let fresh = Self::with_options(self.options.clone(), shards);
+        let held = core::mem::replace(&mut self.packers, fresh.packers);
+        self.shards = fresh.shards;
+        let mut full = Vec::new();
+        for packer in held.iter() {
+            packer.for_each_record(|mut record| {
+                let packer = packer_of(&self.shards, &mut self.packers, &record);
+                // Asked for by a neighbour perhaps, where this record has no room for it.
+                record.always_wrapped &= packer.check_alone(&record).is_ok();
+                full.extend(packer.add(&record));
+            });
+        }
+        seal_all(full)
+    }
+
+    /// How many user records are held, for all shards.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.packers.iter().map(Packer::count).sum()
+    }
+
+    /// What is held counts this much towards the service's limits, for all shards, in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.packers.iter().map(Packer::size).sum()
+    }
+}
+
+impl<T: KplRecord> ShardedAggregator<T> {
+    /// Adds a record. If the aggregate of its shard got full by it, that comes out.
+    ///
+    /// # Errors
+    ///
+    /// As [`Aggregator::push`](crate::Aggregator::push): the aggregator is then as it was before.
+    pub fn push(&mut self, record: &T) -> Result<Option<SealedRecord>, AggregateError> {
+        self.push_encoded(record)
+    }
+}
+
+/// The packer of a record's shard.
+fn packer_of<'p>(shards: &ShardMap, packers: &'p mut NonEmpty<Packer>, record: &Encoded<'_>) -> &'p mut Packer {
+    let Encoded { parts, .. } = record;
+    let hash_key = HashKey::effective(parts.partition_key, parts.explicit_hash_key);
+    packers.get_mut(shards.index_of(hash_key))
+}
+
+impl<T> Clone for ShardedAggregator<T> {
+    fn clone(&self) -> Self {
+        Self {
+            buffers: Buffers::default(),
+            shards: self.shards.clone(),
+            packers: self.packers.clone(),
+            options: self.options.clone(),
+            marker: PhantomData,
+        }
+    }
+}
+
+impl<T> fmt::Debug for ShardedAggregator<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShardedAggregator")
+            .field("options", &self.options)
+            .field("shards", &self.shards)
+            .field("count", &self.count())
+            .field("size", &self.size())
+            .finish()
+    }
+}

@@ -1,0 +1,118 @@
+//! Is it aggregated? The magic, the length, the digest; the protobuf bytes between them.
+
+use core::fmt;
+
+use super::{AggregatedRecord, DIGEST_LEN, InvalidBody, MAGIC, MIN_LEN};
+use crate::digest::{Digest, md5};
+
+/// Bytes that have the magic and the length of an aggregated record; whether the digest matches is not known yet.
+///
+/// ```
+/// use kpl_core::wire::{Frame, NotAggregated};
+///
+/// assert_eq!(Frame::new(b"just some bytes").unwrap_err(), NotAggregated::Plain);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    body: &'a [u8],
+    digest: Digest,
+}
+
+impl<'a> Frame<'a> {
+    /// Looks at the magic and the length.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAggregated`] if one of them is not that of an aggregated record.
+    pub fn new(data: &'a [u8]) -> Result<Self, NotAggregated> {
+        let after_magic = data.strip_prefix(&MAGIC).ok_or(NotAggregated::Plain)?;
+        match after_magic.split_last_chunk::<DIGEST_LEN>() {
+            Some((body, digest)) if !body.is_empty() => Ok(Self {
+                body,
+                digest: *digest,
+            }),
+            _ => Err(NotAggregated::Malformed(Malformed::TooShort)),
+        }
+    }
+
+    /// The protobuf bytes.
+    #[must_use]
+    pub const fn body(&self) -> &'a [u8] {
+        self.body
+    }
+
+    /// The digest at the end.
+    #[must_use]
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Parses the protobuf bytes, after comparing the digest.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] if the digest does not match or the bytes do not parse.
+    pub fn open(&self) -> Result<AggregatedRecord<'a>, Malformed> {
+        let mut record = AggregatedRecord::default();
+        self.open_into(md5(self.body), &mut record)?;
+        Ok(record)
+    }
+
+    /// Like [`open`](Self::open), with a digest computed elsewhere and tables that are used again.
+    pub(crate) fn open_into(&self, computed: Digest, into: &mut AggregatedRecord<'a>) -> Result<(), Malformed> {
+        if computed != self.digest {
+            return Err(Malformed::Digest);
+        }
+        into.read(self.body).map_err(Malformed::Body)
+    }
+}
+
+/// Why bytes are not an aggregated record, but one plain record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotAggregated {
+    /// They do not start with the magic.
+    Plain,
+    /// They start with the magic and go wrong later.
+    Malformed(Malformed),
+}
+
+impl From<Malformed> for NotAggregated {
+    fn from(reason: Malformed) -> Self {
+        Self::Malformed(reason)
+    }
+}
+
+impl fmt::Display for NotAggregated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain => f.write_str("not aggregated: the magic is missing"),
+            Self::Malformed(reason) => reason.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for NotAggregated {}
+
+/// Why bytes that start with the magic are not an aggregated record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Malformed {
+    /// There are fewer than 21 bytes.
+    TooShort,
+    /// The last 16 bytes are not the MD5 of the protobuf bytes.
+    Digest,
+    /// The digest is right, but the protobuf bytes do not parse.
+    Body(InvalidBody),
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooShort => write!(f, "fewer than {MIN_LEN} bytes"),
+            Self::Digest => f.write_str("the digest does not match"),
+            Self::Body(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for Malformed {}

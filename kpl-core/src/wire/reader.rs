@@ -1,0 +1,268 @@
+//! Reading the protobuf bytes of an aggregated record without copying them.
+
+use alloc::vec::Vec;
+
+use super::cursor::{Cursor, Field, InvalidBody, MAX_DEPTH, Mistake, Problem, WireType};
+use super::{Frame, MAGIC, NotAggregated, Tags};
+
+/// The key tables and the user records of one aggregated record.
+///
+/// ```
+/// use kpl_core::wire::AggregatedRecord;
+///
+/// let mut bytes = vec![0xF3, 0x89, 0x9A, 0xC2]; // magic
+/// bytes.extend(b"\x0A\x03abc\x1A\x06\x08\x00\x1A\x02hi"); // one key, one record
+/// bytes.extend(kpl_core::digest::md5(&bytes[4..]));
+///
+/// let aggregate = AggregatedRecord::parse(&bytes)?;
+/// assert_eq!(aggregate.partition_keys(), ["abc"]);
+/// let record = aggregate.records().next().unwrap();
+/// assert_eq!((record.partition_key_index, record.data), (0, &b"hi"[..]));
+/// # Ok::<(), kpl_core::wire::NotAggregated>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct AggregatedRecord<'a> {
+    partition_keys: Vec<&'a str>,
+    explicit_hash_keys: Vec<&'a str>,
+    body: &'a [u8],
+    count: usize,
+}
+
+impl<'a> AggregatedRecord<'a> {
+    /// Reads one aggregated record: magic, protobuf bytes, digest.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAggregated`] says why the bytes are a plain record instead.
+    pub fn parse(data: &'a [u8]) -> Result<Self, NotAggregated> {
+        Ok(Frame::new(data)?.open()?)
+    }
+
+    /// Reads other protobuf bytes, into the same tables. On an error the content is of no use.
+    pub(super) fn read(&mut self, body: &'a [u8]) -> Result<(), InvalidBody> {
+        self.partition_keys.clear();
+        self.explicit_hash_keys.clear();
+        self.body = body;
+        self.count = 0;
+
+        let mut cursor = Cursor::new(body, MAGIC.len());
+        while !cursor.is_empty() {
+            if canonical_record(&mut cursor).is_some() {
+                self.count += 1;
+                continue;
+            }
+            let field = cursor.field().map_err(outside(Field::Unknown))?;
+            match field {
+                (1, WireType::LengthDelimited) => {
+                    let key = cursor.text().map_err(outside(Field::PartitionKeyTable))?;
+                    self.partition_keys.push(key);
+                }
+                (2, WireType::LengthDelimited) => {
+                    let key = cursor.text().map_err(outside(Field::ExplicitHashKeyTable))?;
+                    self.explicit_hash_keys.push(key);
+                }
+                (3, WireType::LengthDelimited) => {
+                    let message = cursor.message().map_err(outside(Field::Records))?;
+                    WireRecord::read(message).map_err(|(field, (offset, problem))| InvalidBody {
+                        offset,
+                        record: Some(self.count),
+                        field,
+                        problem,
+                    })?;
+                    self.count += 1;
+                }
+                (number @ 1..=3, _) => {
+                    let field = match number {
+                        1 => Field::PartitionKeyTable,
+                        2 => Field::ExplicitHashKeyTable,
+                        _ => Field::Records,
+                    };
+                    return Err(outside(field)((cursor.offset(), Problem::WireType)));
+                }
+                unknown => cursor.skip(unknown, MAX_DEPTH).map_err(outside(Field::Unknown))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The partition keys that records refer to by their index.
+    #[must_use]
+    pub fn partition_keys(&self) -> &[&'a str] {
+        &self.partition_keys
+    }
+
+    /// The explicit hash keys that records refer to by their index, as text that nobody has checked.
+    #[must_use]
+    pub fn explicit_hash_keys(&self) -> &[&'a str] {
+        &self.explicit_hash_keys
+    }
+
+    /// How many user records there are; zero is possible.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is no user record.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The user records, in their order. The first has the sub-sequence number 0.
+    #[must_use]
+    pub const fn records(&self) -> WireRecords<'a> {
+        WireRecords::new(self.body, MAGIC.len())
+    }
+}
+
+fn outside(field: Field) -> impl Fn(Mistake) -> InvalidBody {
+    move |(offset, problem)| InvalidBody {
+        offset,
+        record: None,
+        field,
+        problem,
+    }
+}
+
+/// One user record as the bytes have it: indexes into the key tables, which may reach outside them, and data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WireRecord<'a> {
+    /// Which entry of the partition-key table.
+    pub partition_key_index: u64,
+    /// Which entry of the explicit-hash-key table, if any.
+    pub explicit_hash_key_index: Option<u64>,
+    /// The payload.
+    pub data: &'a [u8],
+    pub(crate) tags: &'a [u8],
+}
+
+impl<'a> WireRecord<'a> {
+    fn read(message: Cursor<'a>) -> Result<Self, (Field, Mistake)> {
+        let mut cursor = message;
+        let (mut partition_key_index, mut explicit_hash_key_index, mut data) = (None, None, None);
+        let mut tags: &[u8] = &[];
+        while !cursor.is_empty() {
+            match cursor.field().map_err(in_field(Field::Unknown))? {
+                (1, WireType::Varint) => {
+                    let index = cursor.varint().map_err(in_field(Field::PartitionKeyIndex))?;
+                    partition_key_index = Some(index);
+                }
+                (2, WireType::Varint) => {
+                    let index = cursor.varint().map_err(in_field(Field::ExplicitHashKeyIndex))?;
+                    explicit_hash_key_index = Some(index);
+                }
+                (3, WireType::LengthDelimited) => {
+                    data = Some(cursor.bytes().map_err(in_field(Field::Data))?);
+                }
+                (4, WireType::LengthDelimited) => {
+                    let tag = cursor.message().map_err(in_field(Field::Tags))?;
+                    read_tag(tag)?;
+                    tags = message.rest();
+                }
+                (number @ 1..=4, _) => {
+                    let field = match number {
+                        1 => Field::PartitionKeyIndex,
+                        2 => Field::ExplicitHashKeyIndex,
+                        3 => Field::Data,
+                        _ => Field::Tags,
+                    };
+                    return Err((field, (cursor.offset(), Problem::WireType)));
+                }
+                unknown => cursor.skip(unknown, MAX_DEPTH - 1).map_err(in_field(Field::Unknown))?,
+            }
+        }
+        let missing = |field| (field, (cursor.offset(), Problem::Missing));
+        Ok(Self {
+            partition_key_index: partition_key_index.ok_or_else(|| missing(Field::PartitionKeyIndex))?,
+            explicit_hash_key_index,
+            data: data.ok_or_else(|| missing(Field::Data))?,
+            tags,
+        })
+    }
+
+    /// The record's tags: none in nearly every record that there is.
+    #[must_use]
+    pub const fn tags(&self) -> Tags<'a> {
+        Tags::of_record(self.tags)
+    }
+}
+
+/// Reads a `Tag` message.
+pub(super) fn read_tag<'a>(mut cursor: Cursor<'a>) -> Result<(&'a str, Option<&'a str>), (Field, Mistake)> {
+    let (mut key, mut value) = (None, None);
+    while !cursor.is_empty() {
+        match cursor.field().map_err(in_field(Field::Tags))? {
+            (1, WireType::LengthDelimited) => key = Some(cursor.text().map_err(in_field(Field::TagKey))?),
+            (2, WireType::LengthDelimited) => value = Some(cursor.text().map_err(in_field(Field::TagValue))?),
+            (1, _) => return Err((Field::TagKey, (cursor.offset(), Problem::WireType))),
+            (2, _) => return Err((Field::TagValue, (cursor.offset(), Problem::WireType))),
+            unknown => cursor.skip(unknown, MAX_DEPTH - 2).map_err(in_field(Field::Tags))?,
+        }
+    }
+    match key {
+        Some(key) => Ok((key, value)),
+        None => Err((Field::TagKey, (cursor.offset(), Problem::Missing))),
+    }
+}
+
+fn in_field(field: Field) -> impl Fn(Mistake) -> (Field, Mistake) {
+    move |mistake| (field, mistake)
+}
+
+/// The next record, if it is one of the most usual kind: canonical, below 128 bytes, neither an explicit hash key
+/// nor tags. [`WireRecord::read`] would read the same from it, more slowly.
+#[inline]
+fn canonical_record<'a>(cursor: &mut Cursor<'a>) -> Option<WireRecord<'a>> {
+    let [0x1A, len @ 4..0x80, after @ ..] = cursor.rest() else {
+        return None;
+    };
+    let (record, rest) = after.split_at_checked(usize::from(*len))?;
+    match record {
+        [0x08, index @ 0..0x80, 0x1A, data_len, data @ ..] if data.len() == usize::from(*data_len) => {
+            cursor.advance_to(rest);
+            Some(WireRecord {
+                partition_key_index: u64::from(*index),
+                explicit_hash_key_index: None,
+                data,
+                tags: &[],
+            })
+        }
+        _ => None,
+    }
+}
+
+/// The user records of an [`AggregatedRecord`].
+#[derive(Clone, Debug)]
+pub struct WireRecords<'a> {
+    cursor: Cursor<'a>,
+}
+
+impl<'a> WireRecords<'a> {
+    /// The records in bytes that were read whole before, or written here.
+    pub(super) const fn new(message: &'a [u8], start: usize) -> Self {
+        Self {
+            cursor: Cursor::new(message, start),
+        }
+    }
+}
+
+impl<'a> Iterator for WireRecords<'a> {
+    type Item = WireRecord<'a>;
+
+    // No field in these bytes can fail: they were read whole before, or written here.
+    #[inline]
+    fn next(&mut self) -> Option<WireRecord<'a>> {
+        if let Some(record) = canonical_record(&mut self.cursor) {
+            return Some(record);
+        }
+        while !self.cursor.is_empty() {
+            match self.cursor.field().ok()? {
+                (3, _) => return WireRecord::read(self.cursor.message().ok()?).ok(),
+                other => self.cursor.skip(other, MAX_DEPTH).ok()?,
+            }
+        }
+        None
+    }
+}

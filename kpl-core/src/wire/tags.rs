@@ -1,0 +1,155 @@
+//! The tags of a user record.
+
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::cursor::{Cursor, MAX_DEPTH, WireType};
+use super::reader::read_tag;
+use super::varint_len;
+use super::writer::{put_bytes, put_varint};
+
+/// The tags of a user record: keys, each with a value or without.
+///
+/// The format reserves them for the library's users; the KPL itself writes none.
+///
+/// ```
+/// use kpl_core::Tags;
+///
+/// let mut tags = Tags::new();
+/// tags.push("trace", Some("4bf92f35"));
+/// assert_eq!(tags.iter().collect::<Vec<_>>(), [("trace", Some("4bf92f35"))]);
+/// ```
+// Holds field 4 of a Record message once per tag, beside any other fields of that message.
+#[derive(Clone, Default)]
+pub struct Tags<'a>(Cow<'a, [u8]>);
+
+impl<'a> Tags<'a> {
+    /// No tags.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(Cow::Borrowed(&[]))
+    }
+
+    pub(crate) const fn of_record(message: &'a [u8]) -> Self {
+        Self(Cow::Borrowed(message))
+    }
+
+    /// Adds a tag.
+    pub fn push(&mut self, key: &str, value: Option<&str>) {
+        if let Cow::Borrowed(_) = self.0 {
+            let mut own = Vec::new();
+            self.write(&mut own);
+            self.0 = Cow::Owned(own);
+        }
+        put_tag(self.0.to_mut(), key, value);
+    }
+
+    /// The tags, in their order.
+    #[must_use]
+    pub fn iter(&self) -> TagIter<'_> {
+        TagIter(Cursor::new(&self.0, 0))
+    }
+
+    /// Whether there is no tag.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The same tags, borrowing nothing.
+    #[must_use]
+    pub fn into_owned(self) -> Tags<'static> {
+        Tags(Cow::Owned(self.0.into_owned()))
+    }
+
+    /// Removes all tags and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        match &mut self.0 {
+            Cow::Owned(own) => own.clear(),
+            borrowed @ Cow::Borrowed(_) => *borrowed = Cow::Borrowed(&[]),
+        }
+    }
+
+    /// How many bytes [`write`](Self::write) adds.
+    pub(super) fn encoded_len(&self) -> usize {
+        self.iter()
+            .map(|(key, value)| {
+                let tag = tag_len(key, value);
+                1 + varint_len(tag as u64) + tag
+            })
+            .sum()
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        for (key, value) in self {
+            put_tag(out, key, value);
+        }
+    }
+}
+
+fn put_tag(out: &mut Vec<u8>, key: &str, value: Option<&str>) {
+    out.push(0x22);
+    put_varint(out, tag_len(key, value) as u64);
+    put_bytes(out, 0x0A, key.as_bytes());
+    if let Some(value) = value {
+        put_bytes(out, 0x12, value.as_bytes());
+    }
+}
+
+fn tag_len(key: &str, value: Option<&str>) -> usize {
+    let field = |text: &str| 1 + varint_len(text.len() as u64) + text.len();
+    field(key) + value.map_or(0, field)
+}
+
+impl<'a> IntoIterator for &'a Tags<'_> {
+    type Item = (&'a str, Option<&'a str>);
+    type IntoIter = TagIter<'a>;
+
+    fn into_iter(self) -> TagIter<'a> {
+        self.iter()
+    }
+}
+
+impl<'a, 'b> FromIterator<(&'b str, Option<&'b str>)> for Tags<'a> {
+    fn from_iter<I: IntoIterator<Item = (&'b str, Option<&'b str>)>>(tags: I) -> Self {
+        let mut all = Self::new();
+        for (key, value) in tags {
+            all.push(key, value);
+        }
+        all
+    }
+}
+
+impl PartialEq<Tags<'_>> for Tags<'_> {
+    fn eq(&self, other: &Tags<'_>) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Tags<'_> {}
+
+impl fmt::Debug for Tags<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self).finish()
+    }
+}
+
+/// The tags of a user record, one after the other.
+#[derive(Clone, Debug)]
+pub struct TagIter<'a>(Cursor<'a>);
+
+impl<'a> Iterator for TagIter<'a> {
+    type Item = (&'a str, Option<&'a str>);
+
+    // The bytes were read whole, or written here, so no field in them can fail now.
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.0.is_empty() {
+            match self.0.field().ok()? {
+                (4, WireType::LengthDelimited) => return read_tag(self.0.message().ok()?).ok(),
+                other => self.0.skip(other, MAX_DEPTH - 1).ok()?,
+            }
+        }
+        None
+    }
+}
