@@ -2,4 +2,3 @@
 #![no_std]
 
 pub use kpl_core::*;
-

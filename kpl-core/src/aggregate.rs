@@ -515,7 +515,11 @@ enum Effective {
 impl UnsealedRecord {
     /// Computes the digest of this record alone.
     pub fn seal(self) -> SealedRecord {
-        let digest = if self.aggregated { md5(self.body()) } else { Digest::default() };
+        let digest = if self.aggregated {
+            md5(self.body())
+        } else {
+            Digest::default()
+        };
         self.seal_with(digest)
     }
 

@@ -292,7 +292,9 @@ impl<'a, T: FromKplRecord<'a>> core::iter::FusedIterator for Records<'a, T> {}
 
 impl<T> fmt::Debug for Records<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Records").field("counts", &self.source.counts).finish_non_exhaustive()
+        f.debug_struct("Records")
+            .field("counts", &self.source.counts)
+            .finish_non_exhaustive()
     }
 }
 
@@ -486,7 +488,9 @@ impl<'a> Current<'a> {
     /// The hash key of a record's partition key, computed once for each key.
     fn hash_key(&mut self, wire: &WireRecord<'_>, record: &UserRecord<'_>) -> Option<HashKey> {
         self.hash_keys.resize(self.aggregate.partition_keys().len(), None);
-        let known = self.hash_keys.get_mut(usize::try_from(wire.partition_key_index).ok()?)?;
+        let known = self
+            .hash_keys
+            .get_mut(usize::try_from(wire.partition_key_index).ok()?)?;
         Some(*known.get_or_insert_with(|| HashKey::of_partition_key(record.partition_key.unwrap_or_default())))
     }
 }

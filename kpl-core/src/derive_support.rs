@@ -82,7 +82,8 @@ impl<T: HashKeyField> HashKeyField for Option<T> {
     }
 
     fn restore(field: &'static str, key: Option<HashKey>) -> Result<Self, ReadError> {
-        key.map(|key| <T as HashKeyField>::restore(field, Some(key))).transpose()
+        key.map(|key| <T as HashKeyField>::restore(field, Some(key)))
+            .transpose()
     }
 }
 

@@ -440,7 +440,12 @@ pub struct InvalidOption {
 
 impl fmt::Display for InvalidOption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { option, value, min, max } = self;
+        let Self {
+            option,
+            value,
+            min,
+            max,
+        } = self;
         write!(f, "{option} is {value}, and must be from {min} to {max}")
     }
 }

@@ -233,8 +233,7 @@ impl FromStr for HashKey {
     type Err = InvalidHashKey;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let canonical = text == "0"
-            || (text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0'));
+        let canonical = text == "0" || (text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0'));
         canonical
             .then(|| text.parse().ok())
             .flatten()

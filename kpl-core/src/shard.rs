@@ -18,10 +18,7 @@ pub struct Shard {
 impl Shard {
     /// The shard with this id and range.
     pub fn new(id: impl Into<String>, range: HashKeyRange) -> Self {
-        Self {
-            id: id.into(),
-            range,
-        }
+        Self { id: id.into(), range }
     }
 }
 

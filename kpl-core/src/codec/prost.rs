@@ -24,7 +24,9 @@ pub struct Prost;
 
 impl<T: Message + Default> Codec<'_, T> for Prost {
     fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
-        value.encode(out).map_err(|error| CodecError::encode("Prost", alloc::format!("{error}")))
+        value
+            .encode(out)
+            .map_err(|error| CodecError::encode("Prost", alloc::format!("{error}")))
     }
 
     fn decode(bytes: &[u8]) -> Result<T, CodecError> {

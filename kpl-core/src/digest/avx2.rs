@@ -7,7 +7,8 @@ use core::arch::x86_64::{
     _mm256_xor_si256,
 };
 
-use super::rounds::{Block, Group, SINES, kernel, steps};
+use super::lanes::prefetch;
+use super::rounds::{AHEAD, Block, Group, SINES, kernel, steps};
 use super::sse2;
 
 const LANES: usize = 8;

@@ -76,3 +76,18 @@ pub(super) fn sixteen() -> Option<Kernel<16>> {
     }
     None
 }
+
+/// Asks the machine to have a block at hand soon. The block need not exist.
+#[inline]
+pub(super) fn prefetch(input: &[Block], block: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if cfg!(target_feature = "sse") {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let address = input.as_ptr().wrapping_add(block);
+        // SAFETY: the machine has SSE, as checked, and the instruction is a hint: it reads nothing
+        // that the program could notice, and takes any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (input, block);
+}

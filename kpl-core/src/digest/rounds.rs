@@ -10,6 +10,10 @@ pub(super) type Block = [u8; 64];
 /// The A, B, C and D of `L` messages, side by side.
 pub(super) type Group<const L: usize> = [[u32; L]; 4];
 
+/// By how many blocks the kernels fetch their inputs ahead: more streams than the machine follows
+/// by itself.
+pub(super) const AHEAD: usize = 4;
+
 /// A, B, C and D before the first block (RFC 1321 section 3.3).
 pub(super) const INITIAL: [u32; 4] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476];
 
@@ -98,6 +102,9 @@ macro_rules! kernel {
                 let mut words = [[splat(0); 16]; G];
                 for (words, inputs) in words.iter_mut().zip(inputs) {
                     let rows: [&Block; LANES] = core::array::from_fn(|lane| &inputs[lane][block]);
+                    for input in inputs {
+                        prefetch(input, block + AHEAD);
+                    }
                     for (quarter, words) in words.as_chunks_mut().0.iter_mut().enumerate() {
                         *words = transpose(&rows, quarter);
                     }

@@ -26,23 +26,24 @@ pub(super) fn run<const L: usize>(
     }
     while used > 1 {
         let blocks = advance(kernel, &mut states, &lanes[..used]);
-        let mut place = 0;
-        while place < used {
+        // Backwards, so that the lane that takes the place of an ended one has had its turn.
+        for place in (0..used).rev() {
             let lane = &mut lanes[place];
             lane.skip(blocks);
-            if lane.input().is_empty() {
-                done(lane.index, digest(states.get(place)));
-                if let Some((index, message)) = messages.next() {
-                    lane.fill(index, message);
-                    states.set(place, INITIAL);
-                } else {
-                    used -= 1;
-                    lanes.swap(place, used);
+            if !lane.input().is_empty() {
+                continue;
+            }
+            done(lane.index, digest(states.get(place)));
+            if let Some((index, message)) = messages.next() {
+                lane.fill(index, message);
+                states.set(place, INITIAL);
+            } else {
+                used -= 1;
+                if place < used {
+                    lanes[place] = lanes[used];
                     states.set(place, states.get(used));
-                    continue;
                 }
             }
-            place += 1;
         }
     }
     // One lane of a vector is slower than no vector.

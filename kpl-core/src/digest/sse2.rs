@@ -6,7 +6,8 @@ use core::arch::x86_64::{
     _mm_unpacklo_epi32, _mm_unpacklo_epi64, _mm_xor_si128,
 };
 
-use super::rounds::{Block, Group, SINES, kernel, steps};
+use super::lanes::prefetch;
+use super::rounds::{AHEAD, Block, Group, SINES, kernel, steps};
 
 const LANES: usize = 4;
 type Vector = __m128i;

@@ -27,10 +27,7 @@ impl<'a> Frame<'a> {
     pub fn new(data: &'a [u8]) -> Result<Self, NotAggregated> {
         let after_magic = data.strip_prefix(&MAGIC).ok_or(NotAggregated::Plain)?;
         match after_magic.split_last_chunk::<DIGEST_LEN>() {
-            Some((body, digest)) if !body.is_empty() => Ok(Self {
-                body,
-                digest: *digest,
-            }),
+            Some((body, digest)) if !body.is_empty() => Ok(Self { body, digest: *digest }),
             _ => Err(NotAggregated::Malformed(Malformed::TooShort)),
         }
     }

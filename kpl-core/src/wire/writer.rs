@@ -98,10 +98,8 @@ impl Writer {
     pub(crate) fn size_alone(parts: &Parts<'_>) -> usize {
         let explicit_hash_key = parts.explicit_hash_key.map(|key| DecimalText::new(key).len);
         let index = 2;
-        let inner = index
-            + explicit_hash_key.map_or(0, |_| index)
-            + field_len(parts.data.len())
-            + parts.tags.encoded_len();
+        let inner =
+            index + explicit_hash_key.map_or(0, |_| index) + field_len(parts.data.len()) + parts.tags.encoded_len();
         let tables = field_len(parts.partition_key.len()) + explicit_hash_key.map_or(0, field_len);
         Self::EMPTY_SIZE + tables + field_len(inner)
     }
@@ -109,7 +107,8 @@ impl Writer {
     /// Adds a record where a plan made since the last change says.
     #[inline]
     pub(crate) fn push(&mut self, parts: &Parts<'_>, plan: Plan) {
-        self.partition_keys.put(parts.partition_key.as_bytes(), plan.partition_key);
+        self.partition_keys
+            .put(parts.partition_key.as_bytes(), plan.partition_key);
         self.records.reserve(field_len(plan.inner));
         self.records.push(0x1A);
         put_varint(&mut self.records, plan.inner as u64);
@@ -249,7 +248,13 @@ impl KeyTable {
         put_bytes(&mut self.bytes, self.field, key);
         let end = self.bytes.len();
         self.keys.push(end - key.len()..end);
-        let Self { bytes, keys, by_hash, hasher, .. } = self;
+        let Self {
+            bytes,
+            keys,
+            by_hash,
+            hasher,
+            ..
+        } = self;
         by_hash.insert_unique(slot.hash, slot.index, |&index| {
             let key = keys.get(index).and_then(|range| bytes.get(range.clone()));
             hasher.hash_one(key.unwrap_or_default())

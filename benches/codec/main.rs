@@ -1,0 +1,148 @@
+//! kpl beside prost + md-5, what a Rust programmer would write without it. One command: `cargo bench --bench codec`.
+//!
+//! Throughput is in bytes of aggregate. `by_hand` calls the payload codec alone on the same payloads, `raw` packs or
+//! unpacks the same payloads without decoding them, and `md-5` is the checksum alone of the same bytes.
+
+mod prost_peer;
+mod typed;
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use kpl::digest::{Digest, md5_many};
+use kpl::{Aggregator, Deaggregator, KinesisRecord, RawRecord, SealedRecord, seal_all};
+use md5::{Digest as _, Md5};
+
+const AGGREGATE_SIZE: usize = 50_000;
+const BATCH: usize = 200;
+
+/// The user records of one aggregate of about 50 KB: one distinct partition key for ten records, interleaved.
+struct Shape {
+    size: usize,
+    records: Vec<(String, Vec<u8>)>,
+}
+
+impl Shape {
+    fn new(size: usize, seed: usize) -> Self {
+        let count = AGGREGATE_SIZE / (size + 6);
+        let keys = count.div_ceil(10);
+        let records = (0..count)
+            .map(|index| {
+                let key = format!("customer-{:08}", seed * keys + index % keys);
+                let data = (0..size).map(|byte| (seed + index * 7 + byte * 13) as u8).collect();
+                (key, data)
+            })
+            .collect();
+        Self { size, records }
+    }
+
+    fn raw_records(&self) -> Vec<RawRecord<'_>> {
+        self.records.iter().map(|(key, data)| RawRecord::new(key, data)).collect()
+    }
+
+    fn aggregate(&self) -> SealedRecord {
+        let mut aggregator = aggregator(self.records.len());
+        let mut sealed = None;
+        for record in self.raw_records() {
+            sealed = aggregator.push(&record).expect("it fits");
+        }
+        sealed.expect("the maximum count is reached")
+    }
+}
+
+fn shapes(seed: usize) -> impl Iterator<Item = Shape> {
+    [20, 100, 1000].into_iter().map(move |size| Shape::new(size, seed))
+}
+
+fn aggregator<'a>(count: usize) -> Aggregator<RawRecord<'a>> {
+    let builder = Aggregator::builder().max_size(100_000).max_count(count);
+    builder.build().expect("the options are valid")
+}
+
+/// Reads all user records as a program does that looks at keys and data.
+fn read(batch: &[KinesisRecord<'_>]) {
+    for record in Deaggregator::<RawRecord<'_>>::new().records(batch) {
+        let value = record.expect("the record is valid").value;
+        black_box((&*value.partition_key, &*value.data));
+    }
+}
+
+fn decode(c: &mut Criterion) {
+    for (name, count) in [("decode_one", 1), ("decode_batch", BATCH)] {
+        let mut group = c.benchmark_group(name);
+        for shape in shapes(0) {
+            let sealed: Vec<_> = (0..count).map(|seed| Shape::new(shape.size, seed).aggregate()).collect();
+            let batch: Vec<_> = sealed.iter().map(KinesisRecord::from).collect();
+            group.throughput(Throughput::Bytes(sealed.iter().map(|record| record.data.len() as u64).sum()));
+            group.bench_function(BenchmarkId::new(shape.size.to_string(), "kpl"), |b| b.iter(|| read(&batch)));
+            group.bench_function(BenchmarkId::new(shape.size.to_string(), "prost"), |b| {
+                b.iter(|| batch.iter().for_each(|record| prost_peer::read(record.data)));
+            });
+            if count == 1 {
+                group.bench_function(BenchmarkId::new(shape.size.to_string(), "md-5"), |b| {
+                    b.iter(|| Md5::digest(black_box(&sealed[0].data)));
+                });
+            }
+        }
+    }
+}
+
+fn encode(c: &mut Criterion) {
+    for (name, count) in [("encode_one", 1), ("encode_batch", BATCH)] {
+        let mut group = c.benchmark_group(name);
+        for shape in shapes(0) {
+            let shapes: Vec<_> = (0..count).map(|seed| Shape::new(shape.size, seed)).collect();
+            let sealed: Vec<_> = shapes.iter().map(Shape::aggregate).collect();
+            for (shape, sealed) in shapes.iter().zip(&sealed) {
+                assert_eq!(prost_peer::write(&shape.records), sealed.data, "both write the same bytes");
+            }
+            let batch: Vec<_> = shapes.iter().map(Shape::raw_records).collect();
+            let mut aggregator = aggregator(shape.records.len());
+            group.throughput(Throughput::Bytes(sealed.iter().map(|record| record.data.len() as u64).sum()));
+            group.bench_function(BenchmarkId::new(shape.size.to_string(), "kpl"), |b| {
+                b.iter(|| {
+                    let full = batch.iter().flatten().filter_map(|record| {
+                        let record = black_box(record);
+                        aggregator.push_unsealed(record).expect("it fits")
+                    });
+                    seal_all(full)
+                });
+            });
+            group.bench_function(BenchmarkId::new(shape.size.to_string(), "prost"), |b| {
+                b.iter(|| -> Vec<_> {
+                    shapes.iter().map(|shape| prost_peer::write(black_box(&shape.records))).collect()
+                });
+            });
+            if count == 1 {
+                group.bench_function(BenchmarkId::new(shape.size.to_string(), "md-5"), |b| {
+                    b.iter(|| Md5::digest(black_box(&sealed[0].data)));
+                });
+            }
+        }
+    }
+}
+
+fn digest(c: &mut Criterion) {
+    let mut group = c.benchmark_group("digest");
+    let sealed: Vec<_> = (0..BATCH).map(|seed| Shape::new(100, seed).aggregate()).collect();
+    for count in [1, 8, 16, BATCH] {
+        let messages: Vec<&[u8]> = sealed.iter().take(count).map(|record| &*record.data).collect();
+        group.throughput(Throughput::Bytes(messages.iter().map(|message| message.len() as u64).sum()));
+        group.bench_function(BenchmarkId::new(count.to_string(), "kpl"), |b| {
+            let mut digests = vec![Digest::default(); count];
+            b.iter(|| md5_many(black_box(&messages), black_box(&mut digests)));
+        });
+        group.bench_function(BenchmarkId::new(count.to_string(), "md-5"), |b| {
+            b.iter(|| black_box(&messages).iter().for_each(|message| {
+                black_box(Md5::digest(message));
+            }));
+        });
+    }
+}
+
+criterion_group! {
+    name = codec;
+    config = Criterion::default().sample_size(30);
+    targets = decode, encode, digest, typed::decode, typed::encode
+}
+criterion_main!(codec);

@@ -1,0 +1,89 @@
+//! Which codec? The same events through each of them, in bytes.
+//!
+//! ```text
+//! cargo run --example choosing_a_codec
+//! ```
+
+use std::error::Error;
+
+use kpl::codec::{Bincode, Codec, Json, Postcard, Prost};
+use kpl::{Aggregator, Deaggregator, KinesisRecord, RawRecord, SealedRecord};
+use serde::{Deserialize, Serialize};
+
+/// One type with the traits of every codec: serde's for Json, Postcard and Bincode, prost's for Prost.
+///
+/// A type of a program needs those of one codec only.
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+struct Reading {
+    #[prost(string, tag = "1")]
+    sensor: String,
+    #[prost(double, tag = "2")]
+    celsius: f64,
+    #[prost(uint64, tag = "3")]
+    at_ms: u64,
+    #[prost(bool, tag = "4")]
+    battery_low: bool,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let readings: Vec<Reading> = (0..10_000)
+        .map(|number| Reading {
+            sensor: format!("sensor-{:03}", number * 7 % 250),
+            celsius: f64::from(number % 400) / 10.0 - 5.0,
+            at_ms: 1_760_000_000_000 + u64::from(number) * 250,
+            battery_low: number % 97 == 0,
+        })
+        .collect();
+
+    println!("{} readings, as user records of one aggregator each:\n", readings.len());
+    println!("{:10} {:>18} {:>15} {:>12}", "", "bytes per payload", "Kinesis records", "bytes in all");
+    let json = measure::<Json>("Json", &readings)?;
+    let postcard = measure::<Postcard>("Postcard", &readings)?;
+    let bincode = measure::<Bincode>("Bincode", &readings)?;
+    let prost = measure::<Prost>("Prost", &readings)?;
+
+    // Names of fields travel in JSON only; numbers of fields in Protocol Buffers; neither in the other two.
+    assert!(postcard < prost && bincode < prost && prost < json);
+
+    println!();
+    println!("Json      every language and every person can read it; fields can be added and removed");
+    println!("Prost     languages that share a .proto file; fields can be added and removed");
+    println!("Postcard  Rust on both ends; the fields and their order are the format");
+    println!("Bincode   as Postcard, for streams that have Bincode in them already");
+    Ok(())
+}
+
+/// Sends the readings through a codec and prints what it took. Gives the bytes of the payloads.
+fn measure<C>(name: &str, readings: &[Reading]) -> Result<usize, Box<dyn Error>>
+where
+    C: for<'de> Codec<'de, Reading>,
+{
+    // `#[derive(KplRecord)]` with `#[kpl(codec = kpl::codec::Json)]` does the same inside `push`: here the codec is a
+    // parameter, so that one function measures all four.
+    let mut sealed: Vec<SealedRecord> = Vec::new();
+    let mut aggregator = Aggregator::<RawRecord<'_>>::new();
+    let mut payloads = 0;
+    for reading in readings {
+        let mut payload = Vec::new();
+        C::encode(reading, &mut payload)?;
+        payloads += payload.len();
+        sealed.extend(aggregator.push(&RawRecord::from_parts(&reading.sensor, payload))?);
+    }
+    sealed.extend(aggregator.finish());
+
+    let batch: Vec<KinesisRecord<'_>> = sealed.iter().map(KinesisRecord::from).collect();
+    let mut expected = readings.iter();
+    for record in Deaggregator::<RawRecord<'_>>::new().records(&batch) {
+        let reading = C::decode(record?.record.data)?;
+        assert_eq!(Some(&reading), expected.next(), "{name} must give back what it was given");
+    }
+    assert_eq!(expected.next(), None);
+
+    println!(
+        "{name:10} {:>18.1} {:>15} {:>12}",
+        payloads as f64 / readings.len() as f64,
+        sealed.len(),
+        sealed.iter().map(SealedRecord::size).sum::<usize>()
+    );
+    Ok(payloads)
+}

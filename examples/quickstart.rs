@@ -1,0 +1,216 @@
+//! Deaggregates real records of the Kinesis Producer Library, then sends ten thousand events of a type there and back.
+//!
+//! ```text
+//! cargo run --example quickstart
+//! ```
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+use data_encoding::BASE64;
+use kpl::{Aggregator, Deaggregator, KinesisRecord, KplRecord, RawRecord, SealedRecord};
+use serde::{Deserialize, Serialize};
+
+/// An event: what the application knows, with the field marked that decides about its shard.
+#[derive(Debug, PartialEq, Serialize, Deserialize, KplRecord)]
+#[kpl(codec = kpl::codec::Json)]
+struct Click {
+    #[kpl(partition_key)]
+    user: String,
+    url: String,
+    at_ms: u64,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("1. Records that other libraries wrote");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut files = fs::read_dir(&golden)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<Vec<_>, std::io::Error>>()?;
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+    files.sort();
+    check(!files.is_empty(), || format!("no files in {}", golden.display()))?;
+    for file in &files {
+        read_golden_file(file)?;
+    }
+
+    println!("\n2. Ten thousand events of a type, there and back\n");
+    there_and_back(&clicks(10_000))
+}
+
+/// Prints what an aggregated record of another library holds, and checks it against what is known to be inside.
+fn read_golden_file(file: &Path) -> Result<(), Box<dyn Error>> {
+    let golden: GoldenFile = serde_json::from_slice(&fs::read(file)?)?;
+    let data = BASE64.decode(golden.aggregated.as_bytes())?;
+    let batch = [KinesisRecord::new(&data)];
+
+    const SHOWN: u64 = 8;
+    let name = file.file_name().unwrap_or_default().display();
+    let expected = golden.user_records.len();
+    println!("\n{name}: {} bytes, {expected} user records", thousands(data.len()));
+    println!("({})\n", golden.origin);
+    println!("  {:>3}  {:36}  data", "sub", "partition key");
+
+    let records = Deaggregator::<RawRecord<'_>>::new()
+        .records(&batch)
+        .collect::<Result<Vec<_>, _>>()?;
+    check(records.len() == expected, || format!("{name}: {} user records", records.len()))?;
+
+    let mut aggregator = Aggregator::<RawRecord<'_>>::new();
+    for (record, expected) in records.iter().zip(&golden.user_records) {
+        let (sub, RawRecord { partition_key, data, .. }) = (record.record.sub_sequence_number, &record.value);
+        let text = String::from_utf8_lossy(data);
+        if sub < SHOWN {
+            println!("  {sub:>3}  {partition_key:36}  {}", text.trim_end());
+        }
+        let explicit_hash_key = record.value.explicit_hash_key.map(|key| key.to_string());
+        let as_expected = sub == expected.sub_sequence_number
+            && *partition_key == expected.partition_key
+            && explicit_hash_key == expected.explicit_hash_key
+            && BASE64.encode(data) == expected.data;
+        check(as_expected, || format!("{name}: user record {sub} is {:?}", record.value))?;
+        let full = aggregator.push(&record.value)?;
+        check(full.is_none(), || format!("{name}: does not fit in one record"))?;
+    }
+    if expected > SHOWN as usize {
+        println!("  ... and {} more", expected - SHOWN as usize);
+    }
+
+    let again = aggregator.finish().map(|sealed| sealed.data);
+    check(again.as_ref() == Some(&data), || format!("{name}: other bytes when aggregated again"))?;
+    println!("  All {expected} are as expected, and aggregated again they give the same bytes.");
+    Ok(())
+}
+
+/// Aggregates events, deaggregates them, checks that nothing changed, and prints what it took.
+fn there_and_back(clicks: &[Click]) -> Result<(), Box<dyn Error>> {
+    // There: push events, send what comes out.
+    let mut sealed: Vec<SealedRecord> = Vec::new();
+    let mut aggregator = Aggregator::<Click>::new();
+    for click in clicks {
+        sealed.extend(aggregator.push(click)?);
+    }
+    sealed.extend(aggregator.finish());
+
+    // Back: a batch of Kinesis records goes in, events come out.
+    let batch: Vec<KinesisRecord<'_>> = sealed.iter().map(KinesisRecord::from).collect();
+    let mut sent_alone = Totals::default();
+    let mut received = Vec::new();
+    for click in Deaggregator::<Click>::new().records(&batch) {
+        let click = click?;
+        sent_alone.add(click.record.data.len(), click.value.user.len());
+        received.push(click.value);
+    }
+    let differs = received.iter().zip(clicks).position(|(back, there)| back != there);
+    check(differs.is_none(), || format!("event {differs:?} came back changed"))?;
+    check(received.len() == clicks.len(), || format!("{} events came back", received.len()))?;
+
+    let mut aggregated = Totals::default();
+    for record in &sealed {
+        aggregated.add(record.data.len(), record.partition_key.as_str().len());
+    }
+    let framing = aggregated.data as f64 / clicks.len() as f64 - sent_alone.data as f64 / clicks.len() as f64;
+    let saved_units = sent_alone.put_payload_units - aggregated.put_payload_units;
+
+    println!("  {:34} {:>15} {:>12}", "", "one record each", "aggregated");
+    let row = |name, alone, aggregated| println!("  {name:34} {:>15} {:>12}", thousands(alone), thousands(aggregated));
+    row("user records", clicks.len(), received.len());
+    row("Kinesis records", sent_alone.records, aggregated.records);
+    row("bytes (data and partition key)", sent_alone.size, aggregated.size);
+    row("PUT payload units of 25 KB (1)", sent_alone.put_payload_units, aggregated.put_payload_units);
+    println!();
+    println!("  Framing per user record (2)        {framing:>28.2} bytes");
+    println!(
+        "  PUT payload units saved            {:>28} ({:.1} %)",
+        thousands(saved_units),
+        100.0 * saved_units as f64 / sent_alone.put_payload_units as f64
+    );
+    println!();
+    println!("  (1) Each Kinesis record takes its size in steps of 25 KB, rounded up, 1 KB being 1,024 bytes:");
+    println!("      https://aws.amazon.com/kinesis/data-streams/pricing/, provisioned mode.");
+    println!("  (2) What aggregation adds to the payloads: magic, partition keys, lengths, digest.");
+    println!("\nAll {} events came back equal and in order.", thousands(received.len()));
+    Ok(())
+}
+
+/// What it takes to put records into a stream.
+#[derive(Default)]
+struct Totals {
+    records: usize,
+    data: usize,
+    size: usize,
+    put_payload_units: usize,
+}
+
+impl Totals {
+    fn add(&mut self, data: usize, partition_key: usize) {
+        let size = data + partition_key;
+        self.records += 1;
+        self.data += data;
+        self.size += size;
+        self.put_payload_units += size.div_ceil(25 * 1024);
+    }
+}
+
+/// Events that look like those of a web shop: the same ones in every run.
+fn clicks(count: usize) -> Vec<Click> {
+    const PAGES: [&str; 6] = ["/", "/search", "/basket", "/help", "/product", "/category"];
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut random = |below: u64| {
+        // xorshift64: https://www.jstatsoft.org/article/view/v008i14
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % below
+    };
+    let mut at_ms = 1_760_000_000_000;
+    (0..count)
+        .map(|_| {
+            at_ms += random(40);
+            Click {
+                user: format!("user-{:04}", random(2_000)),
+                url: match PAGES[random(6) as usize] {
+                    page @ ("/product" | "/category") => format!("{page}/{}", random(5_000)),
+                    page => page.to_owned(),
+                },
+                at_ms,
+            }
+        })
+        .collect()
+}
+
+/// What a golden file says.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct GoldenFile {
+    origin: String,
+    aggregated: String,
+    user_records: Vec<GoldenRecord>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct GoldenRecord {
+    partition_key: String,
+    explicit_hash_key: Option<String>,
+    sub_sequence_number: u64,
+    data: String,
+}
+
+fn check(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), Box<dyn Error>> {
+    if holds { Ok(()) } else { Err(otherwise().into()) }
+}
+
+/// A number with a comma between its thousands.
+fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
