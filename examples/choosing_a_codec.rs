@@ -26,24 +26,28 @@ struct Reading {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let readings: Vec<Reading> = (0..10_000)
+    let readings: Vec<Reading> = (0..10_000_u32)
         .map(|number| Reading {
             sensor: format!("sensor-{:03}", number * 7 % 250),
-            celsius: f64::from(number % 400) / 10.0 - 5.0,
+            celsius: f64::from(number % 160) / 4.0 - 5.0,
             at_ms: 1_760_000_000_000 + u64::from(number) * 250,
             battery_low: number % 97 == 0,
         })
         .collect();
 
     println!("{} readings, as user records of one aggregator each:\n", readings.len());
-    println!("{:10} {:>18} {:>15} {:>12}", "", "bytes per payload", "Kinesis records", "bytes in all");
+    println!(
+        "{:10} {:>18} {:>15} {:>12}",
+        "", "bytes per payload", "Kinesis records", "bytes in all"
+    );
     let json = measure::<Json>("Json", &readings)?;
     let postcard = measure::<Postcard>("Postcard", &readings)?;
     let bincode = measure::<Bincode>("Bincode", &readings)?;
     let prost = measure::<Prost>("Prost", &readings)?;
 
-    // Names of fields travel in JSON only; numbers of fields in Protocol Buffers; neither in the other two.
-    assert!(postcard < prost && bincode < prost && prost < json);
+    // Names of fields travel in Json, numbers of fields in Prost, neither in the other two. README.md shows these sizes.
+    let average = |payloads: usize| (payloads as f64 / readings.len() as f64).round();
+    assert_eq!([json, prost, postcard, bincode].map(average), [80.0, 28.0, 26.0, 29.0]);
 
     println!();
     println!("Json      every language and every person can read it; fields can be added and removed");
@@ -75,7 +79,11 @@ where
     let mut expected = readings.iter();
     for record in Deaggregator::<RawRecord<'_>>::new().records(&batch) {
         let reading = C::decode(record?.record.data)?;
-        assert_eq!(Some(&reading), expected.next(), "{name} must give back what it was given");
+        assert_eq!(
+            Some(&reading),
+            expected.next(),
+            "{name} must give back what it was given"
+        );
     }
     assert_eq!(expected.next(), None);
 

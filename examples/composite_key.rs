@@ -39,16 +39,37 @@ struct SlimOrder {
 fn main() -> Result<(), Box<dyn Error>> {
     println!("A key of several fields:\n");
     let logins = [
-        Login { tenant: "acme".into(), user: 7, at_ms: 1_760_000_000_000 },
-        Login { tenant: "acme".into(), user: 8, at_ms: 1_760_000_000_250 },
-        Login { tenant: "initech".into(), user: 7, at_ms: 1_760_000_000_500 },
+        Login {
+            tenant: "acme".into(),
+            user: 7,
+            at_ms: 1_760_000_000_000,
+        },
+        Login {
+            tenant: "acme".into(),
+            user: 8,
+            at_ms: 1_760_000_000_250,
+        },
+        Login {
+            tenant: "initech".into(),
+            user: 7,
+            at_ms: 1_760_000_000_500,
+        },
     ];
     let (keys, payloads) = there_and_back(&logins)?;
     assert_eq!(keys, ["acme/7", "acme/8", "initech/7"]);
     show(&keys, &payloads);
 
     println!("\nA field that is the key and in the payload:\n");
-    let orders = [Order { order_id: 48_210_077, cents: 1995 }, Order { order_id: 48_210_078, cents: 250 }];
+    let orders = [
+        Order {
+            order_id: 48_210_077,
+            cents: 1995,
+        },
+        Order {
+            order_id: 48_210_078,
+            cents: 250,
+        },
+    ];
     let (keys, full) = there_and_back(&orders)?;
     show(&keys, &full);
 
@@ -72,7 +93,10 @@ where
 {
     let mut aggregator = Aggregator::<T>::new();
     for record in records {
-        assert!(aggregator.push(record)?.is_none(), "so few records fit in one aggregate");
+        assert!(
+            aggregator.push(record)?.is_none(),
+            "so few records fit in one aggregate"
+        );
     }
     let sealed = aggregator.finish().ok_or("nothing was pushed")?;
 

@@ -44,18 +44,25 @@ struct Payment {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let payments = [
-        Payment { account: "DE-17".into(), cents: 12_50 },
-        Payment { account: "FR-04".into(), cents: -3_00 },
+        Payment {
+            account: "DE-17".into(),
+            cents: 12_50,
+        },
+        Payment {
+            account: "FR-04".into(),
+            cents: -3_00,
+        },
     ];
     let mut aggregator = Aggregator::<Payment>::new();
+    let mut sealed = Vec::new();
     for payment in &payments {
-        aggregator.push(payment)?;
+        sealed.extend(aggregator.push(payment)?);
     }
     // A record of an older program, in the same aggregate.
-    aggregator.push_raw(&RawRecord::new("DE-17", b"\x01{\"account\":\"DE-17\",\"euros\":12.5}"))?;
-    let sealed = aggregator.finish().ok_or("nothing was pushed")?;
+    sealed.extend(aggregator.push_raw(&RawRecord::new("DE-17", b"\x01{\"account\":\"DE-17\",\"euros\":12.5}"))?);
+    sealed.extend(aggregator.finish());
 
-    let batch = [KinesisRecord::from(&sealed)];
+    let batch: Vec<KinesisRecord<'_>> = sealed.iter().map(KinesisRecord::from).collect();
     let mut received = Vec::new();
     let mut errors = Vec::new();
     for record in Deaggregator::<Payment>::new().records(&batch) {

@@ -41,12 +41,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Prints what an aggregated record of another library holds, and checks it against what is known to be inside.
 fn read_golden_file(file: &Path) -> Result<(), Box<dyn Error>> {
-    let golden: GoldenFile = serde_json::from_slice(&fs::read(file)?)?;
+    const SHOWN: u64 = 8;
+    let name = file.file_name().unwrap_or_default().display();
+    let golden: GoldenFile = serde_json::from_slice(&fs::read(file)?).map_err(|error| format!("{name}: {error}"))?;
     let data = BASE64.decode(golden.aggregated.as_bytes())?;
     let batch = [KinesisRecord::new(&data)];
 
-    const SHOWN: u64 = 8;
-    let name = file.file_name().unwrap_or_default().display();
     let expected = golden.user_records.len();
     println!("\n{name}: {} bytes, {expected} user records", thousands(data.len()));
     println!("({})\n", golden.origin);
@@ -55,11 +55,18 @@ fn read_golden_file(file: &Path) -> Result<(), Box<dyn Error>> {
     let records = Deaggregator::<RawRecord<'_>>::new()
         .records(&batch)
         .collect::<Result<Vec<_>, _>>()?;
-    check(records.len() == expected, || format!("{name}: {} user records", records.len()))?;
+    check(records.len() == expected, || {
+        format!("{name}: {} user records", records.len())
+    })?;
 
     let mut aggregator = Aggregator::<RawRecord<'_>>::new();
     for (record, expected) in records.iter().zip(&golden.user_records) {
-        let (sub, RawRecord { partition_key, data, .. }) = (record.record.sub_sequence_number, &record.value);
+        let (
+            sub,
+            RawRecord {
+                partition_key, data, ..
+            },
+        ) = (record.record.sub_sequence_number, &record.value);
         let text = String::from_utf8_lossy(data);
         if sub < SHOWN {
             println!("  {sub:>3}  {partition_key:36}  {}", text.trim_end());
@@ -69,7 +76,9 @@ fn read_golden_file(file: &Path) -> Result<(), Box<dyn Error>> {
             && *partition_key == expected.partition_key
             && explicit_hash_key == expected.explicit_hash_key
             && BASE64.encode(data) == expected.data;
-        check(as_expected, || format!("{name}: user record {sub} is {:?}", record.value))?;
+        check(as_expected, || {
+            format!("{name}: user record {sub} is {:?}", record.value)
+        })?;
         let full = aggregator.push(&record.value)?;
         check(full.is_none(), || format!("{name}: does not fit in one record"))?;
     }
@@ -78,7 +87,9 @@ fn read_golden_file(file: &Path) -> Result<(), Box<dyn Error>> {
     }
 
     let again = aggregator.finish().map(|sealed| sealed.data);
-    check(again.as_ref() == Some(&data), || format!("{name}: other bytes when aggregated again"))?;
+    check(again.as_ref() == Some(&data), || {
+        format!("{name}: other bytes when aggregated again")
+    })?;
     println!("  All {expected} are as expected, and aggregated again they give the same bytes.");
     Ok(())
 }
@@ -104,7 +115,9 @@ fn there_and_back(clicks: &[Click]) -> Result<(), Box<dyn Error>> {
     }
     let differs = received.iter().zip(clicks).position(|(back, there)| back != there);
     check(differs.is_none(), || format!("event {differs:?} came back changed"))?;
-    check(received.len() == clicks.len(), || format!("{} events came back", received.len()))?;
+    check(received.len() == clicks.len(), || {
+        format!("{} events came back", received.len())
+    })?;
 
     let mut aggregated = Totals::default();
     for record in &sealed {
@@ -118,7 +131,11 @@ fn there_and_back(clicks: &[Click]) -> Result<(), Box<dyn Error>> {
     row("user records", clicks.len(), received.len());
     row("Kinesis records", sent_alone.records, aggregated.records);
     row("bytes (data and partition key)", sent_alone.size, aggregated.size);
-    row("PUT payload units of 25 KB (1)", sent_alone.put_payload_units, aggregated.put_payload_units);
+    row(
+        "PUT payload units of 25 KB (1)",
+        sent_alone.put_payload_units,
+        aggregated.put_payload_units,
+    );
     println!();
     println!("  Framing per user record (2)        {framing:>28.2} bytes");
     println!(
@@ -130,7 +147,10 @@ fn there_and_back(clicks: &[Click]) -> Result<(), Box<dyn Error>> {
     println!("  (1) Each Kinesis record takes its size in steps of 25 KB, rounded up, 1 KB being 1,024 bytes:");
     println!("      https://aws.amazon.com/kinesis/data-streams/pricing/, provisioned mode.");
     println!("  (2) What aggregation adds to the payloads: magic, partition keys, lengths, digest.");
-    println!("\nAll {} events came back equal and in order.", thousands(received.len()));
+    println!(
+        "\nAll {} events came back equal and in order.",
+        thousands(received.len())
+    );
     Ok(())
 }
 

@@ -10,8 +10,7 @@
 use std::error::Error;
 
 use kpl::{
-    Aggregator, Deaggregator, HashKeyRange, KinesisRecord, KplRecord, SealedRecord, Shard, ShardMap,
-    StrayPolicy,
+    Aggregator, Deaggregator, HashKeyRange, KinesisRecord, KplRecord, SealedRecord, Shard, ShardMap, StrayPolicy,
 };
 use serde::{Deserialize, Serialize};
 
@@ -33,11 +32,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Later the second shard is split into two others.
     let three = ShardMap::new([
         Shard::new("shardId-000000000000", HashKeyRange::try_from(0..=middle)?),
-        Shard::new("shardId-000000000002", HashKeyRange::try_from(middle + 1..=middle + middle / 2)?),
-        Shard::new("shardId-000000000003", HashKeyRange::try_from(middle + middle / 2 + 1..=u128::MAX)?),
+        Shard::new(
+            "shardId-000000000002",
+            HashKeyRange::try_from(middle + 1..=middle + middle / 2)?,
+        ),
+        Shard::new(
+            "shardId-000000000003",
+            HashKeyRange::try_from(middle + middle / 2 + 1..=u128::MAX)?,
+        ),
     ])?;
     let events: Vec<Event> = (0..3_000)
-        .map(|number| Event { device: format!("device-{}", number % 40), number })
+        .map(|number| Event {
+            device: format!("device-{}", number % 40),
+            number,
+        })
         .collect();
 
     println!("One aggregator for all shards:");
@@ -48,11 +56,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     mixed.extend(aggregator.finish());
     let read = read_as_the_kcl_does(&mixed, &two)?;
-    println!("  a reader that filters by hash key range gets {} of {} events\n", read.len(), events.len());
+    println!(
+        "  a reader that filters by hash key range gets {} of {} events\n",
+        read.len(),
+        events.len()
+    );
     assert!(read.is_empty());
 
     println!("A sharded aggregator:");
-    let mut aggregator = Aggregator::<Event>::builder().max_size(10_000).build_sharded(two.clone())?;
+    let mut aggregator = Aggregator::<Event>::builder()
+        .max_size(10_000)
+        .build_sharded(two.clone())?;
     let mut before = Vec::new();
     for event in &events[..1_500] {
         before.extend(aggregator.push(event)?);
@@ -105,4 +119,3 @@ fn read_as_the_kcl_does(records: &[SealedRecord], shards: &ShardMap) -> Result<V
     }
     Ok(events)
 }
-

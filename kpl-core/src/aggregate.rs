@@ -149,6 +149,7 @@ impl<T: KplRecord> Aggregator<T> {
     /// # Errors
     ///
     /// Those of [`push`](Self::push).
+    #[inline]
     pub fn push_unsealed(&mut self, record: &T) -> Result<Option<UnsealedRecord>, AggregateError> {
         let encoded = self.buffers.encode(record)?;
         self.packer.push(&encoded)
@@ -312,13 +313,14 @@ pub(crate) struct Encoded<'a> {
 }
 
 impl Buffers {
+    #[inline]
     pub(crate) fn encode<'a, T: KplRecord>(&'a mut self, record: &'a T) -> Result<Encoded<'a>, AggregateError> {
         self.partition_key.clear();
         self.payload.clear();
         self.tags.clear();
         record.tags(&mut self.tags)?;
         let partition_key = record.partition_key(&mut self.partition_key)?;
-        PartitionKey::new(partition_key)?;
+        PartitionKey::check(partition_key)?;
         Ok(Encoded {
             parts: Parts {
                 partition_key,
@@ -355,12 +357,14 @@ impl Packer {
         }
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, record: &Encoded<'_>) -> Result<Option<UnsealedRecord>, AggregateError> {
         self.check_alone(record)?;
         Ok(self.add(record))
     }
 
     /// Whether a record is small enough on its own. It must be, whatever is held: it may have to go out alone.
+    #[inline]
     pub(crate) fn check_alone(&self, record: &Encoded<'_>) -> Result<(), AggregateError> {
         let own_key = record.parts.partition_key;
         let size = if self.may_be_raw(record) {
@@ -377,6 +381,7 @@ impl Packer {
     }
 
     /// Adds a record that passed [`check_alone`](Self::check_alone). If an aggregate got full by it, that comes out.
+    #[inline]
     pub(crate) fn add(&mut self, record: &Encoded<'_>) -> Option<UnsealedRecord> {
         let parts = &record.parts;
         let mut full = None;
@@ -436,7 +441,7 @@ impl Packer {
     pub(crate) fn size(&self) -> usize {
         match self.data_size() {
             _ if self.is_empty() => 0,
-            size if self.raw_len().is_some() => size + self.writer.first_partition_key().len(),
+            size if self.raw_len().is_some() => size + self.writer.first_partition_key_len(),
             size => size + self.outer_key_len(),
         }
     }
@@ -445,11 +450,12 @@ impl Packer {
     fn outer_key_len(&self) -> usize {
         match &self.options.outer_partition_key {
             Some(key) => key.as_str().len(),
-            None => self.writer.first_partition_key().len(),
+            None => self.writer.first_partition_key_len(),
         }
     }
 
     /// Takes what is held.
+    #[cold]
     pub(crate) fn take(&mut self) -> Option<UnsealedRecord> {
         let first = PartitionKey::new(self.writer.first_partition_key()).ok()?.into_owned();
         let raw_len = self.raw_len();
@@ -523,9 +529,10 @@ impl UnsealedRecord {
         self.seal_with(digest)
     }
 
-    /// What the digest is computed of.
+    /// What the digest is computed of, if there is one.
     fn body(&self) -> &[u8] {
-        self.data.strip_prefix(&MAGIC).unwrap_or_default()
+        let aggregate = if self.aggregated { &self.data[..] } else { &[] };
+        aggregate.strip_prefix(&MAGIC).unwrap_or_default()
     }
 
     fn seal_with(mut self, digest: Digest) -> SealedRecord {
@@ -555,13 +562,23 @@ impl UnsealedRecord {
 ///
 /// Gives what [`UnsealedRecord::seal`] gives for each, in the same order, in a fraction of the time.
 pub fn seal_all(records: impl IntoIterator<Item = UnsealedRecord>) -> Vec<SealedRecord> {
-    let records: Vec<UnsealedRecord> = records.into_iter().collect();
-    let bodies: Vec<&[u8]> = records.iter().map(UnsealedRecord::body).collect();
-    let mut digests = alloc::vec![Digest::default(); bodies.len()];
-    md5_many(&bodies, &mut digests);
-    records
-        .into_iter()
-        .zip(digests)
-        .map(|(record, digest)| record.seal_with(digest))
-        .collect()
+    let mut records = records.into_iter();
+    let mut sealed = Vec::with_capacity(records.size_hint().0);
+    let mut group = Vec::new();
+    loop {
+        group.extend(records.by_ref().take(SEALED_TOGETHER));
+        if group.is_empty() {
+            return sealed;
+        }
+        let mut bodies: [&[u8]; SEALED_TOGETHER] = [&[]; SEALED_TOGETHER];
+        for (body, record) in bodies.iter_mut().zip(&group) {
+            *body = record.body();
+        }
+        let mut digests = [Digest::default(); SEALED_TOGETHER];
+        md5_many(&bodies, &mut digests);
+        sealed.extend(group.drain(..).zip(digests).map(|(record, digest)| record.seal_with(digest)));
+    }
 }
+
+/// Twice as many as the widest registers have lanes: few enough that what was just packed is still in the cache.
+const SEALED_TOGETHER: usize = 32;

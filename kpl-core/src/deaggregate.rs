@@ -529,7 +529,7 @@ struct DigestWindow {
 
 impl DigestWindow {
     /// So many records are looked at together: enough to fill the widest lanes a few times over.
-    const RECORDS: usize = 64;
+    const RECORDS: usize = 256;
 
     /// The digest of the protobuf bytes of the record at `index`, which has a frame.
     fn get(&mut self, batch: &[KinesisRecord<'_>], index: usize) -> Digest {

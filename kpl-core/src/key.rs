@@ -1,6 +1,6 @@
 //! Partition keys, hash keys, and ranges of hash keys.
 
-use alloc::borrow::Cow;
+use alloc::borrow::{Cow, ToOwned as _};
 use alloc::string::String;
 use core::fmt;
 use core::ops::RangeInclusive;
@@ -37,23 +37,28 @@ impl<'a> PartitionKey<'a> {
     #[inline]
     pub fn new(text: impl Into<Cow<'a, str>>) -> Result<Self, InvalidPartitionKey> {
         let text = text.into();
-        match Self::check(&text) {
-            Ok(()) => Ok(Self(text)),
-            Err(characters) => Err(InvalidPartitionKey {
-                text: text.into_owned(),
-                characters,
-            }),
+        Self::check(&text)?;
+        Ok(Self(text))
+    }
+
+    /// Whether a text is a partition key.
+    #[inline]
+    pub(crate) fn check(text: &str) -> Result<(), InvalidPartitionKey> {
+        // No text has more characters than bytes.
+        match text.len() {
+            1..=Self::MAX_CHARACTERS => Ok(()),
+            _ => Self::check_characters(text),
         }
     }
 
-    #[inline]
-    fn check(text: &str) -> Result<(), usize> {
-        if (1..=Self::MAX_CHARACTERS).contains(&text.len()) {
-            return Ok(());
-        }
+    #[cold]
+    fn check_characters(text: &str) -> Result<(), InvalidPartitionKey> {
         match text.chars().count() {
             1..=Self::MAX_CHARACTERS => Ok(()),
-            characters => Err(characters),
+            characters => Err(InvalidPartitionKey {
+                text: text.to_owned(),
+                characters,
+            }),
         }
     }
 

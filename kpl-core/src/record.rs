@@ -384,8 +384,8 @@ impl KplRecord for RawRecord<'_> {
 
     #[inline]
     fn tags(&self, tags: &mut Tags<'_>) -> Result<(), KeyError> {
-        for (key, value) in &self.tags {
-            tags.push(key, value);
+        if !self.tags.is_empty() {
+            self.tags.iter().for_each(|(key, value)| tags.push(key, value));
         }
         Ok(())
     }

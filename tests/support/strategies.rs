@@ -17,10 +17,10 @@ pub(crate) fn cases(number: u32) -> ProptestConfig {
 
 /// Partition keys, some of them often.
 pub(crate) fn key() -> impl Strategy<Value = String> {
-    let often = ["a", "b", "abc", "7", "10", "007", "-1", "__proto__", "constructor", "é", "\u{0}"];
+    const OFTEN: &[&str] = &["a", "b", "abc", "7", "10", "007", "-1", "__proto__", "constructor", "é", "\u{0}"];
     let long = ["𝒳".repeat(256), "x".repeat(256), "é".repeat(64), "x".repeat(127), "x".repeat(128)];
     prop_oneof![
-        6 => select(&often[..]).prop_map(Into::into),
+        6 => select(OFTEN).prop_map(Into::into),
         3 => "[a-z0-9]{1,12}",
         2 => "\\PC{1,20}",
         1 => select(long.to_vec()),

@@ -1,10 +1,10 @@
 //! Eight lanes of AVX2.
 
 use core::arch::x86_64::{
-    __m256i, _mm256_add_epi32, _mm256_and_si256, _mm256_castsi256_si128, _mm256_extracti128_si256,
-    _mm256_or_si256, _mm256_set_m128i, _mm256_set1_epi32, _mm256_slli_epi32, _mm256_srli_epi32,
-    _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64,
-    _mm256_xor_si256,
+    __m256i, _mm256_add_epi32, _mm256_and_si256, _mm256_andnot_si256, _mm256_castsi256_si128,
+    _mm256_extracti128_si256, _mm256_or_si256, _mm256_set_m128i, _mm256_set1_epi32,
+    _mm256_slli_epi32, _mm256_srli_epi32, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64,
+    _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
 };
 
 use super::lanes::prefetch;
@@ -43,7 +43,8 @@ fn f(b: Vector, c: Vector, d: Vector) -> Vector {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn g(b: Vector, c: Vector, d: Vector) -> Vector {
-    f(d, b, c)
+    // Nothing to carry, and shorter to wait for than `f(d, b, c)`.
+    add(_mm256_andnot_si256(d, c), _mm256_and_si256(b, d))
 }
 
 #[inline]

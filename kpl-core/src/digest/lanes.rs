@@ -1,5 +1,5 @@
-//! The one place with `unsafe` code: calling a function that needs more than the baseline of the
-//! architecture, after asking the machine.
+//! The one place with `unsafe` code: calls what needs certain instructions, after asking the
+//! machine whether it has them.
 #![allow(unsafe_code)]
 
 use super::rounds::{Block, Group};
@@ -22,57 +22,69 @@ impl<const L: usize> Kernel<L> {
     /// If an input is shorter than that.
     #[inline]
     pub(super) fn run(self, groups: &mut [Group<L>], inputs: &[[&[Block]; L]], blocks: usize) {
-        // SAFETY: all functions of type `Run` are safe but for the instructions they need, and
-        // `four`, `eight` and `sixteen` made `self` only after the machine said it has these.
+        // SAFETY: the functions that `four`, `eight` and `sixteen` put into a kernel are safe but
+        // for the instructions they need, and a kernel exists only where these are.
         unsafe { (self.run)(groups, inputs, blocks) }
     }
 }
 
-#[cfg(all(feature = "std", target_arch = "x86_64"))]
+/// Whether this machine has an instruction set, or without `std`, whether every machine that the
+/// program is compiled for has it.
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 macro_rules! has {
-    ($feature:tt) => {
-        std::is_x86_feature_detected!($feature)
-    };
+    ($feature:tt) => {{
+        #[cfg(feature = "std")]
+        let has = std::is_x86_feature_detected!($feature);
+        #[cfg(not(feature = "std"))]
+        let has = cfg!(target_feature = $feature);
+        has
+    }};
 }
 
-#[cfg(all(not(feature = "std"), target_arch = "x86_64"))]
-macro_rules! has {
-    ($feature:tt) => {
-        cfg!(target_feature = $feature)
-    };
-}
-
-/// SSE2 and NEON, which are part of what `x86_64` and `aarch64` targets take for granted.
+/// SSE2 or NEON, on the targets that have it always.
 pub(super) fn four() -> Option<Kernel<4>> {
-    #[cfg(target_arch = "x86_64")]
-    if has!("sse2") {
-        let run = super::sse2::run;
-        return Some(Kernel { run });
-    }
-    #[cfg(target_arch = "aarch64")]
-    if cfg!(target_feature = "neon") {
-        let run = super::portable::run;
-        return Some(Kernel { run });
-    }
-    None
+    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+    let kernel = Some(Kernel {
+        run: super::sse2::run,
+    });
+    #[cfg(all(
+        target_arch = "aarch64",
+        target_feature = "neon",
+        target_endian = "little"
+    ))]
+    let kernel = Some(Kernel {
+        run: super::neon::run,
+    });
+    #[cfg(not(any(
+        all(target_arch = "x86_64", target_feature = "sse2"),
+        all(
+            target_arch = "aarch64",
+            target_feature = "neon",
+            target_endian = "little"
+        ),
+    )))]
+    let kernel = None;
+    kernel
 }
 
 /// AVX2.
 pub(super) fn eight() -> Option<Kernel<8>> {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
     if has!("avx2") {
-        let run = super::avx2::run;
-        return Some(Kernel { run });
+        return Some(Kernel {
+            run: super::avx2::run,
+        });
     }
     None
 }
 
 /// AVX-512.
 pub(super) fn sixteen() -> Option<Kernel<16>> {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
     if has!("avx512f") {
-        let run = super::avx512::run;
-        return Some(Kernel { run });
+        return Some(Kernel {
+            run: super::avx512::run,
+        });
     }
     None
 }
@@ -80,14 +92,15 @@ pub(super) fn sixteen() -> Option<Kernel<16>> {
 /// Asks the machine to have a block at hand soon. The block need not exist.
 #[inline]
 pub(super) fn prefetch(input: &[Block], block: usize) {
-    #[cfg(target_arch = "x86_64")]
-    if cfg!(target_feature = "sse") {
+    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+    {
         use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+
         let address = input.as_ptr().wrapping_add(block);
-        // SAFETY: the machine has SSE, as checked, and the instruction is a hint: it reads nothing
-        // that the program could notice, and takes any address.
+        // SAFETY: every machine of this target has SSE, and the instruction is only a hint: it
+        // takes any address, and changes nothing that a program can see.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
     let _ = (input, block);
 }

@@ -137,7 +137,7 @@ struct States<const L: usize>([Group<L>; GROUPS]);
 
 impl<const L: usize> States<L> {
     fn get(&self, lane: usize) -> [u32; 4] {
-        self.0[lane / L].map(|word| word[lane % L])
+        self.0[lane / L].each_ref().map(|words| words[lane % L])
     }
 
     fn set(&mut self, lane: usize, state: [u32; 4]) {

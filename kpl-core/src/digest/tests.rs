@@ -7,7 +7,9 @@ use super::{Digest, Lanes, md5, md5_each, md5_many, md5_many_with};
 
 /// Bytes without a pattern that has the length of a block.
 fn bytes(length: usize) -> Vec<u8> {
-    (0..length).map(|at| (at * 131 + at / 251) as u8).collect()
+    (0..length)
+        .map(|at| (at * 131 + at / 251).to_le_bytes()[0])
+        .collect()
 }
 
 /// The digests by the `md-5` crate, one message after the other.
@@ -25,6 +27,14 @@ fn check(messages: &[&[u8]]) {
             assert_eq!(digest, expected, "message {index} with {lanes}");
         }
     }
+    let mut digests = vec![[0xee; 16]; messages.len()];
+    md5_many(messages, &mut digests);
+    assert_eq!(digests, expected);
+    let mut digests = vec![[0xee; 16]; messages.len()];
+    md5_each(messages.iter().copied(), |index, digest| {
+        digests[index] = digest;
+    });
+    assert_eq!(digests, expected);
 }
 
 /// RFC 1321, appendix A.5.
@@ -61,8 +71,8 @@ fn every_length_at_any_alignment() {
         .map(|length| &bytes[length % 67..][..length])
         .collect();
     check(&messages);
-    for length in 0..=300 {
-        check(&[messages[length]; 2]);
+    for message in messages {
+        check(&[message; 2]);
     }
 }
 
@@ -137,7 +147,7 @@ fn lanes_of_this_machine() {
     assert_eq!(available[0], Lanes::One);
     assert_eq!(available.last(), Some(&Lanes::detect()));
     assert!(available.is_sorted());
-    let baseline = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
+    let baseline = cfg!(any(target_feature = "sse2", target_feature = "neon"));
     assert_eq!(available.contains(&Lanes::Four), baseline);
 }
 
@@ -148,29 +158,6 @@ fn every_width_is_safe() {
         let mut digests = [[0; 16]; 3];
         md5_many_with(lanes, &[b"a", b"b", b"c"], &mut digests);
         assert_eq!(digests, [md5(b"a"), md5(b"b"), md5(b"c")]);
-    }
-}
-
-/// On machines that do not use it too.
-#[test]
-fn portable_lanes() {
-    use super::portable::run;
-    use super::rounds::INITIAL;
-
-    let bytes = bytes(64 * 9);
-    let (blocks, _) = bytes.as_chunks();
-    let inputs: [[&[_]; 4]; 2] =
-        core::array::from_fn(|group| core::array::from_fn(|lane| &blocks[group + lane..]));
-    for groups in [1, 2] {
-        let mut states = [INITIAL.map(|word| [word; 4]); 2];
-        run(&mut states[..groups], &inputs[..groups], 2);
-        for group in 0..groups {
-            for lane in 0..4 {
-                let mut expected = INITIAL;
-                md5::block_api::compress(&mut expected, &blocks[group + lane..][..2]);
-                assert_eq!(states[group].map(|word| word[lane]), expected);
-            }
-        }
     }
 }
 

@@ -44,6 +44,10 @@ pub const DIGEST_LEN: usize = 16;
 pub const MIN_LEN: usize = MAGIC.len() + 1 + DIGEST_LEN;
 
 /// How many bytes a number takes as a varint: 1 to 10.
+#[inline]
 pub(crate) const fn varint_len(value: u64) -> usize {
-    (value | 1).ilog2() as usize / 7 + 1
+    if value < 0x80 {
+        return 1;
+    }
+    value.ilog2() as usize / 7 + 1
 }

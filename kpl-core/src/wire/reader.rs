@@ -211,24 +211,40 @@ fn in_field(field: Field) -> impl Fn(Mistake) -> (Field, Mistake) {
     move |mistake| (field, mistake)
 }
 
-/// The next record, if it is one of the most usual kind: canonical, below 128 bytes, neither an explicit hash key
-/// nor tags. [`WireRecord::read`] would read the same from it, more slowly.
+/// The next record, if it is of the usual kind: in canonical order and without tags. [`WireRecord::read`] would read
+/// the same from it, more slowly.
 #[inline]
 fn canonical_record<'a>(cursor: &mut Cursor<'a>) -> Option<WireRecord<'a>> {
-    let [0x1A, len @ 4..0x80, after @ ..] = cursor.rest() else {
+    let (len, rest) = short_varint(cursor.rest().strip_prefix(&[0x1A])?)?;
+    let (message, rest) = rest.split_at_checked(len)?;
+    let (partition_key_index, mut message) = short_varint(message.strip_prefix(&[0x08])?)?;
+    let mut explicit_hash_key_index = None;
+    if let [0x10, after @ ..] = message {
+        let (index, after) = short_varint(after)?;
+        explicit_hash_key_index = Some(index as u64);
+        message = after;
+    }
+    let (data_len, data) = short_varint(message.strip_prefix(&[0x1A])?)?;
+    if data.len() != data_len {
         return None;
-    };
-    let (record, rest) = after.split_at_checked(usize::from(*len))?;
-    match record {
-        [0x08, index @ 0..0x80, 0x1A, data_len, data @ ..] if data.len() == usize::from(*data_len) => {
-            cursor.advance_to(rest);
-            Some(WireRecord {
-                partition_key_index: u64::from(*index),
-                explicit_hash_key_index: None,
-                data,
-                tags: &[],
-            })
-        }
+    }
+    cursor.advance_to(rest);
+    Some(WireRecord {
+        partition_key_index: partition_key_index as u64,
+        explicit_hash_key_index,
+        data,
+        tags: &[],
+    })
+}
+
+/// A varint of one to three bytes, and what comes after it.
+#[inline]
+fn short_varint(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let part = |byte: &u8, place: u32| usize::from(byte & 0x7F) << (7 * place);
+    match bytes {
+        [a @ 0..0x80, rest @ ..] => Some((part(a, 0), rest)),
+        [a, b @ 0..0x80, rest @ ..] => Some((part(a, 0) | part(b, 1), rest)),
+        [a, b, c @ 0..0x80, rest @ ..] => Some((part(a, 0) | part(b, 1) | part(c, 2), rest)),
         _ => None,
     }
 }

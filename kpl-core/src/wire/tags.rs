@@ -7,7 +7,7 @@ use core::fmt;
 use super::cursor::{Cursor, MAX_DEPTH, WireType};
 use super::reader::read_tag;
 use super::varint_len;
-use super::writer::{put_bytes, put_varint};
+use super::writer::{put_bytes, put_number};
 
 /// The tags of a user record: keys, each with a value or without.
 ///
@@ -52,6 +52,7 @@ impl<'a> Tags<'a> {
     }
 
     /// Whether there is no tag.
+    #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -64,6 +65,7 @@ impl<'a> Tags<'a> {
     }
 
     /// Removes all tags and keeps the memory.
+    #[inline]
     pub(crate) fn clear(&mut self) {
         match &mut self.0 {
             Cow::Owned(own) => own.clear(),
@@ -72,7 +74,12 @@ impl<'a> Tags<'a> {
     }
 
     /// How many bytes [`write`](Self::write) adds.
+    #[inline]
     pub(super) fn encoded_len(&self) -> usize {
+        if self.is_empty() { 0 } else { self.tags_len() }
+    }
+
+    fn tags_len(&self) -> usize {
         self.iter()
             .map(|(key, value)| {
                 let tag = tag_len(key, value);
@@ -81,16 +88,16 @@ impl<'a> Tags<'a> {
             .sum()
     }
 
+    #[inline]
     pub(super) fn write(&self, out: &mut Vec<u8>) {
-        for (key, value) in self {
-            put_tag(out, key, value);
+        if !self.is_empty() {
+            self.iter().for_each(|(key, value)| put_tag(out, key, value));
         }
     }
 }
 
 fn put_tag(out: &mut Vec<u8>, key: &str, value: Option<&str>) {
-    out.push(0x22);
-    put_varint(out, tag_len(key, value) as u64);
+    put_number(out, 0x22, tag_len(key, value) as u64);
     put_bytes(out, 0x0A, key.as_bytes());
     if let Some(value) = value {
         put_bytes(out, 0x12, value.as_bytes());

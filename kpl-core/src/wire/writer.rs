@@ -3,7 +3,6 @@
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 use core::hash::BuildHasher as _;
-use core::ops::Range;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
@@ -63,6 +62,11 @@ impl Writer {
         Self::EMPTY_SIZE + self.partition_keys.bytes.len() + self.explicit_hash_keys.bytes.len() + self.records.len()
     }
 
+    /// The length of the first record's partition key.
+    pub(crate) fn first_partition_key_len(&self) -> usize {
+        self.partition_keys.entries.first().map_or(0, |entry| entry.len)
+    }
+
     /// The first record's partition key.
     pub(crate) fn first_partition_key(&self) -> &str {
         self.partition_keys.text(0).unwrap_or_default()
@@ -95,6 +99,7 @@ impl Writer {
     }
 
     /// The size of an aggregated record with nothing but this record.
+    #[inline]
     pub(crate) fn size_alone(parts: &Parts<'_>) -> usize {
         let explicit_hash_key = parts.explicit_hash_key.map(|key| DecimalText::new(key).len);
         let index = 2;
@@ -107,20 +112,17 @@ impl Writer {
     /// Adds a record where a plan made since the last change says.
     #[inline]
     pub(crate) fn push(&mut self, parts: &Parts<'_>, plan: Plan) {
-        self.partition_keys
-            .put(parts.partition_key.as_bytes(), plan.partition_key);
-        self.records.reserve(field_len(plan.inner));
-        self.records.push(0x1A);
-        put_varint(&mut self.records, plan.inner as u64);
-        self.records.push(0x08);
-        put_varint(&mut self.records, plan.partition_key.index as u64);
+        self.partition_keys.put(parts.partition_key.as_bytes(), plan.partition_key);
+        let records = &mut self.records;
+        records.reserve(field_len(plan.inner));
+        put_number(records, 0x1A, plan.inner as u64);
+        put_number(records, 0x08, plan.partition_key.index as u64);
         if let (Some(slot), Some(key)) = (plan.explicit_hash_key, parts.explicit_hash_key) {
             self.explicit_hash_keys.put(DecimalText::new(key).as_bytes(), slot);
-            self.records.push(0x10);
-            put_varint(&mut self.records, slot.index as u64);
+            put_number(records, 0x10, slot.index as u64);
         }
-        put_bytes(&mut self.records, 0x1A, parts.data);
-        parts.tags.write(&mut self.records);
+        put_bytes(records, 0x1A, parts.data);
+        parts.tags.write(records);
         self.count += 1;
     }
 
@@ -139,11 +141,17 @@ impl Writer {
 
     /// The aggregated record but for its digest, with room for it. The writer is empty afterwards.
     pub(crate) fn take(&mut self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.size());
-        bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&self.partition_keys.bytes);
-        bytes.extend_from_slice(&self.explicit_hash_keys.bytes);
-        bytes.extend_from_slice(&self.records);
+        let head = [&MAGIC[..], &self.partition_keys.bytes, &self.explicit_hash_keys.bytes].concat();
+        let mut bytes = if self.records.len() > self.records.capacity() / 2 {
+            // A buffer that is well used goes out itself.
+            let next = Vec::with_capacity(self.records.capacity());
+            core::mem::replace(&mut self.records, next)
+        } else {
+            let mut copy = Vec::with_capacity(self.size());
+            copy.extend_from_slice(&self.records);
+            copy
+        };
+        insert_front(&mut bytes, &head);
         self.clear();
         bytes
     }
@@ -156,13 +164,36 @@ impl Writer {
     }
 }
 
+/// Puts `head` before what is in `bytes`, and leaves room for a digest.
+fn insert_front(bytes: &mut Vec<u8>, head: &[u8]) {
+    let len = bytes.len();
+    bytes.reserve(head.len() + DIGEST_LEN);
+    bytes.resize(len + head.len(), 0);
+    bytes.copy_within(..len, head.len());
+    if let Some((front, _)) = bytes.split_at_mut_checked(head.len()) {
+        front.copy_from_slice(head);
+    }
+}
+
 /// The bytes of a length-delimited field with a tag of one byte.
+#[inline]
 const fn field_len(len: usize) -> usize {
     1 + varint_len(len as u64) + len
 }
 
+/// Appends the tag of a field, and a varint.
 #[inline]
-pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+pub(super) fn put_number(out: &mut Vec<u8>, tag: u8, value: u64) {
+    let [low, next, ..] = value.to_le_bytes();
+    match value {
+        0..0x80 => out.extend_from_slice(&[tag, low]),
+        0x80..0x4000 => out.extend_from_slice(&[tag, low | 0x80, next << 1 | low >> 7]),
+        _ => put_large_number(out, tag, value),
+    }
+}
+
+fn put_large_number(out: &mut Vec<u8>, tag: u8, mut value: u64) {
+    out.push(tag);
     while value >= 0x80 {
         out.push(value.to_le_bytes()[0] | 0x80);
         value >>= 7;
@@ -172,8 +203,7 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 
 #[inline]
 pub(super) fn put_bytes(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
-    out.push(tag);
-    put_varint(out, bytes.len() as u64);
+    put_number(out, tag, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
@@ -190,13 +220,25 @@ struct Slot {
 struct KeyTable {
     field: u8,
     bytes: Vec<u8>,
-    /// Where in `bytes` each key is.
-    keys: Vec<Range<usize>>,
-    /// Indexes into `keys`, by the hash of the key.
-    by_hash: HashTable<usize>,
+    entries: Vec<Entry>,
+    by_hash: HashTable<Entry>,
     hasher: DefaultHashBuilder,
-    /// The index that was found or put last: records of one key often come together.
-    last: usize,
+}
+
+/// A key of a [`KeyTable`]: the first byte of its text, and its length.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    index: usize,
+    hash: u64,
+    start: usize,
+    len: usize,
+}
+
+impl Entry {
+    #[inline]
+    fn text(self, bytes: &[u8]) -> &[u8] {
+        bytes.get(self.start..self.start + self.len).unwrap_or_default()
+    }
 }
 
 impl KeyTable {
@@ -204,34 +246,29 @@ impl KeyTable {
         Self {
             field,
             bytes: Vec::new(),
-            keys: Vec::new(),
+            entries: Vec::new(),
             by_hash: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
-            last: 0,
         }
     }
 
-    #[inline]
-    fn get(&self, index: usize) -> Option<&[u8]> {
-        self.bytes.get(self.keys.get(index)?.clone())
-    }
-
     fn text(&self, index: u64) -> Option<&str> {
-        let key = self.get(usize::try_from(index).ok()?)?;
-        core::str::from_utf8(key).ok()
+        let entry = self.entries.get(usize::try_from(index).ok()?)?;
+        core::str::from_utf8(entry.text(&self.bytes)).ok()
     }
 
     #[inline]
     fn find(&self, key: &[u8]) -> Slot {
-        let known = |index, hash| Slot { index, hash, added: 0 };
-        if self.get(self.last) == Some(key) {
-            return known(self.last, 0);
-        }
         let hash = self.hasher.hash_one(key);
-        match self.by_hash.find(hash, |&index| self.get(index) == Some(key)) {
-            Some(&index) => known(index, hash),
+        let same = |entry: &Entry| entry.hash == hash && entry.text(&self.bytes) == key;
+        match self.by_hash.find(hash, same) {
+            Some(entry) => Slot {
+                index: entry.index,
+                hash,
+                added: 0,
+            },
             None => Slot {
-                index: self.keys.len(),
+                index: self.entries.len(),
                 hash,
                 added: field_len(key.len()),
             },
@@ -241,31 +278,24 @@ impl KeyTable {
     /// Fills the place that was found for a key, unless the key is there already.
     #[inline]
     fn put(&mut self, key: &[u8], slot: Slot) {
-        self.last = slot.index;
-        if slot.index < self.keys.len() {
+        if slot.index < self.entries.len() {
             return;
         }
         put_bytes(&mut self.bytes, self.field, key);
-        let end = self.bytes.len();
-        self.keys.push(end - key.len()..end);
-        let Self {
-            bytes,
-            keys,
-            by_hash,
-            hasher,
-            ..
-        } = self;
-        by_hash.insert_unique(slot.hash, slot.index, |&index| {
-            let key = keys.get(index).and_then(|range| bytes.get(range.clone()));
-            hasher.hash_one(key.unwrap_or_default())
-        });
+        let entry = Entry {
+            index: slot.index,
+            hash: slot.hash,
+            start: self.bytes.len() - key.len(),
+            len: key.len(),
+        };
+        self.entries.push(entry);
+        self.by_hash.insert_unique(entry.hash, entry, |entry| entry.hash);
     }
 
     fn clear(&mut self) {
         self.bytes.clear();
-        self.keys.clear();
+        self.entries.clear();
         self.by_hash.clear();
-        self.last = 0;
     }
 }
 

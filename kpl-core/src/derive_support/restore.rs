@@ -1,0 +1,92 @@
+use alloc::borrow::Cow;
+use core::fmt;
+use core::str::FromStr;
+
+use super::Probe;
+use crate::error::ReadError;
+
+/// A field that can be restored from the partition key.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be restored from a partition key",
+    label = "this field is read back from the text of the key: its type has no `FromStr` with an error that has `Display`",
+    note = "implement `core::str::FromStr` for it, or let the field travel in the payload too: without `elide`, with a codec"
+)]
+pub trait ElidedField: Sized {
+    fn from_key(text: &str) -> Result<Self, impl fmt::Display>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T> ElidedField for T
+where
+    T: FromStr,
+    T::Err: fmt::Display,
+{
+    #[inline]
+    fn from_key(text: &str) -> Result<Self, impl fmt::Display> {
+        text.parse::<T>()
+    }
+}
+
+/// A type that borrows the text of the key.
+pub trait KeyText<'de> {
+    fn from_key(text: &'de str) -> Self;
+}
+
+impl<'de> KeyText<'de> for &'de str {
+    #[inline]
+    fn from_key(text: &'de str) -> Self {
+        text
+    }
+}
+
+impl<'de> KeyText<'de> for Cow<'de, str> {
+    #[inline]
+    fn from_key(text: &'de str) -> Self {
+        Cow::Borrowed(text)
+    }
+}
+
+pub trait ViaBorrow {
+    #[inline]
+    fn restore_kind(&self) -> BorrowKind {
+        BorrowKind
+    }
+}
+
+impl ViaBorrow for Probe<&str> {}
+impl ViaBorrow for Probe<Cow<'_, str>> {}
+
+pub trait ViaParse {
+    #[inline]
+    fn restore_kind(&self) -> ParseKind {
+        ParseKind
+    }
+}
+
+impl<T> ViaParse for &Probe<T> {}
+
+pub struct BorrowKind;
+
+impl BorrowKind {
+    /// The field of that name, made of the record's partition key.
+    #[inline]
+    pub fn restore<'de, T: KeyText<'de>>(self, field: &'static str, key: Option<&'de str>) -> Result<T, ReadError> {
+        Ok(T::from_key(present(field, key)?))
+    }
+}
+
+pub struct ParseKind;
+
+impl ParseKind {
+    /// The field of that name, made of the record's partition key.
+    #[inline]
+    pub fn restore<T: ElidedField>(self, field: &'static str, key: Option<&str>) -> Result<T, ReadError> {
+        let key = present(field, key)?;
+        T::from_key(key).map_err(|error| ReadError::field(field, Some(key), error))
+    }
+}
+
+#[inline]
+fn present<'de>(field: &'static str, key: Option<&'de str>) -> Result<&'de str, ReadError> {
+    key.ok_or_else(|| ReadError::field(field, None, "the record has no partition key"))
+}

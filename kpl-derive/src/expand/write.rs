@@ -1,0 +1,333 @@
+//! `impl KplRecord`.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote, quote_spanned};
+use syn::{Ident, LitStr, WherePredicate, parse_quote};
+
+use super::{at, optional, pattern, variable};
+use crate::elide;
+use crate::generics::mentions_parameter;
+use crate::model::{Content, Key, KeyPiece, Own, Payload, Record, Shape};
+use crate::parse::Field;
+
+/// What a generic type needs, beyond its own bounds, to be written.
+pub(super) fn predicates(record: &Record<'_>) -> Vec<WherePredicate> {
+    let generic = |field: &&Field<'_>| mentions_parameter(&field.ast.ty, &record.input.generics);
+    let own = match &record.content {
+        Content::Own(own) => own,
+        Content::Transparent(field) => {
+            let ty = &field.ast.ty;
+            return Some(field).into_iter().filter(|field| generic(field)).map(|_| parse_quote!(#ty: __kpl::KplRecord)).collect();
+        }
+    };
+    let mut predicates: Vec<WherePredicate> = match own.payload {
+        Payload::Codec(codec) => vec![parse_quote!(#codec: __kpl::Codec<'static, Self>)],
+        Payload::Elided(_) => elide::written_predicates(record, own),
+        Payload::Field(field) => {
+            let ty = &field.ast.ty;
+            Some(field)
+                .into_iter()
+                .filter(|field| generic(field))
+                .map(|_| parse_quote!(#ty: __kpl::PayloadField<'static>))
+                .collect()
+        }
+    };
+    for shape in &own.shapes {
+        match &shape.key {
+            Key::Field(field) if generic(field) => {
+                let ty = &field.ast.ty;
+                predicates.push(parse_quote!(#ty: __kpl::core::fmt::Display));
+            }
+            Key::Template(_, pieces) => {
+                for piece in pieces {
+                    if let KeyPiece::Field(field, spec) = piece
+                        && generic(field)
+                    {
+                        let ty = &field.ast.ty;
+                        let formatting = format_ident!("{}", formatting_trait(spec));
+                        predicates.push(parse_quote!(#ty: __kpl::core::fmt::#formatting));
+                    }
+                }
+            }
+            Key::Field(_) | Key::Function(_) => {}
+        }
+        for field in shape.explicit_hash_key.into_iter().filter(|field| generic(&field)) {
+            let ty = &field.ast.ty;
+            predicates.push(parse_quote!(#ty: __kpl::HashKeyField));
+        }
+        for tag in shape.tags.iter().filter(|tag| generic(&tag.field)) {
+            let ty = optional(&tag.field.ast.ty);
+            predicates.push(parse_quote!(#ty: __kpl::core::fmt::Display));
+        }
+    }
+    predicates
+}
+
+pub(super) fn methods(record: &Record<'_>) -> TokenStream {
+    match &record.content {
+        Content::Transparent(field) => transparent(field),
+        Content::Own(own) => {
+            let partition_key = partition_key(own);
+            let explicit_hash_key = explicit_hash_key(own);
+            let tags = tags(own);
+            let payload = payload(own);
+            let always_wrapped = always_wrapped(own);
+            quote!(#partition_key #explicit_hash_key #tags #payload #always_wrapped)
+        }
+    }
+}
+
+fn transparent(field: &Field<'_>) -> TokenStream {
+    let member = &field.member;
+    let ty = &field.ast.ty;
+    let this = quote_spanned!(at(ty)=> <#ty as __kpl::KplRecord>);
+    quote! {
+        #[inline]
+        fn partition_key<'__a>(
+            &'__a self,
+            buffer: &'__a mut __kpl::String,
+        ) -> __kpl::Result<&'__a __kpl::str, __kpl::KeyError> {
+            #this::partition_key(&self.#member, buffer)
+        }
+        #[inline]
+        fn explicit_hash_key(&self) -> __kpl::Result<__kpl::Option<__kpl::HashKey>, __kpl::KeyError> {
+            #this::explicit_hash_key(&self.#member)
+        }
+        #[inline]
+        fn tags(&self, tags: &mut __kpl::Tags<'_>) -> __kpl::Result<(), __kpl::KeyError> {
+            #this::tags(&self.#member, tags)
+        }
+        #[inline]
+        fn payload<'__a>(
+            &'__a self,
+            buffer: &'__a mut __kpl::Vec<__kpl::u8>,
+        ) -> __kpl::Result<&'__a [__kpl::u8], __kpl::CodecError> {
+            #this::payload(&self.#member, buffer)
+        }
+        #[inline]
+        fn always_wrapped(&self) -> __kpl::bool {
+            #this::always_wrapped(&self.#member)
+        }
+    }
+}
+
+fn path(shape: &Shape<'_>) -> TokenStream {
+    match shape.variant.map(|variant| &variant.ident) {
+        Some(variant) => quote!(Self::#variant),
+        None => quote!(Self),
+    }
+}
+
+fn partition_key(own: &Own<'_>) -> TokenStream {
+    let buffer = variable("buffer");
+    let functions = own.shapes.iter().find_map(|shape| match &shape.key {
+        Key::Function(function) => Some(function),
+        Key::Field(_) | Key::Template(..) => None,
+    });
+    let body = match functions {
+        Some(function) => {
+            let key = quote_spanned!(at(function)=> #function(self));
+            quote!(__kpl::write_key_of(#key, #buffer))
+        }
+        None => {
+            let arms = own.shapes.iter().map(|shape| {
+                let (fields, value) = key(&shape.key, &buffer);
+                let pattern = pattern(&path(shape), &fields);
+                quote!(#pattern => #value,)
+            });
+            quote! {
+                match self {
+                    #(#arms)*
+                }
+            }
+        }
+    };
+    let imports = own
+        .shapes
+        .iter()
+        .any(|shape| matches!(shape.key, Key::Field(_)))
+        .then(|| quote!(use __kpl::{ViaDisplay as _, ViaText as _};));
+    quote! {
+        #[inline]
+        fn partition_key<'__a>(
+            &'__a self,
+            #buffer: &'__a mut __kpl::String,
+        ) -> __kpl::Result<&'__a __kpl::str, __kpl::KeyError> {
+            #imports
+            #body
+        }
+    }
+}
+
+/// The fields that make a key, and the key.
+fn key<'a>(key: &Key<'a>, buffer: &Ident) -> (Vec<&'a Field<'a>>, TokenStream) {
+    match key {
+        Key::Field(field) => {
+            let binding = &field.binding;
+            let key = quote!((&__kpl::Probe::of(#binding)).key_kind().key(#binding, #buffer));
+            (vec![field], key)
+        }
+        Key::Template(literal, pieces) => template(literal, pieces, buffer),
+        Key::Function(_) => (Vec::new(), TokenStream::new()),
+    }
+}
+
+fn template<'a>(literal: &LitStr, pieces: &[KeyPiece<'a>], buffer: &Ident) -> (Vec<&'a Field<'a>>, TokenStream) {
+    if let [KeyPiece::Text(text)] = pieces {
+        let key = LitStr::new(text, literal.span());
+        return (Vec::new(), quote!(__kpl::Ok(#key)));
+    }
+    let mut format = String::new();
+    let mut fields: Vec<&Field<'_>> = Vec::new();
+    let mut values = Vec::new();
+    for piece in pieces {
+        match piece {
+            KeyPiece::Text(text) => format += &text.replace('{', "{{").replace('}', "}}"),
+            KeyPiece::Field(field, spec) => {
+                format += &match spec.as_str() {
+                    "" => "{}".into(),
+                    spec => format!("{{:{spec}}}"),
+                };
+                let binding = &field.binding;
+                values.push(match formatting_trait(spec) {
+                    "Display" => quote!(__kpl::display(#binding)),
+                    _ => quote!(#binding),
+                });
+                if !fields.iter().any(|other| std::ptr::eq(*other, *field)) {
+                    fields.push(field);
+                }
+            }
+        }
+    }
+    let format = LitStr::new(&format, literal.span());
+    let key = quote!(__kpl::write_key(#buffer, __kpl::core::format_args!(#format, #(#values),*)));
+    (fields, key)
+}
+
+/// The trait in `core::fmt` that a format specification asks for.
+fn formatting_trait(spec: &str) -> &'static str {
+    match spec.trim_end().chars().last() {
+        Some('?') => "Debug",
+        Some('x') => "LowerHex",
+        Some('X') => "UpperHex",
+        Some('o') => "Octal",
+        Some('b') => "Binary",
+        Some('e') => "LowerExp",
+        Some('E') => "UpperExp",
+        Some('p') => "Pointer",
+        _ => "Display",
+    }
+}
+
+fn explicit_hash_key(own: &Own<'_>) -> TokenStream {
+    let body = if let Some(function) = own.explicit_hash_key_with {
+        let key = quote_spanned!(at(function)=> #function(self));
+        quote!(__kpl::Ok(__kpl::hash_key(&#key)))
+    } else if own.shapes.iter().any(|shape| shape.explicit_hash_key.is_some()) {
+        let arms = own.shapes.iter().map(|shape| {
+            let path = path(shape);
+            match shape.explicit_hash_key {
+                Some(field) => {
+                    let pattern = pattern(&path, &[field]);
+                    let binding = &field.binding;
+                    quote!(#pattern => __kpl::hash_key(#binding),)
+                }
+                None => quote!(#path { .. } => __kpl::None,),
+            }
+        });
+        quote! {
+            __kpl::Ok(match self {
+                #(#arms)*
+            })
+        }
+    } else {
+        return TokenStream::new();
+    };
+    quote! {
+        #[inline]
+        fn explicit_hash_key(&self) -> __kpl::Result<__kpl::Option<__kpl::HashKey>, __kpl::KeyError> {
+            #body
+        }
+    }
+}
+
+fn tags(own: &Own<'_>) -> TokenStream {
+    if own.shapes.iter().all(|shape| shape.tags.is_empty()) {
+        return TokenStream::new();
+    }
+    let tags = variable("tags");
+    let arms = own.shapes.iter().map(|shape| {
+        let fields: Vec<_> = shape.tags.iter().map(|tag| tag.field).collect();
+        let pattern = pattern(&path(shape), &fields);
+        let pushes = shape.tags.iter().map(|tag| {
+            let (name, binding) = (tag.name, &tag.field.binding);
+            quote!((&__kpl::Probe::of(#binding)).tag_kind().push(#binding, #name, #tags)?;)
+        });
+        quote!(#pattern => { #(#pushes)* })
+    });
+    quote! {
+        fn tags(&self, #tags: &mut __kpl::Tags<'_>) -> __kpl::Result<(), __kpl::KeyError> {
+            use __kpl::{ViaOptionTag as _, ViaTag as _};
+            match self {
+                #(#arms)*
+            }
+            __kpl::Ok(())
+        }
+    }
+}
+
+fn payload(own: &Own<'_>) -> TokenStream {
+    let buffer = variable("buffer");
+    let body = match own.payload {
+        Payload::Codec(codec) => {
+            let encode = quote_spanned!(at(codec)=> <#codec as __kpl::Codec<'_, Self>>::encode);
+            quote! {
+                #encode(self, #buffer)?;
+                __kpl::Ok(#buffer)
+            }
+        }
+        Payload::Elided(codec) => {
+            let written = elide::written(&quote!(self));
+            let encode = quote_spanned!(at(codec)=> __kpl::encode_elided::<#codec, _>);
+            quote! {
+                #encode(#written, #buffer)?;
+                __kpl::Ok(#buffer)
+            }
+        }
+        Payload::Field(field) => {
+            let pattern = pattern(&quote!(Self), &[field]);
+            let binding = &field.binding;
+            quote! {
+                let #pattern = self;
+                __kpl::Ok(__kpl::raw_payload(#binding))
+            }
+        }
+    };
+    quote! {
+        #[inline]
+        fn payload<'__a>(
+            &'__a self,
+            #buffer: &'__a mut __kpl::Vec<__kpl::u8>,
+        ) -> __kpl::Result<&'__a [__kpl::u8], __kpl::CodecError> {
+            #body
+        }
+    }
+}
+
+/// A lone record that travelled raw would have lost its explicit hash key.
+fn always_wrapped(own: &Own<'_>) -> TokenStream {
+    let restored = match own.payload {
+        Payload::Field(_) => own.shapes.iter().find_map(|shape| shape.explicit_hash_key),
+        Payload::Codec(_) | Payload::Elided(_) => None,
+    };
+    let Some(field) = restored else { return TokenStream::new() };
+    let pattern = pattern(&quote!(Self), &[field]);
+    let binding = &field.binding;
+    quote! {
+        #[inline]
+        fn always_wrapped(&self) -> __kpl::bool {
+            let #pattern = self;
+            __kpl::hash_key(#binding).is_some()
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What the derive knows of a type once it is free of mistakes.
+
+use syn::punctuated::Punctuated;
+use syn::{DeriveInput, ExprPath, Fields, LitStr, Path, Token, Type, Variant, WherePredicate};
+
+use crate::parse::Field;
+
+pub(crate) struct Record<'a> {
+    pub(crate) input: &'a DeriveInput,
+    /// The path of the crate kpl, or of whatever re-exports it.
+    pub(crate) root: Path,
+    /// Instead of the where clauses that the derive would make.
+    pub(crate) bound: Option<&'a Punctuated<WherePredicate, Token![,]>>,
+    pub(crate) content: Content<'a>,
+}
+
+pub(crate) enum Content<'a> {
+    /// All is left to the only field.
+    Transparent(&'a Field<'a>),
+    /// The type says itself what its keys and its payload are.
+    Own(Own<'a>),
+}
+
+pub(crate) struct Own<'a> {
+    pub(crate) payload: Payload<'a>,
+    pub(crate) explicit_hash_key_with: Option<&'a ExprPath>,
+    pub(crate) shapes: Vec<Shape<'a>>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Payload<'a> {
+    /// The whole value, by a codec.
+    Codec(&'a Type),
+    /// The value without its elided fields, by a codec.
+    Elided(&'a Type),
+    /// The bytes of one field.
+    Field(&'a Field<'a>),
+}
+
+/// A struct, or a variant of an enum.
+pub(crate) struct Shape<'a> {
+    pub(crate) variant: Option<&'a Variant>,
+    pub(crate) style: &'a Fields,
+    pub(crate) fields: &'a [Field<'a>],
+    pub(crate) key: Key<'a>,
+    pub(crate) explicit_hash_key: Option<&'a Field<'a>>,
+    pub(crate) tags: Vec<Tag<'a>>,
+}
+
+pub(crate) enum Key<'a> {
+    Field(&'a Field<'a>),
+    Template(&'a LitStr, Vec<KeyPiece<'a>>),
+    Function(&'a ExprPath),
+}
+
+pub(crate) enum KeyPiece<'a> {
+    Text(String),
+    Field(&'a Field<'a>, String),
+}
+
+pub(crate) struct Tag<'a> {
+    pub(crate) name: &'a LitStr,
+    pub(crate) field: &'a Field<'a>,
+}

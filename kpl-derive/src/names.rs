@@ -1,0 +1,126 @@
+//! The names of the attributes, and what to say about one that is not among them.
+
+use std::fmt::{self, Display};
+
+pub(crate) const ATTRIBUTE: &str = "kpl";
+
+pub(crate) const BOUND: &str = "bound";
+pub(crate) const CODEC: &str = "codec";
+pub(crate) const CRATE: &str = "crate";
+pub(crate) const ELIDE: &str = "elide";
+pub(crate) const EXPLICIT_HASH_KEY: &str = "explicit_hash_key";
+pub(crate) const EXPLICIT_HASH_KEY_WITH: &str = "explicit_hash_key_with";
+pub(crate) const PARTITION_KEY: &str = "partition_key";
+pub(crate) const PARTITION_KEY_WITH: &str = "partition_key_with";
+pub(crate) const PAYLOAD: &str = "payload";
+pub(crate) const TAG: &str = "tag";
+pub(crate) const TRANSPARENT: &str = "transparent";
+
+/// What to choose from where a codec is missing.
+pub(crate) const CODECS: &str =
+    "kpl::codec::Json, kpl::codec::Postcard, kpl::codec::Bincode, kpl::codec::Prost, kpl::codec::Raw, \
+     or a type of your own that implements kpl::Codec";
+
+/// What an attribute stands on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Container,
+    Variant,
+    Field,
+}
+
+impl Place {
+    const ALL: [Self; 3] = [Self::Container, Self::Variant, Self::Field];
+
+    pub(crate) const fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Container => &[
+                CODEC,
+                PARTITION_KEY,
+                PARTITION_KEY_WITH,
+                EXPLICIT_HASH_KEY_WITH,
+                TRANSPARENT,
+                BOUND,
+                CRATE,
+            ],
+            Self::Variant => &[PARTITION_KEY],
+            Self::Field => &[PARTITION_KEY, ELIDE, EXPLICIT_HASH_KEY, PAYLOAD, TAG],
+        }
+    }
+}
+
+impl Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Container => "type",
+            Self::Variant => "variant",
+            Self::Field => "field",
+        })
+    }
+}
+
+/// A name that does not exist at a place.
+pub(crate) struct Unknown {
+    name: String,
+    place: Place,
+    /// The name that was perhaps meant.
+    pub(crate) meant: Option<&'static str>,
+}
+
+impl Unknown {
+    pub(crate) fn new(name: &str, place: Place) -> Self {
+        let nearest = place.names().iter().map(|known| (distance(name, known), *known)).min();
+        Self {
+            name: name.into(),
+            place,
+            meant: nearest.filter(|(distance, known)| *distance <= known.len() / 3).map(|(_, known)| known),
+        }
+    }
+}
+
+impl Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, place, .. } = self;
+        if let Some(other) = Place::ALL.into_iter().find(|other| other.names().contains(&name.as_str())) {
+            return write!(f, "`{name}` belongs on a {other}, and this is a {place}: here are known {}", list(place.names()));
+        }
+        write!(f, "unknown attribute `{name}`")?;
+        match self.meant {
+            Some(meant) => write!(f, ", did you mean `{meant}`?"),
+            None => write!(f, ": on a {place} are known {}", list(place.names())),
+        }
+    }
+}
+
+/// "`a`, `b` and `c`".
+pub(crate) fn list<T: Display>(names: &[T]) -> String {
+    let mut text = String::new();
+    for (index, name) in names.iter().enumerate() {
+        text += match index {
+            0 => "",
+            _ if index + 1 == names.len() => " and ",
+            _ => ", ",
+        };
+        text += &format!("`{name}`");
+    }
+    text
+}
+
+/// How many characters must be added, removed or replaced to make `b` of `a`.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (index, left) in a.chars().enumerate() {
+        let mut diagonal = index;
+        let mut last = index + 1;
+        for (cell, right) in row.iter_mut().skip(1).zip(b.chars()) {
+            let replaced = diagonal + usize::from(left != right);
+            diagonal = *cell;
+            last = replaced.min(diagonal + 1).min(last + 1);
+            *cell = last;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = index + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}

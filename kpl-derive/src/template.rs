@@ -1,0 +1,63 @@
+//! Templates of partition keys: `"{tenant}/{user}"`.
+
+use syn::LitStr;
+
+/// A piece of a template.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Piece {
+    Text(String),
+    Field {
+        name: String,
+        /// The format specification after the colon.
+        spec: String,
+    },
+}
+
+/// Reads a template. All its mistakes are at the literal: stable compilers cannot point into it.
+pub(crate) fn parse(literal: &LitStr) -> syn::Result<Vec<Piece>> {
+    pieces(&literal.value()).map_err(|message| syn::Error::new_spanned(literal, message))
+}
+
+fn pieces(template: &str) -> Result<Vec<Piece>, String> {
+    let mut pieces = Vec::new();
+    let mut text = String::new();
+    let mut rest = template.chars().peekable();
+    while let Some(character) = rest.next() {
+        match character {
+            '{' | '}' if rest.next_if_eq(&character).is_some() => text.push(character),
+            '{' => {
+                if !text.is_empty() {
+                    pieces.push(Piece::Text(std::mem::take(&mut text)));
+                }
+                let inside: String = rest.by_ref().take_while(|character| *character != '}').collect();
+                // A `}` was taken with it, unless the template ended.
+                let closed = template.ends_with('}') || rest.peek().is_some();
+                if !closed {
+                    return Err(format!("`{{{inside}` is never closed; write `{{{{` for the character `{{`"));
+                }
+                pieces.push(placeholder(&inside)?);
+            }
+            '}' => return Err("`}` without `{`; write `}}` for the character `}`".into()),
+            _ => text.push(character),
+        }
+    }
+    if !text.is_empty() {
+        pieces.push(Piece::Text(text));
+    }
+    Ok(pieces)
+}
+
+fn placeholder(inside: &str) -> Result<Piece, String> {
+    let (name, spec) = inside.split_once(':').unwrap_or((inside, ""));
+    let name = name.trim();
+    if name.is_empty() {
+        return Err(format!("`{{{inside}}}` names no field"));
+    }
+    if spec.contains(['$', '*']) {
+        return Err(format!("`{{{inside}}}`: a width or precision must be a number here"));
+    }
+    Ok(Piece::Field {
+        name: name.strip_prefix("r#").unwrap_or(name).into(),
+        spec: spec.into(),
+    })
+}
