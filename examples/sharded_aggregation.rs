@@ -1,7 +1,8 @@
 //! A stream of several shards: aggregates that never mix them, also when a shard is split.
 //!
 //! Why: readers built on the Kinesis Client Library drop an aggregate whole, and silently, if one of its user records
-//! does not belong to the shard that they read.
+//! does not belong to the shard that they read: class `AggregatorUtil` in
+//! <https://github.com/awslabs/amazon-kinesis-client>.
 //!
 //! ```text
 //! cargo run --example sharded_aggregation

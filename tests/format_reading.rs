@@ -695,9 +695,6 @@ mod where_peers_lose_data {
     /// The neighbours `before` and `after` are delivered; between them is the one error.
     #[track_caller]
     fn one_error(fields: &[Vec<u8>]) -> DeaggregateError {
-        let body = [fields, &[record(0, "before")]].concat();
-        let position = body.len();
-        let _ = position;
         let (mut items, counts) = outcome(&Deaggregator::new(), &aggregate_of(fields));
         assert_eq!(items.len(), 3);
         assert_eq!(items.pop().unwrap().unwrap().data, &b"after"[..]);

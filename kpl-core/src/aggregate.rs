@@ -366,6 +366,17 @@ impl Packer {
     /// Whether a record is small enough on its own. It must be, whatever is held: it may have to go out alone.
     #[inline]
     pub(crate) fn check_alone(&self, record: &Encoded<'_>) -> Result<(), AggregateError> {
+        // Framing, an explicit hash key, and an outer partition key of 256 characters take less than this.
+        const MORE_THAN_ALL_ELSE: usize = 2048;
+        let parts = &record.parts;
+        let rough = parts.data.len() + parts.partition_key.len() + MORE_THAN_ALL_ELSE;
+        if rough <= self.options.max_size && parts.tags.is_empty() {
+            return Ok(());
+        }
+        self.check_alone_exactly(record)
+    }
+
+    fn check_alone_exactly(&self, record: &Encoded<'_>) -> Result<(), AggregateError> {
         let own_key = record.parts.partition_key;
         let size = if self.may_be_raw(record) {
             record.parts.data.len() + own_key.len()
@@ -413,6 +424,7 @@ impl Packer {
         });
     }
 
+    #[inline]
     fn may_be_raw(&self, record: &Encoded<'_>) -> bool {
         let Encoded { parts, always_wrapped } = record;
         !(self.options.wrap_single || *always_wrapped || !parts.tags.is_empty() || parts.data.starts_with(&MAGIC))
@@ -447,6 +459,7 @@ impl Packer {
     }
 
     /// The length of the partition key that an aggregate goes out under.
+    #[inline]
     fn outer_key_len(&self) -> usize {
         match &self.options.outer_partition_key {
             Some(key) => key.as_str().len(),

@@ -6,7 +6,7 @@ use core::marker::PhantomData;
 use core::ops::AddAssign;
 
 use crate::digest::{Digest, md5_many};
-use crate::error::{DeaggregateError, DeaggregateErrorKind};
+use crate::error::{self, DeaggregateError, DeaggregateErrorKind};
 use crate::key::{HashKey, HashKeyRange};
 use crate::record::{FromKplRecord, KinesisRecord, Position, UserRecord};
 use crate::wire::{AggregatedRecord, Frame, NotAggregated, WireRecord, WireRecords};
@@ -507,7 +507,7 @@ impl<'a> AggregatedRecord<'a> {
                 .map_err(|(index, len)| DeaggregateErrorKind::ExplicitHashKeyIndex { index, len })?;
             let key = HashKey::parse_lenient(text);
             record.explicit_hash_key =
-                Some(key.ok_or_else(|| DeaggregateErrorKind::ExplicitHashKey { text: text.into() })?);
+                Some(key.ok_or_else(|| DeaggregateErrorKind::ExplicitHashKey { text: error::cut(text) })?);
         }
         Ok(())
     }
@@ -529,7 +529,7 @@ struct DigestWindow {
 
 impl DigestWindow {
     /// So many records are looked at together: enough to fill the widest lanes a few times over.
-    const RECORDS: usize = 256;
+    const RECORDS: usize = 32;
 
     /// The digest of the protobuf bytes of the record at `index`, which has a frame.
     fn get(&mut self, batch: &[KinesisRecord<'_>], index: usize) -> Digest {

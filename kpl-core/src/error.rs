@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::error::Error;
 use core::fmt;
 
-use crate::key::{InvalidHashKey, InvalidPartitionKey};
+use crate::key::{InvalidHashKey, InvalidPartitionKey, PartitionKey};
 use crate::record::{Position, UserRecord};
 use crate::wire::Malformed;
 
@@ -317,11 +317,18 @@ pub enum DeaggregateErrorKind {
     },
     /// The record's explicit hash key is not a number from 0 to 2^128-1.
     ExplicitHashKey {
-        /// The text in the table.
+        /// The text in the table, or its first 256 characters.
         text: String,
     },
     /// The record's type could not take it.
     Read(ReadError),
+}
+
+/// A key for an error to own. A long text is no key, and every record of an aggregate can refer to the one text: so
+/// many copies of it could be more than memory holds.
+pub(crate) fn cut(text: &str) -> String {
+    let end = text.char_indices().nth(PartitionKey::MAX_CHARACTERS);
+    text.get(..end.map_or(text.len(), |(end, _)| end)).unwrap_or_default().into()
 }
 
 impl DeaggregateError {
@@ -333,7 +340,7 @@ impl DeaggregateError {
             sequence_number: record.kinesis_record.sequence_number.map(Into::into),
             sub_sequence_number: record.sub_sequence_number,
             aggregated: record.aggregated,
-            partition_key: record.partition_key.map(Into::into),
+            partition_key: record.partition_key.map(cut),
             data: record.data.into(),
         }))
     }
@@ -368,7 +375,8 @@ impl DeaggregateError {
         Position::new(self.sequence_number()?, self.0.sub_sequence_number).ok()
     }
 
-    /// The record's partition key, if it is known.
+    /// The record's partition key, if it is known. Of one that is longer than the service allows, which only the
+    /// inside of an aggregate can have, the first 256 characters.
     #[must_use]
     pub fn partition_key(&self) -> Option<&str> {
         self.0.partition_key.as_deref()

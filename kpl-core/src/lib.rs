@@ -26,6 +26,8 @@ pub mod derive_support;
 pub mod digest;
 mod error;
 mod key;
+#[cfg(feature = "serde")]
+mod key_serde;
 mod record;
 mod shard;
 mod sharded;

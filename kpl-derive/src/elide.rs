@@ -9,37 +9,43 @@
 
 use proc_macro2::{Group, TokenStream, TokenTree};
 use quote::{ToTokens as _, quote};
-use syn::{
-    DeriveInput, Fields, GenericParam, Generics, LifetimeParam, Path, WhereClause, WherePredicate, parse_quote,
-};
+use syn::{DeriveInput, Fields, GenericParam, Generics, LifetimeParam, WhereClause, WherePredicate, parse_quote};
 
 use crate::generics::{is_generic, lifetime, mentions_parameter, this_type, with_predicates};
 use crate::model::{Own, Record, Shape};
 use crate::serde_attr;
 
 pub(crate) fn helpers(record: &Record<'_>, own: &Own<'_>) -> TokenStream {
-    let Record { input, root, .. } = record;
+    let input = record.input;
     let this = this_type(input);
     let remote = input.ident.to_string();
-    let attributes = container_attributes(input, root);
+    let attributes = container_attributes(input);
     // The where clause says it, unless the user does.
-    let bound = serde_attr::serialize_bound(&input.attrs).is_none().then(|| quote!(#[serde(bound(serialize = ""))]));
+    let bound = serde_attr::serialize_bound(&input.attrs)
+        .is_none()
+        .then(|| quote!(#[serde(bound(serialize = ""))]));
 
     let bounded = with_predicates(&input.generics, written_predicates(record, own));
     let (_, arguments, where_clause) = bounded.split_for_impl();
     let turbofish = arguments.as_turbofish();
     let written = definition(input, own, &quote!(__Written), &bounded, &|ty| ty);
-    let read = definition(input, own, &quote!(__Read), &input.generics, &|ty| {
-        quote!(__kpl::PhantomData<fn() -> #ty>)
-    });
+    let read = definition(
+        input,
+        own,
+        &quote!(__Read),
+        &input.generics,
+        &|ty| quote!(__kpl::PhantomData<fn() -> #ty>),
+    );
 
     let lifetime = lifetime();
     let mut referring = bounded.clone();
-    referring.params.insert(0, GenericParam::Lifetime(LifetimeParam::new(lifetime.clone())));
+    referring
+        .params
+        .insert(0, GenericParam::Lifetime(LifetimeParam::new(lifetime.clone())));
     let (reference_generics, reference_arguments, _) = referring.split_for_impl();
 
     quote! {
-        #[derive(#root::derive_support::serde::Serialize)]
+        #[derive(__kpl::serde::Serialize)]
         #attributes
         #[serde(remote = #remote)]
         #bound
@@ -57,7 +63,7 @@ pub(crate) fn helpers(record: &Record<'_>, own: &Own<'_>) -> TokenStream {
             }
         }
 
-        #[derive(#root::derive_support::serde::Deserialize)]
+        #[derive(__kpl::serde::Deserialize)]
         #attributes
         #read
     }
@@ -118,23 +124,24 @@ pub(crate) fn written_predicates(record: &Record<'_>, own: &Own<'_>) -> Vec<Wher
 /// What a generic type needs to be read without its elided field, which is then made of the key.
 pub(crate) fn read_predicates(record: &Record<'_>, own: &Own<'_>) -> Vec<WherePredicate> {
     let (read, lifetime) = (read_type(record), lifetime());
-    let elided = own.shapes.iter().flat_map(|shape| shape.fields).filter(|field| {
-        field.attrs.elide.is_some() && mentions_parameter(&field.ast.ty, &record.input.generics)
-    });
+    let elided = own
+        .shapes
+        .iter()
+        .flat_map(|shape| shape.fields)
+        .filter(|field| field.attrs.elide.is_some() && mentions_parameter(&field.ast.ty, &record.input.generics));
     let elided = elided.map(|field| {
         let ty = &field.ast.ty;
         parse_quote!(#ty: __kpl::ElidedField)
     });
-    std::iter::once(parse_quote!(#read: __kpl::serde::Deserialize<#lifetime>)).chain(elided).collect()
+    std::iter::once(parse_quote!(#read: __kpl::serde::Deserialize<#lifetime>))
+        .chain(elided)
+        .collect()
 }
 
 /// serde's attributes of the type, and those that a type in another place needs.
-fn container_attributes(input: &DeriveInput, root: &Path) -> TokenStream {
+fn container_attributes(input: &DeriveInput) -> TokenStream {
     let copied = serde_attr::of_serde(&input.attrs);
-    let krate = (!serde_attr::has(&input.attrs, "crate")).then(|| {
-        let path = quote!(#root::derive_support::serde).to_string().replace(' ', "");
-        quote!(#[serde(crate = #path)])
-    });
+    let krate = (!serde_attr::has(&input.attrs, "crate")).then(|| quote!(#[serde(crate = "__kpl::serde")]));
     let rename = (!serde_attr::has(&input.attrs, "rename")).then(|| {
         let name = syn::ext::IdentExt::unraw(&input.ident).to_string();
         quote!(#[serde(rename = #name)])

@@ -55,15 +55,10 @@ pub(crate) fn in_const(root: &Path, items: &TokenStream) -> TokenStream {
         #[allow(
             dead_code,
             deprecated,
-            non_camel_case_types,
             non_snake_case,
             private_bounds,
             unused_qualifications,
-            clippy::absolute_paths,
-            clippy::all,
-            clippy::pedantic,
-            clippy::nursery,
-            clippy::restriction
+            clippy::absolute_paths
         )]
         const _: () = {
             use #root::derive_support as __kpl;
@@ -107,7 +102,9 @@ fn pattern(path: &TokenStream, fields: &[&Field<'_>]) -> TokenStream {
 /// The `T` of an `Option<T>`, as far as tokens tell, or else the type.
 fn optional(ty: &Type) -> &Type {
     let Type::Path(path) = ty else { return ty };
-    let Some(last) = path.path.segments.last().filter(|last| last.ident == "Option") else { return ty };
+    let Some(last) = path.path.segments.last().filter(|last| last.ident == "Option") else {
+        return ty;
+    };
     match &last.arguments {
         PathArguments::AngleBracketed(arguments) => match arguments.args.first() {
             Some(GenericArgument::Type(inner)) => inner,

@@ -2,7 +2,7 @@
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
-use syn::{DeriveInput, GenericParam, Generics, Ident, Lifetime, LifetimeParam, Type, WherePredicate, parse_quote};
+use syn::{DeriveInput, GenericParam, Generics, Ident, Lifetime, LifetimeParam, Type, WherePredicate};
 
 /// The lifetime of the bytes that a record is read from.
 pub(crate) fn lifetime() -> Lifetime {
@@ -11,7 +11,10 @@ pub(crate) fn lifetime() -> Lifetime {
 
 /// Whether the type has parameters that decide about its traits: types and constants, not lifetimes.
 pub(crate) fn is_generic(generics: &Generics) -> bool {
-    generics.params.iter().any(|param| !matches!(param, GenericParam::Lifetime(_)))
+    generics
+        .params
+        .iter()
+        .any(|param| !matches!(param, GenericParam::Lifetime(_)))
 }
 
 /// The type itself, with its parameters.

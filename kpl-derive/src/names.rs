@@ -17,8 +17,7 @@ pub(crate) const TAG: &str = "tag";
 pub(crate) const TRANSPARENT: &str = "transparent";
 
 /// What to choose from where a codec is missing.
-pub(crate) const CODECS: &str =
-    "kpl::codec::Json, kpl::codec::Postcard, kpl::codec::Bincode, kpl::codec::Prost, kpl::codec::Raw, \
+pub(crate) const CODECS: &str = "kpl::codec::Json, kpl::codec::Postcard, kpl::codec::Bincode, kpl::codec::Prost, kpl::codec::Raw, \
      or a type of your own that implements kpl::Codec";
 
 /// What an attribute stands on.
@@ -73,7 +72,9 @@ impl Unknown {
         Self {
             name: name.into(),
             place,
-            meant: nearest.filter(|(distance, known)| *distance <= known.len() / 3).map(|(_, known)| known),
+            meant: nearest
+                .filter(|(distance, known)| *distance <= known.len() / 3)
+                .map(|(_, known)| known),
         }
     }
 }
@@ -81,8 +82,15 @@ impl Unknown {
 impl Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, place, .. } = self;
-        if let Some(other) = Place::ALL.into_iter().find(|other| other.names().contains(&name.as_str())) {
-            return write!(f, "`{name}` belongs on a {other}, and this is a {place}: here are known {}", list(place.names()));
+        if let Some(other) = Place::ALL
+            .into_iter()
+            .find(|other| other.names().contains(&name.as_str()))
+        {
+            return write!(
+                f,
+                "`{name}` belongs on a {other}, and this is a {place}: here are known {}",
+                list(place.names())
+            );
         }
         write!(f, "unknown attribute `{name}`")?;
         match self.meant {

@@ -69,8 +69,14 @@ fn fields<'a>(fields: &'a syn::Fields, errors: &mut Errors) -> Vec<Field<'a>> {
     let field = |(index, ast): (usize, &'a syn::Field)| {
         let span = Span::mixed_site().located_at(ast.ty.span());
         let (member, binding) = match &ast.ident {
-            Some(name) => (Member::Named(name.clone()), format_ident!("field_{}", name.unraw(), span = span)),
-            None => (Member::Unnamed(Index::from(index)), format_ident!("field_{index}", span = span)),
+            Some(name) => (
+                Member::Named(name.clone()),
+                format_ident!("field_{}", name.unraw(), span = span),
+            ),
+            None => (
+                Member::Unnamed(Index::from(index)),
+                format_ident!("field_{index}", span = span),
+            ),
         };
         Field {
             ast,

@@ -15,7 +15,9 @@ const NOT_SERIALIZED: [&str; 4] = ["serialize_with", "skip", "skip_serializing",
 /// Reports the attributes of a type with which a field cannot be left out.
 pub(crate) fn check_container(attributes: &[Attribute], errors: &mut Errors) {
     for meta in metas(attributes) {
-        let Some(name) = CONTRADICTING.into_iter().find(|name| meta.path().is_ident(name)) else { continue };
+        let Some(name) = CONTRADICTING.into_iter().find(|name| meta.path().is_ident(name)) else {
+            continue;
+        };
         errors.at(
             &meta,
             format_args!("`elide` cannot leave a field out of a type with `#[serde({name})]`"),
@@ -43,7 +45,9 @@ pub(crate) fn serialize_bound(attributes: &[Attribute]) -> Option<Vec<WherePredi
     let literal = metas(attributes).into_iter().find_map(|meta| match meta {
         Meta::NameValue(meta) if meta.path.is_ident("bound") => literal(&meta.value),
         Meta::List(list) if list.path.is_ident("bound") => {
-            let inner = list.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated).ok()?;
+            let inner = list
+                .parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated)
+                .ok()?;
             inner.into_iter().find_map(|meta| match meta {
                 Meta::NameValue(meta) if meta.path.is_ident("serialize") => literal(&meta.value),
                 _ => None,
@@ -51,13 +55,17 @@ pub(crate) fn serialize_bound(attributes: &[Attribute]) -> Option<Vec<WherePredi
         }
         _ => None,
     })?;
-    let predicates = literal.parse_with(Punctuated::<WherePredicate, Token![,]>::parse_terminated).ok()?;
+    let predicates = literal
+        .parse_with(Punctuated::<WherePredicate, Token![,]>::parse_terminated)
+        .ok()?;
     Some(predicates.into_iter().collect())
 }
 
 fn literal(value: &Expr) -> Option<LitStr> {
     match value {
-        Expr::Lit(ExprLit { lit: Lit::Str(literal), .. }) => Some(literal.clone()),
+        Expr::Lit(ExprLit {
+            lit: Lit::Str(literal), ..
+        }) => Some(literal.clone()),
         _ => syn::parse2(value.to_token_stream()).ok(),
     }
 }
@@ -66,7 +74,9 @@ fn literal(value: &Expr) -> Option<LitStr> {
 fn metas(attributes: &[Attribute]) -> Vec<Meta> {
     of_serde(attributes)
         .filter_map(|attribute| {
-            attribute.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated).ok()
+            attribute
+                .parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated)
+                .ok()
         })
         .flatten()
         .collect()

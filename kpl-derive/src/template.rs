@@ -33,7 +33,9 @@ fn pieces(template: &str) -> Result<Vec<Piece>, String> {
                 // A `}` was taken with it, unless the template ended.
                 let closed = template.ends_with('}') || rest.peek().is_some();
                 if !closed {
-                    return Err(format!("`{{{inside}` is never closed; write `{{{{` for the character `{{`"));
+                    return Err(format!(
+                        "`{{{inside}` is never closed; write `{{{{` for the character `{{`"
+                    ));
                 }
                 pieces.push(placeholder(&inside)?);
             }

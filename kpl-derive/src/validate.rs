@@ -14,7 +14,10 @@ use crate::template::{self, Piece};
 
 /// The path of the crate, also where the rest has mistakes.
 pub(crate) fn root(attrs: &ContainerAttrs) -> Path {
-    attrs.krate.as_ref().map_or_else(|| parse_quote!(::kpl), |attr| attr.value.clone())
+    attrs
+        .krate
+        .as_ref()
+        .map_or_else(|| parse_quote!(::kpl), |attr| attr.value.clone())
 }
 
 /// The record, or `None` with at least one error.
@@ -57,7 +60,10 @@ fn transparent_field<'a>(
 fn own<'a>(container: &'a Container<'a>, errors: &mut Errors) -> Option<Own<'a>> {
     let is_union = matches!(container.input.data, syn::Data::Union(_));
     if container.shapes.is_empty() && !is_union {
-        errors.at(&container.input.ident, "an enum without variants has no values, so no records");
+        errors.at(
+            &container.input.ident,
+            "an enum without variants has no values, so no records",
+        );
     }
     let payload = payload(container, errors);
     contradicting_keys(&container.attrs, errors);
@@ -99,7 +105,10 @@ fn payload<'a>(container: &'a Container<'a>, errors: &mut Errors) -> Option<Payl
             let ident = &container.input.ident;
             errors.at(
                 ident,
-                format_args!("`{ident}` has no codec: add `#[kpl(codec = ...)]`, one of {}", names::CODECS),
+                format_args!(
+                    "`{ident}` has no codec: add `#[kpl(codec = ...)]`, one of {}",
+                    names::CODECS
+                ),
             );
         }
         return None;
@@ -130,7 +139,10 @@ fn payload_field<'a>(container: &'a Container<'a>, field: &'a Field<'a>, errors:
                 continue;
             };
             if shape.variant.is_some() {
-                errors.at(name, "`payload` in an enum: nothing would tell the variant on reading. Use a codec");
+                errors.at(
+                    name,
+                    "`payload` in an enum: nothing would tell the variant on reading. Use a codec",
+                );
             } else if !std::mem::take(&mut first) {
                 let message = format_args!("`{}` is the payload already, and there can be one only", field.name());
                 errors.at(name, message);
@@ -147,10 +159,18 @@ fn payload_field<'a>(container: &'a Container<'a>, field: &'a Field<'a>, errors:
 fn would_be_lost(field: &Field<'_>, payload: &Field<'_>, errors: &mut Errors) {
     let attrs = &field.attrs;
     if let Some(elide) = &attrs.elide {
-        errors.at(elide, "`elide` has no meaning beside `payload`: the payload is that one field in any case");
+        errors.at(
+            elide,
+            "`elide` has no meaning beside `payload`: the payload is that one field in any case",
+        );
     }
     let travels = attrs.partition_key.is_some() || attrs.explicit_hash_key.is_some() || attrs.tag.is_some();
-    let meant = [names::PARTITION_KEY, names::EXPLICIT_HASH_KEY, names::TAG, names::PAYLOAD];
+    let meant = [
+        names::PARTITION_KEY,
+        names::EXPLICIT_HASH_KEY,
+        names::TAG,
+        names::PAYLOAD,
+    ];
     if travels || meant.into_iter().any(|name| attrs.failed.contains(name)) {
         return;
     }
@@ -213,10 +233,16 @@ fn key<'a>(container: &'a Container<'a>, shape: &'a parse::Shape<'a>, errors: &m
     let of_struct = attrs.partition_key.as_ref().filter(|_| shape.variant.is_none());
     let template = shape.attrs.partition_key.as_ref().or(of_struct);
     if let (Some((_, name)), Some(_)) = (field, template) {
-        errors.at(name, "this field and a template contradict each other: there can be one partition key only");
+        errors.at(
+            name,
+            "this field and a template contradict each other: there can be one partition key only",
+        );
     }
     if let Some(with) = &attrs.partition_key_with {
-        let own = field.map(|(_, name)| name).into_iter().chain(shape.attrs.partition_key.as_ref().map(|attr| &attr.name));
+        let own = field
+            .map(|(_, name)| name)
+            .into_iter()
+            .chain(shape.attrs.partition_key.as_ref().map(|attr| &attr.name));
         for name in own {
             errors.at(
                 name,
@@ -331,7 +357,9 @@ fn explicit_hash_key<'a>(
 ) -> Option<&'a Field<'a>> {
     let mut first: Option<&Field<'_>> = None;
     for field in &shape.fields {
-        let Some(name) = &field.attrs.explicit_hash_key else { continue };
+        let Some(name) = &field.attrs.explicit_hash_key else {
+            continue;
+        };
         if container.attrs.explicit_hash_key_with.is_some() {
             errors.at(
                 name,
@@ -341,7 +369,10 @@ fn explicit_hash_key<'a>(
         match first {
             Some(first) => errors.at(
                 name,
-                format_args!("`{}` is the explicit hash key already, and there can be one only", first.name()),
+                format_args!(
+                    "`{}` is the explicit hash key already, and there can be one only",
+                    first.name()
+                ),
             ),
             None => first = Some(field),
         }
@@ -356,7 +387,10 @@ fn tags<'a>(shape: &'a parse::Shape<'a>, errors: &mut Errors) -> Vec<Tag<'a>> {
         let Some(tag) = &field.attrs.tag else { continue };
         let name = tag.value.value();
         if let Some(other) = by_name.insert(name.clone(), field.name()) {
-            errors.at(&tag.value, format_args!("the field `{other}` is the tag {name:?} already"));
+            errors.at(
+                &tag.value,
+                format_args!("the field `{other}` is the tag {name:?} already"),
+            );
         }
         tags.push(Tag {
             name: &tag.value,

@@ -1,7 +1,7 @@
 use alloc::vec::Vec;
 
 use bincode::enc::write::Writer;
-use bincode::error::EncodeError;
+use bincode::error::{DecodeError, EncodeError};
 use serde::{Deserialize, Serialize};
 
 use super::{Codec, SerdeCodec};
@@ -14,6 +14,8 @@ use crate::error::CodecError;
 /// ([RUSTSEC-2025-0141](https://rustsec.org/advisories/RUSTSEC-2025-0141.html)); for new streams
 /// Postcard is the better choice. The bytes are frozen by golden vectors; the crate bincode-next writes and reads
 /// the same ones, and this codec can move to it without a change that a stream could notice.
+///
+/// Payloads of more than 10 MiB, which no stream has, may not be read.
 ///
 /// ```
 /// use kpl_core::codec::{Bincode, Codec};
@@ -30,6 +32,19 @@ pub struct Bincode;
 
 const NAME: &str = "Bincode";
 
+/// Most payloads have no more bytes.
+const SMALL: usize = 64 * 1024;
+/// No record of a stream has more bytes.
+const LARGE: usize = 10 * 1024 * 1024;
+/// A byte is at most so many bytes of a value: those of a `u128`.
+const LARGEST_NUMBER: usize = size_of::<u128>();
+
+/// Without a limit, bincode allocates whatever length a text declares, and aborts the program if there is no such
+/// memory. No bytes that were written by [`Bincode`] reach the limit.
+fn decode_within<'de, T: Deserialize<'de>, const LIMIT: usize>(bytes: &'de [u8]) -> Result<(T, usize), DecodeError> {
+    bincode::serde::borrow_decode_from_slice(bytes, bincode::config::standard().with_limit::<LIMIT>())
+}
+
 impl<'de, T: Serialize + Deserialize<'de>> Codec<'de, T> for Bincode {
     fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
         bincode::serde::encode_into_writer(value, Append(out), bincode::config::standard())
@@ -37,8 +52,12 @@ impl<'de, T: Serialize + Deserialize<'de>> Codec<'de, T> for Bincode {
     }
 
     fn decode(bytes: &'de [u8]) -> Result<T, CodecError> {
-        let (value, consumed) = bincode::serde::borrow_decode_from_slice(bytes, bincode::config::standard())
-            .map_err(|error| CodecError::decode(NAME, alloc::format!("{error}")))?;
+        let (value, consumed) = if bytes.len() <= SMALL {
+            decode_within::<T, { SMALL * LARGEST_NUMBER }>(bytes)
+        } else {
+            decode_within::<T, { LARGE * LARGEST_NUMBER }>(bytes)
+        }
+        .map_err(|error| CodecError::decode(NAME, alloc::format!("{error}")))?;
         if consumed != bytes.len() {
             return Err(CodecError::trailing_bytes(NAME, consumed, bytes.len()));
         }

@@ -25,8 +25,9 @@ const NAME: &str = "Postcard";
 
 impl<'de, T: Serialize + Deserialize<'de>> Codec<'de, T> for Postcard {
     fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
-        *out = postcard::to_extend(value, core::mem::take(out)).map_err(|error| CodecError::encode(NAME, error))?;
-        Ok(())
+        postcard::to_extend(value, Append(out))
+            .map(drop)
+            .map_err(|error| CodecError::encode(NAME, error))
     }
 
     fn decode(bytes: &'de [u8]) -> Result<T, CodecError> {
@@ -39,3 +40,13 @@ impl<'de, T: Serialize + Deserialize<'de>> Codec<'de, T> for Postcard {
 }
 
 impl SerdeCodec for Postcard {}
+
+/// Bytes that are not lost when a value cannot be written.
+struct Append<'a>(&'a mut Vec<u8>);
+
+impl Extend<u8> for Append<'_> {
+    #[inline]
+    fn extend<I: IntoIterator<Item = u8>>(&mut self, bytes: I) {
+        self.0.extend(bytes);
+    }
+}

@@ -47,10 +47,16 @@ impl<T: HashKeyField> HashKeyField for Option<T> {
     }
 }
 
-/// The explicit hash key in a field or in a function's result.
+/// The explicit hash key in a field.
 #[inline]
 pub fn hash_key<T: HashKeyField>(field: &T) -> Option<HashKey> {
     field.explicit_hash_key()
+}
+
+/// The explicit hash key that a function returned.
+#[inline]
+pub fn hash_key_of<T: HashKeyField>(key: T) -> Option<HashKey> {
+    key.explicit_hash_key()
 }
 
 /// The field of that name, made of the record's explicit hash key.

@@ -4,7 +4,11 @@
 //! asks a [`Probe`] of the field's type: the method is found on `Probe<T>` for the special types, and one reference
 //! further, on `&Probe<T>`, for all others. The answer is a unit struct, whose method has the trait bound that the
 //! compiler reports.
-#![allow(missing_debug_implementations, reason = "none of this is public API")]
+#![allow(
+    missing_debug_implementations,
+    clippy::new_without_default,
+    reason = "none of this is public API"
+)]
 
 #[cfg(feature = "serde")]
 mod elide;
@@ -15,14 +19,14 @@ mod restore;
 mod tag;
 
 #[cfg(feature = "serde")]
-pub use self::elide::{ReadOnly, WriteOnly, decode_elided, encode_elided};
-pub use self::hash_key::{HashKeyField, hash_key, restore_hash_key};
+pub use self::elide::{ElidingCodec, ReadOnly, WriteOnly, decode_elided, encode_elided};
+pub use self::hash_key::{HashKeyField, hash_key, hash_key_of, restore_hash_key};
 pub use self::partition_key::{
     DisplayKind, KeyField, Text, TextKind, ViaDisplay, ViaText, display, write_key, write_key_of,
 };
 pub use self::payload::{PayloadField, raw_payload, restore_payload};
 pub use self::restore::{BorrowKind, ElidedField, KeyText, ParseKind, ViaBorrow, ViaParse};
-pub use self::tag::{OptionTagKind, RestoredTag, TagKind, ViaOptionTag, ViaTag};
+pub use self::tag::{OptionTagKind, RestoredTag, TagField, TagKind, ViaOptionTag, ViaTag};
 
 pub use crate::codec::Codec;
 pub use crate::deaggregate::MalformedPolicy;

@@ -103,9 +103,10 @@ impl DisplayKind {
     }
 }
 
-/// A part of a key that is made of several.
+/// A part of a key that is made of several. The result is the same type for all fields, so that a field that cannot
+/// be a part is one error and not two.
 #[inline]
-pub fn display<T: KeyField + ?Sized>(field: &T) -> impl fmt::Display + '_ {
+pub fn display<T: KeyField>(field: &T) -> &dyn fmt::Display {
     field
 }
 

@@ -96,8 +96,9 @@ impl TagKind {
         record: &UserRecord<'_>,
     ) -> Result<T, ReadError> {
         let tags = record.tags();
-        let text = value(&tags, name)
-            .ok_or_else(|| ReadError::field(field, None, format_args!("the record has no tag {name:?} with a value")))?;
+        let text = value(&tags, name).ok_or_else(|| {
+            ReadError::field(field, None, format_args!("the record has no tag {name:?} with a value"))
+        })?;
         parse(field, text)
     }
 }

@@ -58,11 +58,13 @@ impl Writer {
     }
 
     /// The length of the aggregated record: magic, tables, records, digest.
+    #[inline]
     pub(crate) fn size(&self) -> usize {
         Self::EMPTY_SIZE + self.partition_keys.bytes.len() + self.explicit_hash_keys.bytes.len() + self.records.len()
     }
 
     /// The length of the first record's partition key.
+    #[inline]
     pub(crate) fn first_partition_key_len(&self) -> usize {
         self.partition_keys.entries.first().map_or(0, |entry| entry.len)
     }

@@ -56,7 +56,7 @@ pub(super) fn items(record: &Record<'_>) -> TokenStream {
     let (constant, body) = match &record.content {
         Content::Transparent(field) => {
             let (member, ty) = (&field.member, &field.ast.ty);
-            let this = quote_spanned!(at(ty)=> <#ty as __kpl::FromKplRecord<#lifetime>>);
+            let this = quote_spanned!(at(ty)=> <#ty as __kpl::FromKplRecord<'_>>);
             (
                 quote!(const MALFORMED: __kpl::MalformedPolicy = #this::MALFORMED;),
                 quote!(__kpl::Ok(Self { #member: #this::from_user_record(#source)? })),
@@ -65,7 +65,7 @@ pub(super) fn items(record: &Record<'_>) -> TokenStream {
         Content::Own(own) => {
             let body = match own.payload {
                 Payload::Codec(codec) => {
-                    let decode = quote_spanned!(at(codec)=> <#codec as __kpl::Codec<#lifetime, Self>>::decode);
+                    let decode = quote_spanned!(at(codec)=> <#codec as __kpl::Codec<'_, Self>>::decode);
                     quote!(#decode(#source.data).map_err(__kpl::ReadError::Payload))
                 }
                 Payload::Elided(codec) => {

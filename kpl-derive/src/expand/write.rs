@@ -17,7 +17,11 @@ pub(super) fn predicates(record: &Record<'_>) -> Vec<WherePredicate> {
         Content::Own(own) => own,
         Content::Transparent(field) => {
             let ty = &field.ast.ty;
-            return Some(field).into_iter().filter(|field| generic(field)).map(|_| parse_quote!(#ty: __kpl::KplRecord)).collect();
+            return Some(field)
+                .into_iter()
+                .filter(|field| generic(field))
+                .map(|_| parse_quote!(#ty: __kpl::KplRecord))
+                .collect();
         }
     };
     let mut predicates: Vec<WherePredicate> = match own.payload {
@@ -36,7 +40,7 @@ pub(super) fn predicates(record: &Record<'_>) -> Vec<WherePredicate> {
         match &shape.key {
             Key::Field(field) if generic(field) => {
                 let ty = &field.ast.ty;
-                predicates.push(parse_quote!(#ty: __kpl::core::fmt::Display));
+                predicates.push(parse_quote!(#ty: __kpl::KeyField));
             }
             Key::Template(_, pieces) => {
                 for piece in pieces {
@@ -44,20 +48,25 @@ pub(super) fn predicates(record: &Record<'_>) -> Vec<WherePredicate> {
                         && generic(field)
                     {
                         let ty = &field.ast.ty;
-                        let formatting = format_ident!("{}", formatting_trait(spec));
-                        predicates.push(parse_quote!(#ty: __kpl::core::fmt::#formatting));
+                        predicates.push(match formatting_trait(spec) {
+                            "Display" => parse_quote!(#ty: __kpl::KeyField),
+                            other => {
+                                let other = format_ident!("{other}");
+                                parse_quote!(#ty: __kpl::core::fmt::#other)
+                            }
+                        });
                     }
                 }
             }
             Key::Field(_) | Key::Function(_) => {}
         }
-        for field in shape.explicit_hash_key.into_iter().filter(|field| generic(&field)) {
+        for field in shape.explicit_hash_key.into_iter().filter(generic) {
             let ty = &field.ast.ty;
             predicates.push(parse_quote!(#ty: __kpl::HashKeyField));
         }
         for tag in shape.tags.iter().filter(|tag| generic(&tag.field)) {
             let ty = optional(&tag.field.ast.ty);
-            predicates.push(parse_quote!(#ty: __kpl::core::fmt::Display));
+            predicates.push(parse_quote!(#ty: __kpl::TagField));
         }
     }
     predicates
@@ -146,7 +155,11 @@ fn partition_key(own: &Own<'_>) -> TokenStream {
         .shapes
         .iter()
         .any(|shape| matches!(shape.key, Key::Field(_)))
-        .then(|| quote!(use __kpl::{ViaDisplay as _, ViaText as _};));
+        .then(|| {
+            quote!(
+                use __kpl::{ViaDisplay as _, ViaText as _};
+            )
+        });
     quote! {
         #[inline]
         fn partition_key<'__a>(
@@ -222,7 +235,7 @@ fn formatting_trait(spec: &str) -> &'static str {
 fn explicit_hash_key(own: &Own<'_>) -> TokenStream {
     let body = if let Some(function) = own.explicit_hash_key_with {
         let key = quote_spanned!(at(function)=> #function(self));
-        quote!(__kpl::Ok(__kpl::hash_key(&#key)))
+        quote!(__kpl::Ok(__kpl::hash_key_of(#key)))
     } else if own.shapes.iter().any(|shape| shape.explicit_hash_key.is_some()) {
         let arms = own.shapes.iter().map(|shape| {
             let path = path(shape);
@@ -320,7 +333,9 @@ fn always_wrapped(own: &Own<'_>) -> TokenStream {
         Payload::Field(_) => own.shapes.iter().find_map(|shape| shape.explicit_hash_key),
         Payload::Codec(_) | Payload::Elided(_) => None,
     };
-    let Some(field) = restored else { return TokenStream::new() };
+    let Some(field) = restored else {
+        return TokenStream::new();
+    };
     let pattern = pattern(&quote!(Self), &[field]);
     let binding = &field.binding;
     quote! {

@@ -1,0 +1,51 @@
+#[doc(hidden)]
+#[allow(
+    dead_code,
+    deprecated,
+    non_snake_case,
+    private_bounds,
+    unused_qualifications,
+    clippy::absolute_paths
+)]
+const _: () = {
+    use ::kpl::derive_support as __kpl;
+    #[automatically_derived]
+    impl<T> __kpl::KplRecord for Event<T>
+    where
+        T: Serialize + DeserializeOwned,
+    {
+        #[inline]
+        fn partition_key<'__a>(
+            &'__a self,
+            buffer: &'__a mut __kpl::String,
+        ) -> __kpl::Result<&'__a __kpl::str, __kpl::KeyError> {
+            use __kpl::{ViaDisplay as _, ViaText as _};
+            match self {
+                Self { key: field_key, .. } => {
+                    (&__kpl::Probe::of(field_key)).key_kind().key(field_key, buffer)
+                }
+            }
+        }
+        #[inline]
+        fn payload<'__a>(
+            &'__a self,
+            buffer: &'__a mut __kpl::Vec<__kpl::u8>,
+        ) -> __kpl::Result<&'__a [__kpl::u8], __kpl::CodecError> {
+            <Json as __kpl::Codec<'_, Self>>::encode(self, buffer)?;
+            __kpl::Ok(buffer)
+        }
+    }
+    #[automatically_derived]
+    impl<'__kpl, T> __kpl::FromKplRecord<'__kpl> for Event<T>
+    where
+        T: Serialize + DeserializeOwned,
+    {
+        #[inline]
+        fn from_user_record(
+            record: &__kpl::UserRecord<'__kpl>,
+        ) -> __kpl::Result<Self, __kpl::ReadError> {
+            <Json as __kpl::Codec<'_, Self>>::decode(record.data)
+                .map_err(__kpl::ReadError::Payload)
+        }
+    }
+};

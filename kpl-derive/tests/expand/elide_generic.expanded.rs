@@ -1,0 +1,112 @@
+#[doc(hidden)]
+#[allow(
+    dead_code,
+    deprecated,
+    non_snake_case,
+    private_bounds,
+    unused_qualifications,
+    clippy::absolute_paths
+)]
+const _: () = {
+    use ::kpl::derive_support as __kpl;
+    #[derive(__kpl::serde::Serialize)]
+    #[serde(crate = "__kpl::serde")]
+    #[serde(rename = "Event")]
+    #[serde(remote = "Event")]
+    #[serde(bound(serialize = ""))]
+    enum __Written<K, T>
+    where
+        Vec<T>: __kpl::serde::Serialize,
+    {
+        Created { #[serde(skip)] key: K, body: Vec<T> },
+        #[serde(rename = "tick")]
+        Tick(u8, #[serde(with = "other")] T),
+    }
+    struct __WrittenRef<'__kpl, K, T>(
+        &'__kpl Event<K, T>,
+    )
+    where
+        Vec<T>: __kpl::serde::Serialize;
+    #[automatically_derived]
+    impl<'__kpl, K, T> __kpl::serde::Serialize for __WrittenRef<'__kpl, K, T>
+    where
+        Vec<T>: __kpl::serde::Serialize,
+    {
+        fn serialize<__S>(&self, serializer: __S) -> __kpl::Result<__S::Ok, __S::Error>
+        where
+            __S: __kpl::serde::Serializer,
+        {
+            __Written::<K, T>::serialize(self.0, serializer)
+        }
+    }
+    #[derive(__kpl::serde::Deserialize)]
+    #[serde(crate = "__kpl::serde")]
+    #[serde(rename = "Event")]
+    enum __Read<K, T> {
+        Created { #[serde(skip)] key: __kpl::PhantomData<fn() -> K>, body: Vec<T> },
+        #[serde(rename = "tick")]
+        Tick(u8, #[serde(with = "other")] T),
+    }
+    #[automatically_derived]
+    impl<K, T> __kpl::KplRecord for Event<K, T>
+    where
+        Vec<T>: __kpl::serde::Serialize,
+        K: __kpl::KeyField,
+    {
+        #[inline]
+        fn partition_key<'__a>(
+            &'__a self,
+            buffer: &'__a mut __kpl::String,
+        ) -> __kpl::Result<&'__a __kpl::str, __kpl::KeyError> {
+            use __kpl::{ViaDisplay as _, ViaText as _};
+            match self {
+                Self::Created { key: field_key, .. } => {
+                    (&__kpl::Probe::of(field_key)).key_kind().key(field_key, buffer)
+                }
+                Self::Tick { 0: field_0, .. } => {
+                    (&__kpl::Probe::of(field_0)).key_kind().key(field_0, buffer)
+                }
+            }
+        }
+        #[inline]
+        fn payload<'__a>(
+            &'__a self,
+            buffer: &'__a mut __kpl::Vec<__kpl::u8>,
+        ) -> __kpl::Result<&'__a [__kpl::u8], __kpl::CodecError> {
+            __kpl::encode_elided::<Json, _>(__WrittenRef(self), buffer)?;
+            __kpl::Ok(buffer)
+        }
+    }
+    #[automatically_derived]
+    impl<'__kpl, K, T> __kpl::FromKplRecord<'__kpl> for Event<K, T>
+    where
+        __Read<K, T>: __kpl::serde::Deserialize<'__kpl>,
+        K: __kpl::ElidedField,
+    {
+        #[inline]
+        fn from_user_record(
+            record: &__kpl::UserRecord<'__kpl>,
+        ) -> __kpl::Result<Self, __kpl::ReadError> {
+            use __kpl::{ViaBorrow as _, ViaParse as _};
+            let read: __Read<K, T> = __kpl::decode_elided::<Json, _>(record.data)?;
+            __kpl::Ok(
+                match read {
+                    __Read::Created { key: _, body: field_body } => {
+                        Self::Created {
+                            key: (&__kpl::Probe::<K>::new())
+                                .restore_kind()
+                                .restore::<K>("key", record.partition_key)?,
+                            body: field_body,
+                        }
+                    }
+                    __Read::Tick { 0: field_0, 1: field_1 } => {
+                        Self::Tick {
+                            0: field_0,
+                            1: field_1,
+                        }
+                    }
+                },
+            )
+        }
+    }
+};

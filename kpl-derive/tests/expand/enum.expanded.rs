@@ -1,0 +1,80 @@
+#[doc(hidden)]
+#[allow(
+    dead_code,
+    deprecated,
+    non_snake_case,
+    private_bounds,
+    unused_qualifications,
+    clippy::absolute_paths
+)]
+const _: () = {
+    use ::kpl::derive_support as __kpl;
+    #[automatically_derived]
+    impl __kpl::KplRecord for Event {
+        #[inline]
+        fn partition_key<'__a>(
+            &'__a self,
+            buffer: &'__a mut __kpl::String,
+        ) -> __kpl::Result<&'__a __kpl::str, __kpl::KeyError> {
+            use __kpl::{ViaDisplay as _, ViaText as _};
+            match self {
+                Self::Created { user: field_user, .. } => {
+                    (&__kpl::Probe::of(field_user)).key_kind().key(field_user, buffer)
+                }
+                Self::Moved { 0: field_0, 1: field_1, .. } => {
+                    __kpl::write_key(
+                        buffer,
+                        __kpl::core::format_args!(
+                            "{}-{}", __kpl::display(field_0), __kpl::display(field_1)
+                        ),
+                    )
+                }
+                Self::Tick { .. } => __kpl::Ok("tick"),
+            }
+        }
+        #[inline]
+        fn explicit_hash_key(
+            &self,
+        ) -> __kpl::Result<__kpl::Option<__kpl::HashKey>, __kpl::KeyError> {
+            __kpl::Ok(
+                match self {
+                    Self::Created { at: field_at, .. } => __kpl::hash_key(field_at),
+                    Self::Moved { .. } => __kpl::None,
+                    Self::Tick { .. } => __kpl::None,
+                },
+            )
+        }
+        fn tags(
+            &self,
+            tags: &mut __kpl::Tags<'_>,
+        ) -> __kpl::Result<(), __kpl::KeyError> {
+            use __kpl::{ViaOptionTag as _, ViaTag as _};
+            match self {
+                Self::Created { .. } => {}
+                Self::Moved { 1: field_1, .. } => {
+                    (&__kpl::Probe::of(field_1)).tag_kind().push(field_1, "to", tags)?;
+                }
+                Self::Tick { .. } => {}
+            }
+            __kpl::Ok(())
+        }
+        #[inline]
+        fn payload<'__a>(
+            &'__a self,
+            buffer: &'__a mut __kpl::Vec<__kpl::u8>,
+        ) -> __kpl::Result<&'__a [__kpl::u8], __kpl::CodecError> {
+            <Json as __kpl::Codec<'_, Self>>::encode(self, buffer)?;
+            __kpl::Ok(buffer)
+        }
+    }
+    #[automatically_derived]
+    impl<'__kpl> __kpl::FromKplRecord<'__kpl> for Event {
+        #[inline]
+        fn from_user_record(
+            record: &__kpl::UserRecord<'__kpl>,
+        ) -> __kpl::Result<Self, __kpl::ReadError> {
+            <Json as __kpl::Codec<'_, Self>>::decode(record.data)
+                .map_err(__kpl::ReadError::Payload)
+        }
+    }
+};

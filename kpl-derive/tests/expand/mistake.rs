@@ -1,0 +1,5 @@
+#[kpl(codec = Json)]
+struct Event<'a, T: Clone> {
+    key: &'a str,
+    body: T,
+}

@@ -1,0 +1,56 @@
+#[doc(hidden)]
+#[allow(
+    dead_code,
+    deprecated,
+    non_snake_case,
+    private_bounds,
+    unused_qualifications,
+    clippy::absolute_paths
+)]
+const _: () = {
+    use crate::streams::derive_support as __kpl;
+    #[automatically_derived]
+    impl __kpl::KplRecord for Event {
+        #[inline]
+        fn partition_key<'__a>(
+            &'__a self,
+            buffer: &'__a mut __kpl::String,
+        ) -> __kpl::Result<&'__a __kpl::str, __kpl::KeyError> {
+            match self {
+                Self { tenant: field_tenant, r#type: field_type, .. } => {
+                    __kpl::write_key(
+                        buffer,
+                        __kpl::core::format_args!(
+                            "{{{}}}/{:?}/{}", __kpl::display(field_tenant), field_type,
+                            __kpl::display(field_tenant)
+                        ),
+                    )
+                }
+            }
+        }
+        #[inline]
+        fn explicit_hash_key(
+            &self,
+        ) -> __kpl::Result<__kpl::Option<__kpl::HashKey>, __kpl::KeyError> {
+            __kpl::Ok(__kpl::hash_key_of(placement(self)))
+        }
+        #[inline]
+        fn payload<'__a>(
+            &'__a self,
+            buffer: &'__a mut __kpl::Vec<__kpl::u8>,
+        ) -> __kpl::Result<&'__a [__kpl::u8], __kpl::CodecError> {
+            <kpl::codec::Json as __kpl::Codec<'_, Self>>::encode(self, buffer)?;
+            __kpl::Ok(buffer)
+        }
+    }
+    #[automatically_derived]
+    impl<'__kpl> __kpl::FromKplRecord<'__kpl> for Event {
+        #[inline]
+        fn from_user_record(
+            record: &__kpl::UserRecord<'__kpl>,
+        ) -> __kpl::Result<Self, __kpl::ReadError> {
+            <kpl::codec::Json as __kpl::Codec<'_, Self>>::decode(record.data)
+                .map_err(__kpl::ReadError::Payload)
+        }
+    }
+};

@@ -1,0 +1,2 @@
+#[kpl(transparent)]
+struct Newtype<T>(T);

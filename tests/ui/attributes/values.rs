@@ -1,0 +1,26 @@
+use kpl::KplRecord;
+
+#[derive(KplRecord)]
+#[kpl(codec, partition_key_with = 7, bound = "T:: ", crate = "a b")]
+struct Container {
+    user: String,
+}
+
+#[derive(KplRecord)]
+#[kpl(codec = kpl::codec::Json, partition_key)]
+struct NoTemplate {
+    user: String,
+}
+
+#[derive(KplRecord)]
+#[kpl(codec = kpl::codec::Json, transparent = true)]
+struct Fields {
+    #[kpl(partition_key = "{user}", elide = "yes")]
+    user: String,
+    #[kpl(tag)]
+    tag: String,
+    #[kpl(tag = 7)]
+    other: String,
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use kpl::KplRecord;
+
+#[derive(KplRecord)]
+struct Click {
+    #[kpl(partition_key)]
+    user: String,
+}
+
+fn main() {}

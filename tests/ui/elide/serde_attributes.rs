@@ -1,0 +1,34 @@
+use kpl::KplRecord;
+use serde::{Deserialize, Serialize};
+
+#[derive(Default, Serialize, Deserialize, KplRecord)]
+#[kpl(codec = kpl::codec::Json)]
+#[serde(default, rename_all = "camelCase")]
+struct WithDefault {
+    #[kpl(partition_key, elide)]
+    user: String,
+    url: String,
+}
+
+#[derive(Clone, Serialize, Deserialize, KplRecord)]
+#[kpl(codec = kpl::codec::Json)]
+#[serde(from = "String", into = "String")]
+struct Through {
+    #[kpl(partition_key, elide)]
+    user: String,
+    url: String,
+}
+
+impl From<String> for Through {
+    fn from(url: String) -> Self {
+        Self { user: String::new(), url }
+    }
+}
+
+impl From<Through> for String {
+    fn from(through: Through) -> Self {
+        through.url
+    }
+}
+
+fn main() {}

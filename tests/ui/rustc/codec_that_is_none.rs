@@ -1,0 +1,17 @@
+use kpl::KplRecord;
+
+#[derive(KplRecord)]
+#[kpl(codec = String)]
+struct NotACodec {
+    #[kpl(partition_key)]
+    user: String,
+}
+
+#[derive(KplRecord)]
+#[kpl(codec = kpl::codec::Yaml)]
+struct NoSuchType {
+    #[kpl(partition_key)]
+    user: String,
+}
+
+fn main() {}

@@ -1,0 +1,7 @@
+use kpl::KplRecord;
+
+#[derive(KplRecord)]
+#[kpl(transparent)]
+struct Newtype(String);
+
+fn main() {}

@@ -1,0 +1,21 @@
+use kpl::{KplRecord, RawRecord};
+
+#[derive(KplRecord)]
+#[kpl(transparent, codec = kpl::codec::Json, partition_key = "{0}")]
+struct WithMore<'a>(#[kpl(partition_key, tag = "t")] RawRecord<'a>);
+
+#[derive(KplRecord)]
+#[kpl(transparent)]
+struct TwoFields<'a>(RawRecord<'a>, u8);
+
+#[derive(KplRecord)]
+#[kpl(transparent)]
+struct NoField;
+
+#[derive(KplRecord)]
+#[kpl(transparent)]
+enum Enum<'a> {
+    A(RawRecord<'a>),
+}
+
+fn main() {}
