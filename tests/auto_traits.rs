@@ -5,7 +5,9 @@ use core::fmt::Debug;
 use std::hash::Hash;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
-use kpl::wire::{AggregatedRecord, Field, Frame, InvalidBody, NotAggregated, Problem, TagIter, WireRecord, WireRecords};
+use kpl::wire::{
+    AggregatedRecord, Field, Frame, InvalidBody, NotAggregated, Problem, TagIter, WireRecord, WireRecords,
+};
 use kpl::{
     AggregateError, Aggregator, AggregatorBuilder, CodecError, CodecErrorKind, Counts, DeaggregateError,
     DeaggregateErrorKind, Deaggregator, EncryptionType, HashKey, HashKeyRange, InvalidHashKey, InvalidHashKeyRange,
@@ -15,7 +17,10 @@ use kpl::{
 };
 
 /// A type that is none of Send, Sync, Debug, Clone: what holds no value of it must be all the same.
-struct Nothing(#[expect(dead_code)] *const (), #[expect(dead_code)] fn(&mut std::cell::Cell<u8>));
+struct Nothing(
+    #[expect(dead_code)] *const (),
+    #[expect(dead_code)] fn(&mut std::cell::Cell<u8>),
+);
 
 fn shared<T: Send + Sync + Unpin + UnwindSafe + RefUnwindSafe + Debug>() {}
 fn cloned<T: Send + Sync + Unpin + UnwindSafe + RefUnwindSafe + Debug + Clone>() {}
@@ -115,12 +120,24 @@ fn errors_are_small() {
     assert_eq!(size_of::<Result<(), DeaggregateError>>(), pointer);
     assert_eq!(size_of::<CodecError>(), pointer);
     assert_eq!(size_of::<Result<(), CodecError>>(), pointer);
-    assert!(size_of::<InvalidShardMap>() <= 5 * pointer, "{}", size_of::<InvalidShardMap>());
+    assert!(
+        size_of::<InvalidShardMap>() <= 5 * pointer,
+        "{}",
+        size_of::<InvalidShardMap>()
+    );
     assert!(size_of::<KeyError>() <= 4 * pointer, "{}", size_of::<KeyError>());
-    assert!(size_of::<AggregateError>() <= 5 * pointer, "{}", size_of::<AggregateError>());
+    assert!(
+        size_of::<AggregateError>() <= 5 * pointer,
+        "{}",
+        size_of::<AggregateError>()
+    );
     assert!(size_of::<Malformed>() <= 5 * pointer, "{}", size_of::<Malformed>());
     assert!(size_of::<ReadError>() <= 8 * pointer, "{}", size_of::<ReadError>());
-    assert_eq!(size_of::<Option<HashKey>>(), 24, "a hash key is not aligned to 16 bytes");
+    assert_eq!(
+        size_of::<Option<HashKey>>(),
+        24,
+        "a hash key is not aligned to 16 bytes"
+    );
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use kpl::codec::{Bincode, Codec, Json, Postcard, Prost, Raw};
 use kpl::{
-    Aggregator, CodecError, CodecErrorKind, DeaggregateErrorKind, Deaggregator, FromKplRecord, KinesisRecord, KplRecord,
-    ReadError, UserRecord,
+    Aggregator, CodecError, CodecErrorKind, DeaggregateErrorKind, Deaggregator, FromKplRecord, KinesisRecord,
+    KplRecord, ReadError, UserRecord,
 };
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -116,7 +116,10 @@ mod golden_vectors {
         let golden = r#"{"id":300,"name":"é\"\n","delta":-2,"ratio":0.5,"flags":[true,false],"kind":{"Struct":{"at":-1000000}},"parent":340282366920938463463374607431768211455,"letter":"𝒳","attributes":{"a":1,"b":65535},"pair":[250,-128]}"#;
         assert_golden::<Json, _>(&event(), golden.as_bytes());
         assert_golden::<Json, _>(&(), b"null");
-        assert_golden::<Json, _>(&vec![Kind::Unit, Kind::New(7), Kind::Tuple(1, "x".into())], br#"["Unit",{"New":7},{"Tuple":[1,"x"]}]"#);
+        assert_golden::<Json, _>(
+            &vec![Kind::Unit, Kind::New(7), Kind::Tuple(1, "x".into())],
+            br#"["Unit",{"New":7},{"Tuple":[1,"x"]}]"#,
+        );
         assert_whole::<Json, Event>(golden.as_bytes());
     }
 
@@ -125,7 +128,10 @@ mod golden_vectors {
         let golden = b"\xAC\x02\x04\xC3\xA9\"\n\x03\0\0\0\0\0\0\xE0?\x02\x01\0\x03\xFF\x88z\x01\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x03\x04\xF0\x9D\x92\xB3\x02\x01a\x01\x01b\xFF\xFF\x03\xFA\x80";
         assert_golden::<Postcard, _>(&event(), golden);
         assert_golden::<Postcard, _>(&(), b"");
-        assert_golden::<Postcard, _>(&vec![Kind::Unit, Kind::New(300), Kind::Tuple(1, "x".into())], b"\x03\0\x01\xAC\x02\x02\x01\x01x");
+        assert_golden::<Postcard, _>(
+            &vec![Kind::Unit, Kind::New(300), Kind::Tuple(1, "x".into())],
+            b"\x03\0\x01\xAC\x02\x02\x01\x01x",
+        );
         assert_whole::<Postcard, Event>(golden);
     }
 
@@ -134,8 +140,14 @@ mod golden_vectors {
         let golden = b"\xFB\x2C\x01\x04\xC3\xA9\"\n\x03\0\0\0\0\0\0\xE0?\x02\x01\0\x03\xFC\x7F\x84\x1E\0\x01\xFE\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xF0\x9D\x92\xB3\x02\x01a\x01\x01b\xFB\xFF\xFF\xFA\x80";
         assert_golden::<Bincode, _>(&event(), golden);
         assert_golden::<Bincode, _>(&(), b"");
-        assert_golden::<Bincode, _>(&vec![Kind::Unit, Kind::New(300), Kind::Tuple(1, "x".into())], b"\x03\0\x01\xFB\x2C\x01\x02\x01\x01x");
-        assert_golden::<Bincode, _>(&(250_u64, 251_u64, 65_536_u64, u64::MAX), b"\xFA\xFB\xFB\0\xFC\0\0\x01\0\xFD\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF");
+        assert_golden::<Bincode, _>(
+            &vec![Kind::Unit, Kind::New(300), Kind::Tuple(1, "x".into())],
+            b"\x03\0\x01\xFB\x2C\x01\x02\x01\x01x",
+        );
+        assert_golden::<Bincode, _>(
+            &(250_u64, 251_u64, 65_536_u64, u64::MAX),
+            b"\xFA\xFB\xFB\0\xFC\0\0\x01\0\xFD\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF",
+        );
         assert_whole::<Bincode, Event>(golden);
     }
 
@@ -190,9 +202,23 @@ mod bytes_left_over {
     #[test]
     fn of_prost_that_are_no_field_are_an_error() {
         let golden = b"\x08\xAC\x02\x12\x02hi";
-        for left in [&b"\0"[..], b"\x07", b"\xFF", b"\x08", b"\x12\x05hi", b"\x12", b"\x0B", b"\x0C", b"\x08\x80"] {
+        for left in [
+            &b"\0"[..],
+            b"\x07",
+            b"\xFF",
+            b"\x08",
+            b"\x12\x05hi",
+            b"\x12",
+            b"\x0B",
+            b"\x0C",
+            b"\x08\x80",
+        ] {
             let error = <Prost as Codec<Message>>::decode(&[golden, left].concat()).unwrap_err();
-            assert_eq!((error.codec(), error.kind()), ("Prost", CodecErrorKind::Decode), "{left:x?}");
+            assert_eq!(
+                (error.codec(), error.kind()),
+                ("Prost", CodecErrorKind::Decode),
+                "{left:x?}"
+            );
         }
         let unknown = [&golden[..], b"\x48\x01"].concat();
         assert_eq!(<Prost as Codec<Message>>::decode(&unknown).unwrap().name, "hi");
@@ -286,14 +312,27 @@ mod hostile_bytes {
     /// Lengths that a value declares and that are not there.
     #[test]
     fn with_declared_lengths_beyond_the_input_are_errors() {
-        for length in [3, 250, 1 << 16, 1 << 20, 1 << 31, 1 << 40, 1 << 46, i64::MAX as u64, u64::MAX] {
+        for length in [
+            3,
+            250,
+            1 << 16,
+            1 << 20,
+            1 << 31,
+            1 << 40,
+            1 << 46,
+            i64::MAX as u64,
+            u64::MAX,
+        ] {
             let bincode = [&[0xFD][..], &length.to_le_bytes(), b"x"].concat();
             let varint = [&support::bytes::varint(length)[..], b"x"].concat();
             assert!(<Bincode as Codec<String>>::decode(&bincode).is_err(), "{length}");
             assert!(<Bincode as Codec<&str>>::decode(&bincode).is_err(), "{length}");
             assert!(<Bincode as Codec<Vec<u8>>>::decode(&bincode).is_err(), "{length}");
             assert!(<Bincode as Codec<Vec<u128>>>::decode(&bincode).is_err(), "{length}");
-            assert!(<Bincode as Codec<BTreeMap<String, u8>>>::decode(&bincode).is_err(), "{length}");
+            assert!(
+                <Bincode as Codec<BTreeMap<String, u8>>>::decode(&bincode).is_err(),
+                "{length}"
+            );
             assert!(<Bincode as Codec<ByteBuf>>::decode(&bincode).is_err(), "{length}");
             assert!(<Postcard as Codec<String>>::decode(&varint).is_err(), "{length}");
             assert!(<Postcard as Codec<&str>>::decode(&varint).is_err(), "{length}");
@@ -342,7 +381,11 @@ mod hostile_bytes {
             assert_round_trip(&"x".repeat(count));
             assert_round_trip(&ByteBuf(vec![7; count]));
             let bytes = assert_round_trip(&vec![7_u128; count]);
-            assert_eq!(bytes.len(), count + if count < 65_536 { 3 } else { 5 }, "16 bytes are written as one");
+            assert_eq!(
+                bytes.len(),
+                count + if count < 65_536 { 3 } else { 5 },
+                "16 bytes are written as one"
+            );
         }
 
         fn assert_round_trip<T: Serialize + for<'de> Deserialize<'de> + PartialEq>(value: &T) -> Vec<u8> {
@@ -486,20 +529,29 @@ fn any_event() -> impl Strategy<Value = Event> {
         any::<i64>().prop_map(|at| Kind::Struct { at }),
     ];
     let attributes = proptest::collection::btree_map("\\PC{0,4}", any::<u16>(), 0..4);
-    let numbers = (any::<u64>(), 0..64_u32, any::<i32>(), -1e9..1e9_f64, any::<Option<u128>>(), any::<(u8, i8)>());
+    let numbers = (
+        any::<u64>(),
+        0..64_u32,
+        any::<i32>(),
+        -1e9..1e9_f64,
+        any::<Option<u128>>(),
+        any::<(u8, i8)>(),
+    );
     let rest = (".{0,20}", any::<Vec<bool>>(), kind, any::<char>(), attributes);
-    (numbers, rest).prop_map(|((id, shift, delta, ratio, parent, pair), (name, flags, kind, letter, attributes))| Event {
-        id: id >> shift,
-        name,
-        delta,
-        ratio,
-        flags,
-        kind,
-        parent,
-        letter,
-        attributes,
-        pair,
-    })
+    (numbers, rest).prop_map(
+        |((id, shift, delta, ratio, parent, pair), (name, flags, kind, letter, attributes))| Event {
+            id: id >> shift,
+            name,
+            delta,
+            ratio,
+            flags,
+            kind,
+            parent,
+            letter,
+            attributes,
+            pair,
+        },
+    )
 }
 
 proptest! {

@@ -29,7 +29,14 @@ fn assert_reported_is_real(aggregator: &Aggregator<Raw>) -> SealedRecord {
 /// "1. data of 0, 1, 3 bytes; magic only; magic + 1..16 bytes; magic + MD5("") (20 bytes): one plain record each."
 #[test]
 fn case_1_short_data_is_one_plain_record() {
-    let mut cases: Vec<Vec<u8>> = vec![vec![], vec![0xF3], vec![0], MAGIC[..3].to_vec(), b"abc".to_vec(), MAGIC.to_vec()];
+    let mut cases: Vec<Vec<u8>> = vec![
+        vec![],
+        vec![0xF3],
+        vec![0],
+        MAGIC[..3].to_vec(),
+        b"abc".to_vec(),
+        MAGIC.to_vec(),
+    ];
     cases.extend((1..=16).map(|more| [&MAGIC[..], &vec![0x0A; more]].concat()));
     let empty_body = sealed([]);
     assert_eq!(empty_body.len(), 20);
@@ -39,7 +46,10 @@ fn case_1_short_data_is_one_plain_record() {
         let mut records = Deaggregator::<RawRecord<'_>>::new().records(&batch);
         let received = records.next().unwrap().unwrap();
         assert_eq!(received.value, raw("outer", &data));
-        assert_eq!((received.record.sub_sequence_number, received.record.aggregated), (0, false));
+        assert_eq!(
+            (received.record.sub_sequence_number, received.record.aggregated),
+            (0, false)
+        );
         let reason = data.starts_with(&MAGIC).then_some(Malformed::TooShort);
         assert_eq!(received.record.malformed, reason, "{data:x?}");
         assert!(records.next().is_none());
@@ -105,7 +115,11 @@ mod case_2 {
                 match support::oracle::read(&body) {
                     None => assert_eq!(delivered(&data), data.len()),
                     Some(message) => {
-                        let inside: usize = message.records.iter().map(|record| record.data.as_ref().unwrap().len()).sum();
+                        let inside: usize = message
+                            .records
+                            .iter()
+                            .map(|record| record.data.as_ref().unwrap().len())
+                            .sum();
                         assert_eq!(delivered(&data), inside);
                     }
                 }
@@ -141,7 +155,9 @@ mod case_3 {
     fn case_3_size_with_repeated_keys() {
         let mut aggregator = large();
         for number in 0..150 {
-            aggregator.push(&raw(["a", "b", "a", "cc"][number % 4], "data")).unwrap();
+            aggregator
+                .push(&raw(["a", "b", "a", "cc"][number % 4], "data"))
+                .unwrap();
             assert_reported_is_real(&aggregator);
         }
     }
@@ -186,10 +202,16 @@ mod case_3 {
 
     #[test]
     fn case_3_size_with_data_of_0_127_128_16_383_16_384_bytes() {
-        let lengths = [0, 1, 119, 120, 121, 122, 123, 124, 125, 126, 127, 128, 129, 16_373, 16_378, 16_383, 16_384];
+        let lengths = [
+            0, 1, 119, 120, 121, 122, 123, 124, 125, 126, 127, 128, 129, 16_373, 16_378, 16_383, 16_384,
+        ];
         for wrap in [false, true] {
             for explicit in [None, Some(7)] {
-                let mut together = Aggregator::builder().max_size(10 << 20).wrap_single(wrap).build().unwrap();
+                let mut together = Aggregator::builder()
+                    .max_size(10 << 20)
+                    .wrap_single(wrap)
+                    .build()
+                    .unwrap();
                 for length in lengths {
                     let mut record = raw("abc", vec![7; length]);
                     record.explicit_hash_key = explicit.map(Into::into);
@@ -206,7 +228,15 @@ mod case_3 {
     #[test]
     fn case_3_size_with_multi_byte_keys() {
         let mut aggregator = large();
-        for text in ["é", "é", &"é".repeat(63), &"é".repeat(64), &"𝒳".repeat(31), &"𝒳".repeat(32), &"𝒳".repeat(256)] {
+        for text in [
+            "é",
+            "é",
+            &"é".repeat(63),
+            &"é".repeat(64),
+            &"𝒳".repeat(31),
+            &"𝒳".repeat(32),
+            &"𝒳".repeat(256),
+        ] {
             aggregator.push(&raw(text, "data")).unwrap();
             assert_reported_is_real(&aggregator);
         }
@@ -215,7 +245,16 @@ mod case_3 {
     #[test]
     fn case_3_size_with_and_without_explicit_hash_keys() {
         let mut aggregator = large();
-        for hash_key in [None, Some(0), Some(9), Some(10), None, Some(9), Some(u128::MAX), Some(u128::MAX - 1)] {
+        for hash_key in [
+            None,
+            Some(0),
+            Some(9),
+            Some(10),
+            None,
+            Some(9),
+            Some(u128::MAX),
+            Some(u128::MAX - 1),
+        ] {
             let mut record = raw("abc", "data");
             record.explicit_hash_key = hash_key.map(Into::into);
             aggregator.push(&record).unwrap();
@@ -226,7 +265,14 @@ mod case_3 {
     #[test]
     fn case_3_size_with_tags() {
         let mut aggregator = large();
-        let texts = ["", "t", &"t".repeat(123), &"t".repeat(125), &"é".repeat(100), &"t".repeat(20_000)];
+        let texts = [
+            "",
+            "t",
+            &"t".repeat(123),
+            &"t".repeat(125),
+            &"é".repeat(100),
+            &"t".repeat(20_000),
+        ];
         for text in texts {
             for value in [None, Some(""), Some("value"), Some(text)] {
                 let record = raw("abc", "data").with_tag(text, value).with_tag("second", None);
@@ -251,7 +297,11 @@ mod case_4 {
 
     #[test]
     fn case_4_limit_on_an_empty_aggregate() {
-        for record in [raw("key", vec![7; 100]), raw_at("é", u128::MAX, ""), raw("key", "x").with_tag("t", None)] {
+        for record in [
+            raw("key", vec![7; 100]),
+            raw_at("é", u128::MAX, ""),
+            raw("key", "x").with_tag("t", None),
+        ] {
             let mut aggregator = of(10_000);
             aggregator.push(&record).unwrap();
             let size = aggregator.size();
@@ -267,7 +317,12 @@ mod case_4 {
 
     #[test]
     fn case_4_limit_on_a_non_empty_aggregate() {
-        let second = [raw("key", vec![7; 100]), raw("new", vec![7; 100]), raw_at("key", 8, ""), raw_at("new", 7, "x")];
+        let second = [
+            raw("key", vec![7; 100]),
+            raw("new", vec![7; 100]),
+            raw_at("key", 8, ""),
+            raw_at("new", 7, "x"),
+        ];
         for record in second {
             let first = raw_at("key", 7, vec![7; 200]);
             let mut aggregator = of(10_000);
@@ -304,8 +359,15 @@ mod case_4 {
             let before = assert_reported_is_real(&aggregator);
 
             let error = aggregator.push(&with_key(vec![7; 301])).unwrap_err();
-            assert!(matches!(error, AggregateError::TooLarge { size, .. } if size == limit + 1), "{error:?}");
-            assert_eq!(assert_reported_is_real(&aggregator), before, "nothing was sealed for it");
+            assert!(
+                matches!(error, AggregateError::TooLarge { size, .. } if size == limit + 1),
+                "{error:?}"
+            );
+            assert_eq!(
+                assert_reported_is_real(&aggregator),
+                before,
+                "nothing was sealed for it"
+            );
 
             assert_eq!(aggregator.push(&with_key(vec![7; 300])).unwrap(), Some(before));
             assert_eq!(assert_reported_is_real(&aggregator).size(), limit);
@@ -353,10 +415,23 @@ fn case_5_oversize_record_between_two_good_ones() {
     let mut aggregator = Aggregator::<Raw>::new();
     aggregator.push(&raw("abc", "before")).unwrap();
     let error = aggregator.push(&raw("abc", vec![0; 51_200])).unwrap_err();
-    assert!(matches!(error, AggregateError::TooLarge { size: 51_203, max_size: 51_200, .. }), "{error:?}");
+    assert!(
+        matches!(
+            error,
+            AggregateError::TooLarge {
+                size: 51_203,
+                max_size: 51_200,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
     aggregator.push(&raw("abc", "after")).unwrap();
     let sealed = aggregator.finish().unwrap();
-    assert_eq!(sealed.data, aggregate_of(&[key("abc"), record(0, "before"), record(0, "after")]));
+    assert_eq!(
+        sealed.data,
+        aggregate_of(&[key("abc"), record(0, "before"), record(0, "after")])
+    );
 }
 
 /// "6. 256 four-byte characters as partition key; 257; empty."
@@ -386,7 +461,18 @@ mod case_7 {
 
     #[test]
     fn case_7_declared_lengths_beyond_the_input() {
-        for length in [1, 2, 0x7F, 0x80, 1 << 31, u64::from(u32::MAX), 1 << 32, 1 << 62, i64::MAX as u64, u64::MAX] {
+        for length in [
+            1,
+            2,
+            0x7F,
+            0x80,
+            1 << 31,
+            u64::from(u32::MAX),
+            1 << 32,
+            1 << 62,
+            i64::MAX as u64,
+            u64::MAX,
+        ] {
             for number in [1, 2, 3, 9] {
                 let data = sealed([field_key(number, 2), varint(length)].concat());
                 let received = &items(&[KinesisRecord::new(&data)])[0];
@@ -512,7 +598,9 @@ mod case_7 {
     fn case_7_time_is_linear_with_groups_inside_each_other() {
         let make = |count: usize| {
             let deep = (0..90).fold(Vec::new(), |content, _| support::bytes::group(9, content));
-            let records: Vec<u8> = (0..count / 40).flat_map(|_| [deep.clone(), record(0, "x")].concat()).collect();
+            let records: Vec<u8> = (0..count / 40)
+                .flat_map(|_| [deep.clone(), record(0, "x")].concat())
+                .collect();
             sealed([key("a"), records].concat())
         };
         assert_linear(make, |data| read(&Deaggregator::new(), data));
@@ -527,8 +615,15 @@ mod case_7 {
         };
         assert_linear(make, |data| {
             let record = KinesisRecord::new(data);
-            let received = Deaggregator::<RawRecord<'_>>::new().record(&record).next().unwrap().unwrap();
-            let mut aggregator = Aggregator::<RawRecord<'_>>::builder().max_size(10 << 20).build().unwrap();
+            let received = Deaggregator::<RawRecord<'_>>::new()
+                .record(&record)
+                .next()
+                .unwrap()
+                .unwrap();
+            let mut aggregator = Aggregator::<RawRecord<'_>>::builder()
+                .max_size(10 << 20)
+                .build()
+                .unwrap();
             aggregator.push(&received.value).unwrap();
             assert_eq!(aggregator.finish().unwrap().data, data);
         });
@@ -548,7 +643,19 @@ fn case_8_a_mixed_batch_keeps_its_order() {
         .into_iter()
         .map(|item| item.map_or_else(|error| error.into_data(), |record| record.data.into_owned()))
         .collect();
-    assert_eq!(data, [&b"one"[..], b"two", b"three", b"four", &corrupt, b"six", &MAGIC, b"eight"]);
+    assert_eq!(
+        data,
+        [
+            &b"one"[..],
+            b"two",
+            b"three",
+            b"four",
+            &corrupt,
+            b"six",
+            &MAGIC,
+            b"eight"
+        ]
+    );
 }
 
 /// The order is kept also where there are more records than the digests that are computed together.
@@ -582,14 +689,22 @@ fn case_8_a_large_mixed_batch_keeps_its_order() {
         }
     }
     let batch: Vec<_> = data.iter().map(|data| KinesisRecord::new(data)).collect();
-    let received: Vec<_> = items(&batch).into_iter().map(|item| item.unwrap().data.into_owned()).collect();
+    let received: Vec<_> = items(&batch)
+        .into_iter()
+        .map(|item| item.unwrap().data.into_owned())
+        .collect();
     assert_eq!(received, expected);
 }
 
 /// "9. input slices with an offset; input never changed."
 #[test]
 fn case_9_slices_with_an_offset_and_input_never_changed() {
-    let good = aggregate_of(&[key("abc"), hash_key("7"), record(0, "one"), record_at(0, 0, vec![7; 100])]);
+    let good = aggregate_of(&[
+        key("abc"),
+        hash_key("7"),
+        record(0, "one"),
+        record_at(0, 0, vec![7; 100]),
+    ]);
     for offset in 0..20 {
         for after in [0, 1, 7] {
             let buffer = [&vec![0xEE; offset][..], &good, &vec![0xEE; after]].concat();
@@ -603,7 +718,12 @@ fn case_9_slices_with_an_offset_and_input_never_changed() {
 
 #[test]
 fn case_9_records_that_are_written_are_never_changed() {
-    let records = [raw("abc", "one").with_tag("t", None), raw_at("abc", 7, "two"), raw("", "bad"), raw("x", vec![0; 60_000])];
+    let records = [
+        raw("abc", "one").with_tag("t", None),
+        raw_at("abc", 7, "two"),
+        raw("", "bad"),
+        raw("x", vec![0; 60_000]),
+    ];
     let copies = records.clone();
     let mut aggregator = Aggregator::<Raw>::new();
     for record in &records {

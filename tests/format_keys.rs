@@ -87,7 +87,10 @@ mod partition_keys {
         assert_eq!(text_again.as_ptr(), place);
         let text = "customer-7";
         assert_eq!(PartitionKey::new(text).unwrap().as_str().as_ptr(), text.as_ptr());
-        assert_eq!("customer-7".parse::<PartitionKey<'static>>().unwrap().to_string(), "customer-7");
+        assert_eq!(
+            "customer-7".parse::<PartitionKey<'static>>().unwrap().to_string(),
+            "customer-7"
+        );
     }
 }
 
@@ -111,8 +114,25 @@ mod hash_keys {
     #[test]
     fn in_any_other_form_are_errors_that_give_the_text_back() {
         let texts = [
-            "+5", "007", "-0", "", TWO_TO_THE_128, "00", "-1", " 5", "5 ", "5\n", "0x10", "1e3", "1_000", "٣", "+", "-",
-            "1000000000000000000000000000000000000000", "NaN", "\u{0}",
+            "+5",
+            "007",
+            "-0",
+            "",
+            TWO_TO_THE_128,
+            "00",
+            "-1",
+            " 5",
+            "5 ",
+            "5\n",
+            "0x10",
+            "1e3",
+            "1_000",
+            "٣",
+            "+",
+            "-",
+            "1000000000000000000000000000000000000000",
+            "NaN",
+            "\u{0}",
         ];
         for text in texts {
             let error = text.parse::<HashKey>().unwrap_err();
@@ -142,7 +162,10 @@ mod hash_keys {
         aggregator.push(&Keyed("5")).unwrap();
         for text in ["+5", "007", "-0", "", TWO_TO_THE_128] {
             let error = aggregator.push(&Keyed(text)).unwrap_err();
-            assert!(matches!(error, AggregateError::Key(kpl::KeyError::ExplicitHashKey(_))), "{error:?}");
+            assert!(
+                matches!(error, AggregateError::Key(kpl::KeyError::ExplicitHashKey(_))),
+                "{error:?}"
+            );
             assert!(error.to_string().contains(&format!("{text:?}")), "{error}");
         }
         assert_eq!(aggregator.count(), 1);
@@ -201,14 +224,20 @@ mod ranges_and_shards {
             assert_eq!(range.contains(HashKey::new(key)), inside, "{key}");
         }
         assert!(HashKeyRange::FULL.contains(HashKey::MIN) && HashKeyRange::FULL.contains(HashKey::MAX));
-        assert!(HashKeyRange::try_from(7..=7).unwrap().contains(7.into()), "a range of one");
+        assert!(
+            HashKeyRange::try_from(7..=7).unwrap().contains(7.into()),
+            "a range of one"
+        );
     }
 
     #[test]
     fn ranges_that_end_before_their_start_are_errors_with_both_ends() {
         let error = HashKeyRange::new(8.into(), 7.into()).unwrap_err();
         assert_eq!((error.start.value(), error.end.value()), (8, 7));
-        assert!(error.to_string().contains('8') && error.to_string().contains('7'), "{error}");
+        assert!(
+            error.to_string().contains('8') && error.to_string().contains('7'),
+            "{error}"
+        );
     }
 
     #[test]
@@ -235,7 +264,10 @@ mod ranges_and_shards {
             let index = map.index_of(key.into());
             assert_eq!(map.shards().nth(index).unwrap().id, id, "{key}");
         }
-        assert_eq!(map.shards().map(|shard| &shard.id[..]).collect::<Vec<_>>(), ["low", "one", "middle", "high"]);
+        assert_eq!(
+            map.shards().map(|shard| &shard.id[..]).collect::<Vec<_>>(),
+            ["low", "one", "middle", "high"]
+        );
     }
 
     #[test]
@@ -316,7 +348,15 @@ mod positions {
 
     #[test]
     fn compare_the_sequence_number_as_an_integer() {
-        let ascending = ["0:0", "9:0", "10:0", "99:7", "100:0", &format!("{LONG}:0"), &format!("{LONG}0:0")];
+        let ascending = [
+            "0:0",
+            "9:0",
+            "10:0",
+            "99:7",
+            "100:0",
+            &format!("{LONG}:0"),
+            &format!("{LONG}0:0"),
+        ];
         for pair in ascending.windows(2) {
             assert!(position(pair[0]) < position(pair[1]), "{pair:?}");
         }
@@ -338,12 +378,17 @@ mod positions {
             assert_eq!(position(text).to_string(), text);
         }
         let position = Position::new(LONG, 3).unwrap();
-        assert_eq!((position.sequence_number.as_str(), position.sub_sequence_number), (LONG, 3));
+        assert_eq!(
+            (position.sequence_number.as_str(), position.sub_sequence_number),
+            (LONG, 3)
+        );
     }
 
     #[test]
     fn of_anything_else_are_errors_with_the_text() {
-        for text in ["", ":", "7", "7:", ":7", "7:+1", "+7:1", "-7:1", "7:-1", "7:1:1", "7: 1", "LATEST:0", "٣:0"] {
+        for text in [
+            "", ":", "7", "7:", ":7", "7:+1", "+7:1", "-7:1", "7:-1", "7:1:1", "7: 1", "LATEST:0", "٣:0",
+        ] {
             assert_eq!(text.parse::<Position>().unwrap_err().text, text);
         }
         assert!("7:18446744073709551616".parse::<Position>().is_err());

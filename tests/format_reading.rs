@@ -12,8 +12,8 @@ use kpl::{
 };
 
 use support::bytes::{
-    MAGIC, aggregate_of, bytes_field, field_key, group, hash_key, key, md5, padded_varint, record, record_at, record_of,
-    sealed, varint, varint_field,
+    MAGIC, aggregate_of, bytes_field, field_key, group, hash_key, key, md5, padded_varint, record, record_at,
+    record_of, sealed, varint, varint_field,
 };
 use support::{Text, items, raw, raw_at};
 
@@ -29,10 +29,15 @@ fn outcome(
     deaggregator: &Deaggregator<RawRecord<'_>>,
     data: &[u8],
 ) -> (Vec<Result<RawRecord<'static>, DeaggregateError>>, Counts) {
-    let record = KinesisRecord::new(data).with_partition_key("outer").with_sequence_number("100");
+    let record = KinesisRecord::new(data)
+        .with_partition_key("outer")
+        .with_sequence_number("100");
     let deaggregator = deaggregator.clone();
     let mut records = deaggregator.record(&record);
-    let items = records.by_ref().map(|item| item.map(|item| item.value.into_owned())).collect();
+    let items = records
+        .by_ref()
+        .map(|item| item.map(|item| item.value.into_owned()))
+        .collect();
     (items, records.counts())
 }
 
@@ -51,11 +56,17 @@ fn delivered_as_plain(data: &[u8]) -> Option<Malformed> {
     assert!(!received.record.aggregated);
     assert_eq!(received.record.kinesis_record, &outer);
     let counts = records.counts();
-    assert_eq!((counts.kinesis_records, counts.user_records, counts.delivered), (1, 1, 1));
-    assert_eq!((counts.plain, counts.malformed), match received.record.malformed {
-        None => (1, 0),
-        Some(_) => (0, 1),
-    });
+    assert_eq!(
+        (counts.kinesis_records, counts.user_records, counts.delivered),
+        (1, 1, 1)
+    );
+    assert_eq!(
+        (counts.plain, counts.malformed),
+        match received.record.malformed {
+            None => (1, 0),
+            Some(_) => (0, 1),
+        }
+    );
     received.record.malformed
 }
 
@@ -63,7 +74,11 @@ fn delivered_as_plain(data: &[u8]) -> Option<Malformed> {
 #[track_caller]
 fn not_accepted(body: impl AsRef<[u8]>) -> InvalidBody {
     let body = body.as_ref();
-    assert_eq!(support::oracle::read(body), None, "the oracle does not accept it either");
+    assert_eq!(
+        support::oracle::read(body),
+        None,
+        "the oracle does not accept it either"
+    );
     match delivered_as_plain(&sealed(body)) {
         Some(Malformed::Body(error)) => error,
         other => panic!("{other:?}"),
@@ -78,11 +93,18 @@ mod is_it_aggregated {
 
     #[test]
     fn at_least_21_bytes() {
-        assert_eq!(delivered_as_plain(&sealed([])), Some(Malformed::TooShort), "20 bytes, with a right digest");
+        assert_eq!(
+            delivered_as_plain(&sealed([])),
+            Some(Malformed::TooShort),
+            "20 bytes, with a right digest"
+        );
         for body in [[0], [0x0A], [0xFF]] {
             let data = sealed(body);
             assert_eq!(data.len(), 21);
-            assert!(matches!(delivered_as_plain(&data), Some(Malformed::Body(_))), "long enough to be looked at");
+            assert!(
+                matches!(delivered_as_plain(&data), Some(Malformed::Body(_))),
+                "long enough to be looked at"
+            );
         }
         let shortest = sealed([0x0A, 0x00]);
         assert_eq!(AggregatedRecord::parse(&shortest).unwrap().partition_keys(), [""]);
@@ -96,11 +118,19 @@ mod is_it_aggregated {
             for bit in 0..8 {
                 let mut bad = good.clone();
                 bad[place] ^= 1 << bit;
-                assert_eq!(delivered_as_plain(&bad), None, "without the magic nothing is suspicious");
+                assert_eq!(
+                    delivered_as_plain(&bad),
+                    None,
+                    "without the magic nothing is suspicious"
+                );
                 assert_eq!(AggregatedRecord::parse(&bad).unwrap_err(), NotAggregated::Plain);
             }
         }
-        assert_eq!(delivered_as_plain(&[&b"x"[..], &good].concat()), None, "the magic is at the start or not there");
+        assert_eq!(
+            delivered_as_plain(&[&b"x"[..], &good].concat()),
+            None,
+            "the magic is at the start or not there"
+        );
     }
 
     #[test]
@@ -131,7 +161,11 @@ mod is_it_aggregated {
 
     #[test]
     fn the_protobuf_has_its_required_fields() {
-        for body in [record_of(&[]), record_of(&[varint_field(1, 0)]), record_of(&[bytes_field(3, "data")])] {
+        for body in [
+            record_of(&[]),
+            record_of(&[varint_field(1, 0)]),
+            record_of(&[bytes_field(3, "data")]),
+        ] {
             assert_eq!(not_accepted([key("a"), body].concat()).problem, Problem::Missing);
         }
     }
@@ -140,8 +174,15 @@ mod is_it_aggregated {
     #[test]
     fn plain_records_without_a_partition_key_are_delivered_too() {
         let batch = [KinesisRecord::new(b"plain")];
-        let received = Deaggregator::<RawRecord<'_>>::new().records(&batch).next().unwrap().unwrap();
-        assert_eq!((received.record.partition_key, &*received.value.partition_key), (None, ""));
+        let received = Deaggregator::<RawRecord<'_>>::new()
+            .records(&batch)
+            .next()
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (received.record.partition_key, &*received.value.partition_key),
+            (None, "")
+        );
         assert_eq!(received.record.effective_hash_key(), None);
         assert_eq!(received.position(), None);
         assert_eq!(received.record.data, b"plain");
@@ -157,7 +198,10 @@ mod bytes_with_the_magic_that_fail_a_later_check {
             (MAGIC.to_vec(), "fewer than 21 bytes"),
             ([&MAGIC[..], &[0; 16]].concat(), "fewer than 21 bytes"),
             ([&MAGIC[..], &[0; 40]].concat(), "digest"),
-            (sealed([0x1A, 0x00]), "record 0, field partition_key_index: the required field is missing, at byte 6"),
+            (
+                sealed([0x1A, 0x00]),
+                "record 0, field partition_key_index: the required field is missing, at byte 6",
+            ),
         ]
     }
 
@@ -172,7 +216,10 @@ mod bytes_with_the_magic_that_fail_a_later_check {
     #[test]
     fn are_an_error_with_the_bytes_and_the_reason_for_other_types() {
         for (data, reason) in failing() {
-            let outer = [KinesisRecord::new(b"before"), KinesisRecord::new(&data).with_partition_key("outer")];
+            let outer = [
+                KinesisRecord::new(b"before"),
+                KinesisRecord::new(&data).with_partition_key("outer"),
+            ];
             let mut records = Deaggregator::<Text>::new().records(&outer);
             assert_eq!(records.next().unwrap().unwrap().value.0, "before");
             let error = records.next().unwrap().unwrap_err();
@@ -226,20 +273,42 @@ mod inside_a_valid_aggregate {
 
     #[test]
     fn partition_key_is_that_of_the_table() {
-        let data = aggregate_of(&[key("a"), key("b"), key("c"), record(2, "2"), record(0, "0"), record(1, "1")]);
+        let data = aggregate_of(&[
+            key("a"),
+            key("b"),
+            key("c"),
+            record(2, "2"),
+            record(0, "0"),
+            record(1, "1"),
+        ]);
         let expected = [raw("c", "2"), raw("a", "0"), raw("b", "1")];
         assert_eq!(support::user_records(&data, "outer"), expected);
     }
 
     #[test]
     fn explicit_hash_key_is_that_of_the_table() {
-        let data = aggregate_of(&[key("a"), hash_key("7"), hash_key("8"), record_at(0, 1, "x"), record_at(0, 0, "y")]);
-        assert_eq!(support::user_records(&data, "outer"), [raw_at("a", 8, "x"), raw_at("a", 7, "y")]);
+        let data = aggregate_of(&[
+            key("a"),
+            hash_key("7"),
+            hash_key("8"),
+            record_at(0, 1, "x"),
+            record_at(0, 0, "y"),
+        ]);
+        assert_eq!(
+            support::user_records(&data, "outer"),
+            [raw_at("a", 8, "x"), raw_at("a", 7, "y")]
+        );
     }
 
     #[test]
     fn no_explicit_hash_key_index_in_a_message_with_a_table_is_none() {
-        let data = aggregate_of(&[key("a"), hash_key("7"), record(0, "x"), record_at(0, 0, "y"), record(0, "z")]);
+        let data = aggregate_of(&[
+            key("a"),
+            hash_key("7"),
+            record(0, "x"),
+            record_at(0, 0, "y"),
+            record(0, "z"),
+        ]);
         let expected = [raw("a", "x"), raw_at("a", 7, "y"), raw("a", "z")];
         assert_eq!(support::user_records(&data, "outer"), expected);
     }
@@ -255,7 +324,10 @@ mod inside_a_valid_aggregate {
         for item in Deaggregator::<RawRecord<'_>>::new().records(&outer) {
             let record = item.unwrap().record;
             assert_eq!(record.kinesis_record.sequence_number, Some("4950"));
-            assert_eq!(record.kinesis_record.approximate_arrival, Some(Duration::from_millis(1_700_000_000_123)));
+            assert_eq!(
+                record.kinesis_record.approximate_arrival,
+                Some(Duration::from_millis(1_700_000_000_123))
+            );
             assert_eq!(record.kinesis_record.encryption_type, Some(EncryptionType::Kms));
             assert_eq!(record.partition_key, Some("a"), "but not its key");
         }
@@ -295,9 +367,15 @@ mod inside_a_valid_aggregate {
             .list_dropped(true)
             .after("4950:0".parse().unwrap())
             .records(&outer);
-        assert_eq!(records.next().unwrap().unwrap_err().position().unwrap().to_string(), "4950:1");
+        assert_eq!(
+            records.next().unwrap().unwrap_err().position().unwrap().to_string(),
+            "4950:1"
+        );
         let delivered = records.next().unwrap().unwrap();
-        assert_eq!((delivered.record.sub_sequence_number, delivered.record.data), (3, &b"delivered"[..]));
+        assert_eq!(
+            (delivered.record.sub_sequence_number, delivered.record.data),
+            (3, &b"delivered"[..])
+        );
         assert!(records.next().is_none());
         let dropped = records.take_dropped();
         assert_eq!(dropped.len(), 1);
@@ -310,17 +388,31 @@ mod inside_a_valid_aggregate {
         let inner = aggregate_of(&[key("inner"), record(0, "data")]);
         let data = aggregate_of(&[key("a"), record(0, &inner), record(0, MAGIC)]);
         let outer = [KinesisRecord::new(&data)];
-        let received: Vec<_> = Deaggregator::<RawRecord<'_>>::new().records(&outer).map(Result::unwrap).collect();
+        let received: Vec<_> = Deaggregator::<RawRecord<'_>>::new()
+            .records(&outer)
+            .map(Result::unwrap)
+            .collect();
         assert_eq!(received.len(), 2);
-        assert_eq!((received[0].record.data, received[1].record.data), (&inner[..], &MAGIC[..]));
-        assert!(received.iter().all(|item| item.record.aggregated && item.record.malformed.is_none()));
+        assert_eq!(
+            (received[0].record.data, received[1].record.data),
+            (&inner[..], &MAGIC[..])
+        );
+        assert!(
+            received
+                .iter()
+                .all(|item| item.record.aggregated && item.record.malformed.is_none())
+        );
     }
 
     #[test]
     fn user_records_are_slices_of_the_input() {
         let data = aggregate_of(&[key("a"), record(0, "some data")]);
         let outer = [KinesisRecord::new(&data)];
-        let received = Deaggregator::<RawRecord<'_>>::new().records(&outer).next().unwrap().unwrap();
+        let received = Deaggregator::<RawRecord<'_>>::new()
+            .records(&outer)
+            .next()
+            .unwrap()
+            .unwrap();
         let input = data.as_ptr_range();
         assert!(input.contains(&received.record.data.as_ptr()));
         assert!(input.contains(&received.record.partition_key.unwrap().as_ptr()));
@@ -339,8 +431,15 @@ mod accepted {
         let backwards = record_of(&[bytes_field(3, "data"), varint_field(2, 0), varint_field(1, 1)]);
         let fields = [hash_key("7"), key("a"), backwards.clone(), key("b")];
         assert_eq!(only_record(&fields), raw_at("b", 7, "data"));
-        let tag_first = record_of(&[bytes_field(4, bytes_field(1, "t")), bytes_field(3, "data"), varint_field(1, 0)]);
-        assert_eq!(only_record(&[key("a"), tag_first]), raw("a", "data").with_tag("t", None));
+        let tag_first = record_of(&[
+            bytes_field(4, bytes_field(1, "t")),
+            bytes_field(3, "data"),
+            varint_field(1, 0),
+        ]);
+        assert_eq!(
+            only_record(&[key("a"), tag_first]),
+            raw("a", "data").with_tag("t", None)
+        );
     }
 
     #[test]
@@ -355,8 +454,15 @@ mod accepted {
     #[test]
     fn a_key_twice_in_a_table() {
         let data = aggregate_of(&[
-            key("a"), key("a"), key("b"), hash_key("7"), hash_key("7"), hash_key("8"),
-            record_at(0, 0, "x"), record_at(1, 1, "y"), record_at(2, 2, "z"),
+            key("a"),
+            key("a"),
+            key("b"),
+            hash_key("7"),
+            hash_key("7"),
+            hash_key("8"),
+            record_at(0, 0, "x"),
+            record_at(1, 1, "y"),
+            record_at(2, 2, "z"),
         ]);
         let expected = [raw_at("a", 7, "x"), raw_at("a", 7, "y"), raw_at("b", 8, "z")];
         assert_eq!(support::user_records(&data, "outer"), expected);
@@ -364,7 +470,13 @@ mod accepted {
 
     #[test]
     fn table_entries_nobody_uses() {
-        let fields = [key("unused"), key("a"), hash_key("not even a number"), hash_key(""), record(1, "data")];
+        let fields = [
+            key("unused"),
+            key("a"),
+            hash_key("not even a number"),
+            hash_key(""),
+            record(1, "data"),
+        ];
         assert_eq!(only_record(&fields), raw("a", "data"));
     }
 
@@ -380,7 +492,13 @@ mod accepted {
             bytes_field(16, MAGIC),
         ]
         .concat();
-        let tag = [unknown.clone(), bytes_field(1, "t"), unknown.clone(), bytes_field(2, "v"), unknown.clone()];
+        let tag = [
+            unknown.clone(),
+            bytes_field(1, "t"),
+            unknown.clone(),
+            bytes_field(2, "v"),
+            unknown.clone(),
+        ];
         let record = record_of(&[
             unknown.clone(),
             varint_field(1, 0),
@@ -413,7 +531,13 @@ mod accepted {
             let value = value.map_or_else(Vec::new, |value| bytes_field(2, value));
             bytes_field(4, [bytes_field(1, key), value].concat())
         };
-        let tags = [tag("one", None), tag("two", Some("2")), tag("", Some("")), tag("one", Some("again"))].concat();
+        let tags = [
+            tag("one", None),
+            tag("two", Some("2")),
+            tag("", Some("")),
+            tag("one", Some("again")),
+        ]
+        .concat();
         let record = record_of(&[varint_field(1, 0), bytes_field(3, "data"), tags]);
         let expected = raw("a", "data")
             .with_tag("one", None)
@@ -438,9 +562,17 @@ mod accepted {
                 b"data".to_vec(),
             ]
             .concat();
-            let record = [padded_varint(3 << 3 | 2, 5), padded_varint(in_record.len() as u64, length), in_record];
+            let record = [
+                padded_varint(3 << 3 | 2, 5),
+                padded_varint(in_record.len() as u64, length),
+                in_record,
+            ];
             let fields = [key("a"), key("b"), hash_key("7"), record.concat()];
-            assert_eq!(only_record(&fields), raw_at("b", 7, "data"), "varints of {length} bytes");
+            assert_eq!(
+                only_record(&fields),
+                raw_at("b", 7, "data"),
+                "varints of {length} bytes"
+            );
         }
     }
 
@@ -450,7 +582,16 @@ mod accepted {
             varint_field(1, 0),
             varint_field(2, 0),
             bytes_field(3, "first"),
-            bytes_field(4, [bytes_field(1, "first"), bytes_field(1, "t"), bytes_field(2, "v"), bytes_field(2, "w")].concat()),
+            bytes_field(
+                4,
+                [
+                    bytes_field(1, "first"),
+                    bytes_field(1, "t"),
+                    bytes_field(2, "v"),
+                    bytes_field(2, "w"),
+                ]
+                .concat(),
+            ),
             bytes_field(3, "last"),
             varint_field(2, 1),
             varint_field(1, 1),
@@ -468,7 +609,13 @@ mod accepted {
 
     #[test]
     fn an_aggregate_with_no_records() {
-        for body in [key("a"), hash_key("7"), key(""), bytes_field(77, ""), [key("a"), hash_key("7")].concat()] {
+        for body in [
+            key("a"),
+            hash_key("7"),
+            key(""),
+            bytes_field(77, ""),
+            [key("a"), hash_key("7")].concat(),
+        ] {
             let data = sealed(&body);
             assert!(AggregatedRecord::parse(&data).unwrap().is_empty());
             assert_eq!(support::user_records(&data, "outer"), []);
@@ -498,10 +645,22 @@ mod not_accepted {
     fn lengths_past_the_end() {
         for length in [5, 6, 127, 128, 1 << 20, u64::from(u32::MAX), i64::MAX as u64, u64::MAX] {
             let cases = [
-                ([field_key(1, 2), varint(length), b"text".to_vec()].concat(), Field::PartitionKeyTable),
-                ([field_key(2, 2), varint(length), b"text".to_vec()].concat(), Field::ExplicitHashKeyTable),
-                ([field_key(3, 2), varint(length), vec![8, 0, 0x1A, 0]].concat(), Field::Records),
-                ([field_key(9, 2), varint(length), b"text".to_vec()].concat(), Field::Unknown),
+                (
+                    [field_key(1, 2), varint(length), b"text".to_vec()].concat(),
+                    Field::PartitionKeyTable,
+                ),
+                (
+                    [field_key(2, 2), varint(length), b"text".to_vec()].concat(),
+                    Field::ExplicitHashKeyTable,
+                ),
+                (
+                    [field_key(3, 2), varint(length), vec![8, 0, 0x1A, 0]].concat(),
+                    Field::Records,
+                ),
+                (
+                    [field_key(9, 2), varint(length), b"text".to_vec()].concat(),
+                    Field::Unknown,
+                ),
             ];
             for (body, field) in cases {
                 let error = super::not_accepted(body);
@@ -515,12 +674,18 @@ mod not_accepted {
     fn lengths_past_the_end_of_their_message_but_not_of_the_body() {
         let in_record = [varint_field(1, 0), field_key(3, 2), varint(10), b"data".to_vec()];
         let error = super::not_accepted([record_of(&in_record), key("more bytes that follow")].concat());
-        assert_eq!((error.field, error.problem, error.record), (Field::Data, Problem::PastTheEnd, Some(0)));
+        assert_eq!(
+            (error.field, error.problem, error.record),
+            (Field::Data, Problem::PastTheEnd, Some(0))
+        );
 
         let tag = bytes_field(4, [field_key(1, 2), varint(10), b"tag".to_vec()].concat());
         let in_record = [varint_field(1, 0), tag, bytes_field(3, "data that follows the tag")];
         let error = super::not_accepted([key("a"), record(0, "good"), record_of(&in_record)].concat());
-        assert_eq!((error.field, error.problem, error.record), (Field::TagKey, Problem::PastTheEnd, Some(1)));
+        assert_eq!(
+            (error.field, error.problem, error.record),
+            (Field::TagKey, Problem::PastTheEnd, Some(1))
+        );
     }
 
     #[test]
@@ -540,10 +705,18 @@ mod not_accepted {
 
     #[test]
     fn varints_over_10_bytes() {
-        for varint in [padded_varint(0, 11), padded_varint(1, 11), padded_varint(u64::MAX, 11), vec![0xFF; 20]] {
+        for varint in [
+            padded_varint(0, 11),
+            padded_varint(1, 11),
+            padded_varint(u64::MAX, 11),
+            vec![0xFF; 20],
+        ] {
             let body = record_of(&[field_key(1, 0), varint.clone(), bytes_field(3, "data")]);
             let error = super::not_accepted([key("a"), body].concat());
-            assert_eq!((error.field, error.problem), (Field::PartitionKeyIndex, Problem::LongVarint));
+            assert_eq!(
+                (error.field, error.problem),
+                (Field::PartitionKeyIndex, Problem::LongVarint)
+            );
             let length = [field_key(1, 2), varint, b"text".to_vec()].concat();
             assert_eq!(super::not_accepted(length).problem, Problem::LongVarint);
         }
@@ -555,7 +728,10 @@ mod not_accepted {
         for last in [2, 3, 0x7F] {
             let varint = [&[0x80; 9][..], &[last]].concat();
             let body = record_of(&[field_key(1, 0), varint, bytes_field(3, "data")]);
-            assert_eq!(super::not_accepted([key("a"), body].concat()).problem, Problem::LongVarint);
+            assert_eq!(
+                super::not_accepted([key("a"), body].concat()).problem,
+                Problem::LongVarint
+            );
         }
     }
 
@@ -572,10 +748,18 @@ mod not_accepted {
             wire_type => [field_key(number, wire_type), value(wire_type)].concat(),
         };
         let wrong = |right: u64| (0..=5).filter(move |&wire_type| wire_type != right && wire_type != 4);
-        for (number, name) in [(1, Field::PartitionKeyTable), (2, Field::ExplicitHashKeyTable), (3, Field::Records)] {
+        for (number, name) in [
+            (1, Field::PartitionKeyTable),
+            (2, Field::ExplicitHashKeyTable),
+            (3, Field::Records),
+        ] {
             for wire_type in wrong(2) {
                 let error = super::not_accepted([key("a"), field(number, wire_type)].concat());
-                assert_eq!((error.field, error.problem), (name, Problem::WireType), "wire type {wire_type}");
+                assert_eq!(
+                    (error.field, error.problem),
+                    (name, Problem::WireType),
+                    "wire type {wire_type}"
+                );
             }
         }
         let in_record = [
@@ -588,7 +772,11 @@ mod not_accepted {
             for wire_type in wrong(right) {
                 let fields = [varint_field(1, 0), bytes_field(3, "data"), field(number, wire_type)];
                 let error = super::not_accepted([key("a"), record_of(&fields)].concat());
-                assert_eq!((error.field, error.problem), (name, Problem::WireType), "wire type {wire_type}");
+                assert_eq!(
+                    (error.field, error.problem),
+                    (name, Problem::WireType),
+                    "wire type {wire_type}"
+                );
             }
         }
         for (number, name) in [(1, Field::TagKey), (2, Field::TagValue)] {
@@ -596,7 +784,11 @@ mod not_accepted {
                 let tag = [bytes_field(1, "t"), field(number, wire_type)].concat();
                 let fields = [varint_field(1, 0), bytes_field(3, "data"), bytes_field(4, tag)];
                 let error = super::not_accepted([key("a"), record_of(&fields)].concat());
-                assert_eq!((error.field, error.problem), (name, Problem::WireType), "wire type {wire_type}");
+                assert_eq!(
+                    (error.field, error.problem),
+                    (name, Problem::WireType),
+                    "wire type {wire_type}"
+                );
             }
         }
     }
@@ -632,7 +824,10 @@ mod not_accepted {
     #[test]
     fn groups_that_close_outside_their_message() {
         let inside = record_of(&[varint_field(1, 0), bytes_field(3, "data"), field_key(9, 3)]);
-        assert_eq!(super::not_accepted([inside, field_key(9, 4)].concat()).problem, Problem::Group);
+        assert_eq!(
+            super::not_accepted([inside, field_key(9, 4)].concat()).problem,
+            Problem::Group
+        );
     }
 
     #[test]
@@ -641,29 +836,53 @@ mod not_accepted {
         let cases = [
             (record_of(&[]), Field::PartitionKeyIndex),
             (record_of(&[bytes_field(3, "data")]), Field::PartitionKeyIndex),
-            (record_of(&[varint_field(2, 0), bytes_field(3, "data")]), Field::PartitionKeyIndex),
+            (
+                record_of(&[varint_field(2, 0), bytes_field(3, "data")]),
+                Field::PartitionKeyIndex,
+            ),
             (record_of(&[varint_field(1, 0)]), Field::Data),
-            (record_of(&[varint_field(1, 0), bytes_field(3, "data"), tag_without_key]), Field::TagKey),
-            (record_of(&[varint_field(1, 0), bytes_field(3, "data"), bytes_field(4, "")]), Field::TagKey),
+            (
+                record_of(&[varint_field(1, 0), bytes_field(3, "data"), tag_without_key]),
+                Field::TagKey,
+            ),
+            (
+                record_of(&[varint_field(1, 0), bytes_field(3, "data"), bytes_field(4, "")]),
+                Field::TagKey,
+            ),
         ];
         for (record, field) in cases {
             let error = super::not_accepted([key("a"), self::record(0, "a good one"), record].concat());
-            assert_eq!((error.field, error.problem, error.record), (field, Problem::Missing, Some(1)));
+            assert_eq!(
+                (error.field, error.problem, error.record),
+                (field, Problem::Missing, Some(1))
+            );
         }
     }
 
     #[test]
     fn partition_keys_that_are_not_utf8() {
-        for bytes in [&b"\xFF"[..], b"abc\xC3", b"\xED\xA0\x80", b"\xC0\x80", b"\xF4\x90\x80\x80"] {
+        for bytes in [
+            &b"\xFF"[..],
+            b"abc\xC3",
+            b"\xED\xA0\x80",
+            b"\xC0\x80",
+            b"\xF4\x90\x80\x80",
+        ] {
             let error = super::not_accepted([bytes_field(1, bytes), record(0, "data")].concat());
-            assert_eq!((error.field, error.problem), (Field::PartitionKeyTable, Problem::NotUtf8));
+            assert_eq!(
+                (error.field, error.problem),
+                (Field::PartitionKeyTable, Problem::NotUtf8)
+            );
         }
     }
 
     #[test]
     fn other_texts_that_are_not_utf8() {
         let error = super::not_accepted([key("a"), bytes_field(2, b"\xFF")].concat());
-        assert_eq!((error.field, error.problem), (Field::ExplicitHashKeyTable, Problem::NotUtf8));
+        assert_eq!(
+            (error.field, error.problem),
+            (Field::ExplicitHashKeyTable, Problem::NotUtf8)
+        );
         for (tag, field) in [
             (bytes_field(1, b"\xFF"), Field::TagKey),
             ([bytes_field(1, "t"), bytes_field(2, b"\xFF")].concat(), Field::TagValue),
@@ -683,7 +902,11 @@ mod not_accepted {
         let error = super::not_accepted([start.clone(), field_key(9, 7)].concat());
         assert_eq!(error.offset, 4 + start.len(), "the key of the field");
         let error = super::not_accepted([start.clone(), record_of(&[varint_field(1, 0)])].concat());
-        assert_eq!(error.offset, 4 + start.len() + 4, "the end of the record that lacks a field");
+        assert_eq!(
+            error.offset,
+            4 + start.len() + 4,
+            "the end of the record that lacks a field"
+        );
         assert_eq!(error.record, Some(1));
     }
 }
@@ -703,7 +926,12 @@ mod where_peers_lose_data {
         assert_eq!((error.kinesis_record(), error.sub_sequence_number()), (0, 1));
         assert_eq!(error.sequence_number(), Some("100"));
         assert_eq!(error.position(), Some(Position::new("100", 1).unwrap()));
-        assert!(error.to_string().starts_with("Kinesis record 0 (sequence number 100), user record 1: "), "{error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with("Kinesis record 0 (sequence number 100), user record 1: "),
+            "{error}"
+        );
         assert_eq!((counts.aggregated, counts.user_records), (1, 3));
         assert_eq!((counts.delivered, counts.failed), (2, 1));
         error
@@ -714,14 +942,23 @@ mod where_peers_lose_data {
     #[test]
     fn partition_key_index_outside_its_table_is_one_error_with_its_data() {
         for wrong in [2, 3, 1000] {
-            let fields = [key("a"), key("b"), record(0, "before"), record(wrong, "the data"), record(1, "after")];
+            let fields = [
+                key("a"),
+                key("b"),
+                record(0, "before"),
+                record(wrong, "the data"),
+                record(1, "after"),
+            ];
             let error = one_error(&fields);
             match error.kind() {
                 DeaggregateErrorKind::PartitionKeyIndex { index, len } => assert_eq!((*index, *len), (wrong, 2)),
                 other => panic!("{other:?}"),
             }
             assert_eq!((error.data(), error.partition_key()), (&b"the data"[..], None));
-            assert!(error.to_string().contains(&format!("partition key index {wrong}")), "{error}");
+            assert!(
+                error.to_string().contains(&format!("partition key index {wrong}")),
+                "{error}"
+            );
             assert_eq!(error.into_data(), b"the data");
         }
     }
@@ -760,7 +997,13 @@ mod where_peers_lose_data {
     fn index_over_2_to_the_31_is_one_error_with_its_data_and_never_aliases_a_key() {
         let wide = [1 << 31, 1 << 32, (1 << 32) + 1, 1 << 63, u64::MAX, u64::MAX - 1];
         for wrong in wide {
-            let fields = [key("a"), key("b"), record(0, "before"), record(wrong, "the data"), record(1, "after")];
+            let fields = [
+                key("a"),
+                key("b"),
+                record(0, "before"),
+                record(wrong, "the data"),
+                record(1, "after"),
+            ];
             let error = one_error(&fields);
             assert!(
                 matches!(error.kind(), DeaggregateErrorKind::PartitionKeyIndex { index, .. } if *index == wrong),
@@ -789,7 +1032,9 @@ mod where_peers_lose_data {
     /// text"
     #[test]
     fn explicit_hash_key_that_is_not_a_number_is_one_error_with_its_data_and_the_text() {
-        let texts = ["", "abc", "1e3", " 7", "7 ", "0x7", "--7", "+-7", "+", "-", "7.0", "٣", "-1"];
+        let texts = [
+            "", "abc", "1e3", " 7", "7 ", "0x7", "--7", "+-7", "+", "-", "7.0", "٣", "-1",
+        ];
         for wrong in texts {
             let fields = [
                 key("a"),
@@ -812,8 +1057,13 @@ mod where_peers_lose_data {
     #[test]
     fn explicit_hash_key_above_the_highest_is_one_error_with_its_data_and_the_text() {
         for wrong in ["340282366920938463463374607431768211456", &"9".repeat(60)] {
-            let fields =
-                [key("a"), hash_key(wrong), record(0, "before"), record_at(0, 0, "the data"), record(0, "after")];
+            let fields = [
+                key("a"),
+                hash_key(wrong),
+                record(0, "before"),
+                record_at(0, 0, "the data"),
+                record(0, "after"),
+            ];
             let error = one_error(&fields);
             assert!(
                 matches!(error.kind(), DeaggregateErrorKind::ExplicitHashKey { text } if text == wrong),
@@ -825,7 +1075,13 @@ mod where_peers_lose_data {
     /// What the KCL reads as a number is one here: it costs no record, and is written in the service's form later.
     #[test]
     fn explicit_hash_keys_that_the_kcl_reads_as_numbers_are_read() {
-        for (text, value) in [("007", 7), ("+7", 7), ("-0", 0), ("000", 0), (&u128::MAX.to_string(), u128::MAX)] {
+        for (text, value) in [
+            ("007", 7),
+            ("+7", 7),
+            ("-0", 0),
+            ("000", 0),
+            (&u128::MAX.to_string(), u128::MAX),
+        ] {
             let fields = [key("a"), hash_key(text), record_at(0, 0, "data")];
             assert_eq!(only_record(&fields), raw_at("a", value, "data"), "{text}");
         }
@@ -836,7 +1092,10 @@ mod where_peers_lose_data {
     fn aggregate_with_zero_records_is_counted_and_visible() {
         let (items, counts) = outcome(&Deaggregator::new(), &aggregate_of(&[key("a"), hash_key("7")]));
         assert!(items.is_empty());
-        assert_eq!((counts.kinesis_records, counts.aggregated, counts.empty_aggregates), (1, 1, 1));
+        assert_eq!(
+            (counts.kinesis_records, counts.aggregated, counts.empty_aggregates),
+            (1, 1, 1)
+        );
         assert_eq!((counts.user_records, counts.plain, counts.malformed), (0, 0, 0));
     }
 
@@ -850,7 +1109,10 @@ mod where_peers_lose_data {
         for (data, reason) in cases {
             assert_eq!(delivered_as_plain(&data), Some(reason));
         }
-        assert!(matches!(delivered_as_plain(&sealed(b"no protobuf")), Some(Malformed::Body(_))));
+        assert!(matches!(
+            delivered_as_plain(&sealed(b"no protobuf")),
+            Some(Malformed::Body(_))
+        ));
     }
 
     /// Peers fail the whole batch.
@@ -859,14 +1121,22 @@ mod where_peers_lose_data {
         let good = aggregate_of(&[key("a"), record(0, "good")]);
         let bad = [&MAGIC[..], &[7; 30]].concat();
         let batch = [&good[..], &bad, &good, &bad[..5]].map(KinesisRecord::new);
-        let data: Vec<_> = items(&batch).into_iter().map(|item| item.unwrap().data.into_owned()).collect();
+        let data: Vec<_> = items(&batch)
+            .into_iter()
+            .map(|item| item.unwrap().data.into_owned())
+            .collect();
         assert_eq!(data, [&b"good"[..], &bad, b"good", &bad[..5]]);
     }
 
     /// A payload that its type cannot read is one error as well, and has its data.
     #[test]
     fn a_payload_that_its_type_cannot_read_is_one_error_with_its_data() {
-        let data = aggregate_of(&[key("a"), record(0, "before"), record(0, b"\xFF\xFE"), record(0, "after")]);
+        let data = aggregate_of(&[
+            key("a"),
+            record(0, "before"),
+            record(0, b"\xFF\xFE"),
+            record(0, "after"),
+        ]);
         let outer = [KinesisRecord::new(&data).with_sequence_number("100")];
         let mut records = Deaggregator::<Text>::new().records(&outer);
         assert_eq!(records.next().unwrap().unwrap().value.0, "before");
@@ -909,7 +1179,13 @@ mod hash_key_range_filter {
 
     /// All inside of 10..=20.
     fn inside() -> Vec<u8> {
-        aggregate_of(&[key("abc"), hash_key("10"), hash_key("20"), record_at(0, 0, "x"), record_at(0, 1, "y")])
+        aggregate_of(&[
+            key("abc"),
+            hash_key("10"),
+            hash_key("20"),
+            record_at(0, 0, "x"),
+            record_at(0, 1, "y"),
+        ])
     }
 
     fn read(deaggregator: &Deaggregator<RawRecord<'_>>, data: &[u8]) -> (Vec<String>, Counts) {
@@ -954,8 +1230,13 @@ mod hash_key_range_filter {
     /// The stray is the last one: records before it are dropped too.
     #[test]
     fn drop_aggregate_looks_ahead_and_only_at_its_own_aggregate() {
-        let stray_last =
-            aggregate_of(&[key("abc"), hash_key("10"), hash_key("9"), record_at(0, 0, "x"), record_at(0, 1, "y")]);
+        let stray_last = aggregate_of(&[
+            key("abc"),
+            hash_key("10"),
+            hash_key("9"),
+            record_at(0, 0, "x"),
+            record_at(0, 1, "y"),
+        ]);
         let (good, bad) = (inside(), stray_last);
         let batch = [&good[..], &bad, &good].map(KinesisRecord::new);
         let mut records = Deaggregator::<RawRecord<'_>>::new()
@@ -1001,13 +1282,25 @@ mod hash_key_range_filter {
     #[test]
     fn errors_are_never_dropped() {
         let bad = [hash_key("x"), record_at(0, 2, "bad hash key"), record(7, "bad index")].concat();
-        let outside = aggregate_of(&[key("abc"), hash_key("9"), hash_key("10"), bad.clone(), record_at(0, 0, "9")]);
+        let outside = aggregate_of(&[
+            key("abc"),
+            hash_key("9"),
+            hash_key("10"),
+            bad.clone(),
+            record_at(0, 0, "9"),
+        ]);
         let inside = aggregate_of(&[key("abc"), hash_key("9"), hash_key("10"), bad, record_at(0, 1, "10")]);
         let with = |policy| Deaggregator::new().range(range(), policy);
         assert_eq!(read(&with(StrayPolicy::DropStrays), &outside).0, ["error", "error"]);
-        assert_eq!(read(&with(StrayPolicy::DropStrays), &inside).0, ["error", "error", "10"]);
+        assert_eq!(
+            read(&with(StrayPolicy::DropStrays), &inside).0,
+            ["error", "error", "10"]
+        );
         assert_eq!(read(&with(StrayPolicy::DropAggregate), &outside).0, ["error", "error"]);
-        assert_eq!(read(&with(StrayPolicy::DropAggregate), &inside).0, ["error", "error", "10"]);
+        assert_eq!(
+            read(&with(StrayPolicy::DropAggregate), &inside).0,
+            ["error", "error", "10"]
+        );
     }
 
     #[test]
@@ -1021,7 +1314,13 @@ mod hash_key_range_filter {
         let listed: Vec<_> = records
             .take_dropped()
             .iter()
-            .map(|record| (record.position().unwrap().to_string(), record.effective_hash_key(), record.data))
+            .map(|record| {
+                (
+                    record.position().unwrap().to_string(),
+                    record.effective_hash_key(),
+                    record.data,
+                )
+            })
             .collect();
         assert_eq!(listed.len(), 3);
         assert_eq!(listed[0], ("100:0".to_owned(), Some(9.into()), &b"9"[..]));
@@ -1065,7 +1364,10 @@ mod resuming {
             .collect();
         let counts = records.counts();
         assert_eq!(counts.user_records, 7);
-        assert_eq!((counts.delivered, counts.skipped), (positions.len() as u64, 7 - positions.len() as u64));
+        assert_eq!(
+            (counts.delivered, counts.skipped),
+            (positions.len() as u64, 7 - positions.len() as u64)
+        );
         positions
     }
 
@@ -1112,7 +1414,10 @@ mod resuming {
 
     #[test]
     fn records_without_a_sequence_number_are_delivered() {
-        let batch = [KinesisRecord::new(b"none"), KinesisRecord::new(b"no number").with_sequence_number("LATEST")];
+        let batch = [
+            KinesisRecord::new(b"none"),
+            KinesisRecord::new(b"no number").with_sequence_number("LATEST"),
+        ];
         let deaggregator = Deaggregator::<RawRecord<'_>>::new().after("100:0".parse().unwrap());
         assert_eq!(deaggregator.records(&batch).filter_map(Result::ok).count(), 2);
     }
@@ -1120,7 +1425,13 @@ mod resuming {
     /// What decides about the whole aggregate is the whole aggregate, also the part that is skipped.
     #[test]
     fn a_stray_among_the_skipped_records_drops_the_aggregate_as_the_kcl_does() {
-        let data = aggregate_of(&[key("a"), hash_key("9"), hash_key("10"), record_at(0, 0, "x"), record_at(0, 1, "y")]);
+        let data = aggregate_of(&[
+            key("a"),
+            hash_key("9"),
+            hash_key("10"),
+            record_at(0, 0, "x"),
+            record_at(0, 1, "y"),
+        ]);
         let outer = [KinesisRecord::new(&data).with_sequence_number("100")];
         let mut records = Deaggregator::<RawRecord<'_>>::new()
             .range(HashKeyRange::try_from(10..=20).unwrap(), StrayPolicy::DropAggregate)
@@ -1140,12 +1451,31 @@ fn counts_add_up_and_can_be_summed() {
     let mut records = Deaggregator::<RawRecord<'_>>::new().records(&batch);
     records.by_ref().for_each(drop);
     let counts = records.counts();
-    assert_eq!((counts.kinesis_records, counts.aggregated, counts.plain, counts.malformed), (4, 2, 1, 1));
-    assert_eq!((counts.user_records, counts.delivered, counts.failed, counts.empty_aggregates), (4, 3, 1, 1));
+    assert_eq!(
+        (
+            counts.kinesis_records,
+            counts.aggregated,
+            counts.plain,
+            counts.malformed
+        ),
+        (4, 2, 1, 1)
+    );
+    assert_eq!(
+        (
+            counts.user_records,
+            counts.delivered,
+            counts.failed,
+            counts.empty_aggregates
+        ),
+        (4, 3, 1, 1)
+    );
     let mut twice = counts;
     twice += counts;
     assert_eq!((twice.kinesis_records, twice.user_records, twice.delivered), (8, 8, 6));
-    assert_eq!(twice.failed + twice.dropped + twice.skipped + twice.delivered, twice.user_records);
+    assert_eq!(
+        twice.failed + twice.dropped + twice.skipped + twice.delivered,
+        twice.user_records
+    );
 }
 
 /// A deaggregator is used again and again, and for one record as for a batch.

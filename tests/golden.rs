@@ -72,7 +72,11 @@ fn golden_files_with_one_bit_flipped_are_no_aggregates() {
         for place in 0..bytes.len() {
             bytes[place] ^= 0x10;
             let error = AggregatedRecord::parse(&bytes).unwrap_err();
-            assert_eq!(matches!(error, NotAggregated::Plain), place < 4, "{name}, byte {place}: {error}");
+            assert_eq!(
+                matches!(error, NotAggregated::Plain),
+                place < 4,
+                "{name}, byte {place}: {error}"
+            );
             bytes[place] ^= 0x10;
         }
     }

@@ -8,7 +8,8 @@ use core::error::Error;
 use core::fmt;
 
 use crate::key::{InvalidHashKey, InvalidPartitionKey, PartitionKey};
-use crate::record::{Position, UserRecord};
+use crate::position::Position;
+use crate::record::UserRecord;
 use crate::wire::Malformed;
 
 /// A payload that a codec could not write or read.
@@ -328,7 +329,9 @@ pub enum DeaggregateErrorKind {
 /// many copies of it could be more than memory holds.
 pub(crate) fn cut(text: &str) -> String {
     let end = text.char_indices().nth(PartitionKey::MAX_CHARACTERS);
-    text.get(..end.map_or(text.len(), |(end, _)| end)).unwrap_or_default().into()
+    text.get(..end.map_or(text.len(), |(end, _)| end))
+        .unwrap_or_default()
+        .into()
 }
 
 impl DeaggregateError {

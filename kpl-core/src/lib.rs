@@ -23,17 +23,18 @@ pub mod codec;
 mod deaggregate;
 #[doc(hidden)]
 pub mod derive_support;
+#[allow(clippy::indexing_slicing, reason = "kernels index arrays of constant lengths")]
 pub mod digest;
 mod error;
 mod key;
 #[cfg(feature = "serde")]
 mod key_serde;
+mod position;
 mod record;
 mod shard;
-mod sharded;
 pub mod wire;
 
-pub use aggregate::{Aggregator, AggregatorBuilder, UnsealedRecord, seal_all};
+pub use aggregate::{Aggregator, AggregatorBuilder, Sealed, ShardedAggregator, UnsealedRecord, seal_all};
 pub use codec::Codec;
 pub use deaggregate::{Counts, Deaggregator, MalformedPolicy, Received, Records, StrayPolicy};
 pub use error::{
@@ -41,10 +42,9 @@ pub use error::{
     ReadError,
 };
 pub use key::{HashKey, HashKeyRange, InvalidHashKey, InvalidHashKeyRange, InvalidPartitionKey, PartitionKey};
+pub use position::{InvalidPosition, Position, SequenceNumber};
 pub use record::{
-    EncryptionType, FromKplRecord, FromKplRecordOwned, InvalidPosition, KinesisRecord, KplRecord, Position, RawRecord,
-    SealedRecord, SequenceNumber, UserRecord,
+    EncryptionType, FromKplRecord, FromKplRecordOwned, KinesisRecord, KplRecord, RawRecord, SealedRecord, UserRecord,
 };
 pub use shard::{InvalidShardMap, Shard, ShardMap};
-pub use sharded::ShardedAggregator;
 pub use wire::{Malformed, Tags};

@@ -1,5 +1,6 @@
 //! From a record without mistakes to the two impls.
 
+mod bounds;
 mod read;
 mod write;
 
@@ -23,12 +24,12 @@ pub(crate) fn expand(record: &Record<'_>) -> TokenStream {
     };
     let this = generics::this_type(record.input);
 
-    let writing = bounded(record, write::predicates);
+    let writing = bounded(record, bounds::written);
     let (impl_generics, _, where_clause) = writing.split_for_impl();
     let methods = write::methods(record);
 
     let lifetime = lifetime();
-    let reading = with_outliving(&bounded(record, read::predicates), &lifetime);
+    let reading = with_outliving(&bounded(record, bounds::read), &lifetime);
     let (read_generics, _, read_where_clause) = reading.split_for_impl();
     let items = read::items(record);
 

@@ -132,3 +132,33 @@ fn distance(a: &str, b: &str) -> usize {
     }
     row.last().copied().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Place, Unknown, distance, list};
+
+    #[test]
+    fn distances() {
+        assert_eq!(distance("", ""), 0);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("abc", ""), 3);
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("codec", "codec"), 0);
+    }
+
+    #[test]
+    fn suggestions() {
+        let meant = |name, place| Unknown::new(name, place).meant;
+        assert_eq!(meant("codc", Place::Container), Some("codec"));
+        assert_eq!(meant("partition_kye", Place::Field), Some("partition_key"));
+        assert_eq!(meant("tga", Place::Field), None);
+        assert_eq!(meant("rename", Place::Container), None);
+    }
+
+    #[test]
+    fn lists() {
+        assert_eq!(list::<&str>(&[]), "");
+        assert_eq!(list(&["a"]), "`a`");
+        assert_eq!(list(&["a", "b", "c"]), "`a`, `b` and `c`");
+    }
+}

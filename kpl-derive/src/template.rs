@@ -63,3 +63,42 @@ fn placeholder(inside: &str) -> Result<Piece, String> {
         spec: spec.into(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Piece, pieces};
+
+    fn text(text: &str) -> Piece {
+        Piece::Text(text.into())
+    }
+
+    fn field(name: &str, spec: &str) -> Piece {
+        Piece::Field {
+            name: name.into(),
+            spec: spec.into(),
+        }
+    }
+
+    #[test]
+    fn texts_fields_and_braces() {
+        assert_eq!(pieces(""), Ok(vec![]));
+        assert_eq!(pieces("a"), Ok(vec![text("a")]));
+        assert_eq!(pieces("{a}"), Ok(vec![field("a", "")]));
+        assert_eq!(pieces("{a}{0:>4}"), Ok(vec![field("a", ""), field("0", ">4")]));
+        assert_eq!(pieces("{{a}}"), Ok(vec![text("{a}")]));
+        assert_eq!(pieces("{{{a}}}"), Ok(vec![text("{"), field("a", ""), text("}")]));
+        assert_eq!(
+            pieces("é{ r#type :?}é"),
+            Ok(vec![text("é"), field("type", "?"), text("é")])
+        );
+    }
+
+    #[test]
+    fn mistakes() {
+        for template in [
+            "{", "{a", "a{", "{a}{b", "}", "a}", "{a}}", "{{}", "{}", "{:?}", "{a:w$}", "{a:.*}", "{{{a}}",
+        ] {
+            assert!(pieces(template).is_err(), "{template}");
+        }
+    }
+}

@@ -17,8 +17,26 @@ pub(crate) fn cases(number: u32) -> ProptestConfig {
 
 /// Partition keys, some of them often.
 pub(crate) fn key() -> impl Strategy<Value = String> {
-    const OFTEN: &[&str] = &["a", "b", "abc", "7", "10", "007", "-1", "__proto__", "constructor", "é", "\u{0}"];
-    let long = ["𝒳".repeat(256), "x".repeat(256), "é".repeat(64), "x".repeat(127), "x".repeat(128)];
+    const OFTEN: &[&str] = &[
+        "a",
+        "b",
+        "abc",
+        "7",
+        "10",
+        "007",
+        "-1",
+        "__proto__",
+        "constructor",
+        "é",
+        "\u{0}",
+    ];
+    let long = [
+        "𝒳".repeat(256),
+        "x".repeat(256),
+        "é".repeat(64),
+        "x".repeat(127),
+        "x".repeat(128),
+    ];
     prop_oneof![
         6 => select(OFTEN).prop_map(Into::into),
         3 => "[a-z0-9]{1,12}",
@@ -86,7 +104,9 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn builder<T>(&self) -> AggregatorBuilder<T> {
-        let mut builder = Aggregator::builder().max_size(self.max_size).wrap_single(self.wrap_single);
+        let mut builder = Aggregator::builder()
+            .max_size(self.max_size)
+            .wrap_single(self.wrap_single);
         if let Some(count) = self.max_count {
             builder = builder.max_count(count);
         }

@@ -5,7 +5,11 @@ use serde::{Deserialize, Serialize};
 use super::{Codec, SerdeCodec};
 use crate::error::CodecError;
 
-/// JSON, by serde_json: readable by everything, and the largest.
+/// JSON, by `serde_json`: readable by everything, and the largest.
+///
+/// Finite numbers come back exactly as they were. JSON has no NaN and no infinity: they are written as `null`, and a
+/// field that is not an `Option` refuses that when it is read. A `&str` can borrow only from text without escapes; use
+/// `Cow<str>` with `#[serde(borrow)]` where there may be some.
 ///
 /// ```
 /// use kpl_core::codec::{Codec, Json};

@@ -4,7 +4,7 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Error as _, Serialize, Serializer};
 
 use crate::codec::{Codec, SerdeCodec};
-use crate::error::{CodecError, ReadError};
+use crate::{CodecError, ReadError};
 
 /// A codec that can leave a field out.
 #[diagnostic::on_unimplemented(

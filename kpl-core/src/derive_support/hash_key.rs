@@ -1,5 +1,4 @@
-use crate::error::ReadError;
-use crate::key::HashKey;
+use crate::{HashKey, ReadError};
 
 /// A field, or a function's result, that can be an explicit hash key.
 #[diagnostic::on_unimplemented(

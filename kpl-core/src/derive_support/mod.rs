@@ -28,12 +28,9 @@ pub use self::payload::{PayloadField, raw_payload, restore_payload};
 pub use self::restore::{BorrowKind, ElidedField, KeyText, ParseKind, ViaBorrow, ViaParse};
 pub use self::tag::{OptionTagKind, RestoredTag, TagField, TagKind, ViaOptionTag, ViaTag};
 
-pub use crate::codec::Codec;
-pub use crate::deaggregate::MalformedPolicy;
-pub use crate::error::{CodecError, KeyError, ReadError};
-pub use crate::key::HashKey;
-pub use crate::record::{FromKplRecord, KplRecord, UserRecord};
-pub use crate::wire::Tags;
+pub use crate::{
+    Codec, CodecError, FromKplRecord, HashKey, KeyError, KplRecord, MalformedPolicy, ReadError, Tags, UserRecord,
+};
 pub use alloc::string::String;
 pub use alloc::vec::Vec;
 pub use core;

@@ -4,8 +4,7 @@ use alloc::string::String;
 use core::fmt::{self, Write as _};
 
 use super::Probe;
-use crate::error::KeyError;
-use crate::key::PartitionKey;
+use crate::{KeyError, PartitionKey};
 
 /// A field that can be a partition key, or a part of one.
 #[diagnostic::on_unimplemented(

@@ -1,5 +1,5 @@
+use crate::ReadError;
 use crate::codec::{Codec, Raw};
-use crate::error::ReadError;
 
 /// A field that can be the payload.
 #[diagnostic::on_unimplemented(

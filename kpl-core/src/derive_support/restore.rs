@@ -3,7 +3,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use super::Probe;
-use crate::error::ReadError;
+use crate::ReadError;
 
 /// A field that can be restored from the partition key.
 #[diagnostic::on_unimplemented(

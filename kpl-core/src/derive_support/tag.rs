@@ -3,9 +3,7 @@ use core::fmt::{self, Write as _};
 use core::str::FromStr;
 
 use super::Probe;
-use crate::error::{KeyError, ReadError};
-use crate::record::UserRecord;
-use crate::wire::Tags;
+use crate::{KeyError, ReadError, Tags, UserRecord};
 
 /// A field that can be a tag.
 #[diagnostic::on_unimplemented(

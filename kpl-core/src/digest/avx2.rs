@@ -1,10 +1,9 @@
 //! Eight lanes of AVX2.
 
 use core::arch::x86_64::{
-    __m256i, _mm256_add_epi32, _mm256_and_si256, _mm256_andnot_si256, _mm256_castsi256_si128,
-    _mm256_extracti128_si256, _mm256_or_si256, _mm256_set_m128i, _mm256_set1_epi32,
-    _mm256_slli_epi32, _mm256_srli_epi32, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64,
-    _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
+    __m256i, _mm256_add_epi32, _mm256_and_si256, _mm256_andnot_si256, _mm256_castsi256_si128, _mm256_extracti128_si256,
+    _mm256_or_si256, _mm256_set_m128i, _mm256_set1_epi32, _mm256_slli_epi32, _mm256_srli_epi32, _mm256_unpackhi_epi32,
+    _mm256_unpackhi_epi64, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
 };
 
 use super::lanes::prefetch;
@@ -80,10 +79,7 @@ fn transpose(rows: &[&Block; LANES], quarter: usize) -> [Vector; 4] {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn load_bytes([low, high]: [&Block; 2], quarter: usize) -> Vector {
-    _mm256_set_m128i(
-        sse2::load_bytes(high, quarter),
-        sse2::load_bytes(low, quarter),
-    )
+    _mm256_set_m128i(sse2::load_bytes(high, quarter), sse2::load_bytes(low, quarter))
 }
 
 #[inline]

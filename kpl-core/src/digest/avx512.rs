@@ -1,10 +1,9 @@
 //! Sixteen lanes of AVX-512.
 
 use core::arch::x86_64::{
-    __m128i, __m512i, _mm512_add_epi32, _mm512_castsi128_si512, _mm512_castsi512_si128,
-    _mm512_extracti32x4_epi32, _mm512_inserti32x4, _mm512_rol_epi32, _mm512_set1_epi32,
-    _mm512_ternarylogic_epi32, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
-    _mm512_unpacklo_epi64,
+    __m128i, __m512i, _mm512_add_epi32, _mm512_castsi128_si512, _mm512_castsi512_si128, _mm512_extracti32x4_epi32,
+    _mm512_inserti32x4, _mm512_rol_epi32, _mm512_set1_epi32, _mm512_ternarylogic_epi32, _mm512_unpackhi_epi32,
+    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
 use super::lanes::prefetch;

@@ -44,24 +44,12 @@ macro_rules! has {
 /// SSE2 or NEON, on the targets that have it always.
 pub(super) fn four() -> Option<Kernel<4>> {
     #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
-    let kernel = Some(Kernel {
-        run: super::sse2::run,
-    });
-    #[cfg(all(
-        target_arch = "aarch64",
-        target_feature = "neon",
-        target_endian = "little"
-    ))]
-    let kernel = Some(Kernel {
-        run: super::neon::run,
-    });
+    let kernel = Some(Kernel { run: super::sse2::run });
+    #[cfg(all(target_arch = "aarch64", target_feature = "neon", target_endian = "little"))]
+    let kernel = Some(Kernel { run: super::neon::run });
     #[cfg(not(any(
         all(target_arch = "x86_64", target_feature = "sse2"),
-        all(
-            target_arch = "aarch64",
-            target_feature = "neon",
-            target_endian = "little"
-        ),
+        all(target_arch = "aarch64", target_feature = "neon", target_endian = "little"),
     )))]
     let kernel = None;
     kernel
@@ -71,9 +59,7 @@ pub(super) fn four() -> Option<Kernel<4>> {
 pub(super) fn eight() -> Option<Kernel<8>> {
     #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
     if has!("avx2") {
-        return Some(Kernel {
-            run: super::avx2::run,
-        });
+        return Some(Kernel { run: super::avx2::run });
     }
     None
 }

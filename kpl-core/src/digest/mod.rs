@@ -16,29 +16,17 @@ mod avx512;
 #[cfg_attr(
     not(any(
         all(target_arch = "x86_64", target_feature = "sse2"),
-        all(
-            target_arch = "aarch64",
-            target_feature = "neon",
-            target_endian = "little"
-        )
+        all(target_arch = "aarch64", target_feature = "neon", target_endian = "little")
     )),
     allow(dead_code)
 )]
 mod lanes;
-#[cfg(all(
-    target_arch = "aarch64",
-    target_feature = "neon",
-    target_endian = "little"
-))]
+#[cfg(all(target_arch = "aarch64", target_feature = "neon", target_endian = "little"))]
 mod neon;
 #[cfg_attr(
     not(any(
         all(target_arch = "x86_64", target_feature = "sse2"),
-        all(
-            target_arch = "aarch64",
-            target_feature = "neon",
-            target_endian = "little"
-        )
+        all(target_arch = "aarch64", target_feature = "neon", target_endian = "little")
     )),
     allow(dead_code, unused_imports, unused_macros)
 )]
@@ -146,10 +134,7 @@ pub fn md5_many_with(lanes: Lanes, messages: &[&[u8]], digests: &mut [Digest]) {
 /// });
 /// assert_eq!(digests, [md5(b"one"), md5(b"two")]);
 /// ```
-pub fn md5_each<'m>(
-    messages: impl IntoIterator<Item = &'m [u8]>,
-    mut done: impl FnMut(usize, Digest),
-) {
+pub fn md5_each<'m>(messages: impl IntoIterator<Item = &'m [u8]>, mut done: impl FnMut(usize, Digest)) {
     let mut messages = messages.into_iter().fuse();
     let mut first = [&[][..]; FEW + 1];
     let count = first
@@ -161,11 +146,7 @@ pub fn md5_each<'m>(
     each(Lanes::best_for(count), &mut messages.enumerate(), &mut done);
 }
 
-fn each(
-    lanes: Lanes,
-    messages: &mut dyn Iterator<Item = (usize, &[u8])>,
-    done: &mut dyn FnMut(usize, Digest),
-) {
+fn each(lanes: Lanes, messages: &mut dyn Iterator<Item = (usize, &[u8])>, done: &mut dyn FnMut(usize, Digest)) {
     if lanes >= Lanes::Sixteen
         && let Some(kernel) = lanes::sixteen()
     {

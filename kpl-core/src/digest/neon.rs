@@ -1,9 +1,9 @@
 //! Four lanes of NEON, which nearly every `aarch64` machine has.
 
 use core::arch::aarch64::{
-    uint32x4_t, vaddq_u32, vbslq_u32, vcombine_u64, vcreate_u64, vdupq_n_u32, veorq_u32,
-    vgetq_lane_u64, vornq_u32, vreinterpretq_u32_u64, vreinterpretq_u64_u32, vshlq_n_u32,
-    vsriq_n_u32, vtrn1q_u64, vtrn2q_u64, vzip1q_u32, vzip2q_u32,
+    uint32x4_t, vaddq_u32, vbslq_u32, vcombine_u64, vcreate_u64, vdupq_n_u32, veorq_u32, vgetq_lane_u64, vornq_u32,
+    vreinterpretq_u32_u64, vreinterpretq_u64_u32, vshlq_n_u32, vsriq_n_u32, vtrn1q_u64, vtrn2q_u64, vzip1q_u32,
+    vzip2q_u32,
 };
 
 use super::lanes::prefetch;
@@ -107,10 +107,5 @@ fn store(vector: Vector) -> [u32; LANES] {
     let halves = vreinterpretq_u64_u32(vector);
     let low = vgetq_lane_u64::<0>(halves);
     let high = vgetq_lane_u64::<1>(halves);
-    [
-        low as u32,
-        (low >> 32) as u32,
-        high as u32,
-        (high >> 32) as u32,
-    ]
+    [low as u32, (low >> 32) as u32, high as u32, (high >> 32) as u32]
 }

@@ -7,9 +7,7 @@ use super::{Digest, Lanes, md5, md5_each, md5_many, md5_many_with};
 
 /// Bytes without a pattern that has the length of a block.
 fn bytes(length: usize) -> Vec<u8> {
-    (0..length)
-        .map(|at| (at * 131 + at / 251).to_le_bytes()[0])
-        .collect()
+    (0..length).map(|at| (at * 131 + at / 251).to_le_bytes()[0]).collect()
 }
 
 /// The digests by the `md-5` crate, one message after the other.
@@ -45,10 +43,7 @@ fn vectors_of_the_rfc() {
         (b"a", 0x0cc1_75b9_c0f1_b6a8_31c3_99e2_6977_2661),
         (b"abc", 0x9001_5098_3cd2_4fb0_d696_3f7d_28e1_7f72),
         (b"message digest", 0xf96b_697d_7cb7_938d_525a_2f31_aaf1_61d0),
-        (
-            b"abcdefghijklmnopqrstuvwxyz",
-            0xc3fc_d3d7_6192_e400_7dfb_496c_ca67_e13b,
-        ),
+        (b"abcdefghijklmnopqrstuvwxyz", 0xc3fc_d3d7_6192_e400_7dfb_496c_ca67_e13b),
         (
             b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789",
             0xd174_ab98_d277_d9f5_a561_1c2c_9f41_9d9f,
@@ -67,9 +62,7 @@ fn vectors_of_the_rfc() {
 #[test]
 fn every_length_at_any_alignment() {
     let bytes = bytes(400);
-    let messages: Vec<&[u8]> = (0..=300)
-        .map(|length| &bytes[length % 67..][..length])
-        .collect();
+    let messages: Vec<&[u8]> = (0..=300).map(|length| &bytes[length % 67..][..length]).collect();
     check(&messages);
     for message in messages {
         check(&[message; 2]);
@@ -92,9 +85,7 @@ fn every_count() {
 fn around_block_boundaries() {
     let bytes = bytes(64 * 40 + 100);
     for blocks in [1, 2, 3, 31, 40] {
-        let messages: Vec<&[u8]> = (0..=20)
-            .map(|more| &bytes[more..][..64 * blocks - 10 + more])
-            .collect();
+        let messages: Vec<&[u8]> = (0..=20).map(|more| &bytes[more..][..64 * blocks - 10 + more]).collect();
         check(&messages);
     }
 }

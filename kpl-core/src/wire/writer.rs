@@ -114,7 +114,8 @@ impl Writer {
     /// Adds a record where a plan made since the last change says.
     #[inline]
     pub(crate) fn push(&mut self, parts: &Parts<'_>, plan: Plan) {
-        self.partition_keys.put(parts.partition_key.as_bytes(), plan.partition_key);
+        self.partition_keys
+            .put(parts.partition_key.as_bytes(), plan.partition_key);
         let records = &mut self.records;
         records.reserve(field_len(plan.inner));
         put_number(records, 0x1A, plan.inner as u64);

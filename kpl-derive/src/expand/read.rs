@@ -2,53 +2,12 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::{WherePredicate, parse_quote};
 
-use super::{at, optional, variable};
+use super::{at, variable};
 use crate::elide;
-use crate::generics::{lifetime, mentions_parameter};
+use crate::generics::lifetime;
 use crate::model::{Content, Own, Payload, Record, Shape};
 use crate::parse::Field;
-
-/// What a generic type needs, beyond its own bounds, to be read.
-pub(super) fn predicates(record: &Record<'_>) -> Vec<WherePredicate> {
-    let lifetime = lifetime();
-    let generic = |field: &&Field<'_>| mentions_parameter(&field.ast.ty, &record.input.generics);
-    match &record.content {
-        Content::Transparent(field) => {
-            let ty = &field.ast.ty;
-            Some(field)
-                .into_iter()
-                .filter(|field| generic(field))
-                .map(|_| parse_quote!(#ty: __kpl::FromKplRecord<#lifetime>))
-                .collect()
-        }
-        Content::Own(own) => match own.payload {
-            Payload::Codec(codec) => vec![parse_quote!(#codec: __kpl::Codec<#lifetime, Self>)],
-            Payload::Elided(_) => elide::read_predicates(record, own),
-            Payload::Field(payload) => {
-                let fields = own.shapes.iter().flat_map(|shape| shape.fields);
-                fields
-                    .filter(generic)
-                    .map(|field| {
-                        let ty = &field.ast.ty;
-                        let attrs = &field.attrs;
-                        if std::ptr::eq(field, payload) {
-                            parse_quote!(#ty: __kpl::PayloadField<#lifetime>)
-                        } else if attrs.partition_key.is_some() {
-                            parse_quote!(#ty: __kpl::ElidedField)
-                        } else if attrs.explicit_hash_key.is_some() {
-                            parse_quote!(#ty: __kpl::HashKeyField)
-                        } else {
-                            let ty = optional(ty);
-                            parse_quote!(#ty: __kpl::RestoredTag)
-                        }
-                    })
-                    .collect()
-            }
-        },
-    }
-}
 
 pub(super) fn items(record: &Record<'_>) -> TokenStream {
     let lifetime = lifetime();

@@ -1,76 +1,13 @@
 //! `impl KplRecord`.
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote, quote_spanned};
-use syn::{Ident, LitStr, WherePredicate, parse_quote};
+use quote::{quote, quote_spanned};
+use syn::{Ident, LitStr};
 
-use super::{at, optional, pattern, variable};
+use super::{at, pattern, variable};
 use crate::elide;
-use crate::generics::mentions_parameter;
 use crate::model::{Content, Key, KeyPiece, Own, Payload, Record, Shape};
 use crate::parse::Field;
-
-/// What a generic type needs, beyond its own bounds, to be written.
-pub(super) fn predicates(record: &Record<'_>) -> Vec<WherePredicate> {
-    let generic = |field: &&Field<'_>| mentions_parameter(&field.ast.ty, &record.input.generics);
-    let own = match &record.content {
-        Content::Own(own) => own,
-        Content::Transparent(field) => {
-            let ty = &field.ast.ty;
-            return Some(field)
-                .into_iter()
-                .filter(|field| generic(field))
-                .map(|_| parse_quote!(#ty: __kpl::KplRecord))
-                .collect();
-        }
-    };
-    let mut predicates: Vec<WherePredicate> = match own.payload {
-        Payload::Codec(codec) => vec![parse_quote!(#codec: __kpl::Codec<'static, Self>)],
-        Payload::Elided(_) => elide::written_predicates(record, own),
-        Payload::Field(field) => {
-            let ty = &field.ast.ty;
-            Some(field)
-                .into_iter()
-                .filter(|field| generic(field))
-                .map(|_| parse_quote!(#ty: __kpl::PayloadField<'static>))
-                .collect()
-        }
-    };
-    for shape in &own.shapes {
-        match &shape.key {
-            Key::Field(field) if generic(field) => {
-                let ty = &field.ast.ty;
-                predicates.push(parse_quote!(#ty: __kpl::KeyField));
-            }
-            Key::Template(_, pieces) => {
-                for piece in pieces {
-                    if let KeyPiece::Field(field, spec) = piece
-                        && generic(field)
-                    {
-                        let ty = &field.ast.ty;
-                        predicates.push(match formatting_trait(spec) {
-                            "Display" => parse_quote!(#ty: __kpl::KeyField),
-                            other => {
-                                let other = format_ident!("{other}");
-                                parse_quote!(#ty: __kpl::core::fmt::#other)
-                            }
-                        });
-                    }
-                }
-            }
-            Key::Field(_) | Key::Function(_) => {}
-        }
-        for field in shape.explicit_hash_key.into_iter().filter(generic) {
-            let ty = &field.ast.ty;
-            predicates.push(parse_quote!(#ty: __kpl::HashKeyField));
-        }
-        for tag in shape.tags.iter().filter(|tag| generic(&tag.field)) {
-            let ty = optional(&tag.field.ast.ty);
-            predicates.push(parse_quote!(#ty: __kpl::TagField));
-        }
-    }
-    predicates
-}
 
 pub(super) fn methods(record: &Record<'_>) -> TokenStream {
     match &record.content {
@@ -218,7 +155,7 @@ fn template<'a>(literal: &LitStr, pieces: &[KeyPiece<'a>], buffer: &Ident) -> (V
 }
 
 /// The trait in `core::fmt` that a format specification asks for.
-fn formatting_trait(spec: &str) -> &'static str {
+pub(super) fn formatting_trait(spec: &str) -> &'static str {
     match spec.trim_end().chars().last() {
         Some('?') => "Debug",
         Some('x') => "LowerHex",

@@ -4,7 +4,9 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
 
-use crate::aggregate::{Buffers, Encoded, Options, Packer, UnsealedRecord, seal_all};
+use super::builder::Options;
+use super::pack::{Buffers, Encoded, Packer};
+use super::seal::{UnsealedRecord, seal_all};
 use crate::error::AggregateError;
 use crate::key::HashKey;
 use crate::record::{KplRecord, RawRecord, SealedRecord};

@@ -1,0 +1,212 @@
+//! One aggregate in the making: when it is full, and how it goes out.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::builder::Options;
+use super::seal::{Effective, UnsealedRecord};
+use crate::error::AggregateError;
+use crate::key::{HashKey, PartitionKey};
+use crate::record::KplRecord;
+use crate::wire::{MAGIC, Parts, Tags, Writer};
+
+/// Where a record is written before it is known to fit. Warm, they take no allocation.
+#[derive(Debug, Default)]
+pub(crate) struct Buffers {
+    partition_key: String,
+    payload: Vec<u8>,
+    tags: Tags<'static>,
+}
+
+/// A user record as it will be pushed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Encoded<'a> {
+    pub(crate) parts: Parts<'a>,
+    pub(crate) always_wrapped: bool,
+}
+
+impl Buffers {
+    #[inline]
+    pub(crate) fn encode<'a, T: KplRecord>(&'a mut self, record: &'a T) -> Result<Encoded<'a>, AggregateError> {
+        self.partition_key.clear();
+        self.payload.clear();
+        self.tags.clear();
+        record.tags(&mut self.tags)?;
+        let partition_key = record.partition_key(&mut self.partition_key)?;
+        PartitionKey::check(partition_key)?;
+        Ok(Encoded {
+            parts: Parts {
+                partition_key,
+                explicit_hash_key: record.explicit_hash_key()?,
+                data: record.payload(&mut self.payload)?,
+                tags: &self.tags,
+            },
+            always_wrapped: record.always_wrapped(),
+        })
+    }
+}
+
+/// One aggregate in the making, and the rules of when it is full and how it goes out.
+#[derive(Clone, Debug)]
+pub(crate) struct Packer {
+    pub(super) options: Options,
+    writer: Writer,
+    /// The explicit hash key of the first record.
+    first_explicit: Option<HashKey>,
+    /// The length of the first record's data, if that would be sent raw were it to stay alone.
+    raw_len: Option<usize>,
+    /// Whether a record is held that must be wrapped even when alone.
+    always_wrapped: bool,
+}
+
+impl Packer {
+    pub(crate) fn new(options: Options) -> Self {
+        Self {
+            options,
+            writer: Writer::default(),
+            first_explicit: None,
+            raw_len: None,
+            always_wrapped: false,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, record: &Encoded<'_>) -> Result<Option<UnsealedRecord>, AggregateError> {
+        self.check_alone(record)?;
+        Ok(self.add(record))
+    }
+
+    /// Whether a record is small enough on its own. It must be, whatever is held: it may have to go out alone.
+    #[inline]
+    pub(crate) fn check_alone(&self, record: &Encoded<'_>) -> Result<(), AggregateError> {
+        // Framing, an explicit hash key, and an outer partition key of 256 characters take less than this.
+        const MORE_THAN_ALL_ELSE: usize = 2048;
+        let parts = &record.parts;
+        let rough = parts.data.len() + parts.partition_key.len() + MORE_THAN_ALL_ELSE;
+        if rough <= self.options.max_size && parts.tags.is_empty() {
+            return Ok(());
+        }
+        self.check_alone_exactly(record)
+    }
+
+    fn check_alone_exactly(&self, record: &Encoded<'_>) -> Result<(), AggregateError> {
+        let own_key = record.parts.partition_key;
+        let size = if self.may_be_raw(record) {
+            record.parts.data.len() + own_key.len()
+        } else {
+            let outer_key = self.options.outer_partition_key.as_ref();
+            Writer::size_alone(&record.parts) + outer_key.map_or(own_key, PartitionKey::as_str).len()
+        };
+        let max_size = self.options.max_size;
+        if size > max_size {
+            return Err(AggregateError::TooLarge { size, max_size });
+        }
+        Ok(())
+    }
+
+    /// Adds a record that passed [`check_alone`](Self::check_alone). If an aggregate got full by it, that comes out.
+    #[inline]
+    pub(crate) fn add(&mut self, record: &Encoded<'_>) -> Option<UnsealedRecord> {
+        let parts = &record.parts;
+        let mut full = None;
+        let mut plan = self.writer.plan(parts);
+        if !self.is_empty() && self.writer.size() + plan.added + self.outer_key_len() > self.options.max_size {
+            full = self.take();
+            plan = self.writer.plan(parts);
+        }
+        if self.is_empty() {
+            self.first_explicit = parts.explicit_hash_key;
+            self.raw_len = self.may_be_raw(record).then_some(parts.data.len());
+            self.always_wrapped = false;
+        }
+        self.always_wrapped |= record.always_wrapped;
+        self.writer.push(parts, plan);
+        if self.writer.count() >= self.options.max_count {
+            full = self.take();
+        }
+        full
+    }
+
+    /// Gives what is held, record by record.
+    pub(crate) fn for_each_record(&self, mut each: impl FnMut(Encoded<'_>)) {
+        self.writer.for_each(|parts| {
+            each(Encoded {
+                parts,
+                always_wrapped: self.always_wrapped,
+            });
+        });
+    }
+
+    #[inline]
+    fn may_be_raw(&self, record: &Encoded<'_>) -> bool {
+        let Encoded { parts, always_wrapped } = record;
+        !(self.options.wrap_single || *always_wrapped || !parts.tags.is_empty() || parts.data.starts_with(&MAGIC))
+    }
+
+    /// The length of the data that would be sent raw now.
+    fn raw_len(&self) -> Option<usize> {
+        self.raw_len.filter(|_| self.writer.count() == 1)
+    }
+
+    pub(crate) const fn count(&self) -> usize {
+        self.writer.count()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.writer.count() == 0
+    }
+
+    pub(crate) fn data_size(&self) -> usize {
+        if self.is_empty() {
+            return 0;
+        }
+        self.raw_len().unwrap_or_else(|| self.writer.size())
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        match self.data_size() {
+            _ if self.is_empty() => 0,
+            size if self.raw_len().is_some() => size + self.writer.first_partition_key_len(),
+            size => size + self.outer_key_len(),
+        }
+    }
+
+    /// The length of the partition key that an aggregate goes out under.
+    #[inline]
+    fn outer_key_len(&self) -> usize {
+        match &self.options.outer_partition_key {
+            Some(key) => key.as_str().len(),
+            None => self.writer.first_partition_key_len(),
+        }
+    }
+
+    /// Takes what is held.
+    #[cold]
+    pub(crate) fn take(&mut self) -> Option<UnsealedRecord> {
+        let first = PartitionKey::new(self.writer.first_partition_key()).ok()?.into_owned();
+        let raw_len = self.raw_len();
+        let user_records = self.writer.count();
+        let effective = match self.first_explicit {
+            Some(key) => Effective::Explicit(key),
+            None => Effective::OfPartitionKey(first.clone()),
+        };
+        let (data, partition_key) = match raw_len {
+            Some(len) => {
+                let data = self.writer.last_data(len).to_vec();
+                self.writer.clear();
+                (data, first)
+            }
+            None => (
+                self.writer.take(),
+                self.options.outer_partition_key.clone().unwrap_or(first),
+            ),
+        };
+        Some(UnsealedRecord {
+            data,
+            partition_key,
+            effective,
+            user_records,
+            aggregated: raw_len.is_none(),
+        })
+    }
+}

@@ -1,0 +1,111 @@
+//! Sealing: the digest of one aggregate, or of many at once.
+
+use alloc::vec::Vec;
+
+use crate::digest::{Digest, md5, md5_many};
+use crate::key::{HashKey, PartitionKey};
+use crate::record::SealedRecord;
+use crate::wire::MAGIC;
+
+/// A record that only lacks its digest.
+///
+/// ```
+/// use kpl_core::{Aggregator, RawRecord, seal_all};
+///
+/// let mut aggregator = Aggregator::<RawRecord<'_>>::builder().max_count(100).build()?;
+/// let mut unsealed = Vec::new();
+/// for number in 0..1000 {
+///     let text = format!("record {number}");
+///     unsealed.extend(aggregator.push_raw_unsealed(&RawRecord::new("abc", &text))?);
+/// }
+/// unsealed.extend(aggregator.finish_unsealed());
+/// let sealed = seal_all(unsealed);
+/// assert_eq!(sealed.len(), 10);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "it holds user records that would be lost"]
+pub struct UnsealedRecord {
+    pub(super) data: Vec<u8>,
+    pub(super) partition_key: PartitionKey<'static>,
+    pub(super) effective: Effective,
+    pub(super) user_records: usize,
+    pub(super) aggregated: bool,
+}
+
+/// What the outer explicit hash key is made of.
+#[derive(Clone, Debug)]
+pub(super) enum Effective {
+    Explicit(HashKey),
+    OfPartitionKey(PartitionKey<'static>),
+}
+
+impl UnsealedRecord {
+    /// Computes the digest of this record alone.
+    pub fn seal(self) -> SealedRecord {
+        let digest = if self.aggregated {
+            md5(self.body())
+        } else {
+            Digest::default()
+        };
+        self.seal_with(digest)
+    }
+
+    /// What the digest is computed of, if there is one.
+    fn body(&self) -> &[u8] {
+        let aggregate = if self.aggregated { &self.data[..] } else { &[] };
+        aggregate.strip_prefix(&MAGIC).unwrap_or_default()
+    }
+
+    fn seal_with(mut self, digest: Digest) -> SealedRecord {
+        if self.aggregated {
+            self.data.extend_from_slice(&digest);
+        }
+        SealedRecord {
+            data: self.data,
+            explicit_hash_key: match self.effective {
+                Effective::Explicit(key) => key,
+                Effective::OfPartitionKey(key) => key.hash_key(),
+            },
+            partition_key: self.partition_key,
+            user_records: self.user_records,
+            aggregated: self.aggregated,
+        }
+    }
+
+    /// How many user records are inside.
+    #[must_use]
+    pub const fn user_records(&self) -> usize {
+        self.user_records
+    }
+}
+
+/// Computes the digests of many records together, in the lanes of the processor's vector registers.
+///
+/// Gives what [`UnsealedRecord::seal`] gives for each, in the same order, in a fraction of the time.
+pub fn seal_all(records: impl IntoIterator<Item = UnsealedRecord>) -> Vec<SealedRecord> {
+    let mut records = records.into_iter();
+    let mut sealed = Vec::with_capacity(records.size_hint().0);
+    let mut group = Vec::new();
+    loop {
+        group.extend(records.by_ref().take(SEALED_TOGETHER));
+        if group.is_empty() {
+            return sealed;
+        }
+        let mut bodies: [&[u8]; SEALED_TOGETHER] = [&[]; SEALED_TOGETHER];
+        for (body, record) in bodies.iter_mut().zip(&group) {
+            *body = record.body();
+        }
+        let mut digests = [Digest::default(); SEALED_TOGETHER];
+        md5_many(&bodies, &mut digests);
+        sealed.extend(
+            group
+                .drain(..)
+                .zip(digests)
+                .map(|(record, digest)| record.seal_with(digest)),
+        );
+    }
+}
+
+/// Twice as many as the widest registers have lanes: few enough that what was just packed is still in the cache.
+const SEALED_TOGETHER: usize = 32;

@@ -1,0 +1,156 @@
+//! A batch of records of a stream, read user record by user record, without types.
+
+use alloc::vec::Vec;
+use core::cmp::Ordering;
+use core::ops::ControlFlow;
+
+use super::digests::Digests;
+use super::opened::Opened;
+use super::{Counts, MalformedPolicy, Options, StrayPolicy};
+use crate::error::{DeaggregateError, DeaggregateErrorKind};
+use crate::position::SequenceNumber;
+use crate::record::{KinesisRecord, UserRecord};
+use crate::wire::{Frame, NotAggregated, WireRecord};
+
+pub(super) struct Batch<'a> {
+    options: Options,
+    malformed: MalformedPolicy,
+    pub(super) counts: Counts,
+    /// What the range filter left out, if that is to be listed.
+    pub(super) dropped: Vec<UserRecord<'a>>,
+    batch: &'a [KinesisRecord<'a>],
+    /// How many of the batch were opened.
+    opened: usize,
+    digests: Digests,
+    current: Opened<'a>,
+    /// User records of the current aggregate up to this sub-sequence number are skipped.
+    skip_to: Option<u64>,
+    /// The current aggregate is left out whole, because of a stray.
+    drop_all: bool,
+}
+
+/// A user record, or why it cannot be delivered.
+type Outcome<'a> = Result<UserRecord<'a>, DeaggregateError>;
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(options: Options, batch: &'a [KinesisRecord<'a>], malformed: MalformedPolicy) -> Self {
+        Self {
+            malformed: options.malformed.unwrap_or(malformed),
+            options,
+            counts: Counts::default(),
+            dropped: Vec::new(),
+            batch,
+            opened: 0,
+            digests: Digests::default(),
+            current: Opened::default(),
+            skip_to: None,
+            drop_all: false,
+        }
+    }
+
+    #[inline]
+    pub(super) fn next(&mut self) -> Option<Outcome<'a>> {
+        loop {
+            while let Some((wire, record)) = self.current.next() {
+                if let Some(outcome) = self.judge(&wire, record) {
+                    return Some(outcome);
+                }
+            }
+            if let ControlFlow::Break(outcome) = self.open_next()? {
+                return Some(outcome);
+            }
+        }
+    }
+
+    /// What becomes of a user record of the current aggregate. `None`: it is skipped or dropped.
+    #[inline]
+    fn judge(&mut self, wire: &WireRecord<'a>, mut record: UserRecord<'a>) -> Option<Outcome<'a>> {
+        self.counts.user_records += 1;
+        if self.skip_to.is_some_and(|last| record.sub_sequence_number <= last) {
+            self.counts.skipped += 1;
+            return None;
+        }
+        if let Err(kind) = self.current.resolve(wire, &mut record) {
+            return Some(Err(self.error(&record, kind)));
+        }
+        if let Some(range) = self.options.range {
+            let drop = match self.options.strays {
+                StrayPolicy::Keep => false,
+                StrayPolicy::DropStrays => self.current.is_stray(wire, &record, range),
+                StrayPolicy::DropAggregate => self.drop_all,
+            };
+            if drop {
+                self.counts.dropped += 1;
+                if self.options.list_dropped {
+                    self.dropped.push(record);
+                }
+                return None;
+            }
+        }
+        Some(Ok(record))
+    }
+
+    /// Opens the next Kinesis record: breaks with the one user record that it is, or continues with those inside it.
+    fn open_next(&mut self) -> Option<ControlFlow<Outcome<'a>>> {
+        let record = self.batch.get(self.opened)?;
+        let opened = self.open(record);
+        self.opened += 1;
+        self.counts.kinesis_records += 1;
+        self.skip_to = self.skip_to(record);
+        let reason = match opened {
+            Ok(()) => {
+                self.counts.aggregated += 1;
+                self.counts.empty_aggregates += u64::from(self.current.is_empty());
+                self.drop_all = match (self.options.strays, self.options.range) {
+                    (StrayPolicy::DropAggregate, Some(range)) => self.current.has_stray(range),
+                    _ => false,
+                };
+                return Some(ControlFlow::Continue(()));
+            }
+            Err(NotAggregated::Plain) => {
+                self.counts.plain += 1;
+                None
+            }
+            Err(NotAggregated::Malformed(reason)) => {
+                self.counts.malformed += 1;
+                Some(reason)
+            }
+        };
+        self.counts.user_records += 1;
+        if self.skip_to.is_some() {
+            self.counts.skipped += 1;
+            return Some(ControlFlow::Continue(()));
+        }
+        let mut user_record = UserRecord::plain(record);
+        user_record.malformed = reason;
+        Some(ControlFlow::Break(match reason {
+            Some(reason) if self.malformed == MalformedPolicy::Error => {
+                Err(self.error(&user_record, DeaggregateErrorKind::Malformed(reason)))
+            }
+            _ => Ok(user_record),
+        }))
+    }
+
+    fn open(&mut self, record: &'a KinesisRecord<'a>) -> Result<(), NotAggregated> {
+        let frame = Frame::new(record.data)?;
+        let digest = self.digests.get(self.batch, self.opened);
+        Ok(self.current.open(record, &frame, digest)?)
+    }
+
+    /// The last sub-sequence number of a Kinesis record that is skipped.
+    fn skip_to(&self, record: &KinesisRecord<'_>) -> Option<u64> {
+        let after = self.options.after.as_ref()?;
+        let number = SequenceNumber::new(record.sequence_number?).ok()?;
+        match number.cmp(&after.sequence_number) {
+            Ordering::Less => Some(u64::MAX),
+            Ordering::Equal => Some(after.sub_sequence_number),
+            Ordering::Greater => None,
+        }
+    }
+
+    /// An error about a record of the Kinesis record that was opened last.
+    #[cold]
+    pub(super) fn error(&self, record: &UserRecord<'_>, kind: DeaggregateErrorKind) -> DeaggregateError {
+        DeaggregateError::new(self.opened.saturating_sub(1), record, kind)
+    }
+}

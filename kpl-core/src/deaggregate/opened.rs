@@ -1,0 +1,131 @@
+//! The aggregate that is being read: its user records, their keys, and whether they are strays.
+
+use alloc::vec::Vec;
+
+use crate::digest::Digest;
+use crate::error::{DeaggregateErrorKind, cut};
+use crate::key::{HashKey, HashKeyRange};
+use crate::record::{KinesisRecord, UserRecord};
+use crate::wire::{AggregatedRecord, Frame, Malformed, WireRecord, WireRecords};
+
+#[derive(Default)]
+pub(super) struct Opened<'a> {
+    aggregate: AggregatedRecord<'a>,
+    /// The explicit hash keys as numbers, where they are some.
+    explicit_hash_keys: Vec<Option<HashKey>>,
+    /// The hash keys of the partition keys, as far as they were needed.
+    hash_keys: Vec<Option<HashKey>>,
+    rest: Option<Rest<'a>>,
+}
+
+/// The user records that were not read yet.
+struct Rest<'a> {
+    kinesis_record: &'a KinesisRecord<'a>,
+    records: WireRecords<'a>,
+    next_sub_sequence_number: u64,
+}
+
+impl<'a> Opened<'a> {
+    /// Opens another aggregate. On an error there is nothing to read.
+    pub(super) fn open(
+        &mut self,
+        record: &'a KinesisRecord<'a>,
+        frame: &Frame<'a>,
+        digest: Digest,
+    ) -> Result<(), Malformed> {
+        self.rest = None;
+        frame.open_into(digest, &mut self.aggregate)?;
+        let explicit_hash_keys = self.aggregate.explicit_hash_keys().iter();
+        self.explicit_hash_keys.clear();
+        self.explicit_hash_keys
+            .extend(explicit_hash_keys.map(|text| HashKey::parse_lenient(text)));
+        self.hash_keys.clear();
+        self.rest = Some(Rest {
+            kinesis_record: record,
+            records: self.aggregate.records(),
+            next_sub_sequence_number: 0,
+        });
+        Ok(())
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.aggregate.is_empty()
+    }
+
+    /// The next user record, without its keys.
+    #[inline]
+    pub(super) fn next(&mut self) -> Option<(WireRecord<'a>, UserRecord<'a>)> {
+        let rest = self.rest.as_mut()?;
+        let Some(wire) = rest.records.next() else {
+            self.rest = None;
+            return None;
+        };
+        let record = UserRecord::inner(rest.kinesis_record, &wire, rest.next_sub_sequence_number);
+        rest.next_sub_sequence_number += 1;
+        Some((wire, record))
+    }
+
+    /// Looks up the keys of a user record.
+    #[inline]
+    pub(super) fn resolve(
+        &self,
+        wire: &WireRecord<'a>,
+        record: &mut UserRecord<'a>,
+    ) -> Result<(), DeaggregateErrorKind> {
+        let index = wire.partition_key_index;
+        let partition_keys = self.aggregate.partition_keys();
+        record.partition_key = lookup(partition_keys, index);
+        if record.partition_key.is_none() {
+            let len = partition_keys.len();
+            return Err(DeaggregateErrorKind::PartitionKeyIndex { index, len });
+        }
+        if let Some(index) = wire.explicit_hash_key_index {
+            record.explicit_hash_key = self.explicit_hash_key(index)?;
+        }
+        Ok(())
+    }
+
+    fn explicit_hash_key(&self, index: u64) -> Result<Option<HashKey>, DeaggregateErrorKind> {
+        match lookup(&self.explicit_hash_keys, index) {
+            Some(None) => Err(DeaggregateErrorKind::ExplicitHashKey {
+                text: lookup(self.aggregate.explicit_hash_keys(), index).map_or_else(Default::default, cut),
+            }),
+            Some(key) => Ok(key),
+            None => Err(DeaggregateErrorKind::ExplicitHashKeyIndex {
+                index,
+                len: self.explicit_hash_keys.len(),
+            }),
+        }
+    }
+
+    /// Whether any user record whose keys can be resolved is outside the range.
+    pub(super) fn has_stray(&mut self, range: HashKeyRange) -> bool {
+        let Some(Rest { kinesis_record, .. }) = self.rest else {
+            return false;
+        };
+        self.aggregate.records().any(|wire| {
+            let mut record = UserRecord::inner(kinesis_record, &wire, 0);
+            self.resolve(&wire, &mut record).is_ok() && self.is_stray(&wire, &record, range)
+        })
+    }
+
+    /// Whether a user record whose keys were looked up is outside the range.
+    pub(super) fn is_stray(&mut self, wire: &WireRecord<'_>, record: &UserRecord<'_>, range: HashKeyRange) -> bool {
+        let key = record.explicit_hash_key.or_else(|| self.hash_key(wire, record));
+        key.is_some_and(|key| !range.contains(key))
+    }
+
+    /// The hash key of a record's partition key, computed once for each key.
+    fn hash_key(&mut self, wire: &WireRecord<'_>, record: &UserRecord<'_>) -> Option<HashKey> {
+        self.hash_keys.resize(self.aggregate.partition_keys().len(), None);
+        let known = self
+            .hash_keys
+            .get_mut(usize::try_from(wire.partition_key_index).ok()?)?;
+        Some(*known.get_or_insert_with(|| HashKey::of_partition_key(record.partition_key.unwrap_or_default())))
+    }
+}
+
+#[inline]
+fn lookup<T: Copy>(table: &[T], index: u64) -> Option<T> {
+    table.get(usize::try_from(index).ok()?).copied()
+}

@@ -1,0 +1,186 @@
+//! What the keys are.
+
+use syn::LitStr;
+
+use crate::attr::{ContainerAttrs, Failed};
+use crate::errors::Errors;
+use crate::model::{Key, KeyPiece};
+use crate::names::{self, list};
+use crate::parse::{Container, Field, Shape};
+use crate::template::{self, Piece};
+
+pub(super) fn contradicting(attrs: &ContainerAttrs, errors: &mut Errors) {
+    if let (Some(_), Some(with)) = (&attrs.partition_key, &attrs.partition_key_with) {
+        errors.at(
+            &with.name,
+            "`partition_key_with` contradicts `partition_key`: there is a template already",
+        );
+    }
+}
+
+pub(super) fn key<'a>(container: &'a Container<'a>, shape: &'a Shape<'a>, errors: &mut Errors) -> Option<Key<'a>> {
+    let attrs = &container.attrs;
+    let mut marked = shape
+        .fields
+        .iter()
+        .filter_map(|field| field.attrs.partition_key.as_ref().map(|name| (field, name)));
+    let field = marked.next();
+    if let Some((first, _)) = field {
+        for (second, name) in marked {
+            let message = format_args!(
+                "`{first}` is the partition key already. For a key of both: `partition_key = \"{{{first}}}/{{{second}}}\"`",
+                first = first.name(),
+                second = second.name()
+            );
+            errors.at(name, message);
+        }
+    }
+    let of_struct = attrs.partition_key.as_ref().filter(|_| shape.variant.is_none());
+    let template = shape.attrs.partition_key.as_ref().or(of_struct);
+    if let (Some((_, name)), Some(_)) = (field, template) {
+        errors.at(
+            name,
+            "this field and a template contradict each other: there can be one partition key only",
+        );
+    }
+    if let Some(with) = &attrs.partition_key_with {
+        let own = field
+            .map(|(_, name)| name)
+            .into_iter()
+            .chain(shape.attrs.partition_key.as_ref().map(|attr| &attr.name));
+        for name in own {
+            errors.at(
+                name,
+                "`partition_key` contradicts `partition_key_with`: the function makes the key already",
+            );
+        }
+        return Some(Key::Function(&with.value));
+    }
+    if let Some((field, _)) = field {
+        return Some(Key::Field(field));
+    }
+    if let Some(template) = template.or(attrs.partition_key.as_ref()) {
+        let pieces = template_pieces(container, shape, &template.value, errors)?;
+        return Some(Key::Template(&template.value, pieces));
+    }
+    missing_key(container, shape, errors);
+    None
+}
+
+fn missing_key(container: &Container<'_>, shape: &Shape<'_>, errors: &mut Errors) {
+    let key = |failed: &Failed| failed.contains(names::PARTITION_KEY);
+    let of_container = &container.attrs.failed;
+    let meant = key(of_container)
+        || of_container.contains(names::PARTITION_KEY_WITH)
+        || of_container.contains(names::TRANSPARENT)
+        || key(&shape.attrs.failed)
+        || shape.fields.iter().any(|field| key(&field.attrs.failed));
+    if meant {
+        return;
+    }
+    let place = match shape.variant {
+        Some(_) => "the variant",
+        None => "the type",
+    };
+    let message = match shape.fields.is_empty() {
+        true => format!(
+            "{} has no partition key: write `#[kpl(partition_key = \"...\")]` on {place}",
+            shape.describe(container.input)
+        ),
+        false => format!(
+            "{} has no partition key: mark a field with `#[kpl(partition_key)]`, \
+             or write a template of fields on {place}: `#[kpl(partition_key = \"{{{}}}\")]`",
+            shape.describe(container.input),
+            shape.fields.iter().map(Field::name).collect::<Vec<_>>().join("}/{"),
+        ),
+    };
+    errors.at(shape.ident(container.input), message);
+}
+
+fn template_pieces<'a>(
+    container: &Container<'_>,
+    shape: &'a Shape<'a>,
+    literal: &LitStr,
+    errors: &mut Errors,
+) -> Option<Vec<KeyPiece<'a>>> {
+    let pieces = errors.take(template::parse(literal))?;
+    if let Some(mistake) = constant_mistake(&pieces, shape) {
+        errors.at(literal, mistake);
+        return None;
+    }
+    let mut found = Some(Vec::new());
+    for piece in pieces {
+        let piece = match piece {
+            Piece::Text(text) => Some(KeyPiece::Text(text)),
+            Piece::Field { name, spec } => match shape.fields.iter().find(|field| field.name() == name) {
+                Some(field) => Some(KeyPiece::Field(field, spec)),
+                None => {
+                    let described = shape.describe(container.input);
+                    let names: Vec<_> = shape.fields.iter().map(Field::name).collect();
+                    let message = match names.is_empty() {
+                        true => format!("{described} has no field `{name}`: it has no fields"),
+                        false => format!("{described} has no field `{name}`: it has {}", list(&names)),
+                    };
+                    errors.at(literal, message);
+                    None
+                }
+            },
+        };
+        found = found.zip(piece).map(|(mut found, piece)| {
+            found.push(piece);
+            found
+        });
+    }
+    found
+}
+
+/// What is wrong with a template that names no field, if anything.
+fn constant_mistake(pieces: &[Piece], shape: &Shape<'_>) -> Option<String> {
+    const MAX_CHARACTERS: usize = 256;
+    let text = match pieces {
+        [] => "",
+        [Piece::Text(text)] => text,
+        _ => return None,
+    };
+    if shape.fields.iter().any(|field| field.name() == *text) {
+        return Some(format!(
+            "all records would have the partition key `{text}`: for the field's value write `\"{{{text}}}\"`"
+        ));
+    }
+    match text.chars().count() {
+        1..=MAX_CHARACTERS => None,
+        count => Some(format!(
+            "a partition key has 1 to {MAX_CHARACTERS} characters, this one has {count}"
+        )),
+    }
+}
+
+pub(super) fn explicit_hash_key<'a>(
+    container: &Container<'_>,
+    shape: &'a Shape<'a>,
+    errors: &mut Errors,
+) -> Option<&'a Field<'a>> {
+    let mut first: Option<&Field<'_>> = None;
+    for field in &shape.fields {
+        let Some(name) = &field.attrs.explicit_hash_key else {
+            continue;
+        };
+        if container.attrs.explicit_hash_key_with.is_some() {
+            errors.at(
+                name,
+                "`explicit_hash_key` contradicts `explicit_hash_key_with`: the function makes the key already",
+            );
+        }
+        match first {
+            Some(first) => errors.at(
+                name,
+                format_args!(
+                    "`{}` is the explicit hash key already, and there can be one only",
+                    first.name()
+                ),
+            ),
+            None => first = Some(field),
+        }
+    }
+    first
+}

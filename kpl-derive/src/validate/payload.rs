@@ -1,0 +1,121 @@
+//! What the payload is.
+
+use crate::errors::Errors;
+use crate::model::Payload;
+use crate::names;
+use crate::parse::{Container, Field, Shape};
+use crate::serde_attr;
+
+pub(super) fn payload<'a>(container: &'a Container<'a>, errors: &mut Errors) -> Option<Payload<'a>> {
+    let attrs = &container.attrs;
+    let fields = || container.shapes.iter().flat_map(|shape| &shape.fields);
+    let field = fields().find(|field| field.attrs.payload.is_some());
+    if let Some(field) = field {
+        return payload_field(container, field, errors);
+    }
+    let meant = fields().any(|field| field.attrs.failed.contains(names::PAYLOAD))
+        || attrs.failed.contains(names::CODEC)
+        || attrs.failed.contains(names::TRANSPARENT);
+    let Some(codec) = &attrs.codec else {
+        if !meant {
+            let ident = &container.input.ident;
+            errors.at(
+                ident,
+                format_args!(
+                    "`{ident}` has no codec: add `#[kpl(codec = ...)]`, one of {}",
+                    names::CODECS
+                ),
+            );
+        }
+        return None;
+    };
+    let elided = fields().any(|field| field.attrs.elide.is_some());
+    if elided {
+        serde_attr::check_container(&container.input.attrs, errors);
+    }
+    Some(match elided {
+        true => Payload::Elided(&codec.value),
+        false => Payload::Codec(&codec.value),
+    })
+}
+
+fn payload_field<'a>(container: &'a Container<'a>, field: &'a Field<'a>, errors: &mut Errors) -> Option<Payload<'a>> {
+    if let Some(codec) = &container.attrs.codec {
+        let message = format_args!(
+            "`codec` contradicts `payload`: the field `{}` is the payload, its bytes as they are",
+            field.name()
+        );
+        errors.at(&codec.name, message);
+    }
+    for shape in &container.shapes {
+        let mut first = true;
+        for other in &shape.fields {
+            let Some(name) = &other.attrs.payload else {
+                would_be_lost(other, field, errors);
+                continue;
+            };
+            if shape.variant.is_some() {
+                errors.at(
+                    name,
+                    "`payload` in an enum: nothing would tell the variant on reading. Use a codec",
+                );
+            } else if !std::mem::take(&mut first) {
+                let message = format_args!("`{}` is the payload already, and there can be one only", field.name());
+                errors.at(name, message);
+            }
+            for other in other.attrs.present().into_iter().filter(|other| *other != name) {
+                errors.at(other, format_args!("`{other}` contradicts `payload` on the same field"));
+            }
+        }
+    }
+    Some(Payload::Field(field))
+}
+
+/// Beside a payload field, others must travel as a key or as a tag.
+fn would_be_lost(field: &Field<'_>, payload: &Field<'_>, errors: &mut Errors) {
+    let attrs = &field.attrs;
+    if let Some(elide) = &attrs.elide {
+        errors.at(
+            elide,
+            "`elide` has no meaning beside `payload`: the payload is that one field in any case",
+        );
+    }
+    let travels = attrs.partition_key.is_some() || attrs.explicit_hash_key.is_some() || attrs.tag.is_some();
+    let meant = [
+        names::PARTITION_KEY,
+        names::EXPLICIT_HASH_KEY,
+        names::TAG,
+        names::PAYLOAD,
+    ];
+    if travels || meant.into_iter().any(|name| attrs.failed.contains(name)) {
+        return;
+    }
+    let message = format_args!(
+        "the field `{}` would be lost: the payload is `{}` alone. Mark it with `partition_key`, \
+         `explicit_hash_key` or `tag = \"name\"`, or use a codec for all fields",
+        field.name(),
+        payload.name()
+    );
+    match &field.ast.ident {
+        Some(name) => errors.at(name, message),
+        None => errors.at(&field.ast.ty, message),
+    }
+}
+
+pub(super) fn elided_fields(container: &Container<'_>, shape: &Shape<'_>, errors: &mut Errors) {
+    for field in &shape.fields {
+        let Some(elide) = &field.attrs.elide else { continue };
+        if field.attrs.partition_key.is_none() && !field.attrs.failed.contains(names::PARTITION_KEY) {
+            errors.at(
+                elide,
+                "`elide` without `partition_key`: a field can be left out only if it travels as the key",
+            );
+        } else if shape.variant.is_none() && field.ast.ident.is_none() && shape.fields.len() == 1 {
+            let message = format_args!(
+                "`elide` would leave nothing of the tuple struct `{}`: give its field a name",
+                container.input.ident
+            );
+            errors.at(elide, message);
+        }
+    }
+}
