@@ -168,7 +168,7 @@ mod golden_vectors {
     fn of_raw() {
         assert_golden::<Raw, _>(&b"\0\xFFany".to_vec(), b"\0\xFFany");
         assert_golden::<Raw, _>(&Vec::new(), b"");
-        assert_golden::<Raw, _>(&*b"four", b"four");
+        assert_golden::<Raw, [u8; 4]>(b"four", b"four");
         assert_whole::<Raw, [u8; 4]>(b"four");
     }
 }

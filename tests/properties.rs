@@ -197,7 +197,7 @@ mod bodies {
             prop_oneof![
                 5..40_u64,
                 Just((1 << 29) - 1),
-                any::<u64>().prop_map(|any| any % (1 << 29) | 32)
+                any::<u64>().prop_map(|any| (any % (1 << 29)) | 32)
             ]
         };
         let flat = prop_oneof![
@@ -383,10 +383,9 @@ mod reading {
     }
 
     /// What comes out, in a form that can be compared: errors as their position and data.
-    fn read(
-        deaggregator: &Deaggregator<RawRecord<'_>>,
-        batch: &[KinesisRecord<'_>],
-    ) -> (Vec<(Position, Result<RawRecord<'static>, Vec<u8>>)>, Counts) {
+    type Item = (Position, Result<RawRecord<'static>, Vec<u8>>);
+
+    fn read(deaggregator: &Deaggregator<RawRecord<'_>>, batch: &[KinesisRecord<'_>]) -> (Vec<Item>, Counts) {
         let deaggregator = deaggregator.clone();
         let mut records = deaggregator.records(batch);
         let items = records
@@ -519,7 +518,7 @@ mod reading {
             };
             let mixed: Vec<_> = all.iter().filter(|item| is_stray(item)).map(|(position, _)| place(position)).collect();
             let kept = |policy| -> Vec<_> {
-                let keep = |item: &&(Position, Result<RawRecord<'static>, Vec<u8>>)| match policy {
+                let keep = |item: &&Item| match policy {
                     StrayPolicy::DropStrays => !is_stray(item),
                     StrayPolicy::DropAggregate => item.1.is_err() || !mixed.contains(&place(&item.0)),
                     _ => true,

@@ -37,7 +37,10 @@ impl Shape {
     }
 
     fn raw_records(&self) -> Vec<RawRecord<'_>> {
-        self.records.iter().map(|(key, data)| RawRecord::new(key, data)).collect()
+        self.records
+            .iter()
+            .map(|(key, data)| RawRecord::new(key, data))
+            .collect()
     }
 
     fn aggregate(&self) -> SealedRecord {
@@ -71,10 +74,16 @@ fn decode(c: &mut Criterion) {
     for (name, count) in [("decode_one", 1), ("decode_batch", BATCH)] {
         let mut group = c.benchmark_group(name);
         for shape in shapes(0) {
-            let sealed: Vec<_> = (0..count).map(|seed| Shape::new(shape.size, seed).aggregate()).collect();
+            let sealed: Vec<_> = (0..count)
+                .map(|seed| Shape::new(shape.size, seed).aggregate())
+                .collect();
             let batch: Vec<_> = sealed.iter().map(KinesisRecord::from).collect();
-            group.throughput(Throughput::Bytes(sealed.iter().map(|record| record.data.len() as u64).sum()));
-            group.bench_function(BenchmarkId::new(shape.size.to_string(), "kpl"), |b| b.iter(|| read(&batch)));
+            group.throughput(Throughput::Bytes(
+                sealed.iter().map(|record| record.data.len() as u64).sum(),
+            ));
+            group.bench_function(BenchmarkId::new(shape.size.to_string(), "kpl"), |b| {
+                b.iter(|| read(&batch))
+            });
             group.bench_function(BenchmarkId::new(shape.size.to_string(), "prost"), |b| {
                 b.iter(|| batch.iter().for_each(|record| prost_peer::read(record.data)));
             });
@@ -94,11 +103,17 @@ fn encode(c: &mut Criterion) {
             let shapes: Vec<_> = (0..count).map(|seed| Shape::new(shape.size, seed)).collect();
             let sealed: Vec<_> = shapes.iter().map(Shape::aggregate).collect();
             for (shape, sealed) in shapes.iter().zip(&sealed) {
-                assert_eq!(prost_peer::write(&shape.records), sealed.data, "both write the same bytes");
+                assert_eq!(
+                    prost_peer::write(&shape.records),
+                    sealed.data,
+                    "both write the same bytes"
+                );
             }
             let batch: Vec<_> = shapes.iter().map(Shape::raw_records).collect();
             let mut aggregator = aggregator(shape.records.len());
-            group.throughput(Throughput::Bytes(sealed.iter().map(|record| record.data.len() as u64).sum()));
+            group.throughput(Throughput::Bytes(
+                sealed.iter().map(|record| record.data.len() as u64).sum(),
+            ));
             group.bench_function(BenchmarkId::new(shape.size.to_string(), "kpl"), |b| {
                 b.iter(|| {
                     let full = batch.iter().flatten().filter_map(|record| {
@@ -110,7 +125,10 @@ fn encode(c: &mut Criterion) {
             });
             group.bench_function(BenchmarkId::new(shape.size.to_string(), "prost"), |b| {
                 b.iter(|| -> Vec<_> {
-                    shapes.iter().map(|shape| prost_peer::write(black_box(&shape.records))).collect()
+                    shapes
+                        .iter()
+                        .map(|shape| prost_peer::write(black_box(&shape.records)))
+                        .collect()
                 });
             });
             if count == 1 {
@@ -127,15 +145,19 @@ fn digest(c: &mut Criterion) {
     let sealed: Vec<_> = (0..BATCH).map(|seed| Shape::new(100, seed).aggregate()).collect();
     for count in [1, 8, 16, BATCH] {
         let messages: Vec<&[u8]> = sealed.iter().take(count).map(|record| &*record.data).collect();
-        group.throughput(Throughput::Bytes(messages.iter().map(|message| message.len() as u64).sum()));
+        group.throughput(Throughput::Bytes(
+            messages.iter().map(|message| message.len() as u64).sum(),
+        ));
         group.bench_function(BenchmarkId::new(count.to_string(), "kpl"), |b| {
             let mut digests = vec![Digest::default(); count];
             b.iter(|| md5_many(black_box(&messages), black_box(&mut digests)));
         });
         group.bench_function(BenchmarkId::new(count.to_string(), "md-5"), |b| {
-            b.iter(|| black_box(&messages).iter().for_each(|message| {
-                black_box(Md5::digest(message));
-            }));
+            b.iter(|| {
+                black_box(&messages).iter().for_each(|message| {
+                    black_box(Md5::digest(message));
+                })
+            });
         });
     }
 }

@@ -135,7 +135,10 @@ where
         });
     });
     group.bench_function(BenchmarkId::new(name, "raw"), |b| {
-        let raw = sample.payloads.iter().map(|(key, payload)| RawRecord::new(key, payload));
+        let raw = sample
+            .payloads
+            .iter()
+            .map(|(key, payload)| RawRecord::new(key, payload));
         let raw: Vec<_> = raw.collect();
         let mut aggregator = Aggregator::new();
         b.iter(|| aggregate(&mut aggregator, raw.iter()));

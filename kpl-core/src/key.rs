@@ -197,12 +197,7 @@ impl HashKey {
     }
 
     /// Reads a hash key as leniently as the KCL does (Java's `BigInteger`): leading zeros and one sign are allowed.
-    /// But not in any number: every record of an aggregate can refer to the one text, and each reads it.
     pub(crate) fn parse_lenient(text: &str) -> Option<Self> {
-        const LONGEST: usize = 256;
-        if text.len() > LONGEST {
-            return None;
-        }
         let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
         let all_digits = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
         let value = match digits.trim_start_matches('0') {

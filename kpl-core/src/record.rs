@@ -300,15 +300,20 @@ impl<'a> UserRecord<'a> {
 
 /// A user record whose payload is its own bytes: for programs that do not know, or do not care, what is inside.
 ///
+/// A program that forwards records and must keep every explicit hash key sets
+/// [`wrap_single`](crate::AggregatorBuilder::wrap_single): a lone record that travels raw takes its explicit hash key
+/// to the stream, but readers do not get it.
+///
 /// ```
 /// use kpl_core::{Aggregator, Deaggregator, KinesisRecord, RawRecord};
 ///
-/// let mut aggregator = Aggregator::<RawRecord<'_>>::new();
-/// aggregator.push(&RawRecord::new("abc", b"one"))?;
-/// aggregator.push(&RawRecord::new("abc", b"two").with_explicit_hash_key(7))?;
-/// let sealed = aggregator.finish().unwrap();
+/// let records = [
+///     RawRecord::new("abc", b"one"),
+///     RawRecord::new("abc", b"two").with_explicit_hash_key(7),
+/// ];
+/// let sealed: Vec<_> = Aggregator::new().aggregate(&records).collect::<Result<_, _>>()?;
 ///
-/// let batch = [KinesisRecord::from(&sealed)];
+/// let batch: Vec<_> = sealed.iter().map(KinesisRecord::from).collect();
 /// let data: Vec<_> = Deaggregator::<RawRecord<'_>>::new()
 ///     .records(&batch)
 ///     .map(|record| Ok(record?.value.data))

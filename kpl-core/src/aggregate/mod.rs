@@ -20,7 +20,8 @@ use crate::record::{KplRecord, RawRecord, SealedRecord};
 /// Packs many records of a type into few records of a stream.
 ///
 /// Push records; whenever one does not fit any more, the aggregate that is full comes out and a new one starts. What
-/// is left at the end comes out of [`finish`](Self::finish).
+/// is left at the end comes out of [`finish`](Self::finish). Keep all that comes out: it holds what was pushed.
+/// [`aggregate`](Self::aggregate) does the three for whoever has all records at hand.
 ///
 /// One aggregator makes aggregates without regard to shards. A reader that filters by hash key range, as the KCL
 /// does, drops aggregates whose records belong to several shards: for streams of more than one shard use a

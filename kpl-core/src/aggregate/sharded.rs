@@ -26,10 +26,12 @@ use crate::shard::{NonEmpty, ShardMap};
 ///     Shard::new("shardId-000000000001", HashKeyRange::try_from(middle + 1..=u128::MAX)?),
 /// ])?;
 /// let mut aggregator = Aggregator::<RawRecord<'_>>::builder().build_sharded(shards.clone())?;
+/// let mut to_send = Vec::new();
 /// for key in ["a", "b", "c", "d", "e", "f"] {
-///     aggregator.push(&RawRecord::new(key, "some data"))?;
+///     to_send.extend(aggregator.push(&RawRecord::new(key, "some data"))?);
 /// }
-/// for sealed in aggregator.finish() {
+/// to_send.extend(aggregator.finish());
+/// for sealed in to_send {
 ///     let shard = shards.shard_of(sealed.explicit_hash_key);
 ///     println!("{} user records for {}", sealed.user_records, shard.id);
 /// }

@@ -6,7 +6,7 @@
 //! | [`Postcard`] | `postcard` | serde | `&str`, `&[u8]` | yes |
 //! | [`Bincode`] | `bincode` | serde | `&str`, `&[u8]` | yes |
 //! | [`Prost`] | `prost` | `prost::Message` | no | no |
-//! | [`Raw`] | | `AsRef<[u8]>`, `TryFrom<&[u8]>` | `&[u8]`, `&str` | no |
+//! | [`Raw`] | | `AsRef<[u8]>`, `TryFrom<&[u8]>` | `&[u8]` | no |
 //!
 //! All of them refuse bytes that are left over after the value.
 

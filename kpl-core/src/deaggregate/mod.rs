@@ -24,13 +24,11 @@ use self::batch::Batch;
 /// ```
 /// use kpl_core::{Aggregator, Deaggregator, KinesisRecord, RawRecord};
 ///
-/// let mut aggregator = Aggregator::<RawRecord<'_>>::new();
-/// aggregator.push(&RawRecord::new("abc", "one"))?;
-/// aggregator.push(&RawRecord::new("def", "two"))?;
-/// let sealed = aggregator.finish().unwrap();
+/// let two = [RawRecord::new("abc", "one"), RawRecord::new("def", "two")];
+/// let sealed: Vec<_> = Aggregator::new().aggregate(&two).collect::<Result<_, _>>()?;
 ///
 /// let batch = [
-///     KinesisRecord::new(&sealed.data).with_sequence_number("7"),
+///     KinesisRecord::new(&sealed[0].data).with_sequence_number("7"),
 ///     KinesisRecord::new(b"a plain record").with_partition_key("xyz").with_sequence_number("8"),
 /// ];
 /// for record in Deaggregator::<RawRecord<'_>>::new().records(&batch) {
@@ -97,11 +95,10 @@ impl<T> Deaggregator<T> {
     ///
     /// ```
     /// # use kpl_core::{Aggregator, Deaggregator, HashKeyRange, KinesisRecord, RawRecord, StrayPolicy};
-    /// # let mut aggregator = Aggregator::<RawRecord<'_>>::new();
-    /// # aggregator.push(&RawRecord::new("abc", "one").with_explicit_hash_key(5))?;
-    /// # aggregator.push(&RawRecord::new("abc", "two").with_explicit_hash_key(500))?;
-    /// # let sealed = aggregator.finish().unwrap();
-    /// # let batch = [KinesisRecord::from(&sealed)];
+    /// # let inside = RawRecord::new("abc", "one").with_explicit_hash_key(5);
+    /// # let outside = RawRecord::new("abc", "two").with_explicit_hash_key(500);
+    /// # let sealed: Vec<_> = Aggregator::new().aggregate(&[inside, outside]).collect::<Result<_, _>>()?;
+    /// # let batch = [KinesisRecord::from(&sealed[0])];
     /// let shard = HashKeyRange::try_from(0..=99)?;
     /// let mut records = Deaggregator::<RawRecord<'_>>::new().range(shard, StrayPolicy::DropStrays).records(&batch);
     /// assert_eq!(records.by_ref().count(), 1);

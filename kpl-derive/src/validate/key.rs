@@ -27,7 +27,7 @@ pub(super) fn key<'a>(container: &'a Container<'a>, shape: &'a Shape<'a>, errors
     let field = marked.next();
     if let Some((first, _)) = field {
         for (second, name) in marked {
-            let message = format_args!(
+            let message = format!(
                 "`{first}` is the partition key already. For a key of both: `partition_key = \"{{{first}}}/{{{second}}}\"`",
                 first = first.name(),
                 second = second.name()

@@ -41,7 +41,7 @@ pub(super) fn payload<'a>(container: &'a Container<'a>, errors: &mut Errors) -> 
 
 fn payload_field<'a>(container: &'a Container<'a>, field: &'a Field<'a>, errors: &mut Errors) -> Option<Payload<'a>> {
     if let Some(codec) = &container.attrs.codec {
-        let message = format_args!(
+        let message = format!(
             "`codec` contradicts `payload`: the field `{}` is the payload, its bytes as they are",
             field.name()
         );
@@ -60,7 +60,7 @@ fn payload_field<'a>(container: &'a Container<'a>, field: &'a Field<'a>, errors:
                     "`payload` in an enum: nothing would tell the variant on reading. Use a codec",
                 );
             } else if !std::mem::take(&mut first) {
-                let message = format_args!("`{}` is the payload already, and there can be one only", field.name());
+                let message = format!("`{}` is the payload already, and there can be one only", field.name());
                 errors.at(name, message);
             }
             for other in other.attrs.present().into_iter().filter(|other| *other != name) {
@@ -90,7 +90,7 @@ fn would_be_lost(field: &Field<'_>, payload: &Field<'_>, errors: &mut Errors) {
     if travels || meant.into_iter().any(|name| attrs.failed.contains(name)) {
         return;
     }
-    let message = format_args!(
+    let message = format!(
         "the field `{}` would be lost: the payload is `{}` alone. Mark it with `partition_key`, \
          `explicit_hash_key` or `tag = \"name\"`, or use a codec for all fields",
         field.name(),
@@ -111,7 +111,7 @@ pub(super) fn elided_fields(container: &Container<'_>, shape: &Shape<'_>, errors
                 "`elide` without `partition_key`: a field can be left out only if it travels as the key",
             );
         } else if shape.variant.is_none() && field.ast.ident.is_none() && shape.fields.len() == 1 {
-            let message = format_args!(
+            let message = format!(
                 "`elide` would leave nothing of the tuple struct `{}`: give its field a name",
                 container.input.ident
             );
