@@ -521,6 +521,19 @@ mod accepted {
             assert_eq!(ours, support::oracle::read(&body(depth)), "depth {depth}");
             assert_eq!(ours.is_some(), depth <= 100, "depth {depth}");
         }
+        // Each message inside another counts as well: 99 in a record, 98 in a tag.
+        let in_record = |depth| record_of(&[varint_field(1, 0), bytes_field(3, "data"), nested(depth)]);
+        let in_tag = |depth| {
+            let tag = bytes_field(4, [bytes_field(1, "t"), nested(depth)].concat());
+            record_of(&[varint_field(1, 0), bytes_field(3, "data"), tag])
+        };
+        for depth in 95..=102 {
+            for (body, most) in [(in_record(depth), 99), (in_tag(depth), 98)] {
+                let ours = support::oracle::read_by_us(&body);
+                assert_eq!(ours, support::oracle::read(&body), "depth {depth}");
+                assert_eq!(ours.is_some(), depth <= most, "depth {depth}");
+            }
+        }
         let error = not_accepted(nested(20_000));
         assert_eq!(error.problem, Problem::TooDeep);
     }

@@ -809,6 +809,39 @@ mod mixing_shards {
         assert_eq!(aggregator.finish()[0].data, b"20");
     }
 
+    /// A record that must be wrapped, and a neighbour that fits into the limit beside it or raw, but not wrapped alone.
+    #[test]
+    fn a_new_map_keeps_the_limit_for_the_neighbour_of_a_record_that_must_be_wrapped() {
+        struct Item(&'static str, u128, bool);
+        impl kpl::KplRecord for Item {
+            fn partition_key<'a>(&'a self, buffer: &'a mut String) -> Result<&'a str, kpl::KeyError> {
+                buffer.push_str(&self.0.repeat(200));
+                Ok(if self.2 { "a" } else { buffer })
+            }
+            fn explicit_hash_key(&self) -> Result<Option<HashKey>, kpl::KeyError> {
+                Ok(Some(self.1.into()))
+            }
+            fn payload<'a>(&'a self, _: &'a mut Vec<u8>) -> Result<&'a [u8], kpl::CodecError> {
+                Ok(&[7; 50])
+            }
+            fn always_wrapped(&self) -> bool {
+                self.2
+            }
+        }
+        let builder = Aggregator::<Item>::builder().max_size(400);
+        let mut aggregator = builder.build_sharded(shards(&[])).unwrap();
+        for item in [Item("a", 1, true), Item("k", 2, false)] {
+            assert_eq!(aggregator.push(&item).unwrap(), None);
+        }
+        assert!(aggregator.set_shard_map(shards(&[2])).is_empty());
+        let sealed = aggregator.finish();
+        let wrapped: Vec<_> = sealed.iter().map(|sealed| sealed.aggregated).collect();
+        assert_eq!(wrapped, [true, false]);
+        assert!(sealed.iter().all(|sealed| sealed.size() <= 400));
+        assert_eq!(contents(&sealed[0]), [raw_at("a", 1, [7; 50])]);
+        assert_eq!(contents(&sealed[1]), [raw(&"k".repeat(200), [7; 50])]);
+    }
+
     #[test]
     fn push_raw_is_sharded_as_well() {
         let mut aggregator = Aggregator::<support::Text>::builder()

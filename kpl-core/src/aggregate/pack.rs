@@ -107,24 +107,38 @@ impl Packer {
     /// Adds a record that passed [`check_alone`](Self::check_alone). If an aggregate got full by it, that comes out.
     #[inline]
     pub(crate) fn add(&mut self, record: &Encoded<'_>) -> Option<UnsealedRecord> {
-        let parts = &record.parts;
-        let mut full = None;
-        let mut plan = self.writer.plan(parts);
-        if !self.is_empty() && self.writer.size() + plan.added + self.outer_key_len() > self.options.max_size {
-            full = self.take();
-            plan = self.writer.plan(parts);
-        }
-        if self.is_empty() {
-            self.first_explicit = parts.explicit_hash_key;
-            self.raw_len = self.may_be_raw(record).then_some(parts.data.len());
-            self.always_wrapped = false;
+        let plan = self.writer.plan(&record.parts);
+        let size = self.writer.size() + plan.added + self.outer_key_len();
+        if self.is_empty() || size > self.options.max_size {
+            return self.start_next(record);
         }
         self.always_wrapped |= record.always_wrapped;
+        self.writer.push(&record.parts, plan);
+        self.take_if_full()
+    }
+
+    /// Takes what is held, if anything, and starts the next aggregate with a record.
+    #[cold]
+    fn start_next(&mut self, record: &Encoded<'_>) -> Option<UnsealedRecord> {
+        let full = self.take();
+        let parts = &record.parts;
+        self.first_explicit = parts.explicit_hash_key;
+        self.raw_len = self.may_be_raw(record).then_some(parts.data.len());
+        self.always_wrapped = record.always_wrapped;
+        let plan = self.writer.plan(parts);
         self.writer.push(parts, plan);
-        if self.writer.count() >= self.options.max_count {
-            full = self.take();
+        // Only a maximum count of 1 makes the new one full, and then nothing was held.
+        full.or_else(|| self.take_if_full())
+    }
+
+    /// Takes what is held, if the maximum count is reached.
+    #[inline]
+    fn take_if_full(&mut self) -> Option<UnsealedRecord> {
+        if self.count() >= self.options.max_count {
+            self.take()
+        } else {
+            None
         }
-        full
     }
 
     /// Gives what is held, record by record.
@@ -137,7 +151,6 @@ impl Packer {
         });
     }
 
-    #[inline]
     fn may_be_raw(&self, record: &Encoded<'_>) -> bool {
         let Encoded { parts, always_wrapped } = record;
         !(self.options.wrap_single || *always_wrapped || !parts.tags.is_empty() || parts.data.starts_with(&MAGIC))

@@ -211,10 +211,35 @@ fn in_field(field: Field) -> impl Fn(Mistake) -> (Field, Mistake) {
     move |mistake| (field, mistake)
 }
 
-/// The next record, if it is of the usual kind: in canonical order and without tags. [`WireRecord::read`] would read
-/// the same from it, more slowly.
+/// The next record, if it is of a usual kind: in canonical order and without tags. [`WireRecord::read`] would read the
+/// same from it, more slowly.
 #[inline]
 fn canonical_record<'a>(cursor: &mut Cursor<'a>) -> Option<WireRecord<'a>> {
+    short_record(cursor).or_else(|| long_record(cursor))
+}
+
+/// A canonical record below 128 bytes, with neither an explicit hash key nor a partition key index above 127.
+#[inline]
+fn short_record<'a>(cursor: &mut Cursor<'a>) -> Option<WireRecord<'a>> {
+    let [0x1A, len @ ..0x80, 0x08, index @ ..0x80, 0x1A, data_len, after @ ..] = cursor.rest() else {
+        return None;
+    };
+    if len.checked_sub(4) != Some(*data_len) {
+        return None;
+    }
+    let (data, rest) = after.split_at_checked(usize::from(*data_len))?;
+    cursor.advance_to(rest);
+    Some(WireRecord {
+        partition_key_index: u64::from(*index),
+        explicit_hash_key_index: None,
+        data,
+        tags: &[],
+    })
+}
+
+/// A canonical record whose numbers are varints of up to three bytes.
+#[inline]
+fn long_record<'a>(cursor: &mut Cursor<'a>) -> Option<WireRecord<'a>> {
     let (len, rest) = short_varint(cursor.rest().strip_prefix(&[0x1A])?)?;
     let (message, rest) = rest.split_at_checked(len)?;
     let (partition_key_index, mut message) = short_varint(message.strip_prefix(&[0x08])?)?;

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 use core::fmt::Write as _;
-use core::hash::BuildHasher as _;
+use core::hash::{BuildHasher as _, Hasher as _};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
@@ -28,10 +28,10 @@ pub(crate) struct Writer {
 }
 
 /// Where a record goes, and what that costs: found by [`Writer::plan`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Plan {
     partition_key: Slot,
-    explicit_hash_key: Option<Slot>,
+    explicit_hash_key: Option<(Slot, DecimalText)>,
     /// The length of the `Record` message.
     inner: usize,
     /// How many bytes the record adds to the aggregated record.
@@ -84,20 +84,21 @@ impl Writer {
     #[inline]
     pub(crate) fn plan(&self, parts: &Parts<'_>) -> Plan {
         let partition_key = self.partition_keys.find(parts.partition_key.as_bytes());
-        let explicit_hash_key = parts
-            .explicit_hash_key
-            .map(|key| self.explicit_hash_keys.find(DecimalText::new(key).as_bytes()));
-        let index_len = |slot: Slot| 1 + varint_len(slot.index as u64);
-        let inner = index_len(partition_key)
-            + explicit_hash_key.map_or(0, index_len)
-            + field_len(parts.data.len())
-            + parts.tags.encoded_len();
-        Plan {
+        let mut plan = Plan {
             partition_key,
-            explicit_hash_key,
-            inner,
-            added: partition_key.added + explicit_hash_key.map_or(0, |slot| slot.added) + field_len(inner),
+            explicit_hash_key: None,
+            inner: partition_key.index_len() + field_len(parts.data.len()) + parts.tags.encoded_len(),
+            added: partition_key.added,
+        };
+        if let Some(key) = parts.explicit_hash_key {
+            let text = DecimalText::new(key);
+            let slot = self.explicit_hash_keys.find(text.as_bytes());
+            plan.inner += slot.index_len();
+            plan.added += slot.added;
+            plan.explicit_hash_key = Some((slot, text));
         }
+        plan.added += field_len(plan.inner);
+        plan
     }
 
     /// The size of an aggregated record with nothing but this record.
@@ -117,11 +118,10 @@ impl Writer {
         self.partition_keys
             .put(parts.partition_key.as_bytes(), plan.partition_key);
         let records = &mut self.records;
-        records.reserve(field_len(plan.inner));
         put_number(records, 0x1A, plan.inner as u64);
         put_number(records, 0x08, plan.partition_key.index as u64);
-        if let (Some(slot), Some(key)) = (plan.explicit_hash_key, parts.explicit_hash_key) {
-            self.explicit_hash_keys.put(DecimalText::new(key).as_bytes(), slot);
+        if let Some((slot, text)) = plan.explicit_hash_key {
+            self.explicit_hash_keys.put(text.as_bytes(), slot);
             put_number(records, 0x10, slot.index as u64);
         }
         put_bytes(records, 0x1A, parts.data);
@@ -218,6 +218,14 @@ struct Slot {
     added: usize,
 }
 
+impl Slot {
+    /// The length of the field with the index.
+    #[inline]
+    const fn index_len(self) -> usize {
+        1 + varint_len(self.index as u64)
+    }
+}
+
 /// A table that holds each key once, in first-seen order, already in its written form.
 #[derive(Clone, Debug)]
 struct KeyTable {
@@ -262,7 +270,9 @@ impl KeyTable {
 
     #[inline]
     fn find(&self, key: &[u8]) -> Slot {
-        let hash = self.hasher.hash_one(key);
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(key);
+        let hash = hasher.finish();
         let same = |entry: &Entry| entry.hash == hash && entry.text(&self.bytes) == key;
         match self.by_hash.find(hash, same) {
             Some(entry) => Slot {
@@ -303,6 +313,7 @@ impl KeyTable {
 }
 
 /// A hash key in the form in which it is written.
+#[derive(Debug)]
 struct DecimalText {
     digits: [u8; 39],
     len: usize,

@@ -1,0 +1,1 @@
+pub fn typed(_: &[u8]) {}

@@ -1,0 +1,3 @@
+//! What the fuzz targets share. `tests/regressions.rs` of kpl includes the same checks.
+
+pub mod checks;
