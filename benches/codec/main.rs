@@ -9,7 +9,7 @@ mod typed;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use kpl::digest::{Digest, md5_many};
+use kpl::digest::{Digest, Lanes, md5_many};
 use kpl::{Aggregator, Deaggregator, KinesisRecord, RawRecord, SealedRecord, seal_all};
 use md5::{Digest as _, Md5};
 
@@ -166,6 +166,7 @@ fn digest(c: &mut Criterion) {
 /// the 10 MB of a batch to the system otherwise, and page faults are then most of what both sides measure.
 fn config() -> Criterion {
     drop(black_box(Vec::<u8>::with_capacity(30 << 20)));
+    println!("MD5 of many messages: {}", Lanes::detect());
     Criterion::default().sample_size(30)
 }
 

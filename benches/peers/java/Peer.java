@@ -13,6 +13,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
 import java.util.StringJoiner;
@@ -105,12 +106,13 @@ public class Peer {
         List<User> expected = new ArrayList<>();
         records.forEach(expected::addAll);
         check(read.size() == expected.size(), read.size() + " records instead of " + expected.size());
-        for (int index = 0; index < read.size(); index++) {
-            User user = expected.get(index);
-            ByteBuffer data = read.get(index).getData().duplicate();
+        Iterator<User> users = expected.iterator();
+        for (UserRecord record : read) {
+            User user = users.next();
+            ByteBuffer data = record.getData().duplicate();
             byte[] bytes = new byte[data.remaining()];
             data.get(bytes);
-            check(read.get(index).getPartitionKey().equals(user.key), "another partition key");
+            check(record.getPartitionKey().equals(user.key), "another partition key");
             check(Arrays.equals(bytes, user.data), "other data");
         }
     }

@@ -12,7 +12,7 @@ pub fn digest(data: &[u8]) {
         }
     }
     let messages: Vec<&[u8]> = messages.iter().map(Message::bytes).collect();
-    let expected: Vec<Digest> = messages.iter().map(bytes::md5).collect();
+    let expected: Vec<Digest> = messages.iter().copied().map(bytes::md5).collect();
 
     for lanes in Lanes::available() {
         let mut digests = vec![[0xEE; 16]; messages.len()];

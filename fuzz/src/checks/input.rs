@@ -32,8 +32,7 @@ impl<'a> Input<'a> {
     }
 
     pub(super) fn byte(&mut self) -> u8 {
-        let byte = self.rest.split_off_first();
-        byte.copied().unwrap_or_default()
+        self.take(1).first().copied().unwrap_or_default()
     }
 
     pub(super) fn flag(&mut self) -> bool {
