@@ -143,7 +143,7 @@ fn errors_are_small() {
 #[test]
 fn codec_errors_name_their_codec_and_their_source() {
     let codec = CodecError::decode("Name", "the reason");
-    assert_eq!(codec.source().unwrap().to_string(), "the reason");
+    assert_eq!(codec.cause().unwrap().to_string(), "the reason");
     assert!(codec.to_string().starts_with("Name"));
     assert_eq!((codec.codec(), codec.kind()), ("Name", CodecErrorKind::Decode));
 }

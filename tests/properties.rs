@@ -127,7 +127,7 @@ mod writing {
         /// An aggregate is as full as it can be: the record that started the next one did not fit.
         #[test]
         fn no_aggregate_goes_out_before_it_is_full(
-            max_size in 18_000..40_000_usize,
+            max_size in 20_000..40_000_usize,
             records in strategies::records(40),
         ) {
             let mut aggregator = Aggregator::builder().max_size(max_size).wrap_single(true).build().unwrap();

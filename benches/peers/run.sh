@@ -15,9 +15,10 @@ target=$(cd "$target" && pwd)
 shapes=$target/shapes
 results=$target/results
 
+# The Python module imports six and does not ask for it.
 python() {
     test -x "$target/python/bin/python" || python3 -m venv "$target/python"
-    "$target/python/bin/python" -m pip install --quiet --disable-pip-version-check aws-kinesis-agg==1.2.3
+    "$target/python/bin/python" -m pip install --quiet --disable-pip-version-check aws-kinesis-agg==1.2.3 six
     "$target/python/bin/python" "$here/python/peer.py" "$shapes" "$1"
 }
 
@@ -28,7 +29,7 @@ node() {
 }
 
 java() {
-    mvn --batch-mode --quiet --file "$here/java/pom.xml" dependency:copy-dependencies \
+    mvn --batch-mode --quiet -Dstyle.color=never --file "$here/java/pom.xml" dependency:copy-dependencies \
         -DoutputDirectory="$target/java" >&2
     command java -cp "$target/java/*" "$here/java/Peer.java" "$target/java" "$shapes" "$1"
 }

@@ -11,6 +11,7 @@ The formula is that of `Shape::new` in benches/codec/main.rs. The aggregates are
 a peer's agreement says something.
 """
 
+import functools
 import hashlib
 import os
 import struct
@@ -29,10 +30,9 @@ def user_records(size, seed):
         yield key, payload(size, (seed + index * 7) % 256)
 
 
-def payload(size, first, cache={}):
-    if (size, first) not in cache:
-        cache[size, first] = bytes((first + byte * 13) % 256 for byte in range(size))
-    return cache[size, first]
+@functools.cache
+def payload(size, first):
+    return bytes((first + byte * 13) % 256 for byte in range(size))
 
 
 def varint(value):

@@ -79,6 +79,12 @@ impl CodecError {
     pub fn kind(&self) -> CodecErrorKind {
         self.0.kind
     }
+
+    /// The codec's own error, if it gave one. The text of this error ends with its text.
+    #[must_use]
+    pub fn cause(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
+        self.0.source.as_deref()
+    }
 }
 
 impl fmt::Display for CodecError {
@@ -105,7 +111,7 @@ impl fmt::Display for CodecError {
 
 impl Error for CodecError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0.source.as_deref().map(|source| source as _)
+        self.cause()?.source()
     }
 }
 
@@ -224,7 +230,7 @@ pub enum ReadError {
     Field {
         /// The field's name.
         field: &'static str,
-        /// The text that it travelled as, if there was one.
+        /// The text that it travelled as, if there was one, or its first 256 characters.
         text: Option<String>,
         /// Why the text does not make the field.
         reason: String,
@@ -243,7 +249,7 @@ impl ReadError {
     pub fn field(field: &'static str, text: Option<&str>, reason: impl fmt::Display) -> Self {
         Self::Field {
             field,
-            text: text.map(Into::into),
+            text: text.map(cut),
             reason: reason.to_string(),
         }
     }
@@ -428,8 +434,7 @@ impl fmt::Display for DeaggregateError {
 impl Error for DeaggregateError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.0.kind {
-            DeaggregateErrorKind::Malformed(reason) => Some(reason),
-            DeaggregateErrorKind::Read(error) => Some(error),
+            DeaggregateErrorKind::Read(error) => error.source(),
             _ => None,
         }
     }

@@ -47,7 +47,9 @@ impl Message {
             0..=0x7F => input.bytes().to_vec(),
             0x80..=0xBF => {
                 let (len, byte) = (input.below(1000), input.byte());
-                (0..len).map(|at| byte.wrapping_add((at * 131 + at / 251) as u8)).collect()
+                (0..len)
+                    .map(|at| byte.wrapping_add((at * 131 + at / 251) as u8))
+                    .collect()
             }
             _ => {
                 let block = input.choose(&[0, 1, 2, 3, 31]);

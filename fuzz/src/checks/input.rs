@@ -41,7 +41,11 @@ impl<'a> Input<'a> {
 
     pub(super) fn below(&mut self, limit: usize) -> usize {
         let low = usize::from(self.byte());
-        let number = if limit > 256 { low << 8 | usize::from(self.byte()) } else { low };
+        let number = if limit > 256 {
+            low << 8 | usize::from(self.byte())
+        } else {
+            low
+        };
         number % limit
     }
 
@@ -91,6 +95,11 @@ impl<'a> Input<'a> {
         self.take(len)
     }
 
+    /// All bytes that are left, or some of them.
+    pub(super) fn rest_or_bytes(&mut self) -> &'a [u8] {
+        if self.flag() { self.rest() } else { self.bytes() }
+    }
+
     pub(super) fn text(&mut self) -> String {
         String::from_utf8_lossy(self.bytes()).into_owned()
     }
@@ -127,7 +136,12 @@ impl<'a> Input<'a> {
             0..=0xBF => self.bytes().to_vec(),
             0xC0..=0xDF => {
                 let byte = self.byte();
-                vec![byte; self.long(&[1, 105, 127, 128, 129, 300, 2_000, 16_350, 16_383, 16_384, 16_500, 60_000])]
+                vec![
+                    byte;
+                    self.long(&[
+                        1, 105, 127, 128, 129, 300, 2_000, 16_350, 16_383, 16_384, 16_500, 60_000
+                    ])
+                ]
             }
             0xE0..=0xE7 => [&bytes::MAGIC, self.bytes()].concat(),
             0xE8..=0xEF => bytes::sealed(self.bytes()),
@@ -188,7 +202,11 @@ impl<'a> Input<'a> {
         let mut fields = match shape & 7 {
             0..=2 => vec![index, data],
             3 => vec![index, bytes::varint_field(2, self.number() % 5), data],
-            4 => vec![data, bytes::varint_field(2, self.number()), bytes::varint_field(1, self.number())],
+            4 => vec![
+                data,
+                bytes::varint_field(2, self.number()),
+                bytes::varint_field(1, self.number()),
+            ],
             5 => vec![index, data.clone(), data],
             6 => vec![index],
             _ => vec![data],
@@ -216,7 +234,7 @@ impl<'a> Input<'a> {
     }
 
     fn unknown_field(&mut self, depth: usize) -> Vec<u8> {
-        let number = 4 + self.number();
+        let number = 4 + self.number() % (1 << 30);
         match self.byte() {
             0..=0x3F => bytes::varint_field(number, self.number()),
             0x40..=0x7F => bytes::bytes_field(number, self.bytes()),

@@ -32,7 +32,12 @@ pub fn position(data: &[u8]) {
         Some(near)
     }));
     for after in positions {
-        for strays in [None, Some(StrayPolicy::Keep), Some(StrayPolicy::DropStrays), Some(StrayPolicy::DropAggregate)] {
+        for strays in [
+            None,
+            Some(StrayPolicy::Keep),
+            Some(StrayPolicy::DropStrays),
+            Some(StrayPolicy::DropAggregate),
+        ] {
             let reading = Reading {
                 after: after.clone(),
                 range: strays.map(|strays| (range, strays)),

@@ -173,19 +173,29 @@ pub(super) fn expect(batch: &[KinesisRecord<'_>], reading: &Reading) -> Expected
         counts.kinesis_records += 1;
         match contents(record.data) {
             Err(magic) => {
-                *(if magic { &mut counts.malformed } else { &mut counts.plain }) += 1;
+                *(if magic {
+                    &mut counts.malformed
+                } else {
+                    &mut counts.plain
+                }) += 1;
                 counts.user_records += 1;
                 if is_skipped(record, 0, true, reading) {
                     counts.skipped += 1;
                     continue;
                 }
                 let is_error = magic && reading.malformed == MalformedPolicy::Error;
-                *(if is_error { &mut counts.failed } else { &mut counts.delivered }) += 1;
+                *(if is_error {
+                    &mut counts.failed
+                } else {
+                    &mut counts.delivered
+                }) += 1;
                 expected.items.push(Item {
                     position: position(record, 0),
                     sub_sequence_number: 0,
                     aggregated: false,
-                    partition_key: record.partition_key.map(|key| if is_error { cut(key) } else { key.into() }),
+                    partition_key: record
+                        .partition_key
+                        .map(|key| if is_error { cut(key) } else { key.into() }),
                     data: record.data.to_vec(),
                     outcome: match is_error {
                         true => Outcome::Malformed,
@@ -200,11 +210,15 @@ pub(super) fn expect(batch: &[KinesisRecord<'_>], reading: &Reading) -> Expected
             Ok(message) => {
                 counts.aggregated += 1;
                 counts.empty_aggregates += u64::from(message.records.is_empty());
-                let all: Vec<Item> = (0..message.records.len()).map(|sub| inner(&message, sub, record)).collect();
+                let all: Vec<Item> = (0..message.records.len())
+                    .map(|sub| inner(&message, sub, record))
+                    .collect();
                 let is_stray = |item: &Item, range: HashKeyRange| {
                     effective(item).is_some_and(|key| key < range.start().value() || key > range.end().value())
                 };
-                let any_stray = reading.range.is_some_and(|(range, _)| all.iter().any(|item| is_stray(item, range)));
+                let any_stray = reading
+                    .range
+                    .is_some_and(|(range, _)| all.iter().any(|item| is_stray(item, range)));
                 for item in all {
                     counts.user_records += 1;
                     if is_skipped(record, item.sub_sequence_number, false, reading) {
@@ -221,8 +235,17 @@ pub(super) fn expect(batch: &[KinesisRecord<'_>], reading: &Reading) -> Expected
                         Some((_, StrayPolicy::DropAggregate)) => any_stray,
                         _ => false,
                     };
-                    *(if dropped { &mut counts.dropped } else { &mut counts.delivered }) += 1;
-                    (if dropped { &mut expected.dropped } else { &mut expected.items }).push(item);
+                    *(if dropped {
+                        &mut counts.dropped
+                    } else {
+                        &mut counts.delivered
+                    }) += 1;
+                    (if dropped {
+                        &mut expected.dropped
+                    } else {
+                        &mut expected.items
+                    })
+                    .push(item);
                 }
             }
         }

@@ -82,7 +82,10 @@ pub fn roundtrip(data: &[u8]) {
 fn check_held(aggregator: &Aggregator<Record>, held: &[Record], options: &Options) {
     let sealed = aggregator.clone().finish().as_ref().map(Sealed::from);
     assert_eq!(sealed, (!held.is_empty()).then(|| options.seal(held)));
-    assert_eq!(aggregator.data_size(), sealed.as_ref().map_or(0, |sealed| sealed.data.len()));
+    assert_eq!(
+        aggregator.data_size(),
+        sealed.as_ref().map_or(0, |sealed| sealed.data.len())
+    );
     assert_eq!(aggregator.size(), sealed.as_ref().map_or(0, Sealed::size));
     assert_eq!(aggregator.count(), held.len());
     assert_eq!(aggregator.is_empty(), held.is_empty());

@@ -28,15 +28,28 @@ pub fn sharded(data: &[u8]) {
             }
             _ => push(&mut aggregator, Record::new(&mut input), &options, &mut taken),
         };
-        sealed.extend(out.iter().map(|sealed| check_sealed(sealed, aggregator.shard_map(), &options)));
+        sealed.extend(
+            out.iter()
+                .map(|sealed| check_sealed(sealed, aggregator.shard_map(), &options)),
+        );
         check_held(&aggregator);
         let out: usize = sealed.iter().map(|sealed| sealed.user_records).sum();
-        assert_eq!(out + aggregator.count(), taken.len(), "nothing is lost, nothing comes twice");
+        assert_eq!(
+            out + aggregator.count(),
+            taken.len(),
+            "nothing is lost, nothing comes twice"
+        );
     }
     let last = aggregator.finish();
     assert!(last.len() <= aggregator.shard_map().len());
-    sealed.extend(last.iter().map(|sealed| check_sealed(sealed, aggregator.shard_map(), &options)));
-    assert_eq!((aggregator.count(), aggregator.size(), aggregator.finish()), (0, 0, Vec::new()));
+    sealed.extend(
+        last.iter()
+            .map(|sealed| check_sealed(sealed, aggregator.shard_map(), &options)),
+    );
+    assert_eq!(
+        (aggregator.count(), aggregator.size(), aggregator.finish()),
+        (0, 0, Vec::new())
+    );
     check_all(&taken, &sealed);
 }
 
@@ -104,8 +117,14 @@ fn check_sealed(sealed: &kpl::SealedRecord, map: &ShardMap, options: &Options) -
 /// What is told about the records that are held is what comes out.
 fn check_held(aggregator: &ShardedAggregator<Record>) {
     let sealed = aggregator.clone().finish();
-    assert_eq!(sealed.iter().map(kpl::SealedRecord::size).sum::<usize>(), aggregator.size());
-    assert_eq!(sealed.iter().map(|sealed| sealed.user_records).sum::<usize>(), aggregator.count());
+    assert_eq!(
+        sealed.iter().map(kpl::SealedRecord::size).sum::<usize>(),
+        aggregator.size()
+    );
+    assert_eq!(
+        sealed.iter().map(|sealed| sealed.user_records).sum::<usize>(),
+        aggregator.count()
+    );
 }
 
 /// Records of one hash key share their shard in every map: they come out as they went in, in the same order.

@@ -216,7 +216,9 @@ pub(super) fn as_readers_get(aggregated: bool, records: &[Record]) -> Vec<RawRec
 
 /// Records that were read are written again, and read the same.
 pub(super) fn check_rewriting(records: &[RawRecord<'_>]) {
-    let builder = Aggregator::<RawRecord<'_>>::builder().wrap_single(true).max_size(10 << 20);
+    let builder = Aggregator::<RawRecord<'_>>::builder()
+        .wrap_single(true)
+        .max_size(10 << 20);
     let mut aggregator = builder.build().expect("options are valid");
     for record in records {
         let full = aggregator.push(record).expect("it is small");

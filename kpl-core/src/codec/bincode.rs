@@ -17,6 +17,8 @@ use crate::error::CodecError;
 ///
 /// Payloads of more than 10 MiB, which no stream has, may not be read.
 ///
+/// A type that contains itself can be nested by hostile bytes until the stack overflows.
+///
 /// ```
 /// use kpl_core::codec::{Bincode, Codec};
 ///
