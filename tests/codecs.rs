@@ -464,7 +464,7 @@ mod values_that_cannot_be_written {
 fn raw_takes_whatever_is_bytes_and_says_why_not() {
     let error = <Raw as Codec<[u8; 4]>>::decode(b"five!").unwrap_err();
     assert_eq!((error.codec(), error.kind()), ("Raw", CodecErrorKind::Decode));
-    assert!(std::error::Error::source(&error).is_some());
+    assert!(error.cause().is_some());
 }
 
 /// "Implement it to use a format of your own."

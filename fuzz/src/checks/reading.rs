@@ -70,11 +70,8 @@ fn contents(data: &[u8]) -> Result<oracle::AggregatedRecord, bool> {
     oracle::read(body).ok_or(true)
 }
 
-/// A hash key as Java's `BigInteger` reads it, up to a length that no number needs.
+/// A hash key as Java's `BigInteger` reads it.
 fn lenient_number(text: &str) -> Option<u128> {
-    if text.len() > 256 {
-        return None;
-    }
     let (negative, digits) = match text.as_bytes() {
         [b'-', digits @ ..] => (true, digits),
         [b'+', digits @ ..] => (false, digits),
@@ -278,7 +275,7 @@ fn of_error(error: &DeaggregateError) -> Item {
     Item {
         position: error.position(),
         sub_sequence_number: error.sub_sequence_number(),
-        aggregated: matches!(error.kind(), kind if !matches!(kind, DeaggregateErrorKind::Malformed(_))),
+        aggregated: !matches!(error.kind(), DeaggregateErrorKind::Malformed(_)),
         partition_key: error.partition_key().map(Into::into),
         data: error.data().to_vec(),
         outcome: match error.kind() {

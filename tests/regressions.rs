@@ -1,0 +1,56 @@
+//! The checks of the fuzz targets, on their seeds and on every input that ever broke one. FUZZING.md says how a file
+//! gets here.
+
+#[allow(unreachable_pub, reason = "the fuzz targets are other crates")]
+#[path = "../fuzz/src/checks/mod.rs"]
+mod checks;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The files of a target, in the order of their names. No folder: no files.
+fn files(folder: &str, target: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(target);
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("a file").path()).collect();
+    files.sort();
+    files
+}
+
+/// Runs a check on a target's files. The name of the one that breaks it is the last that is printed.
+fn run(target: &str, check: fn(&[u8])) {
+    check(b"");
+    let seeds = files("fuzz/seeds", target);
+    assert!(!seeds.is_empty(), "{target} has seeds");
+    for file in seeds.into_iter().chain(files("tests/regressions", target)) {
+        println!("{}", file.display());
+        check(&fs::read(file).expect("a file"));
+    }
+}
+
+macro_rules! targets {
+    ($($target:ident)*) => {
+        const TARGETS: &[&str] = &[$(stringify!($target)),*];
+
+        $(#[test]
+        fn $target() {
+            run(stringify!($target), checks::$target);
+        })*
+    };
+}
+
+targets!(body deaggregate digest position roundtrip sharded typed);
+
+/// No target is left out, and no file lies where nobody runs it.
+#[test]
+fn every_file_belongs_to_a_target() {
+    for (folder, extension) in [("fuzz/fuzz_targets", ".rs"), ("fuzz/seeds", ""), ("tests/regressions", "")] {
+        for path in files(folder, "") {
+            let name = path.file_name().expect("a name").to_string_lossy();
+            let target = name.strip_suffix(extension).expect("the extension");
+            assert!(TARGETS.contains(&target), "{} belongs to no target", path.display());
+        }
+    }
+}
