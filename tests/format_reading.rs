@@ -225,7 +225,6 @@ mod bytes_with_the_magic_that_fail_a_later_check {
             let error = records.next().unwrap().unwrap_err();
             assert!(matches!(error.kind(), DeaggregateErrorKind::Malformed(_)), "{error}");
             assert!(error.to_string().contains(reason), "{error}");
-            assert!(error.to_string().contains(reason));
             assert_eq!((error.kinesis_record(), error.sub_sequence_number()), (1, 0));
             assert_eq!((error.partition_key(), error.sequence_number()), (Some("outer"), None));
             assert_eq!(error.into_data(), data);
