@@ -59,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         sealed.extend(aggregator.push(payment)?);
     }
     // A record of an older program, in the same aggregate.
-    sealed.extend(aggregator.push_raw(&RawRecord::new("DE-17", b"\x01{\"account\":\"DE-17\",\"euros\":12.5}"))?);
+    sealed.extend(aggregator.push_as(&RawRecord::new("DE-17", b"\x01{\"account\":\"DE-17\",\"euros\":12.5}"))?);
     sealed.extend(aggregator.finish());
 
     let batch: Vec<KinesisRecord<'_>> = sealed.iter().map(KinesisRecord::from).collect();

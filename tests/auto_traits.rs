@@ -36,7 +36,7 @@ fn the_front_doors_are_send_sync_debug_and_clone_whatever_their_type_is() {
     cloned::<ShardedAggregator<Nothing>>();
     cloned::<Deaggregator<Nothing>>();
     cloned::<UnsealedRecord>();
-    shared::<Records<'_, Nothing>>();
+    shared::<Records<'_, '_, Nothing>>();
 }
 
 #[test]

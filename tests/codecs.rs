@@ -507,7 +507,7 @@ fn a_codec_of_the_users_own_works() {
 
     let mut aggregator = Aggregator::<Shout>::new();
     aggregator.push(&Shout("one".into())).unwrap();
-    aggregator.push_raw(&support::raw("crowd", "lower")).unwrap();
+    aggregator.push_as(&support::raw("crowd", "lower")).unwrap();
     aggregator.push(&Shout("two".into())).unwrap();
     let sealed = aggregator.finish().unwrap();
     assert_eq!(support::contents(&sealed)[0].data, &b"ONE"[..]);

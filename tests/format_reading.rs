@@ -54,7 +54,7 @@ fn delivered_as_plain(data: &[u8]) -> Option<Malformed> {
     assert_eq!(received.value, raw("outer", data), "byte-identical, under its own key");
     assert_eq!(received.record.sub_sequence_number, 0);
     assert!(!received.record.aggregated);
-    assert_eq!(received.record.kinesis_record, &outer);
+    assert_eq!(received.record.kinesis_record, outer);
     let counts = records.counts();
     assert_eq!(
         (counts.kinesis_records, counts.user_records, counts.delivered),
@@ -225,7 +225,7 @@ mod bytes_with_the_magic_that_fail_a_later_check {
             let error = records.next().unwrap().unwrap_err();
             assert!(matches!(error.kind(), DeaggregateErrorKind::Malformed(_)), "{error}");
             assert!(error.to_string().contains(reason), "{error}");
-            assert_eq!((error.kinesis_record(), error.sub_sequence_number()), (1, 0));
+            assert_eq!((error.kinesis_record_index(), error.sub_sequence_number()), (1, 0));
             assert_eq!((error.partition_key(), error.sequence_number()), (Some("outer"), None));
             assert_eq!(error.into_data(), data);
             let counts = records.counts();
@@ -935,7 +935,7 @@ mod where_peers_lose_data {
         assert_eq!(items.pop().unwrap().unwrap().data, &b"after"[..]);
         let error = items.pop().unwrap().unwrap_err();
         assert_eq!(items.pop().unwrap().unwrap().data, &b"before"[..]);
-        assert_eq!((error.kinesis_record(), error.sub_sequence_number()), (0, 1));
+        assert_eq!((error.kinesis_record_index(), error.sub_sequence_number()), (0, 1));
         assert_eq!(error.sequence_number(), Some("100"));
         assert_eq!(error.position(), Some(Position::new("100", 1).unwrap()));
         assert!(
@@ -1501,4 +1501,15 @@ fn a_deaggregator_can_be_used_again() {
         assert_eq!(deaggregator.record(&batch[0]).count(), 1);
     }
     assert_eq!(deaggregator.records(&[]).count(), 0);
+}
+
+/// A value may leave the function that put its batch together, as long as the data lives.
+#[test]
+fn borrowed_values_outlive_the_slice_of_the_batch() {
+    fn all(data: &[u8]) -> Vec<RawRecord<'_>> {
+        let batch = [KinesisRecord::new(data)];
+        let records = Deaggregator::<RawRecord<'_>>::new().records(&batch);
+        records.map(|record| record.unwrap().value).collect()
+    }
+    assert_eq!(all(b"plain")[0].data, &b"plain"[..]);
 }

@@ -353,7 +353,7 @@ mod size_limit {
 
     #[test]
     fn is_51_200_by_default() {
-        assert_eq!(Aggregator::<Raw>::DEFAULT_MAX_SIZE, 51_200);
+        assert_eq!(kpl::DEFAULT_MAX_SIZE, 51_200);
         let fits = raw("abc", vec![0; 51_200 - 3]);
         let mut aggregator = Aggregator::new();
         aggregator.push(&fits).unwrap();
@@ -376,7 +376,7 @@ mod size_limit {
     #[test]
     fn can_be_set_to_10_mib_and_no_further() {
         let largest = 10 * 1024 * 1024;
-        assert_eq!(Aggregator::<Raw>::LARGEST_MAX_SIZE, largest);
+        assert_eq!(kpl::LARGEST_MAX_SIZE, largest);
         let mut aggregator = aggregator_of(largest);
         aggregator.push(&raw("abc", vec![7; largest - 3])).unwrap();
         let sealed = aggregator.finish().unwrap();
@@ -843,13 +843,13 @@ mod mixing_shards {
     }
 
     #[test]
-    fn push_raw_is_sharded_as_well() {
+    fn push_as_is_sharded_as_well() {
         let mut aggregator = Aggregator::<support::Text>::builder()
             .build_sharded(shards(&[1 << 127]))
             .unwrap();
         aggregator.push(&support::Text("typed".into())).unwrap();
-        aggregator.push_raw(&raw_at("a", 0, "raw")).unwrap();
-        aggregator.push_raw(&raw_at("a", u128::MAX, "raw")).unwrap();
+        aggregator.push_as(&raw_at("a", 0, "raw")).unwrap();
+        aggregator.push_as(&raw_at("a", u128::MAX, "raw")).unwrap();
         assert_eq!(aggregator.finish().len(), 2);
     }
 
@@ -957,7 +957,7 @@ fn records_sealed_together_are_those_sealed_alone() {
         let full = if number % 2 == 0 {
             aggregator.push_unsealed(record).unwrap()
         } else {
-            aggregator.push_raw_unsealed(record).unwrap()
+            aggregator.push_as_unsealed(record).unwrap()
         };
         unsealed.extend(full);
     }

@@ -46,7 +46,11 @@ targets!(body deaggregate digest position roundtrip sharded typed);
 /// No target is left out, and no file lies where nobody runs it.
 #[test]
 fn every_file_belongs_to_a_target() {
-    for (folder, extension) in [("fuzz/fuzz_targets", ".rs"), ("fuzz/seeds", ""), ("tests/regressions", "")] {
+    for (folder, extension) in [
+        ("fuzz/fuzz_targets", ".rs"),
+        ("fuzz/seeds", ""),
+        ("tests/regressions", ""),
+    ] {
         for path in files(folder, "") {
             let name = path.file_name().expect("a name").to_string_lossy();
             let target = name.strip_suffix(extension).expect("the extension");

@@ -232,7 +232,7 @@ pub enum ReadError {
         field: &'static str,
         /// The text that it travelled as, if there was one, or its first 256 characters.
         text: Option<String>,
-        /// Why the text does not make the field.
+        /// Why the text does not make the field, in at most 256 characters.
         reason: String,
     },
     /// Any other reason, in the words of the type's own code.
@@ -250,7 +250,7 @@ impl ReadError {
         Self::Field {
             field,
             text: text.map(cut),
-            reason: reason.to_string(),
+            reason: cut(&reason.to_string()),
         }
     }
 }
@@ -362,7 +362,7 @@ impl DeaggregateError {
 
     /// The place in the batch of the Kinesis record that it is, or that it is in. The first is 0.
     #[must_use]
-    pub fn kinesis_record(&self) -> usize {
+    pub fn kinesis_record_index(&self) -> usize {
         self.0.kinesis_record
     }
 

@@ -34,7 +34,10 @@ mod record;
 mod shard;
 pub mod wire;
 
-pub use aggregate::{Aggregator, AggregatorBuilder, Sealed, ShardedAggregator, UnsealedRecord, seal_all};
+pub use aggregate::{
+    Aggregator, AggregatorBuilder, DEFAULT_MAX_SIZE, LARGEST_MAX_SIZE, Sealed, ShardedAggregator, UnsealedRecord,
+    seal_all,
+};
 pub use codec::Codec;
 pub use deaggregate::{Counts, Deaggregator, MalformedPolicy, Received, Records, StrayPolicy};
 pub use error::{

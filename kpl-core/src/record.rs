@@ -227,7 +227,7 @@ pub enum EncryptionType {
 #[non_exhaustive]
 pub struct UserRecord<'a> {
     /// The Kinesis record that it is, or that it was in: sequence number, arrival time, encryption type.
-    pub kinesis_record: &'a KinesisRecord<'a>,
+    pub kinesis_record: KinesisRecord<'a>,
     /// The partition key.
     pub partition_key: Option<&'a str>,
     /// The explicit hash key, if it travelled: only records inside an aggregate can have one.
@@ -245,9 +245,9 @@ pub struct UserRecord<'a> {
 
 impl<'a> UserRecord<'a> {
     /// The Kinesis record as one user record.
-    pub(crate) const fn plain(record: &'a KinesisRecord<'a>) -> Self {
+    pub(crate) const fn plain(record: &KinesisRecord<'a>) -> Self {
         Self {
-            kinesis_record: record,
+            kinesis_record: *record,
             partition_key: record.partition_key,
             explicit_hash_key: None,
             data: record.data,
@@ -261,12 +261,12 @@ impl<'a> UserRecord<'a> {
     /// A user record inside an aggregate, before its keys are looked up.
     #[inline]
     pub(crate) const fn inner(
-        kinesis_record: &'a KinesisRecord<'a>,
+        kinesis_record: &KinesisRecord<'a>,
         wire: &WireRecord<'a>,
         sub_sequence_number: u64,
     ) -> Self {
         Self {
-            kinesis_record,
+            kinesis_record: *kinesis_record,
             partition_key: None,
             explicit_hash_key: None,
             data: wire.data,

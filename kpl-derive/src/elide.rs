@@ -55,11 +55,11 @@ pub(crate) fn helpers(record: &Record<'_>, own: &Own<'_>) -> TokenStream {
 
         #[automatically_derived]
         impl #reference_generics __kpl::serde::Serialize for __WrittenRef #reference_arguments #where_clause {
-            fn serialize<__S>(&self, serializer: __S) -> __kpl::Result<__S::Ok, __S::Error>
+            fn serialize<__S>(&self, __serializer: __S) -> __kpl::Result<__S::Ok, __S::Error>
             where
                 __S: __kpl::serde::Serializer,
             {
-                __Written #turbofish::serialize(self.0, serializer)
+                __Written #turbofish::serialize(self.0, __serializer)
             }
         }
 

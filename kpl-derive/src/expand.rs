@@ -86,9 +86,10 @@ fn at(tokens: &impl ToTokens) -> Span {
     Span::call_site().located_at(tokens.span())
 }
 
-/// A variable that the user's tokens cannot see.
+/// A variable that the user's tokens cannot see. Nor can a constant or unit struct of the user's be meant by it, for
+/// which `mixed_site` is not enough: so it has a name that nobody gives one.
 fn variable(name: &str) -> Ident {
-    format_ident!("{name}", span = Span::mixed_site())
+    format_ident!("__{name}", span = Span::mixed_site())
 }
 
 /// A pattern that binds some fields of a struct or variant.

@@ -34,14 +34,14 @@ use syn::DeriveInput;
 /// }
 ///
 /// let click = Click { user: "ada".into(), url: "/".into() };
-/// let mut aggregator = Aggregator::<Click>::new();
-/// aggregator.push(&click)?;
-/// let sealed = aggregator.finish().unwrap();
-/// assert_eq!(sealed.partition_key.as_str(), "ada");
+/// for sealed in Aggregator::new().aggregate([&click]) {
+///     let sealed = sealed?; // what goes to the stream
+///     assert_eq!(sealed.partition_key.as_str(), "ada");
 ///
-/// let batch = [KinesisRecord::from(&sealed)];
-/// for record in Deaggregator::<Click>::new().records(&batch) {
-///     assert_eq!(record?.value, click);
+///     let batch = [KinesisRecord::from(&sealed)]; // what comes from it
+///     for record in Deaggregator::<Click>::new().records(&batch) {
+///         assert_eq!(record?.value, click);
+///     }
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -154,8 +154,16 @@ use syn::DeriveInput;
 /// that record alone, with the field, the text and the payload. serde's traits are needed of the other fields only:
 /// `#[serde(...)]` attributes mean what they always do, also on a type that does not derive serde's traits itself.
 ///
-/// The codec must go through serde: with `Prost` or `Raw` there is an error at the codec. Types with serde's container
-/// attributes `default`, `from`, `into`, `remote`, `transparent` or `try_from` cannot leave a field out.
+/// Such a record is always sent inside an aggregate, also alone: a plain record has no key but the outer one, which not
+/// every stream gives back to its readers. That costs a lone record 28 bytes and its key once more (a little more with
+/// a key or payload of over 100 bytes); among others it costs nothing.
+///
+/// The codec must go through serde: with `Prost` or `Raw` there is an error at the codec. With none but a codec of your
+/// own, the crate's feature `serde` must be on; `json`, `postcard` and `bincode` turn it on themselves.
+///
+/// Types with serde's container attributes `default`, `from`, `into`, `remote`, `transparent`, `try_from` or `untagged`
+/// cannot leave a field out, nor can enums with an `untagged` variant. The only field of a tuple struct, or of a tuple
+/// variant in an enum with `content`, needs a name to be left out.
 ///
 /// # The explicit hash key
 ///
@@ -188,7 +196,8 @@ use syn::DeriveInput;
 /// three that is serde's `Serialize` and `Deserialize`. Types that borrow are read without copying where the codec can.
 ///
 /// Or one field is the payload, its bytes as they are: a type with `AsRef<[u8]>` and `TryFrom<&[u8]>`. There is no
-/// codec then, and every other field must be the key, the explicit hash key or a tag, from which it is restored.
+/// codec then, and every other field must be the key, the explicit hash key or a tag, from which it is restored. Where
+/// one is restored from a key, the record is always sent inside an aggregate, also alone, as with `elide`.
 ///
 /// ```
 /// # use kpl::{Aggregator, Deaggregator, KinesisRecord, KplRecord};
@@ -203,14 +212,15 @@ use syn::DeriveInput;
 /// }
 ///
 /// let envelope = Envelope { customer: 7, content_type: Some("text/plain".into()), body: b"hello" };
-/// let mut aggregator = Aggregator::<Envelope<'_>>::new();
-/// aggregator.push(&envelope)?;
-/// let sealed = aggregator.finish().unwrap();
-///
-/// let batch = [KinesisRecord::from(&sealed)];
-/// let received = Deaggregator::<Envelope<'_>>::new().records(&batch).next().unwrap()?;
-/// assert_eq!(received.value, envelope);
-/// assert_eq!(received.record.data, b"hello");
+/// for sealed in Aggregator::new().aggregate([&envelope]) {
+///     let sealed = sealed?;
+///     let batch = [KinesisRecord::from(&sealed)];
+///     for received in Deaggregator::<Envelope<'_>>::new().records(&batch) {
+///         let received = received?;
+///         assert_eq!(received.value, envelope);
+///         assert_eq!(received.record.data, b"hello");
+///     }
+/// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///

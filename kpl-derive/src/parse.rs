@@ -30,7 +30,7 @@ pub(crate) struct Field<'a> {
     pub(crate) attrs: FieldAttrs,
     pub(crate) member: Member,
     /// The variable that holds the field, or a reference to it. It stands at the field's type, so that the compiler
-    /// points there if the type has not what is asked of it.
+    /// points there if the type has not what is asked of it. Its name is one that no constant has.
     pub(crate) binding: Ident,
 }
 
@@ -71,11 +71,11 @@ fn fields<'a>(fields: &'a syn::Fields, errors: &mut Errors) -> Vec<Field<'a>> {
         let (member, binding) = match &ast.ident {
             Some(name) => (
                 Member::Named(name.clone()),
-                format_ident!("field_{}", name.unraw(), span = span),
+                format_ident!("__field_{}", name.unraw(), span = span),
             ),
             None => (
                 Member::Unnamed(Index::from(index)),
-                format_ident!("field_{index}", span = span),
+                format_ident!("__field_{index}", span = span),
             ),
         };
         Field {

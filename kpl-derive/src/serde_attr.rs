@@ -7,20 +7,32 @@ use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Meta, Token, WherePredicate};
 use crate::errors::Errors;
 
 /// What serde would have to do with the whole type, of which it sees a part only.
-const CONTRADICTING: [&str; 6] = ["default", "from", "into", "remote", "transparent", "try_from"];
+const CONTRADICTING: [&str; 7] = ["default", "from", "into", "remote", "transparent", "try_from", UNTAGGED];
+
+/// The variant is told by its fields: without one of them it could be another.
+const UNTAGGED: &str = "untagged";
 
 /// The attributes that say that a field or variant is not serialized by its type's own impl.
 const NOT_SERIALIZED: [&str; 4] = ["serialize_with", "skip", "skip_serializing", "with"];
 
 /// Reports the attributes of a type with which a field cannot be left out.
 pub(crate) fn check_container(attributes: &[Attribute], errors: &mut Errors) {
+    check(attributes, &CONTRADICTING, "type", errors);
+}
+
+/// Reports the attributes of a variant with which no variant's field can be left out.
+pub(crate) fn check_variant(attributes: &[Attribute], errors: &mut Errors) {
+    check(attributes, &[UNTAGGED], "type that has a variant", errors);
+}
+
+fn check(attributes: &[Attribute], contradicting: &[&str], place: &str, errors: &mut Errors) {
     for meta in metas(attributes) {
-        let Some(name) = CONTRADICTING.into_iter().find(|name| meta.path().is_ident(name)) else {
+        let Some(name) = contradicting.iter().find(|name| meta.path().is_ident(name)) else {
             continue;
         };
         errors.at(
             &meta,
-            format_args!("`elide` cannot leave a field out of a type with `#[serde({name})]`"),
+            format_args!("`elide` cannot leave a field out of a {place} with `#[serde({name})]`"),
         );
     }
 }

@@ -55,13 +55,24 @@ fn placeholder(inside: &str) -> Result<Piece, String> {
     if name.is_empty() {
         return Err(format!("`{{{inside}}}` names no field"));
     }
-    if spec.contains(['$', '*']) {
+    if after_fill(spec).contains(['$', '*']) {
         return Err(format!("`{{{inside}}}`: a width or precision must be a number here"));
     }
     Ok(Piece::Field {
         name: name.strip_prefix("r#").unwrap_or(name).into(),
         spec: spec.into(),
     })
+}
+
+/// A format specification without its alignment, and without the character to fill with, which can be any.
+fn after_fill(spec: &str) -> &str {
+    let is_alignment = |character: Option<char>| matches!(character, Some('<' | '^' | '>'));
+    let mut rest = spec.chars();
+    rest.next();
+    match is_alignment(rest.next()) {
+        true => rest.as_str(),
+        false => spec,
+    }
 }
 
 #[cfg(test)]
@@ -85,6 +96,9 @@ mod tests {
         assert_eq!(pieces("a"), Ok(vec![text("a")]));
         assert_eq!(pieces("{a}"), Ok(vec![field("a", "")]));
         assert_eq!(pieces("{a}{0:>4}"), Ok(vec![field("a", ""), field("0", ">4")]));
+        assert_eq!(pieces("{0:*>8}"), Ok(vec![field("0", "*>8")]));
+        assert_eq!(pieces("{a:$<8.3}"), Ok(vec![field("a", "$<8.3")]));
+        assert_eq!(pieces("{a:<^8}"), Ok(vec![field("a", "<^8")]));
         assert_eq!(pieces("{{a}}"), Ok(vec![text("{a}")]));
         assert_eq!(pieces("{{{a}}}"), Ok(vec![text("{"), field("a", ""), text("}")]));
         assert_eq!(
@@ -96,7 +110,8 @@ mod tests {
     #[test]
     fn mistakes() {
         for template in [
-            "{", "{a", "a{", "{a}{b", "}", "a}", "{a}}", "{{}", "{}", "{:?}", "{a:w$}", "{a:.*}", "{{{a}}",
+            "{", "{a", "a{", "{a}{b", "}", "a}", "{a}}", "{{}", "{}", "{:?}", "{a:w$}", "{a:.*}", "{a:*>w$}",
+            "{a:$<.*}", "{a:<w$}", "{a:>.p$}", "{a:0$}", "{{{a}}",
         ] {
             assert!(pieces(template).is_err(), "{template}");
         }

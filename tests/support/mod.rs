@@ -63,7 +63,7 @@ pub(crate) fn aggregate<'a, T: KplRecord + 'a>(
 /// Aggregates records into one sealed record, wrapped even if there is only one.
 pub(crate) fn aggregate_into_one(records: &[RawRecord<'static>]) -> SealedRecord {
     let builder = Aggregator::builder().wrap_single(true);
-    let aggregator = builder.max_size(Aggregator::<RawRecord<'_>>::LARGEST_MAX_SIZE).build();
+    let aggregator = builder.max_size(kpl::LARGEST_MAX_SIZE).build();
     let mut sealed = aggregate(aggregator.expect("options are valid"), records);
     let only = sealed.pop().expect("there are records");
     assert!(sealed.is_empty(), "they fit into one");

@@ -138,7 +138,7 @@ fn records<T: KplRecord + FromKplRecordOwned + Debug>(input: &mut Input<'_>) {
         .build()
         .expect("valid");
     for record in &sent {
-        assert_eq!(aggregator.push_raw(record).expect("it is small"), None);
+        assert_eq!(aggregator.push_as(record).expect("it is small"), None);
     }
     let Some(sealed) = aggregator.finish() else {
         return;

@@ -8,6 +8,13 @@ use crate::error::InvalidOption;
 use crate::key::PartitionKey;
 use crate::shard::ShardMap;
 
+/// The maximum size that aggregators have unless told otherwise, as the KPL's `aggregation_max_size`: 51,200 bytes.
+pub const DEFAULT_MAX_SIZE: usize = 51_200;
+
+/// The largest maximum size: 10 MiB, the largest record of any stream
+/// ([PutRecords](https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html)).
+pub const LARGEST_MAX_SIZE: usize = 10 * 1024 * 1024;
+
 /// Sets the options of an [`Aggregator`] or a [`ShardedAggregator`].
 pub struct AggregatorBuilder<T> {
     options: Options,
@@ -107,7 +114,7 @@ pub(crate) struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            max_size: Aggregator::<()>::DEFAULT_MAX_SIZE,
+            max_size: DEFAULT_MAX_SIZE,
             max_count: usize::MAX,
             outer_partition_key: None,
             wrap_single: false,
@@ -126,7 +133,7 @@ impl Options {
                 max,
             }),
         };
-        check("max_size", self.max_size, 1, Aggregator::<()>::LARGEST_MAX_SIZE)?;
+        check("max_size", self.max_size, 1, LARGEST_MAX_SIZE)?;
         check("max_count", self.max_count, 1, usize::MAX)?;
         Ok(self)
     }

@@ -3,19 +3,21 @@
 mod builder;
 mod pack;
 mod seal;
+mod sealed;
 mod sharded;
 
 use core::fmt;
 use core::marker::PhantomData;
 
-pub use self::builder::AggregatorBuilder;
+pub use self::builder::{AggregatorBuilder, DEFAULT_MAX_SIZE, LARGEST_MAX_SIZE};
 pub use self::seal::{UnsealedRecord, seal_all};
+pub use self::sealed::Sealed;
 pub use self::sharded::ShardedAggregator;
 
 use self::builder::Options;
 use self::pack::{Buffers, Packer};
 use crate::error::AggregateError;
-use crate::record::{KplRecord, RawRecord, SealedRecord};
+use crate::record::{KplRecord, SealedRecord};
 
 /// Packs many records of a type into few records of a stream.
 ///
@@ -48,12 +50,6 @@ pub struct Aggregator<T> {
 }
 
 impl<T> Aggregator<T> {
-    /// The maximum size that aggregators have unless told otherwise, as the KPL: 51,200 bytes.
-    pub const DEFAULT_MAX_SIZE: usize = 51_200;
-
-    /// The largest maximum size: 10 MiB, the largest record of any stream.
-    pub const LARGEST_MAX_SIZE: usize = 10 * 1024 * 1024;
-
     /// An aggregator with the default options.
     #[must_use]
     pub fn new() -> Self {
@@ -74,21 +70,37 @@ impl<T> Aggregator<T> {
         }
     }
 
-    /// Adds a user record of keys and bytes, whatever `T` is. As [`push`](Self::push).
+    /// Adds a record of any type: another one than `T`, or `T` with another lifetime, such as a view of what is only
+    /// borrowed for a moment. As [`push`](Self::push).
+    ///
+    /// ```
+    /// use kpl_core::{Aggregator, RawRecord};
+    ///
+    /// let mut aggregator = Aggregator::<RawRecord<'_>>::new();
+    /// let mut to_send = Vec::new();
+    /// for number in 0..3 {
+    ///     let text = format!("record {number}");
+    ///     to_send.extend(aggregator.push_as(&RawRecord::new("abc", &text))?); // `text` ends here
+    /// }
+    /// to_send.extend(aggregator.finish());
+    /// # assert_eq!(to_send.len(), 1);
+    /// # Ok::<(), kpl_core::AggregateError>(())
+    /// ```
     ///
     /// # Errors
     ///
     /// Those of [`push`](Self::push).
-    pub fn push_raw(&mut self, record: &RawRecord<'_>) -> Result<Option<SealedRecord>, AggregateError> {
-        Ok(self.push_raw_unsealed(record)?.map(UnsealedRecord::seal))
+    pub fn push_as<R: KplRecord>(&mut self, record: &R) -> Result<Option<SealedRecord>, AggregateError> {
+        Ok(self.push_as_unsealed(record)?.map(UnsealedRecord::seal))
     }
 
-    /// Adds a user record of keys and bytes, as [`push_unsealed`](Self::push_unsealed).
+    /// Adds a record of any type, as [`push_unsealed`](Self::push_unsealed).
     ///
     /// # Errors
     ///
     /// Those of [`push`](Self::push).
-    pub fn push_raw_unsealed(&mut self, record: &RawRecord<'_>) -> Result<Option<UnsealedRecord>, AggregateError> {
+    #[inline]
+    pub fn push_as_unsealed<R: KplRecord>(&mut self, record: &R) -> Result<Option<UnsealedRecord>, AggregateError> {
         let encoded = self.buffers.encode(record)?;
         self.packer.push(&encoded)
     }
@@ -96,11 +108,13 @@ impl<T> Aggregator<T> {
     /// Takes what was pushed and did not come out yet. `None` if there is nothing: an empty aggregate is never made.
     ///
     /// The aggregator can be used again afterwards.
+    #[must_use = "it holds user records that would be lost"]
     pub fn finish(&mut self) -> Option<SealedRecord> {
         self.finish_unsealed().map(UnsealedRecord::seal)
     }
 
     /// As [`finish`](Self::finish), for [`seal_all`].
+    #[must_use = "it holds user records that would be lost"]
     pub fn finish_unsealed(&mut self) -> Option<UnsealedRecord> {
         self.packer.take()
     }
@@ -142,7 +156,7 @@ impl<T: KplRecord> Aggregator<T> {
     /// [`AggregateError`] if the record cannot be written, has no valid keys or is too large on its own. The
     /// aggregator is then as it was before.
     pub fn push(&mut self, record: &T) -> Result<Option<SealedRecord>, AggregateError> {
-        Ok(self.push_unsealed(record)?.map(UnsealedRecord::seal))
+        self.push_as(record)
     }
 
     /// As [`push`](Self::push), but the digest is not computed yet: many aggregates are sealed together by
@@ -153,12 +167,9 @@ impl<T: KplRecord> Aggregator<T> {
     /// Those of [`push`](Self::push).
     #[inline]
     pub fn push_unsealed(&mut self, record: &T) -> Result<Option<UnsealedRecord>, AggregateError> {
-        let encoded = self.buffers.encode(record)?;
-        self.packer.push(&encoded)
+        self.push_as_unsealed(record)
     }
-}
 
-impl<T: KplRecord> Aggregator<T> {
     /// Packs all these values, and what was pushed before: an iterator over the records for the stream, the last one
     /// included.
     ///
@@ -180,57 +191,7 @@ impl<T: KplRecord> Aggregator<T> {
         I: IntoIterator<Item = &'v T>,
         T: 'v,
     {
-        Sealed {
-            aggregator: self,
-            values: values.into_iter(),
-            taken: 0,
-            ended: false,
-        }
-    }
-}
-
-/// The records for the stream that hold some values: made by [`Aggregator::aggregate`].
-#[must_use = "iterators are lazy"]
-pub struct Sealed<'a, T, I> {
-    aggregator: &'a mut Aggregator<T>,
-    values: I,
-    taken: usize,
-    ended: bool,
-}
-
-impl<T, I> Sealed<'_, T, I> {
-    /// How many values were taken so far. After an error, the refused one is the last of them.
-    #[must_use]
-    pub const fn taken(&self) -> usize {
-        self.taken
-    }
-}
-
-impl<'v, T: KplRecord + 'v, I: Iterator<Item = &'v T>> Iterator for Sealed<'_, T, I> {
-    type Item = Result<SealedRecord, AggregateError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        while !self.ended {
-            let Some(value) = self.values.next() else {
-                self.ended = true;
-                break;
-            };
-            self.taken += 1;
-            if let Some(result) = self.aggregator.push(value).transpose() {
-                return Some(result);
-            }
-        }
-        self.aggregator.finish().map(Ok)
-    }
-}
-
-impl<T, I> fmt::Debug for Sealed<'_, T, I> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { aggregator, taken, .. } = self;
-        f.debug_struct("Sealed")
-            .field("aggregator", aggregator)
-            .field("taken", taken)
-            .finish_non_exhaustive()
+        Sealed::new(self, values.into_iter())
     }
 }
 
@@ -240,6 +201,7 @@ impl<T> Default for Aggregator<T> {
     }
 }
 
+/// The copy holds the same user records: what comes out of both is in the stream twice.
 impl<T> Clone for Aggregator<T> {
     fn clone(&self) -> Self {
         Self {

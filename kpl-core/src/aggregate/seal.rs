@@ -16,7 +16,7 @@ use crate::wire::MAGIC;
 /// let mut unsealed = Vec::new();
 /// for number in 0..1000 {
 ///     let text = format!("record {number}");
-///     unsealed.extend(aggregator.push_raw_unsealed(&RawRecord::new("abc", &text))?);
+///     unsealed.extend(aggregator.push_as_unsealed(&RawRecord::new("abc", &text))?);
 /// }
 /// unsealed.extend(aggregator.finish_unsealed());
 /// let sealed = seal_all(unsealed);
@@ -42,6 +42,7 @@ pub(super) enum Effective {
 
 impl UnsealedRecord {
     /// Computes the digest of this record alone.
+    #[must_use = "it holds user records that would be lost"]
     pub fn seal(self) -> SealedRecord {
         let digest = if self.aggregated {
             md5(self.body())
@@ -83,6 +84,7 @@ impl UnsealedRecord {
 /// Computes the digests of many records together, in the lanes of the processor's vector registers.
 ///
 /// Gives what [`UnsealedRecord::seal`] gives for each, in the same order, in a fraction of the time.
+#[must_use = "it holds user records that would be lost"]
 pub fn seal_all(records: impl IntoIterator<Item = UnsealedRecord>) -> Vec<SealedRecord> {
     let mut records = records.into_iter();
     let mut sealed = Vec::with_capacity(records.size_hint().0);

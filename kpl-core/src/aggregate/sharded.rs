@@ -9,7 +9,7 @@ use super::pack::{Buffers, Encoded, Packer};
 use super::seal::{UnsealedRecord, seal_all};
 use crate::error::AggregateError;
 use crate::key::HashKey;
-use crate::record::{KplRecord, RawRecord, SealedRecord};
+use crate::record::{KplRecord, SealedRecord};
 use crate::shard::{NonEmpty, ShardMap};
 
 /// Packs many records of a type into few records of a stream, each of them for one shard.
@@ -57,24 +57,29 @@ impl<T> ShardedAggregator<T> {
         }
     }
 
-    /// Adds a user record of keys and bytes, whatever `T` is. As [`push`](Self::push).
+    /// Adds a record of any type, as [`Aggregator::push_as`](crate::Aggregator::push_as).
     ///
     /// # Errors
     ///
     /// Those of [`push`](Self::push).
-    pub fn push_raw(&mut self, record: &RawRecord<'_>) -> Result<Option<SealedRecord>, AggregateError> {
-        self.push_encoded(record)
+    pub fn push_as<R: KplRecord>(&mut self, record: &R) -> Result<Option<SealedRecord>, AggregateError> {
+        Ok(self.push_as_unsealed(record)?.map(UnsealedRecord::seal))
     }
 
-    fn push_encoded<R: KplRecord>(&mut self, record: &R) -> Result<Option<SealedRecord>, AggregateError> {
+    /// Adds a record of any type, as [`push_unsealed`](Self::push_unsealed).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`push`](Self::push).
+    pub fn push_as_unsealed<R: KplRecord>(&mut self, record: &R) -> Result<Option<UnsealedRecord>, AggregateError> {
         let encoded = self.buffers.encode(record)?;
-        let full = packer_of(&self.shards, &mut self.packers, &encoded).push(&encoded)?;
-        Ok(full.map(UnsealedRecord::seal))
+        packer_of(&self.shards, &mut self.packers, &encoded).push(&encoded)
     }
 
     /// Takes what was pushed and did not come out yet: at most one record for each shard.
     ///
     /// The aggregator can be used again afterwards.
+    #[must_use = "it holds user records that would be lost"]
     pub fn finish(&mut self) -> Vec<SealedRecord> {
         seal_all(self.packers.iter_mut().filter_map(Packer::take))
     }
@@ -89,6 +94,7 @@ impl<T> ShardedAggregator<T> {
     /// full by that come out.
     ///
     /// Records keep their order as long as they share a shard in both maps.
+    #[must_use = "it holds user records that would be lost"]
     pub fn set_shard_map(&mut self, shards: ShardMap) -> Vec<SealedRecord> {
         let fresh = Self::with_options(self.options.clone(), shards);
         let held = core::mem::replace(&mut self.packers, fresh.packers);
@@ -103,6 +109,12 @@ impl<T> ShardedAggregator<T> {
             });
         }
         seal_all(full)
+    }
+
+    /// Whether nothing is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count() == 0
     }
 
     /// How many user records are held, for all shards.
@@ -125,7 +137,16 @@ impl<T: KplRecord> ShardedAggregator<T> {
     ///
     /// As [`Aggregator::push`](crate::Aggregator::push): the aggregator is then as it was before.
     pub fn push(&mut self, record: &T) -> Result<Option<SealedRecord>, AggregateError> {
-        self.push_encoded(record)
+        self.push_as(record)
+    }
+
+    /// As [`push`](Self::push), but the digest is not computed yet: for [`seal_all`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`push`](Self::push).
+    pub fn push_unsealed(&mut self, record: &T) -> Result<Option<UnsealedRecord>, AggregateError> {
+        self.push_as_unsealed(record)
     }
 }
 
@@ -136,6 +157,7 @@ fn packer_of<'p>(shards: &ShardMap, packers: &'p mut NonEmpty<Packer>, record: &
     packers.get_mut(shards.index_of(hash_key))
 }
 
+/// The copy holds the same user records: what comes out of both is in the stream twice.
 impl<T> Clone for ShardedAggregator<T> {
     fn clone(&self) -> Self {
         Self {

@@ -78,9 +78,4 @@ pub trait Codec<'de, T> {
 }
 
 /// A codec that writes and reads whatever has serde's traits: so it can leave a field out of a type.
-#[diagnostic::on_unimplemented(
-    message = "the codec `{Self}` cannot leave a field out",
-    label = "`elide` needs a codec that goes through serde",
-    note = "`Json`, `Postcard` and `Bincode` can; implement `SerdeCodec` for a codec of your own that goes through serde"
-)]
 pub trait SerdeCodec {}

@@ -12,13 +12,13 @@ use crate::position::SequenceNumber;
 use crate::record::{KinesisRecord, UserRecord};
 use crate::wire::{Frame, NotAggregated, WireRecord};
 
-pub(super) struct Batch<'a> {
+pub(super) struct Batch<'b, 'a> {
     options: Options,
     malformed: MalformedPolicy,
     pub(super) counts: Counts,
     /// What the range filter left out, if that is to be listed.
     pub(super) dropped: Vec<UserRecord<'a>>,
-    batch: &'a [KinesisRecord<'a>],
+    batch: &'b [KinesisRecord<'a>],
     /// How many of the batch were opened.
     opened: usize,
     digests: Digests,
@@ -32,8 +32,8 @@ pub(super) struct Batch<'a> {
 /// A user record, or why it cannot be delivered.
 type Outcome<'a> = Result<UserRecord<'a>, DeaggregateError>;
 
-impl<'a> Batch<'a> {
-    pub(super) fn new(options: Options, batch: &'a [KinesisRecord<'a>], malformed: MalformedPolicy) -> Self {
+impl<'b, 'a> Batch<'b, 'a> {
+    pub(super) fn new(options: Options, batch: &'b [KinesisRecord<'a>], malformed: MalformedPolicy) -> Self {
         Self {
             malformed: options.malformed.unwrap_or(malformed),
             options,
@@ -131,7 +131,7 @@ impl<'a> Batch<'a> {
         }))
     }
 
-    fn open(&mut self, record: &'a KinesisRecord<'a>) -> Result<(), NotAggregated> {
+    fn open(&mut self, record: &KinesisRecord<'a>) -> Result<(), NotAggregated> {
         let frame = Frame::new(record.data)?;
         let digest = self.digests.get(self.batch, self.opened);
         Ok(self.current.open(record, &frame, digest)?)

@@ -121,7 +121,8 @@ impl<T> Deaggregator<T> {
 
     /// Resumes: leaves out all that stands at or before `position`, also in the middle of an aggregate.
     ///
-    /// For records of one shard. A Kinesis record without a sequence number is delivered.
+    /// For records of one shard. A Kinesis record without a sequence number, or with one that is not made of digits, is
+    /// delivered.
     #[must_use]
     pub fn after(mut self, position: Position) -> Self {
         self.options.after = Some(position);
@@ -136,10 +137,11 @@ impl<T> Deaggregator<T> {
         self
     }
 
-    /// The user records of a batch, in order.
+    /// The user records of a batch, in order. Values that borrow do so from the data of the batch's records, not from
+    /// the slice.
     ///
     /// The digests of the batch are computed together, in the lanes of the processor's vector registers.
-    pub fn records<'a>(&self, batch: &'a [KinesisRecord<'a>]) -> Records<'a, T>
+    pub fn records<'b, 'a>(&self, batch: &'b [KinesisRecord<'a>]) -> Records<'b, 'a, T>
     where
         T: FromKplRecord<'a>,
     {
@@ -150,7 +152,7 @@ impl<T> Deaggregator<T> {
     }
 
     /// The user records of one Kinesis record, in order.
-    pub fn record<'a>(&self, record: &'a KinesisRecord<'a>) -> Records<'a, T>
+    pub fn record<'b, 'a>(&self, record: &'b KinesisRecord<'a>) -> Records<'b, 'a, T>
     where
         T: FromKplRecord<'a>,
     {
@@ -242,27 +244,39 @@ pub struct Counts {
 
 impl AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
-        self.kinesis_records += other.kinesis_records;
-        self.aggregated += other.aggregated;
-        self.plain += other.plain;
-        self.malformed += other.malformed;
-        self.empty_aggregates += other.empty_aggregates;
-        self.user_records += other.user_records;
-        self.delivered += other.delivered;
-        self.failed += other.failed;
-        self.dropped += other.dropped;
-        self.skipped += other.skipped;
+        let Self {
+            kinesis_records,
+            aggregated,
+            plain,
+            malformed,
+            empty_aggregates,
+            user_records,
+            delivered,
+            failed,
+            dropped,
+            skipped,
+        } = other;
+        self.kinesis_records += kinesis_records;
+        self.aggregated += aggregated;
+        self.plain += plain;
+        self.malformed += malformed;
+        self.empty_aggregates += empty_aggregates;
+        self.user_records += user_records;
+        self.delivered += delivered;
+        self.failed += failed;
+        self.dropped += dropped;
+        self.skipped += skipped;
     }
 }
 
 /// The user records of a batch: made by [`Deaggregator::records`].
 #[must_use = "iterators are lazy"]
-pub struct Records<'a, T> {
-    batch: Batch<'a>,
+pub struct Records<'b, 'a, T> {
+    batch: Batch<'b, 'a>,
     marker: PhantomData<fn() -> T>,
 }
 
-impl<'a, T> Records<'a, T> {
+impl<'a, T> Records<'_, 'a, T> {
     /// What was seen so far.
     #[must_use]
     pub const fn counts(&self) -> Counts {
@@ -276,7 +290,7 @@ impl<'a, T> Records<'a, T> {
     }
 }
 
-impl<'a, T: FromKplRecord<'a>> Iterator for Records<'a, T> {
+impl<'a, T: FromKplRecord<'a>> Iterator for Records<'_, 'a, T> {
     type Item = Result<Received<'a, T>, DeaggregateError>;
 
     #[inline]
@@ -296,9 +310,9 @@ impl<'a, T: FromKplRecord<'a>> Iterator for Records<'a, T> {
     }
 }
 
-impl<'a, T: FromKplRecord<'a>> core::iter::FusedIterator for Records<'a, T> {}
+impl<'a, T: FromKplRecord<'a>> core::iter::FusedIterator for Records<'_, 'a, T> {}
 
-impl<T> fmt::Debug for Records<'_, T> {
+impl<T> fmt::Debug for Records<'_, '_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Records")
             .field("counts", &self.batch.counts)

@@ -20,7 +20,7 @@ pub(super) struct Opened<'a> {
 
 /// The user records that were not read yet.
 struct Rest<'a> {
-    kinesis_record: &'a KinesisRecord<'a>,
+    kinesis_record: KinesisRecord<'a>,
     records: WireRecords<'a>,
     next_sub_sequence_number: u64,
 }
@@ -29,7 +29,7 @@ impl<'a> Opened<'a> {
     /// Opens another aggregate. On an error there is nothing to read.
     pub(super) fn open(
         &mut self,
-        record: &'a KinesisRecord<'a>,
+        record: &KinesisRecord<'a>,
         frame: &Frame<'a>,
         digest: Digest,
     ) -> Result<(), Malformed> {
@@ -41,7 +41,7 @@ impl<'a> Opened<'a> {
             .extend(explicit_hash_keys.map(|text| HashKey::parse_lenient(text)));
         self.hash_keys.clear();
         self.rest = Some(Rest {
-            kinesis_record: record,
+            kinesis_record: *record,
             records: self.aggregate.records(),
             next_sub_sequence_number: 0,
         });
@@ -60,7 +60,7 @@ impl<'a> Opened<'a> {
             self.rest = None;
             return None;
         };
-        let record = UserRecord::inner(rest.kinesis_record, &wire, rest.next_sub_sequence_number);
+        let record = UserRecord::inner(&rest.kinesis_record, &wire, rest.next_sub_sequence_number);
         rest.next_sub_sequence_number += 1;
         Some((wire, record))
     }
@@ -104,7 +104,7 @@ impl<'a> Opened<'a> {
             return false;
         };
         self.aggregate.records().any(|wire| {
-            let mut record = UserRecord::inner(kinesis_record, &wire, 0);
+            let mut record = UserRecord::inner(&kinesis_record, &wire, 0);
             self.resolve(&wire, &mut record).is_ok() && self.is_stray(&wire, &record, range)
         })
     }

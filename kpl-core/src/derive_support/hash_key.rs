@@ -46,15 +46,9 @@ impl<T: HashKeyField> HashKeyField for Option<T> {
     }
 }
 
-/// The explicit hash key in a field.
+/// The explicit hash key in a field, or in what a function returned.
 #[inline]
-pub fn hash_key<T: HashKeyField>(field: &T) -> Option<HashKey> {
-    field.explicit_hash_key()
-}
-
-/// The explicit hash key that a function returned.
-#[inline]
-pub fn hash_key_of<T: HashKeyField>(key: T) -> Option<HashKey> {
+pub fn hash_key<T: HashKeyField>(key: &T) -> Option<HashKey> {
     key.explicit_hash_key()
 }
 

@@ -20,7 +20,7 @@ mod tag;
 
 #[cfg(feature = "serde")]
 pub use self::elide::{ElidingCodec, ReadOnly, WriteOnly, decode_elided, encode_elided};
-pub use self::hash_key::{HashKeyField, hash_key, hash_key_of, restore_hash_key};
+pub use self::hash_key::{HashKeyField, hash_key, restore_hash_key};
 pub use self::partition_key::{
     DisplayKind, KeyField, Text, TextKind, ViaDisplay, ViaText, display, write_key, write_key_of,
 };

@@ -3,7 +3,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use super::Probe;
-use crate::ReadError;
+use crate::{PartitionKey, ReadError};
 
 /// A field that can be restored from the partition key.
 #[diagnostic::on_unimplemented(
@@ -86,7 +86,23 @@ impl ParseKind {
     }
 }
 
+/// A key that can be one. A long text is none, and every record of an aggregate can refer to the one text: to parse or
+/// to copy it for each of them could take more time and more memory than there is.
 #[inline]
 fn present<'de>(field: &'static str, key: Option<&'de str>) -> Result<&'de str, ReadError> {
-    key.ok_or_else(|| ReadError::field(field, None, "the record has no partition key"))
+    let key = key.ok_or_else(|| ReadError::field(field, None, "the record has no partition key"))?;
+    if is_too_long(key) {
+        let max = PartitionKey::MAX_CHARACTERS;
+        let reason = format_args!("a partition key has at most {max} characters, and the record's has more");
+        return Err(ReadError::field(field, Some(key), reason));
+    }
+    Ok(key)
+}
+
+/// Looks at no more of the text than a key has.
+#[inline]
+fn is_too_long(key: &str) -> bool {
+    // A character has from 1 to 4 bytes.
+    key.len() > PartitionKey::MAX_CHARACTERS
+        && (key.len() > 4 * PartitionKey::MAX_CHARACTERS || key.chars().count() > PartitionKey::MAX_CHARACTERS)
 }

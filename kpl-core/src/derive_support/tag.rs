@@ -1,5 +1,4 @@
-use alloc::string::String;
-use core::fmt::{self, Write as _};
+use core::fmt;
 use core::str::FromStr;
 
 use super::Probe;
@@ -80,10 +79,7 @@ pub struct TagKind;
 impl TagKind {
     /// Adds the field as a tag.
     pub fn push<T: TagField + ?Sized>(self, field: &T, name: &str, tags: &mut Tags<'_>) -> Result<(), KeyError> {
-        let mut text = String::new();
-        write!(text, "{field}")?;
-        tags.push(name, Some(&text));
-        Ok(())
+        Ok(tags.push_fmt(name, format_args!("{field}"))?)
     }
 
     /// The field of that name, made of the record's tag.

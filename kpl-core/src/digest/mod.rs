@@ -177,8 +177,6 @@ fn each(lanes: Lanes, messages: &mut dyn Iterator<Item = (usize, &[u8])>, done: 
 ///
 /// Without the feature `std` nobody can ask the machine. Then the instructions count that the
 /// crate is compiled for, for example with `-C target-cpu=native`.
-///
-/// To measure as on a lesser machine, compile with `RUSTFLAGS='--cfg kpl_max_lanes="8"'` (or `"4"`, `"1"`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Lanes {
@@ -195,6 +193,7 @@ pub enum Lanes {
 impl Lanes {
     const ALL: [Self; 4] = [Self::One, Self::Four, Self::Eight, Self::Sixteen];
 
+    /// To measure as on a lesser machine: see BENCHMARKS.md.
     const MAX: Self = if cfg!(kpl_max_lanes = "1") {
         Self::One
     } else if cfg!(kpl_max_lanes = "4") {

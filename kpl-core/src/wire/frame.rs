@@ -66,6 +66,7 @@ impl<'a> Frame<'a> {
 
 /// Why bytes are not an aggregated record, but one plain record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NotAggregated {
     /// They do not start with the magic.
     Plain,

@@ -2,12 +2,12 @@
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
-use core::fmt;
+use core::fmt::{self, Write as _};
 
 use super::cursor::{Cursor, MAX_DEPTH, WireType};
 use super::reader::read_tag;
 use super::varint_len;
-use super::writer::{put_bytes, put_number};
+use super::writer::{field_len, put_bytes, put_number};
 
 /// The tags of a user record: keys, each with a value or without.
 ///
@@ -37,12 +37,37 @@ impl<'a> Tags<'a> {
 
     /// Adds a tag.
     pub fn push(&mut self, key: &str, value: Option<&str>) {
+        put_tag(self.own(), key, value);
+    }
+
+    /// Adds a tag whose value is what is formatted. After an error the tags are as before.
+    pub(crate) fn push_fmt(&mut self, key: &str, value: fmt::Arguments<'_>) -> fmt::Result {
+        let out = self.own();
+        let start = out.len();
+        // Its length must stand before it, and is known only once it is written.
+        let written = Text(out).write_fmt(value);
+        if written.is_err() {
+            out.truncate(start);
+            return written;
+        }
+        let len = out.len() - start;
+        put_number(out, 0x22, (field_len(key.len()) + field_len(len)) as u64);
+        put_bytes(out, 0x0A, key.as_bytes());
+        put_number(out, 0x12, len as u64);
+        if let Some(tag) = out.get_mut(start..) {
+            tag.rotate_left(len);
+        }
+        Ok(())
+    }
+
+    /// The tags and nothing else, to add to.
+    fn own(&mut self) -> &mut Vec<u8> {
         if let Cow::Borrowed(_) = self.0 {
             let mut own = Vec::new();
             self.write(&mut own);
             self.0 = Cow::Owned(own);
         }
-        put_tag(self.0.to_mut(), key, value);
+        self.0.to_mut()
     }
 
     /// The tags, in their order.
@@ -61,7 +86,10 @@ impl<'a> Tags<'a> {
     /// The same tags, borrowing nothing.
     #[must_use]
     pub fn into_owned(self) -> Tags<'static> {
-        Tags(Cow::Owned(self.0.into_owned()))
+        match self.0 {
+            Cow::Owned(own) => Tags(Cow::Owned(own)),
+            Cow::Borrowed(_) => self.iter().collect(),
+        }
     }
 
     /// Removes all tags and keeps the memory.
@@ -105,8 +133,18 @@ fn put_tag(out: &mut Vec<u8>, key: &str, value: Option<&str>) {
 }
 
 fn tag_len(key: &str, value: Option<&str>) -> usize {
-    let field = |text: &str| 1 + varint_len(text.len() as u64) + text.len();
-    field(key) + value.map_or(0, field)
+    field_len(key.len()) + value.map_or(0, |value| field_len(value.len()))
+}
+
+/// Text at the end of some bytes.
+struct Text<'a>(&'a mut Vec<u8>);
+
+impl fmt::Write for Text<'_> {
+    #[inline]
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
 }
 
 impl<'a> IntoIterator for &'a Tags<'_> {

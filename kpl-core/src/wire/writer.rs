@@ -24,6 +24,8 @@ pub(crate) struct Writer {
     partition_keys: KeyTable,
     explicit_hash_keys: KeyTable,
     records: Vec<u8>,
+    /// How long `records` was when it went out last.
+    usual_len: usize,
     count: usize,
 }
 
@@ -44,6 +46,7 @@ impl Default for Writer {
             partition_keys: KeyTable::new(0x0A),
             explicit_hash_keys: KeyTable::new(0x12),
             records: Vec::new(),
+            usual_len: 0,
             count: 0,
         }
     }
@@ -118,6 +121,9 @@ impl Writer {
         self.partition_keys
             .put(parts.partition_key.as_bytes(), plan.partition_key);
         let records = &mut self.records;
+        if records.capacity() == 0 {
+            records.reserve(self.usual_len + self.usual_len / 16);
+        }
         put_number(records, 0x1A, plan.inner as u64);
         put_number(records, 0x08, plan.partition_key.index as u64);
         if let Some((slot, text)) = plan.explicit_hash_key {
@@ -147,8 +153,8 @@ impl Writer {
         let head = [&MAGIC[..], &self.partition_keys.bytes, &self.explicit_hash_keys.bytes].concat();
         let mut bytes = if self.records.len() > self.records.capacity() / 2 {
             // A buffer that is well used goes out itself.
-            let next = Vec::with_capacity(self.records.capacity());
-            core::mem::replace(&mut self.records, next)
+            self.usual_len = self.records.len();
+            core::mem::take(&mut self.records)
         } else {
             let mut copy = Vec::with_capacity(self.size());
             copy.extend_from_slice(&self.records);
@@ -170,7 +176,7 @@ impl Writer {
 /// Puts `head` before what is in `bytes`, and leaves room for a digest.
 fn insert_front(bytes: &mut Vec<u8>, head: &[u8]) {
     let len = bytes.len();
-    bytes.reserve(head.len() + DIGEST_LEN);
+    bytes.reserve_exact(head.len() + DIGEST_LEN);
     bytes.resize(len + head.len(), 0);
     bytes.copy_within(..len, head.len());
     if let Some((front, _)) = bytes.split_at_mut_checked(head.len()) {
@@ -180,7 +186,7 @@ fn insert_front(bytes: &mut Vec<u8>, head: &[u8]) {
 
 /// The bytes of a length-delimited field with a tag of one byte.
 #[inline]
-const fn field_len(len: usize) -> usize {
+pub(super) const fn field_len(len: usize) -> usize {
     1 + varint_len(len as u64) + len
 }
 

@@ -31,24 +31,24 @@ fn transparent(field: &Field<'_>) -> TokenStream {
         #[inline]
         fn partition_key<'__a>(
             &'__a self,
-            buffer: &'__a mut __kpl::String,
+            __buffer: &'__a mut __kpl::String,
         ) -> __kpl::Result<&'__a __kpl::str, __kpl::KeyError> {
-            #this::partition_key(&self.#member, buffer)
+            #this::partition_key(&self.#member, __buffer)
         }
         #[inline]
         fn explicit_hash_key(&self) -> __kpl::Result<__kpl::Option<__kpl::HashKey>, __kpl::KeyError> {
             #this::explicit_hash_key(&self.#member)
         }
         #[inline]
-        fn tags(&self, tags: &mut __kpl::Tags<'_>) -> __kpl::Result<(), __kpl::KeyError> {
-            #this::tags(&self.#member, tags)
+        fn tags(&self, __tags: &mut __kpl::Tags<'_>) -> __kpl::Result<(), __kpl::KeyError> {
+            #this::tags(&self.#member, __tags)
         }
         #[inline]
         fn payload<'__a>(
             &'__a self,
-            buffer: &'__a mut __kpl::Vec<__kpl::u8>,
+            __buffer: &'__a mut __kpl::Vec<__kpl::u8>,
         ) -> __kpl::Result<&'__a [__kpl::u8], __kpl::CodecError> {
-            #this::payload(&self.#member, buffer)
+            #this::payload(&self.#member, __buffer)
         }
         #[inline]
         fn always_wrapped(&self) -> __kpl::bool {
@@ -171,8 +171,8 @@ pub(super) fn formatting_trait(spec: &str) -> &'static str {
 
 fn explicit_hash_key(own: &Own<'_>) -> TokenStream {
     let body = if let Some(function) = own.explicit_hash_key_with {
-        let key = quote_spanned!(at(function)=> #function(self));
-        quote!(__kpl::Ok(__kpl::hash_key_of(#key)))
+        let key = quote_spanned!(at(function)=> &#function(self));
+        quote!(__kpl::Ok(__kpl::hash_key(#key)))
     } else if own.shapes.iter().any(|shape| shape.explicit_hash_key.is_some()) {
         let arms = own.shapes.iter().map(|shape| {
             let path = path(shape);
@@ -264,22 +264,36 @@ fn payload(own: &Own<'_>) -> TokenStream {
     }
 }
 
-/// A lone record that travelled raw would have lost its explicit hash key.
+/// A lone record that travelled raw would lose its explicit hash key, and perhaps its partition key: a stream need not
+/// give that back.
 fn always_wrapped(own: &Own<'_>) -> TokenStream {
-    let restored = match own.payload {
-        Payload::Field(_) => own.shapes.iter().find_map(|shape| shape.explicit_hash_key),
-        Payload::Codec(_) | Payload::Elided(_) => None,
+    let body = match own.payload {
+        Payload::Codec(_) => return TokenStream::new(),
+        Payload::Elided(_) => {
+            let elides = |shape: &&Shape<'_>| shape.fields.iter().any(|field| field.attrs.elide.is_some());
+            let eliding: Vec<_> = own.shapes.iter().filter(elides).map(path).collect();
+            match eliding.len() == own.shapes.len() {
+                true => quote!(true),
+                false => quote!(__kpl::core::matches!(self, #(#eliding { .. })|*)),
+            }
+        }
+        Payload::Field(_) if own.shapes.iter().any(|shape| matches!(shape.key, Key::Field(_))) => quote!(true),
+        Payload::Field(_) => {
+            let Some(field) = own.shapes.iter().find_map(|shape| shape.explicit_hash_key) else {
+                return TokenStream::new();
+            };
+            let pattern = pattern(&quote!(Self), &[field]);
+            let binding = &field.binding;
+            quote! {
+                let #pattern = self;
+                __kpl::hash_key(#binding).is_some()
+            }
+        }
     };
-    let Some(field) = restored else {
-        return TokenStream::new();
-    };
-    let pattern = pattern(&quote!(Self), &[field]);
-    let binding = &field.binding;
     quote! {
         #[inline]
         fn always_wrapped(&self) -> __kpl::bool {
-            let #pattern = self;
-            __kpl::hash_key(#binding).is_some()
+            #body
         }
     }
 }

@@ -32,6 +32,9 @@ pub(super) fn payload<'a>(container: &'a Container<'a>, errors: &mut Errors) -> 
     let elided = fields().any(|field| field.attrs.elide.is_some());
     if elided {
         serde_attr::check_container(&container.input.attrs, errors);
+        for variant in container.shapes.iter().filter_map(|shape| shape.variant) {
+            serde_attr::check_variant(&variant.attrs, errors);
+        }
     }
     Some(match elided {
         true => Payload::Elided(&codec.value),
@@ -110,12 +113,29 @@ pub(super) fn elided_fields(container: &Container<'_>, shape: &Shape<'_>, errors
                 elide,
                 "`elide` without `partition_key`: a field can be left out only if it travels as the key",
             );
-        } else if shape.variant.is_none() && field.ast.ident.is_none() && shape.fields.len() == 1 {
-            let message = format!(
-                "`elide` would leave nothing of the tuple struct `{}`: give its field a name",
-                container.input.ident
-            );
-            errors.at(elide, message);
+            continue;
+        }
+        if field.ast.ident.is_some() || shape.fields.len() != 1 {
+            continue;
+        }
+        match shape.variant {
+            None => {
+                let message = format!(
+                    "`elide` would leave nothing of the tuple struct `{}`: give its field a name",
+                    container.input.ident
+                );
+                errors.at(elide, message);
+            }
+            // serde writes no content then, and does not read the variant without.
+            Some(variant) if serde_attr::has(&container.input.attrs, "content") => {
+                let message = format!(
+                    "`elide` would leave nothing of the variant `{}`, which `#[serde(content)]` could not read back: \
+                     give its field a name",
+                    variant.ident
+                );
+                errors.at(elide, message);
+            }
+            Some(_) => {}
         }
     }
 }
