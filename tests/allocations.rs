@@ -9,7 +9,7 @@ use std::cell::Cell;
 
 use kpl::codec::{Bincode, Codec, Postcard};
 use kpl::wire::AggregatedRecord;
-use kpl::{Aggregator, Deaggregator, HashKeyRange, KinesisRecord, RawRecord, StrayPolicy};
+use kpl::{Aggregator, Deaggregator, HashKeyRange, KinesisRecord, KplRecord, RawRecord, StrayPolicy};
 
 use support::bytes::{bytes_field, field_key, hash_key, key, record, record_at, sealed, varint};
 use support::{Text, raw, raw_at};
@@ -266,6 +266,29 @@ mod case_7_no_allocation_beyond_the_inputs_order {
         assert!(counted.bytes < 4096 + count * PER_ERROR, "{counted:?}");
     }
 
+    /// Nor do values own a copy each.
+    #[test]
+    fn of_a_long_key_that_is_a_field_of_every_record() {
+        #[derive(KplRecord)]
+        #[kpl(codec = Postcard)]
+        struct Elided {
+            #[kpl(partition_key, elide)]
+            _key: String,
+        }
+
+        const PER_ERROR: usize = 1024 * 4;
+        let count = 4_000;
+        let records: Vec<u8> = (0..count).flat_map(|_| record(0, "")).collect();
+        let data = sealed([key(&"k".repeat(100_000)), records].concat());
+        let outer = KinesisRecord::new(&data);
+        let (failed, counted) = counted(|| {
+            let records = Deaggregator::<Elided>::new().record(&outer);
+            records.filter(Result::is_err).count()
+        });
+        assert_eq!(failed, count);
+        assert!(counted.bytes < 4096 + count * PER_ERROR, "{counted:?}");
+    }
+
     #[test]
     fn of_payloads_with_declared_lengths_beyond_them() {
         for length in [100, 1 << 20, 1 << 31, 1 << 40, i64::MAX as u64, u64::MAX] {
@@ -324,6 +347,43 @@ mod a_warm_aggregator_takes_no_allocation_per_record {
     }
 
     #[test]
+    fn pushed_of_a_derived_type_with_tags() {
+        #[derive(KplRecord)]
+        struct Tagged {
+            #[kpl(partition_key)]
+            id: u32,
+            #[kpl(tag = "kind")]
+            kind: &'static str,
+            #[kpl(tag = "trace")]
+            trace: Option<u64>,
+            #[kpl(payload)]
+            body: Vec<u8>,
+        }
+
+        let records: Vec<_> = (0..1000)
+            .map(|number| Tagged {
+                id: number % 50,
+                kind: ["", "click", "a kind of which there is more to say than of others"][number as usize % 3],
+                trace: (number % 2 == 0).then(|| 7_u64.pow(number % 20)),
+                body: vec![7; 20],
+            })
+            .collect();
+        let mut aggregator = Aggregator::<Tagged>::builder().max_size(10 << 20).build().unwrap();
+        for _ in 0..2 {
+            for record in &records {
+                assert!(aggregator.push(record).unwrap().is_none());
+            }
+            aggregator.finish().unwrap();
+        }
+        let ((), of_pushes) = counted(|| {
+            for record in &records {
+                assert!(aggregator.push(record).unwrap().is_none());
+            }
+        });
+        assert_eq!(of_pushes, Counted::default());
+    }
+
+    #[test]
     fn refused_for_its_size() {
         let mut aggregator = Aggregator::<RawRecord<'_>>::builder().max_size(100).build().unwrap();
         let large = raw("a", vec![7; 1000]);
@@ -350,6 +410,9 @@ mod a_warm_aggregator_takes_no_allocation_per_record {
                 assert!(aggregator.push(record).unwrap().is_none());
             }
         });
-        assert!(of_pushes.allocations <= 3, "the buffers of the aggregates: {of_pushes:?}");
+        assert!(
+            of_pushes.allocations <= 3,
+            "the buffers of the aggregates: {of_pushes:?}"
+        );
     }
 }

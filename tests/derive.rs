@@ -630,7 +630,20 @@ mod payload {
         assert!(placed.always_wrapped());
         assert!(seal(std::slice::from_ref(&placed)).aggregated);
         round_trip(&[placed]);
-        assert!(!envelope(None, None).always_wrapped());
+
+        #[derive(KplRecord)]
+        #[kpl(partition_key = "all")]
+        struct MaybePlaced {
+            #[kpl(explicit_hash_key)]
+            at: Option<HashKey>,
+            #[kpl(payload)]
+            body: Vec<u8>,
+        }
+        for at in [None, Some(HashKey::new(9))] {
+            let placed = MaybePlaced { at, body: vec![1] };
+            assert_eq!(placed.always_wrapped(), at.is_some());
+            assert_eq!(placed.body, [1]);
+        }
 
         let error = open_error::<Placed>(&RawRecord::new("1", "data"));
         assert!(
@@ -907,6 +920,45 @@ mod hygiene {
         pub(super) record: u16,
     }
 
+    /// A constant or a unit struct is no name that a pattern can bind.
+    pub(super) mod constants {
+        #![allow(dead_code, non_camel_case_types, non_upper_case_globals)]
+
+        use ::kpl as _kpl;
+
+        const field_user: u8 = 0;
+        const field_0: u8 = 0;
+        const read: u8 = 0;
+        const serializer: u8 = 0;
+        struct buffer;
+        struct field_at;
+        struct field_kind;
+        struct field_1;
+        struct record;
+        struct tags;
+
+        #[derive(_kpl::KplRecord)]
+        #[kpl(codec = _kpl::codec::Json)]
+        pub(in super::super) struct Elided {
+            #[kpl(partition_key, elide)]
+            pub(in super::super) user: ::std::string::String,
+            #[kpl(tag = "kind")]
+            pub(in super::super) kind: u8,
+            #[kpl(explicit_hash_key)]
+            pub(in super::super) at: u128,
+        }
+
+        #[derive(_kpl::KplRecord)]
+        pub(in super::super) struct Payload(
+            #[kpl(partition_key)] pub(in super::super) u16,
+            #[kpl(payload)] pub(in super::super) [::core::primitive::u8; 2],
+        );
+
+        #[derive(_kpl::KplRecord)]
+        #[kpl(transparent)]
+        pub(in super::super) struct Newtype(pub(in super::super) Payload);
+    }
+
     /// Not even on the primitive types, beyond what serde does.
     pub(super) mod primitives {
         #![allow(non_camel_case_types)]
@@ -950,6 +1002,16 @@ fn hygiene() {
         body: [4, 5],
     }]);
     assert_eq!(open::<hygiene::primitives::Payload>(&sealed)[0].body, [4, 5]);
+    let sealed = seal(&[hygiene::constants::Elided {
+        user: "ada".into(),
+        kind: 1,
+        at: 2,
+    }]);
+    let elided = &open::<hygiene::constants::Elided>(&sealed)[0];
+    assert_eq!((&*elided.user, elided.kind, elided.at), ("ada", 1, 2));
+    let sealed = seal(&[hygiene::constants::Newtype(hygiene::constants::Payload(1, [2, 3]))]);
+    let payload = &open::<hygiene::constants::Newtype>(&sealed)[0].0;
+    assert_eq!((payload.0, payload.1), (1, [2, 3]));
 }
 
 /// In a macro, where the user's tokens come from two places.

@@ -391,6 +391,181 @@ mod reading {
     }
 }
 
+/// A stream need not give a record's outer key back to its readers.
+mod without_the_outer_key {
+    use super::*;
+
+    fn read_without_key<T: FromKplRecordOwned>(sealed: &SealedRecord) -> T {
+        let batch = [KinesisRecord::new(&sealed.data)];
+        Deaggregator::new().records(&batch).next().unwrap().unwrap().value
+    }
+
+    fn lone<T: KplRecord>(value: &T) -> SealedRecord {
+        let mut sealed: Vec<_> = Aggregator::new().aggregate([value]).map(Result::unwrap).collect();
+        assert_eq!(sealed.len(), 1);
+        sealed.remove(0)
+    }
+
+    #[test]
+    fn a_lone_elided_record_survives() {
+        #[derive(Debug, PartialEq, KplRecord)]
+        #[kpl(codec = Json)]
+        struct Click {
+            #[kpl(partition_key, elide)]
+            user: String,
+            url: String,
+        }
+
+        let click = Click {
+            user: "ada".into(),
+            url: "/".into(),
+        };
+        assert!(click.always_wrapped());
+        let sealed = lone(&click);
+        assert!(sealed.aggregated);
+        assert_eq!(
+            sealed.data.len(),
+            28 + "ada".len() + payload(&click).len(),
+            "what the documentation says that it costs"
+        );
+        assert_eq!(read_without_key::<Click>(&sealed), click);
+    }
+
+    #[test]
+    fn a_variant_that_leaves_nothing_out_is_not_wrapped() {
+        #[derive(Debug, PartialEq, KplRecord)]
+        #[kpl(codec = Postcard)]
+        enum Event {
+            Named {
+                #[kpl(partition_key, elide)]
+                key: u64,
+                body: u8,
+            },
+            Tuple(u8, #[kpl(partition_key, elide)] String),
+            Whole(#[kpl(partition_key)] String),
+            #[kpl(partition_key = "tick")]
+            Tick,
+        }
+
+        for (event, wrapped) in [
+            (Event::Named { key: 1, body: 2 }, true),
+            (Event::Tuple(1, "two".into()), true),
+            (Event::Whole("w".into()), false),
+            (Event::Tick, false),
+        ] {
+            let sealed = lone(&event);
+            assert_eq!(sealed.aggregated, wrapped, "{event:?}");
+            assert_eq!(event.always_wrapped(), wrapped, "{event:?}");
+            assert_eq!(read_without_key::<Event>(&sealed), event);
+        }
+    }
+
+    #[test]
+    fn a_key_beside_a_payload_survives() {
+        #[derive(Debug, PartialEq, KplRecord)]
+        struct Envelope {
+            #[kpl(partition_key)]
+            customer: u64,
+            #[kpl(payload)]
+            body: Vec<u8>,
+        }
+
+        let envelope = Envelope {
+            customer: 7,
+            body: b"hello".to_vec(),
+        };
+        assert!(envelope.always_wrapped());
+        assert_eq!(read_without_key::<Envelope>(&lone(&envelope)), envelope);
+    }
+}
+
+/// Only the inside of an aggregate can have such a text for a key.
+mod a_key_that_is_too_long {
+    use super::*;
+    use std::fmt::{self, Display};
+    use std::str::FromStr;
+
+    #[derive(Debug, PartialEq, KplRecord)]
+    #[kpl(codec = Json)]
+    struct Owned {
+        #[kpl(partition_key, elide)]
+        user: String,
+    }
+
+    #[derive(Debug, PartialEq, KplRecord)]
+    #[kpl(codec = Json)]
+    struct Borrowed<'a> {
+        #[kpl(partition_key, elide)]
+        user: &'a str,
+    }
+
+    #[test]
+    fn is_an_error_with_a_part_of_it() {
+        for character in ["k", "é", "語", "🦀"] {
+            let longest = character.repeat(256);
+            let batch = [KinesisRecord::new(b"{}").with_partition_key(&longest)];
+            assert_eq!(read::<Owned>(&longest, b"{}").unwrap().user, longest);
+            let view = Deaggregator::<Borrowed<'_>>::new().records(&batch).next().unwrap();
+            assert_eq!(view.unwrap().value.user, longest);
+
+            for count in [257, 1024, 1025, 100_000] {
+                let long = character.repeat(count);
+                let batch = [KinesisRecord::new(b"{}").with_partition_key(&long)];
+                let owned = read::<Owned>(&long, b"{}").unwrap_err();
+                let view = Deaggregator::<Borrowed<'_>>::new().records(&batch).next().unwrap();
+                for error in [owned, view.unwrap_err()] {
+                    let DeaggregateErrorKind::Read(ReadError::Field {
+                        field, text, reason, ..
+                    }) = error.kind()
+                    else {
+                        panic!("{error}");
+                    };
+                    assert_eq!(*field, "user");
+                    assert_eq!(text.as_deref(), Some(&*longest));
+                    assert_eq!(
+                        reason,
+                        "a partition key has at most 256 characters, and the record's has more"
+                    );
+                    assert_eq!(error.data(), b"{}");
+                }
+            }
+        }
+    }
+
+    #[derive(Debug, PartialEq)]
+    struct Talkative;
+
+    impl Display for Talkative {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("t")
+        }
+    }
+
+    impl FromStr for Talkative {
+        type Err = String;
+
+        fn from_str(text: &str) -> Result<Self, String> {
+            Err(text.repeat(1000))
+        }
+    }
+
+    #[derive(Debug, PartialEq, KplRecord)]
+    #[kpl(codec = Json)]
+    struct Reason {
+        #[kpl(partition_key, elide)]
+        key: Talkative,
+    }
+
+    #[test]
+    fn nor_is_the_reason_longer() {
+        let error = read::<Reason>("é", b"{}").unwrap_err();
+        let DeaggregateErrorKind::Read(ReadError::Field { reason, .. }) = error.kind() else {
+            panic!("{error}");
+        };
+        assert_eq!(*reason, "é".repeat(256));
+    }
+}
+
 mod generic {
     use super::*;
 
@@ -672,41 +847,102 @@ mod with_the_attributes_of_serde {
         SecondKind,
     }
 
-    #[derive(Debug, PartialEq, KplRecord)]
-    #[kpl(codec = Json)]
-    #[serde(untagged)]
-    enum Untagged {
-        A {
-            #[kpl(partition_key, elide)]
-            id: u8,
-            text: String,
-        },
-        B {
-            #[kpl(partition_key, elide)]
-            name: String,
-            number: u8,
-        },
+    /// A type of the same name for each of serde's ways to tell variants, with each kind of variant that it takes.
+    macro_rules! representation {
+        ($test:ident, $(#[$attribute:meta],)? { $($more:tt)* }, $($value:expr => $json:literal,)*) => {
+            #[test]
+            fn $test() {
+                #[derive(Debug, PartialEq, KplRecord)]
+                #[kpl(codec = Json)]
+                $(#[$attribute])?
+                enum Event {
+                    #[kpl(partition_key = "unit")]
+                    Unit,
+                    NamedOnly {
+                        #[kpl(partition_key, elide)]
+                        key: String,
+                    },
+                    NamedFirst {
+                        #[kpl(partition_key, elide)]
+                        key: String,
+                        body: u8,
+                    },
+                    NamedLast {
+                        body: Option<u8>,
+                        #[kpl(partition_key, elide)]
+                        key: u64,
+                    },
+                    $($more)*
+                }
+                use Event::*;
+
+                let key = || String::from("k");
+                let common = [
+                    Unit,
+                    NamedOnly { key: key() },
+                    NamedFirst { key: key(), body: 1 },
+                    NamedLast { body: None, key: 2 },
+                ];
+                round_trip(&common);
+                $(assert_eq!(String::from_utf8(payload(&$value)).unwrap(), $json);)*
+                round_trip(&[$($value),*]);
+            }
+        };
     }
 
+    representation!(
+        an_external_tag,
+        {
+            TupleOnly(#[kpl(partition_key, elide)] String),
+            TupleFirst(#[kpl(partition_key, elide)] String, u8),
+            TupleMiddle(u8, #[kpl(partition_key, elide)] u64, u8),
+            Whole(#[kpl(partition_key)] String),
+        },
+        Unit => r#""Unit""#,
+        NamedOnly { key: "k".into() } => r#"{"NamedOnly":{}}"#,
+        NamedFirst { key: "k".into(), body: 1 } => r#"{"NamedFirst":{"body":1}}"#,
+        TupleOnly("k".into()) => r#""TupleOnly""#,
+        TupleFirst("k".into(), 1) => r#"{"TupleFirst":[1]}"#,
+        TupleMiddle(1, 2, 3) => r#"{"TupleMiddle":[1,3]}"#,
+        Whole("k".into()) => r#"{"Whole":"k"}"#,
+    );
+
+    // serde takes no tuple variants of several fields here.
+    representation!(
+        an_internal_tag,
+        #[serde(tag = "t")],
+        {
+            TupleOnly(#[kpl(partition_key, elide)] String),
+        },
+        Unit => r#"{"t":"Unit"}"#,
+        NamedOnly { key: "k".into() } => r#"{"t":"NamedOnly"}"#,
+        NamedFirst { key: "k".into(), body: 1 } => r#"{"t":"NamedFirst","body":1}"#,
+        TupleOnly("k".into()) => r#"{"t":"TupleOnly"}"#,
+    );
+
+    // `TupleOnly` is a mistake here: `tests/ui/elide/misplaced.rs`.
+    representation!(
+        an_adjacent_tag,
+        #[serde(tag = "t", content = "c")],
+        {
+            TupleFirst(#[kpl(partition_key, elide)] String, u8),
+            TupleMiddle(u8, #[kpl(partition_key, elide)] u64, u8),
+            Whole(#[kpl(partition_key)] String),
+        },
+        Unit => r#"{"t":"Unit"}"#,
+        NamedOnly { key: "k".into() } => r#"{"t":"NamedOnly","c":{}}"#,
+        NamedFirst { key: "k".into(), body: 1 } => r#"{"t":"NamedFirst","c":{"body":1}}"#,
+        TupleFirst("k".into(), 1) => r#"{"t":"TupleFirst","c":[1]}"#,
+        TupleMiddle(1, 2, 3) => r#"{"t":"TupleMiddle","c":[1,3]}"#,
+        Whole("k".into()) => r#"{"t":"Whole","c":"k"}"#,
+    );
+
     #[test]
-    fn representations_of_enums() {
+    fn names_of_variants_and_their_fields() {
         let tagged = [Tagged::FirstKind { user_id: 1, at_ms: 2 }, Tagged::SecondKind];
         assert_eq!(payload(&tagged[0]), br#"{"kind":"first_kind","atMs":2}"#);
         assert_eq!(payload(&tagged[1]), br#"{"kind":"2"}"#);
         round_trip(&tagged);
-
-        let untagged = [
-            Untagged::A {
-                id: 1,
-                text: "t".into(),
-            },
-            Untagged::B {
-                name: "n".into(),
-                number: 2,
-            },
-        ];
-        assert_eq!(payload(&untagged[1]), br#"{"number":2}"#);
-        round_trip(&untagged);
     }
 
     #[derive(Debug, PartialEq, Serialize, Deserialize, KplRecord)]

@@ -594,6 +594,44 @@ mod case_7 {
         });
     }
 
+    /// Restored for every record, from the one key.
+    #[cfg(feature = "derive")]
+    #[test]
+    fn case_7_time_is_linear_with_a_long_partition_key_that_is_a_field_of_every_record() {
+        #[derive(kpl::KplRecord)]
+        struct Text {
+            #[kpl(partition_key)]
+            _key: String,
+            #[kpl(payload)]
+            _body: Vec<u8>,
+        }
+
+        #[derive(kpl::KplRecord)]
+        #[kpl(codec = kpl::codec::Json)]
+        struct Number {
+            #[kpl(partition_key, elide)]
+            _key: u64,
+        }
+
+        let make = |count| {
+            let records: Vec<u8> = (0..count).flat_map(|_| record(0, "{}")).collect();
+            sealed([key(&"0".repeat(count * 32)), records].concat())
+        };
+        assert_linear(make, |data| {
+            let record = KinesisRecord::new(data);
+            let failed = Deaggregator::<Text>::new()
+                .record(&record)
+                .filter(Result::is_err)
+                .count();
+            assert_eq!(failed, 8_000);
+            let failed = Deaggregator::<Number>::new()
+                .record(&record)
+                .filter(Result::is_err)
+                .count();
+            assert_eq!(failed, 8_000);
+        });
+    }
+
     #[test]
     fn case_7_time_is_linear_with_groups_inside_each_other() {
         let make = |count: usize| {

@@ -7,6 +7,7 @@ mod prost_peer;
 mod typed;
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use kpl::digest::{Digest, Lanes, md5_many};
@@ -167,7 +168,10 @@ fn digest(c: &mut Criterion) {
 fn config() -> Criterion {
     drop(black_box(Vec::<u8>::with_capacity(30 << 20)));
     println!("MD5 of many messages: {}", Lanes::detect());
-    Criterion::default().sample_size(30)
+    Criterion::default()
+        .sample_size(30)
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(3))
 }
 
 criterion_group! {

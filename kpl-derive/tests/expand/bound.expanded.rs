@@ -17,22 +17,24 @@ const _: () = {
         #[inline]
         fn partition_key<'__a>(
             &'__a self,
-            buffer: &'__a mut __kpl::String,
+            __buffer: &'__a mut __kpl::String,
         ) -> __kpl::Result<&'__a __kpl::str, __kpl::KeyError> {
             use __kpl::{ViaDisplay as _, ViaText as _};
             match self {
-                Self { key: field_key, .. } => {
-                    (&__kpl::Probe::of(field_key)).key_kind().key(field_key, buffer)
+                Self { key: __field_key, .. } => {
+                    (&__kpl::Probe::of(__field_key))
+                        .key_kind()
+                        .key(__field_key, __buffer)
                 }
             }
         }
         #[inline]
         fn payload<'__a>(
             &'__a self,
-            buffer: &'__a mut __kpl::Vec<__kpl::u8>,
+            __buffer: &'__a mut __kpl::Vec<__kpl::u8>,
         ) -> __kpl::Result<&'__a [__kpl::u8], __kpl::CodecError> {
-            <Json as __kpl::Codec<'_, Self>>::encode(self, buffer)?;
-            __kpl::Ok(buffer)
+            <Json as __kpl::Codec<'_, Self>>::encode(self, __buffer)?;
+            __kpl::Ok(__buffer)
         }
     }
     #[automatically_derived]
@@ -42,9 +44,9 @@ const _: () = {
     {
         #[inline]
         fn from_user_record(
-            record: &__kpl::UserRecord<'__kpl>,
+            __record: &__kpl::UserRecord<'__kpl>,
         ) -> __kpl::Result<Self, __kpl::ReadError> {
-            <Json as __kpl::Codec<'_, Self>>::decode(record.data)
+            <Json as __kpl::Codec<'_, Self>>::decode(__record.data)
                 .map_err(__kpl::ReadError::Payload)
         }
     }

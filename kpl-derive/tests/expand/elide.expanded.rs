@@ -24,11 +24,11 @@ const _: () = {
     struct __WrittenRef<'__kpl, 'a>(&'__kpl Click<'a>);
     #[automatically_derived]
     impl<'__kpl, 'a> __kpl::serde::Serialize for __WrittenRef<'__kpl, 'a> {
-        fn serialize<__S>(&self, serializer: __S) -> __kpl::Result<__S::Ok, __S::Error>
+        fn serialize<__S>(&self, __serializer: __S) -> __kpl::Result<__S::Ok, __S::Error>
         where
             __S: __kpl::serde::Serializer,
         {
-            __Written::<'a>::serialize(self.0, serializer)
+            __Written::<'a>::serialize(self.0, __serializer)
         }
     }
     #[derive(__kpl::serde::Deserialize)]
@@ -46,43 +46,52 @@ const _: () = {
         #[inline]
         fn partition_key<'__a>(
             &'__a self,
-            buffer: &'__a mut __kpl::String,
+            __buffer: &'__a mut __kpl::String,
         ) -> __kpl::Result<&'__a __kpl::str, __kpl::KeyError> {
             use __kpl::{ViaDisplay as _, ViaText as _};
             match self {
-                Self { user: field_user, .. } => {
-                    (&__kpl::Probe::of(field_user)).key_kind().key(field_user, buffer)
+                Self { user: __field_user, .. } => {
+                    (&__kpl::Probe::of(__field_user))
+                        .key_kind()
+                        .key(__field_user, __buffer)
                 }
             }
         }
         #[inline]
         fn payload<'__a>(
             &'__a self,
-            buffer: &'__a mut __kpl::Vec<__kpl::u8>,
+            __buffer: &'__a mut __kpl::Vec<__kpl::u8>,
         ) -> __kpl::Result<&'__a [__kpl::u8], __kpl::CodecError> {
-            __kpl::encode_elided::<kpl::codec::Postcard, _>(__WrittenRef(self), buffer)?;
-            __kpl::Ok(buffer)
+            __kpl::encode_elided::<
+                kpl::codec::Postcard,
+                _,
+            >(__WrittenRef(self), __buffer)?;
+            __kpl::Ok(__buffer)
+        }
+        #[inline]
+        fn always_wrapped(&self) -> __kpl::bool {
+            true
         }
     }
     #[automatically_derived]
     impl<'__kpl: 'a, 'a> __kpl::FromKplRecord<'__kpl> for Click<'a> {
         #[inline]
         fn from_user_record(
-            record: &__kpl::UserRecord<'__kpl>,
+            __record: &__kpl::UserRecord<'__kpl>,
         ) -> __kpl::Result<Self, __kpl::ReadError> {
             use __kpl::{ViaBorrow as _, ViaParse as _};
-            let read: __Read<'a> = __kpl::decode_elided::<
+            let __read: __Read<'a> = __kpl::decode_elided::<
                 kpl::codec::Postcard,
                 _,
-            >(record.data)?;
+            >(__record.data)?;
             __kpl::Ok(
-                match read {
-                    __Read { user: _, at_ms: field_at_ms } => {
+                match __read {
+                    __Read { user: _, at_ms: __field_at_ms } => {
                         Self {
                             user: (&__kpl::Probe::<&'a str>::new())
                                 .restore_kind()
-                                .restore::<&'a str>("user", record.partition_key)?,
-                            at_ms: field_at_ms,
+                                .restore::<&'a str>("user", __record.partition_key)?,
+                            at_ms: __field_at_ms,
                         }
                     }
                 },

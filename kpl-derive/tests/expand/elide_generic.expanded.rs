@@ -32,11 +32,11 @@ const _: () = {
     where
         Vec<T>: __kpl::serde::Serialize,
     {
-        fn serialize<__S>(&self, serializer: __S) -> __kpl::Result<__S::Ok, __S::Error>
+        fn serialize<__S>(&self, __serializer: __S) -> __kpl::Result<__S::Ok, __S::Error>
         where
             __S: __kpl::serde::Serializer,
         {
-            __Written::<K, T>::serialize(self.0, serializer)
+            __Written::<K, T>::serialize(self.0, __serializer)
         }
     }
     #[derive(__kpl::serde::Deserialize)]
@@ -56,25 +56,31 @@ const _: () = {
         #[inline]
         fn partition_key<'__a>(
             &'__a self,
-            buffer: &'__a mut __kpl::String,
+            __buffer: &'__a mut __kpl::String,
         ) -> __kpl::Result<&'__a __kpl::str, __kpl::KeyError> {
             use __kpl::{ViaDisplay as _, ViaText as _};
             match self {
-                Self::Created { key: field_key, .. } => {
-                    (&__kpl::Probe::of(field_key)).key_kind().key(field_key, buffer)
+                Self::Created { key: __field_key, .. } => {
+                    (&__kpl::Probe::of(__field_key))
+                        .key_kind()
+                        .key(__field_key, __buffer)
                 }
-                Self::Tick { 0: field_0, .. } => {
-                    (&__kpl::Probe::of(field_0)).key_kind().key(field_0, buffer)
+                Self::Tick { 0: __field_0, .. } => {
+                    (&__kpl::Probe::of(__field_0)).key_kind().key(__field_0, __buffer)
                 }
             }
         }
         #[inline]
         fn payload<'__a>(
             &'__a self,
-            buffer: &'__a mut __kpl::Vec<__kpl::u8>,
+            __buffer: &'__a mut __kpl::Vec<__kpl::u8>,
         ) -> __kpl::Result<&'__a [__kpl::u8], __kpl::CodecError> {
-            __kpl::encode_elided::<Json, _>(__WrittenRef(self), buffer)?;
-            __kpl::Ok(buffer)
+            __kpl::encode_elided::<Json, _>(__WrittenRef(self), __buffer)?;
+            __kpl::Ok(__buffer)
+        }
+        #[inline]
+        fn always_wrapped(&self) -> __kpl::bool {
+            __kpl::core::matches!(self, Self::Created { .. })
         }
     }
     #[automatically_derived]
@@ -85,24 +91,24 @@ const _: () = {
     {
         #[inline]
         fn from_user_record(
-            record: &__kpl::UserRecord<'__kpl>,
+            __record: &__kpl::UserRecord<'__kpl>,
         ) -> __kpl::Result<Self, __kpl::ReadError> {
             use __kpl::{ViaBorrow as _, ViaParse as _};
-            let read: __Read<K, T> = __kpl::decode_elided::<Json, _>(record.data)?;
+            let __read: __Read<K, T> = __kpl::decode_elided::<Json, _>(__record.data)?;
             __kpl::Ok(
-                match read {
-                    __Read::Created { key: _, body: field_body } => {
+                match __read {
+                    __Read::Created { key: _, body: __field_body } => {
                         Self::Created {
                             key: (&__kpl::Probe::<K>::new())
                                 .restore_kind()
-                                .restore::<K>("key", record.partition_key)?,
-                            body: field_body,
+                                .restore::<K>("key", __record.partition_key)?,
+                            body: __field_body,
                         }
                     }
-                    __Read::Tick { 0: field_0, 1: field_1 } => {
+                    __Read::Tick { 0: __field_0, 1: __field_1 } => {
                         Self::Tick {
-                            0: field_0,
-                            1: field_1,
+                            0: __field_0,
+                            1: __field_1,
                         }
                     }
                 },

@@ -14,18 +14,20 @@ const _: () = {
         #[inline]
         fn partition_key<'__a>(
             &'__a self,
-            buffer: &'__a mut __kpl::String,
+            __buffer: &'__a mut __kpl::String,
         ) -> __kpl::Result<&'__a __kpl::str, __kpl::KeyError> {
             use __kpl::{ViaDisplay as _, ViaText as _};
             match self {
-                Self::Created { user: field_user, .. } => {
-                    (&__kpl::Probe::of(field_user)).key_kind().key(field_user, buffer)
+                Self::Created { user: __field_user, .. } => {
+                    (&__kpl::Probe::of(__field_user))
+                        .key_kind()
+                        .key(__field_user, __buffer)
                 }
-                Self::Moved { 0: field_0, 1: field_1, .. } => {
+                Self::Moved { 0: __field_0, 1: __field_1, .. } => {
                     __kpl::write_key(
-                        buffer,
+                        __buffer,
                         __kpl::core::format_args!(
-                            "{}-{}", __kpl::display(field_0), __kpl::display(field_1)
+                            "{}-{}", __kpl::display(__field_0), __kpl::display(__field_1)
                         ),
                     )
                 }
@@ -38,7 +40,7 @@ const _: () = {
         ) -> __kpl::Result<__kpl::Option<__kpl::HashKey>, __kpl::KeyError> {
             __kpl::Ok(
                 match self {
-                    Self::Created { at: field_at, .. } => __kpl::hash_key(field_at),
+                    Self::Created { at: __field_at, .. } => __kpl::hash_key(__field_at),
                     Self::Moved { .. } => __kpl::None,
                     Self::Tick { .. } => __kpl::None,
                 },
@@ -46,13 +48,15 @@ const _: () = {
         }
         fn tags(
             &self,
-            tags: &mut __kpl::Tags<'_>,
+            __tags: &mut __kpl::Tags<'_>,
         ) -> __kpl::Result<(), __kpl::KeyError> {
             use __kpl::{ViaOptionTag as _, ViaTag as _};
             match self {
                 Self::Created { .. } => {}
-                Self::Moved { 1: field_1, .. } => {
-                    (&__kpl::Probe::of(field_1)).tag_kind().push(field_1, "to", tags)?;
+                Self::Moved { 1: __field_1, .. } => {
+                    (&__kpl::Probe::of(__field_1))
+                        .tag_kind()
+                        .push(__field_1, "to", __tags)?;
                 }
                 Self::Tick { .. } => {}
             }
@@ -61,19 +65,19 @@ const _: () = {
         #[inline]
         fn payload<'__a>(
             &'__a self,
-            buffer: &'__a mut __kpl::Vec<__kpl::u8>,
+            __buffer: &'__a mut __kpl::Vec<__kpl::u8>,
         ) -> __kpl::Result<&'__a [__kpl::u8], __kpl::CodecError> {
-            <Json as __kpl::Codec<'_, Self>>::encode(self, buffer)?;
-            __kpl::Ok(buffer)
+            <Json as __kpl::Codec<'_, Self>>::encode(self, __buffer)?;
+            __kpl::Ok(__buffer)
         }
     }
     #[automatically_derived]
     impl<'__kpl> __kpl::FromKplRecord<'__kpl> for Event {
         #[inline]
         fn from_user_record(
-            record: &__kpl::UserRecord<'__kpl>,
+            __record: &__kpl::UserRecord<'__kpl>,
         ) -> __kpl::Result<Self, __kpl::ReadError> {
-            <Json as __kpl::Codec<'_, Self>>::decode(record.data)
+            <Json as __kpl::Codec<'_, Self>>::decode(__record.data)
                 .map_err(__kpl::ReadError::Payload)
         }
     }

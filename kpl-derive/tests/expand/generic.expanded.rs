@@ -20,25 +20,27 @@ const _: () = {
         #[inline]
         fn partition_key<'__a>(
             &'__a self,
-            buffer: &'__a mut __kpl::String,
+            __buffer: &'__a mut __kpl::String,
         ) -> __kpl::Result<&'__a __kpl::str, __kpl::KeyError> {
             use __kpl::{ViaDisplay as _, ViaText as _};
             match self {
-                Self { key: field_key, .. } => {
-                    (&__kpl::Probe::of(field_key)).key_kind().key(field_key, buffer)
+                Self { key: __field_key, .. } => {
+                    (&__kpl::Probe::of(__field_key))
+                        .key_kind()
+                        .key(__field_key, __buffer)
                 }
             }
         }
         fn tags(
             &self,
-            tags: &mut __kpl::Tags<'_>,
+            __tags: &mut __kpl::Tags<'_>,
         ) -> __kpl::Result<(), __kpl::KeyError> {
             use __kpl::{ViaOptionTag as _, ViaTag as _};
             match self {
-                Self { tag: field_tag, .. } => {
-                    (&__kpl::Probe::of(field_tag))
+                Self { tag: __field_tag, .. } => {
+                    (&__kpl::Probe::of(__field_tag))
                         .tag_kind()
-                        .push(field_tag, "tag", tags)?;
+                        .push(__field_tag, "tag", __tags)?;
                 }
             }
             __kpl::Ok(())
@@ -46,10 +48,10 @@ const _: () = {
         #[inline]
         fn payload<'__a>(
             &'__a self,
-            buffer: &'__a mut __kpl::Vec<__kpl::u8>,
+            __buffer: &'__a mut __kpl::Vec<__kpl::u8>,
         ) -> __kpl::Result<&'__a [__kpl::u8], __kpl::CodecError> {
-            <Json as __kpl::Codec<'_, Self>>::encode(self, buffer)?;
-            __kpl::Ok(buffer)
+            <Json as __kpl::Codec<'_, Self>>::encode(self, __buffer)?;
+            __kpl::Ok(__buffer)
         }
     }
     #[automatically_derived]
@@ -61,9 +63,9 @@ const _: () = {
     {
         #[inline]
         fn from_user_record(
-            record: &__kpl::UserRecord<'__kpl>,
+            __record: &__kpl::UserRecord<'__kpl>,
         ) -> __kpl::Result<Self, __kpl::ReadError> {
-            <Json as __kpl::Codec<'_, Self>>::decode(record.data)
+            <Json as __kpl::Codec<'_, Self>>::decode(__record.data)
                 .map_err(__kpl::ReadError::Payload)
         }
     }

@@ -17,12 +17,12 @@ const _: () = {
         #[inline]
         fn partition_key<'__a>(
             &'__a self,
-            buffer: &'__a mut __kpl::String,
+            __buffer: &'__a mut __kpl::String,
         ) -> __kpl::Result<&'__a __kpl::str, __kpl::KeyError> {
             use __kpl::{ViaDisplay as _, ViaText as _};
             match self {
-                Self { id: field_id, .. } => {
-                    (&__kpl::Probe::of(field_id)).key_kind().key(field_id, buffer)
+                Self { id: __field_id, .. } => {
+                    (&__kpl::Probe::of(__field_id)).key_kind().key(__field_id, __buffer)
                 }
             }
         }
@@ -32,20 +32,20 @@ const _: () = {
         ) -> __kpl::Result<__kpl::Option<__kpl::HashKey>, __kpl::KeyError> {
             __kpl::Ok(
                 match self {
-                    Self { at: field_at, .. } => __kpl::hash_key(field_at),
+                    Self { at: __field_at, .. } => __kpl::hash_key(__field_at),
                 },
             )
         }
         fn tags(
             &self,
-            tags: &mut __kpl::Tags<'_>,
+            __tags: &mut __kpl::Tags<'_>,
         ) -> __kpl::Result<(), __kpl::KeyError> {
             use __kpl::{ViaOptionTag as _, ViaTag as _};
             match self {
-                Self { trace: field_trace, .. } => {
-                    (&__kpl::Probe::of(field_trace))
+                Self { trace: __field_trace, .. } => {
+                    (&__kpl::Probe::of(__field_trace))
                         .tag_kind()
-                        .push(field_trace, "trace", tags)?;
+                        .push(__field_trace, "trace", __tags)?;
                 }
             }
             __kpl::Ok(())
@@ -53,15 +53,14 @@ const _: () = {
         #[inline]
         fn payload<'__a>(
             &'__a self,
-            buffer: &'__a mut __kpl::Vec<__kpl::u8>,
+            __buffer: &'__a mut __kpl::Vec<__kpl::u8>,
         ) -> __kpl::Result<&'__a [__kpl::u8], __kpl::CodecError> {
-            let Self { body: field_body, .. } = self;
-            __kpl::Ok(__kpl::raw_payload(field_body))
+            let Self { body: __field_body, .. } = self;
+            __kpl::Ok(__kpl::raw_payload(__field_body))
         }
         #[inline]
         fn always_wrapped(&self) -> __kpl::bool {
-            let Self { at: field_at, .. } = self;
-            __kpl::hash_key(field_at).is_some()
+            true
         }
     }
     #[automatically_derived]
@@ -71,20 +70,20 @@ const _: () = {
     {
         #[inline]
         fn from_user_record(
-            record: &__kpl::UserRecord<'__kpl>,
+            __record: &__kpl::UserRecord<'__kpl>,
         ) -> __kpl::Result<Self, __kpl::ReadError> {
             use __kpl::{ViaBorrow as _, ViaOptionTag as _, ViaParse as _, ViaTag as _};
             __kpl::Ok(Self {
                 id: (&__kpl::Probe::<u32>::new())
                     .restore_kind()
-                    .restore::<u32>("id", record.partition_key)?,
+                    .restore::<u32>("id", __record.partition_key)?,
                 at: __kpl::restore_hash_key::<
                     Option<u128>,
-                >("at", record.explicit_hash_key)?,
+                >("at", __record.explicit_hash_key)?,
                 trace: (&__kpl::Probe::<Option<String>>::new())
                     .tag_kind()
-                    .restore("trace", "trace", record)?,
-                body: __kpl::restore_payload::<B>(record.data)?,
+                    .restore("trace", "trace", __record)?,
+                body: __kpl::restore_payload::<B>(__record.data)?,
             })
         }
     }

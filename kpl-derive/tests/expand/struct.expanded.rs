@@ -14,31 +14,33 @@ const _: () = {
         #[inline]
         fn partition_key<'__a>(
             &'__a self,
-            buffer: &'__a mut __kpl::String,
+            __buffer: &'__a mut __kpl::String,
         ) -> __kpl::Result<&'__a __kpl::str, __kpl::KeyError> {
             use __kpl::{ViaDisplay as _, ViaText as _};
             match self {
-                Self { user: field_user, .. } => {
-                    (&__kpl::Probe::of(field_user)).key_kind().key(field_user, buffer)
+                Self { user: __field_user, .. } => {
+                    (&__kpl::Probe::of(__field_user))
+                        .key_kind()
+                        .key(__field_user, __buffer)
                 }
             }
         }
         #[inline]
         fn payload<'__a>(
             &'__a self,
-            buffer: &'__a mut __kpl::Vec<__kpl::u8>,
+            __buffer: &'__a mut __kpl::Vec<__kpl::u8>,
         ) -> __kpl::Result<&'__a [__kpl::u8], __kpl::CodecError> {
-            <kpl::codec::Json as __kpl::Codec<'_, Self>>::encode(self, buffer)?;
-            __kpl::Ok(buffer)
+            <kpl::codec::Json as __kpl::Codec<'_, Self>>::encode(self, __buffer)?;
+            __kpl::Ok(__buffer)
         }
     }
     #[automatically_derived]
     impl<'__kpl> __kpl::FromKplRecord<'__kpl> for Click {
         #[inline]
         fn from_user_record(
-            record: &__kpl::UserRecord<'__kpl>,
+            __record: &__kpl::UserRecord<'__kpl>,
         ) -> __kpl::Result<Self, __kpl::ReadError> {
-            <kpl::codec::Json as __kpl::Codec<'_, Self>>::decode(record.data)
+            <kpl::codec::Json as __kpl::Codec<'_, Self>>::decode(__record.data)
                 .map_err(__kpl::ReadError::Payload)
         }
     }

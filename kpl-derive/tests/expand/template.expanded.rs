@@ -14,15 +14,15 @@ const _: () = {
         #[inline]
         fn partition_key<'__a>(
             &'__a self,
-            buffer: &'__a mut __kpl::String,
+            __buffer: &'__a mut __kpl::String,
         ) -> __kpl::Result<&'__a __kpl::str, __kpl::KeyError> {
             match self {
-                Self { tenant: field_tenant, r#type: field_type, .. } => {
+                Self { tenant: __field_tenant, r#type: __field_type, .. } => {
                     __kpl::write_key(
-                        buffer,
+                        __buffer,
                         __kpl::core::format_args!(
-                            "{{{}}}/{:?}/{}", __kpl::display(field_tenant), field_type,
-                            __kpl::display(field_tenant)
+                            "{{{}}}/{:?}/{}", __kpl::display(__field_tenant),
+                            __field_type, __kpl::display(__field_tenant)
                         ),
                     )
                 }
@@ -32,24 +32,24 @@ const _: () = {
         fn explicit_hash_key(
             &self,
         ) -> __kpl::Result<__kpl::Option<__kpl::HashKey>, __kpl::KeyError> {
-            __kpl::Ok(__kpl::hash_key_of(placement(self)))
+            __kpl::Ok(__kpl::hash_key(&placement(self)))
         }
         #[inline]
         fn payload<'__a>(
             &'__a self,
-            buffer: &'__a mut __kpl::Vec<__kpl::u8>,
+            __buffer: &'__a mut __kpl::Vec<__kpl::u8>,
         ) -> __kpl::Result<&'__a [__kpl::u8], __kpl::CodecError> {
-            <kpl::codec::Json as __kpl::Codec<'_, Self>>::encode(self, buffer)?;
-            __kpl::Ok(buffer)
+            <kpl::codec::Json as __kpl::Codec<'_, Self>>::encode(self, __buffer)?;
+            __kpl::Ok(__buffer)
         }
     }
     #[automatically_derived]
     impl<'__kpl> __kpl::FromKplRecord<'__kpl> for Event {
         #[inline]
         fn from_user_record(
-            record: &__kpl::UserRecord<'__kpl>,
+            __record: &__kpl::UserRecord<'__kpl>,
         ) -> __kpl::Result<Self, __kpl::ReadError> {
-            <kpl::codec::Json as __kpl::Codec<'_, Self>>::decode(record.data)
+            <kpl::codec::Json as __kpl::Codec<'_, Self>>::decode(__record.data)
                 .map_err(__kpl::ReadError::Payload)
         }
     }

@@ -17,9 +17,9 @@ const _: () = {
         #[inline]
         fn partition_key<'__a>(
             &'__a self,
-            buffer: &'__a mut __kpl::String,
+            __buffer: &'__a mut __kpl::String,
         ) -> __kpl::Result<&'__a __kpl::str, __kpl::KeyError> {
-            <T as __kpl::KplRecord>::partition_key(&self.0, buffer)
+            <T as __kpl::KplRecord>::partition_key(&self.0, __buffer)
         }
         #[inline]
         fn explicit_hash_key(
@@ -30,16 +30,16 @@ const _: () = {
         #[inline]
         fn tags(
             &self,
-            tags: &mut __kpl::Tags<'_>,
+            __tags: &mut __kpl::Tags<'_>,
         ) -> __kpl::Result<(), __kpl::KeyError> {
-            <T as __kpl::KplRecord>::tags(&self.0, tags)
+            <T as __kpl::KplRecord>::tags(&self.0, __tags)
         }
         #[inline]
         fn payload<'__a>(
             &'__a self,
-            buffer: &'__a mut __kpl::Vec<__kpl::u8>,
+            __buffer: &'__a mut __kpl::Vec<__kpl::u8>,
         ) -> __kpl::Result<&'__a [__kpl::u8], __kpl::CodecError> {
-            <T as __kpl::KplRecord>::payload(&self.0, buffer)
+            <T as __kpl::KplRecord>::payload(&self.0, __buffer)
         }
         #[inline]
         fn always_wrapped(&self) -> __kpl::bool {
@@ -56,10 +56,10 @@ const _: () = {
         >>::MALFORMED;
         #[inline]
         fn from_user_record(
-            record: &__kpl::UserRecord<'__kpl>,
+            __record: &__kpl::UserRecord<'__kpl>,
         ) -> __kpl::Result<Self, __kpl::ReadError> {
             __kpl::Ok(Self {
-                0: <T as __kpl::FromKplRecord<'_>>::from_user_record(record)?,
+                0: <T as __kpl::FromKplRecord<'_>>::from_user_record(__record)?,
             })
         }
     }

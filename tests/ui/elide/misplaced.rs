@@ -20,4 +20,16 @@ struct BesidePayload {
     body: Vec<u8>,
 }
 
+#[derive(KplRecord)]
+#[kpl(codec = kpl::codec::Json)]
+#[serde(tag = "t", content = "c")]
+enum NothingToRead {
+    Only(#[kpl(partition_key, elide)] String),
+    Named {
+        #[kpl(partition_key, elide)]
+        key: String,
+    },
+    Two(#[kpl(partition_key, elide)] String, u8),
+}
+
 fn main() {}

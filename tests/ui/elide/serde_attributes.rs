@@ -31,4 +31,28 @@ impl From<Through> for String {
     }
 }
 
+#[derive(Serialize, Deserialize, KplRecord)]
+#[kpl(codec = kpl::codec::Json)]
+#[serde(untagged)]
+enum Untagged {
+    Number {
+        number: u64,
+        #[kpl(partition_key, elide)]
+        user: String,
+    },
+    Count {
+        number: u64,
+        #[kpl(partition_key, elide)]
+        count: u8,
+    },
+}
+
+#[derive(Serialize, Deserialize, KplRecord)]
+#[kpl(codec = kpl::codec::Json)]
+enum UntaggedVariant {
+    Click(#[kpl(partition_key, elide)] String),
+    #[serde(untagged)]
+    Other(#[kpl(partition_key)] String),
+}
+
 fn main() {}
