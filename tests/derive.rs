@@ -15,7 +15,8 @@ use std::str::FromStr;
 use kpl::codec::{Json, Postcard};
 use kpl::{
     Aggregator, Codec, CodecError, DeaggregateError, DeaggregateErrorKind, Deaggregator, FromKplRecord,
-    FromKplRecordOwned, HashKey, KinesisRecord, KplRecord, PartitionKey, RawRecord, ReadError, SealedRecord,
+    FromKplRecordOwned, HashKey, KeyError, KinesisRecord, KplRecord, PartitionKey, RawRecord, ReadError, SealedRecord,
+    Tags,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -301,6 +302,15 @@ mod keys_of_records {
         user: u8,
         flags: u32,
         ids: Vec<u8>,
+    }
+
+    #[test]
+    fn a_character_to_fill_with_can_be_any() {
+        #[derive(Serialize, Deserialize, KplRecord)]
+        #[kpl(codec = Json, partition_key = "{0:*>8}/{1:$<4.1}/{0:#^7x}")]
+        struct Filled(u32, f32);
+
+        assert_eq!(keys(&seal(&[Filled(7, 0.25)])), ["*******7/0.2$/###7###"]);
     }
 
     #[test]
@@ -738,6 +748,84 @@ mod tags {
             })
             .collect();
         assert_eq!(tags, [vec!["trace id=x", "level=3"], vec!["level=4"]]);
+    }
+
+    /// Writes its text in two pieces, between which it can fail.
+    struct Pieces(&'static str, bool);
+
+    impl Display for Pieces {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)?;
+            if self.1 { f.write_str(self.0) } else { Err(fmt::Error) }
+        }
+    }
+
+    #[derive(KplRecord)]
+    #[kpl(codec = NoPayload)]
+    struct Piecewise {
+        #[kpl(partition_key)]
+        id: u8,
+        #[kpl(tag = "first")]
+        first: Pieces,
+        #[kpl(tag = "second")]
+        second: Pieces,
+    }
+
+    struct NoPayload;
+
+    impl Codec<'_, Piecewise> for NoPayload {
+        fn encode(_: &Piecewise, _: &mut Vec<u8>) -> Result<(), CodecError> {
+            Ok(())
+        }
+
+        fn decode(_: &[u8]) -> Result<Piecewise, CodecError> {
+            Err(CodecError::decode("NoPayload", "nothing to read"))
+        }
+    }
+
+    fn piecewise(first: &'static str, second: Pieces) -> Piecewise {
+        Piecewise {
+            id: 1,
+            first: Pieces(first, true),
+            second,
+        }
+    }
+
+    /// Around the lengths at which their own lengths take one byte more.
+    #[test]
+    fn texts_of_all_lengths() {
+        let text: &str = Box::leak("é0".repeat(6_000).into_boxed_str());
+        for len in [0, 3, 54, 60, 63, 66, 126, 129, 8_190, 8_193, 8_196] {
+            for other in [0, 3, 63, 66, 8_193] {
+                let (first, second) = (&text[..len], &text[..other]);
+                let record = piecewise(first, Pieces(second, true));
+                let mut tags = Tags::new();
+                tags.push("before", None);
+                record.tags(&mut tags).unwrap();
+                let (first, second) = (first.repeat(2), second.repeat(2));
+                let expected = [
+                    ("before", None),
+                    ("first", Some(first.as_str())),
+                    ("second", Some(second.as_str())),
+                ];
+                assert_eq!(tags, Tags::from_iter(expected));
+                assert_eq!(
+                    raw(&seal(&[record]))[0].tags,
+                    Tags::from_iter(expected[1..].iter().copied())
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_display_that_fails_leaves_the_tags_as_they_were() {
+        let mut tags = Tags::new();
+        let error = piecewise("a", Pieces("half", false)).tags(&mut tags).unwrap_err();
+        assert!(matches!(error, KeyError::Display));
+        assert_eq!(tags.iter().collect::<Vec<_>>(), [("first", Some("aa"))]);
+        piecewise("b", Pieces("c", true)).tags(&mut tags).unwrap();
+        let texts: Vec<_> = tags.iter().map(|(_, value)| value.unwrap()).collect();
+        assert_eq!(texts, ["aa", "bb", "cc"]);
     }
 }
 

@@ -207,11 +207,11 @@ impl<'a> Input<'a> {
                 bytes::varint_field(2, self.number()),
                 bytes::varint_field(1, self.number()),
             ],
-            5 => vec![index, data.clone(), data],
+            5 => vec![index, data, bytes::bytes_field(3, self.bytes())],
             6 => vec![index],
             _ => vec![data],
         };
-        if shape & 0x30 == 0x30 {
+        if shape & 0x10 == 0x10 {
             for _ in 0..self.below(4) {
                 let field = match self.byte() {
                     0..=0x7F => {
@@ -221,6 +221,8 @@ impl<'a> Input<'a> {
                     0x80..=0x9F => bytes::bytes_field(4, self.bytes()),
                     0xA0..=0xBF => self.unknown_field(4),
                     0xC0..=0xCF => self.bytes().to_vec(),
+                    0xD0..=0xD7 => bytes::bytes_field(3, self.bytes()),
+                    0xD8..=0xDF => bytes::varint_field(2, self.number()),
                     _ => {
                         let len = self.below(12);
                         [&[0x08][..], &bytes::padded_varint(self.number(), len)].concat()

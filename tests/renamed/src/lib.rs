@@ -1,6 +1,9 @@
 //! A crate that knows kpl as `aggregation` only, and re-exports it under yet another name, as a library does that
 //! gives its users types with the derive.
 
+use aggregation::{Codec, CodecError};
+use serde::{Deserialize, Serialize};
+
 /// The crate kpl.
 pub mod streams {
     pub use aggregation::*;
@@ -22,4 +25,31 @@ pub struct Envelope {
     /// The payload.
     #[kpl(payload)]
     pub body: Vec<u8>,
+}
+
+/// A codec of this crate's own that goes through serde.
+#[derive(Debug)]
+pub struct Pretty;
+
+impl<'de, T: Serialize + Deserialize<'de>> Codec<'de, T> for Pretty {
+    fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        serde_json::to_writer_pretty(out, value).map_err(|error| CodecError::encode("Pretty", error))
+    }
+
+    fn decode(bytes: &'de [u8]) -> Result<T, CodecError> {
+        serde_json::from_slice(bytes).map_err(|error| CodecError::decode("Pretty", error))
+    }
+}
+
+impl aggregation::codec::SerdeCodec for Pretty {}
+
+/// A record that leaves a field out with it.
+#[derive(Debug, PartialEq, aggregation::KplRecord)]
+#[kpl(crate = aggregation, codec = Pretty)]
+pub struct Click {
+    /// The partition key.
+    #[kpl(partition_key, elide)]
+    pub user: String,
+    /// The rest.
+    pub url: String,
 }

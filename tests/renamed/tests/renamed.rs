@@ -60,6 +60,10 @@ fn the_derive_goes_through_the_re_export() {
         },
         Elided::B(2),
     ]);
+    round_trip(&[renamed::Click {
+        user: "ada".into(),
+        url: "/".into(),
+    }]);
     round_trip(&[Envelope {
         key: 1,
         hash_key: Some(2),
