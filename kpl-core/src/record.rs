@@ -70,10 +70,10 @@ pub trait KplRecord {
     fn payload<'a>(&'a self, buffer: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError>;
 
     /// Whether the record must be inside an aggregate even when it is the only one, because it is read back from
-    /// more than its partition key and its payload.
+    /// more than its payload.
     ///
-    /// A lone record usually travels raw, and then readers do not get its explicit hash key. Records with tags are
-    /// always inside an aggregate.
+    /// A lone record usually travels raw. Then readers do not get its explicit hash key, nor, where the stream's record
+    /// distribution strategy is AUTO, its partition key. Records with tags are always inside an aggregate.
     fn always_wrapped(&self) -> bool {
         false
     }

@@ -52,7 +52,7 @@ impl<T> AggregatorBuilder<T> {
     /// own partition key, as the KPL does.
     ///
     /// Wrapped in any case: a record whose data starts with the magic of an aggregate, one that has tags, and one
-    /// whose type asks for it ([`KplRecord::always_wrapped`]). A raw record's explicit hash key does its work in the
+    /// whose type asks for it ([`KplRecord::always_wrapped`](crate::KplRecord::always_wrapped)). A raw record's explicit hash key does its work in the
     /// stream, but readers do not get it.
     #[must_use]
     pub fn wrap_single(mut self, wrap: bool) -> Self {
