@@ -47,7 +47,7 @@ fn values_are_send_sync_debug_clone_and_comparable() {
     value::<Shard>();
     value::<ShardMap>();
     value::<KinesisRecord<'_>>();
-    value::<UserRecord<'_>>();
+    value::<UserRecord<'_, '_>>();
     value::<RawRecord<'_>>();
     value::<SealedRecord>();
     value::<SequenceNumber>();
@@ -62,7 +62,7 @@ fn values_are_send_sync_debug_clone_and_comparable() {
     cloned::<WireRecords<'_>>();
     cloned::<Frame<'_>>();
     cloned::<TagIter<'_>>();
-    cloned::<Received<'_, RawRecord<'_>>>();
+    cloned::<Received<'_, '_, RawRecord<'_>>>();
     cloned::<Field>();
     cloned::<Problem>();
     cloned::<CodecErrorKind>();
@@ -73,7 +73,7 @@ fn small_values_are_copy_and_ordered_ones_are_ordered() {
     copied::<HashKey>();
     copied::<HashKeyRange>();
     copied::<KinesisRecord<'_>>();
-    copied::<UserRecord<'_>>();
+    copied::<UserRecord<'_, '_>>();
     copied::<WireRecord<'_>>();
     copied::<Counts>();
     copied::<Malformed>();

@@ -289,7 +289,7 @@ mod borrowing {
             }
         }
         impl<'de> FromKplRecord<'de> for Line<'de> {
-            fn from_user_record(record: &UserRecord<'de>) -> Result<Self, ReadError> {
+            fn from_user_record(record: &UserRecord<'_, 'de>) -> Result<Self, ReadError> {
                 Ok(Self(Postcard::decode(record.data)?))
             }
         }
@@ -500,7 +500,7 @@ fn a_codec_of_the_users_own_works() {
     }
 
     impl FromKplRecord<'_> for Shout {
-        fn from_user_record(record: &UserRecord<'_>) -> Result<Self, ReadError> {
+        fn from_user_record(record: &UserRecord<'_, '_>) -> Result<Self, ReadError> {
             Ok(Self(Upper::decode(record.data)?))
         }
     }

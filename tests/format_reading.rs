@@ -54,7 +54,7 @@ fn delivered_as_plain(data: &[u8]) -> Option<Malformed> {
     assert_eq!(received.value, raw("outer", data), "byte-identical, under its own key");
     assert_eq!(received.record.sub_sequence_number, 0);
     assert!(!received.record.aggregated);
-    assert_eq!(received.record.kinesis_record, outer);
+    assert_eq!(received.record.kinesis_record, &outer);
     let counts = records.counts();
     assert_eq!(
         (counts.kinesis_records, counts.user_records, counts.delivered),
@@ -247,7 +247,7 @@ mod bytes_with_the_magic_that_fail_a_later_check {
 
         struct Bytes(Vec<u8>);
         impl kpl::FromKplRecord<'_> for Bytes {
-            fn from_user_record(record: &kpl::UserRecord<'_>) -> Result<Self, kpl::ReadError> {
+            fn from_user_record(record: &kpl::UserRecord<'_, '_>) -> Result<Self, kpl::ReadError> {
                 Ok(Self(record.data.to_vec()))
             }
         }

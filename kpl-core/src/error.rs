@@ -342,7 +342,7 @@ pub(crate) fn cut(text: &str) -> String {
 
 impl DeaggregateError {
     /// An error about a user record that is the `kinesis_record`th of a batch, or inside it.
-    pub(crate) fn new(kinesis_record: usize, record: &UserRecord<'_>, kind: DeaggregateErrorKind) -> Self {
+    pub(crate) fn new(kinesis_record: usize, record: &UserRecord<'_, '_>, kind: DeaggregateErrorKind) -> Self {
         Self(Box::new(DeaggregateErrorInner {
             kind,
             kinesis_record,

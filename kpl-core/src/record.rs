@@ -111,7 +111,7 @@ impl<T: KplRecord + ?Sized> KplRecord for &T {
 /// struct Line<'a> { text: &'a str }
 ///
 /// impl<'de> FromKplRecord<'de> for Line<'de> {
-///     fn from_user_record(record: &UserRecord<'de>) -> Result<Self, ReadError> {
+///     fn from_user_record(record: &UserRecord<'_, 'de>) -> Result<Self, ReadError> {
 ///         let text = std::str::from_utf8(record.data).map_err(|error| ReadError::new(error.to_string()))?;
 ///         Ok(Line { text })
 ///     }
@@ -131,7 +131,7 @@ pub trait FromKplRecord<'de>: Sized {
     /// # Errors
     ///
     /// [`ReadError`] if its payload or its keys are not those of this type.
-    fn from_user_record(record: &UserRecord<'de>) -> Result<Self, ReadError>;
+    fn from_user_record(record: &UserRecord<'_, 'de>) -> Result<Self, ReadError>;
 }
 
 /// A type that can be read from a stream and borrows nothing from it.
@@ -223,11 +223,13 @@ pub enum EncryptionType {
 }
 
 /// One user record, and all that is known of it.
+///
+/// Two lifetimes: `'b` is that of the slice of Kinesis records, `'a` that of their data, from which values borrow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct UserRecord<'a> {
+pub struct UserRecord<'b, 'a> {
     /// The Kinesis record that it is, or that it was in: sequence number, arrival time, encryption type.
-    pub kinesis_record: KinesisRecord<'a>,
+    pub kinesis_record: &'b KinesisRecord<'a>,
     /// The partition key.
     pub partition_key: Option<&'a str>,
     /// The explicit hash key, if it travelled: only records inside an aggregate can have one.
@@ -243,11 +245,11 @@ pub struct UserRecord<'a> {
     pub(crate) tags: &'a [u8],
 }
 
-impl<'a> UserRecord<'a> {
+impl<'b, 'a> UserRecord<'b, 'a> {
     /// The Kinesis record as one user record.
-    pub(crate) const fn plain(record: &KinesisRecord<'a>) -> Self {
+    pub(crate) const fn plain(record: &'b KinesisRecord<'a>) -> Self {
         Self {
-            kinesis_record: *record,
+            kinesis_record: record,
             partition_key: record.partition_key,
             explicit_hash_key: None,
             data: record.data,
@@ -261,12 +263,12 @@ impl<'a> UserRecord<'a> {
     /// A user record inside an aggregate, before its keys are looked up.
     #[inline]
     pub(crate) const fn inner(
-        kinesis_record: &KinesisRecord<'a>,
+        kinesis_record: &'b KinesisRecord<'a>,
         wire: &WireRecord<'a>,
         sub_sequence_number: u64,
     ) -> Self {
         Self {
-            kinesis_record: *kinesis_record,
+            kinesis_record,
             partition_key: None,
             explicit_hash_key: None,
             data: wire.data,
@@ -379,9 +381,9 @@ impl<'a> RawRecord<'a> {
     }
 }
 
-impl<'a> From<&UserRecord<'a>> for RawRecord<'a> {
+impl<'a> From<&UserRecord<'_, 'a>> for RawRecord<'a> {
     #[inline]
-    fn from(record: &UserRecord<'a>) -> Self {
+    fn from(record: &UserRecord<'_, 'a>) -> Self {
         Self {
             partition_key: Cow::Borrowed(record.partition_key.unwrap_or_default()),
             explicit_hash_key: record.explicit_hash_key,
@@ -420,7 +422,7 @@ impl<'de> FromKplRecord<'de> for RawRecord<'de> {
     const MALFORMED: MalformedPolicy = MalformedPolicy::Deliver;
 
     #[inline]
-    fn from_user_record(record: &UserRecord<'de>) -> Result<Self, ReadError> {
+    fn from_user_record(record: &UserRecord<'_, 'de>) -> Result<Self, ReadError> {
         Ok(record.into())
     }
 }

@@ -33,7 +33,7 @@ pub(crate) fn stub(input: &DeriveInput, root: &Path) -> TokenStream {
             }
             #[automatically_derived]
             impl #read_generics __kpl::FromKplRecord<#lifetime> for #ident #arguments #where_clause {
-                fn from_user_record(_: &__kpl::UserRecord<#lifetime>) -> __kpl::Result<Self, __kpl::ReadError> {
+                fn from_user_record(_: &__kpl::UserRecord<'_, #lifetime>) -> __kpl::Result<Self, __kpl::ReadError> {
                     __kpl::core::unreachable!()
                 }
             }

@@ -114,7 +114,7 @@ impl KplRecord for Text {
 }
 
 impl FromKplRecord<'_> for Text {
-    fn from_user_record(record: &kpl::UserRecord<'_>) -> Result<Self, kpl::ReadError> {
+    fn from_user_record(record: &kpl::UserRecord<'_, '_>) -> Result<Self, kpl::ReadError> {
         let text = std::str::from_utf8(record.data).map_err(|error| kpl::CodecError::decode("Text", error))?;
         Ok(Self(text.to_owned()))
     }

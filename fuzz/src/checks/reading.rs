@@ -255,7 +255,7 @@ fn tags(tags: &Tags<'_>) -> Vec<(String, Option<String>)> {
     tags.iter().map(owned).collect()
 }
 
-fn of_record(record: &UserRecord<'_>) -> Item {
+fn of_record(record: &UserRecord<'_, '_>) -> Item {
     Item {
         position: record.position(),
         sub_sequence_number: record.sub_sequence_number,
@@ -323,7 +323,7 @@ pub(super) fn check(batch: &[KinesisRecord<'_>], reading: &Reading) -> Expected 
 struct Text<'a>(&'a str);
 
 impl<'de> FromKplRecord<'de> for Text<'de> {
-    fn from_user_record(record: &UserRecord<'de>) -> Result<Self, kpl::ReadError> {
+    fn from_user_record(record: &UserRecord<'_, 'de>) -> Result<Self, kpl::ReadError> {
         let text = std::str::from_utf8(record.data).map_err(|error| kpl::CodecError::decode("Text", error))?;
         Ok(Self(text))
     }

@@ -17,12 +17,12 @@ pub(super) struct Batch<'b, 'a> {
     malformed: MalformedPolicy,
     pub(super) counts: Counts,
     /// What the range filter left out, if that is to be listed.
-    pub(super) dropped: Vec<UserRecord<'a>>,
+    pub(super) dropped: Vec<UserRecord<'b, 'a>>,
     batch: &'b [KinesisRecord<'a>],
     /// How many of the batch were opened.
     opened: usize,
     digests: Digests,
-    current: Opened<'a>,
+    current: Opened<'b, 'a>,
     /// User records of the current aggregate up to this sub-sequence number are skipped.
     skip_to: Option<u64>,
     /// The current aggregate is left out whole, because of a stray.
@@ -30,7 +30,7 @@ pub(super) struct Batch<'b, 'a> {
 }
 
 /// A user record, or why it cannot be delivered.
-type Outcome<'a> = Result<UserRecord<'a>, DeaggregateError>;
+type Outcome<'b, 'a> = Result<UserRecord<'b, 'a>, DeaggregateError>;
 
 impl<'b, 'a> Batch<'b, 'a> {
     pub(super) fn new(options: Options, batch: &'b [KinesisRecord<'a>], malformed: MalformedPolicy) -> Self {
@@ -49,7 +49,7 @@ impl<'b, 'a> Batch<'b, 'a> {
     }
 
     #[inline]
-    pub(super) fn next(&mut self) -> Option<Outcome<'a>> {
+    pub(super) fn next(&mut self) -> Option<Outcome<'b, 'a>> {
         loop {
             while let Some((wire, record)) = self.current.next() {
                 if let Some(outcome) = self.judge(&wire, record) {
@@ -64,7 +64,7 @@ impl<'b, 'a> Batch<'b, 'a> {
 
     /// What becomes of a user record of the current aggregate. `None`: it is skipped or dropped.
     #[inline]
-    fn judge(&mut self, wire: &WireRecord<'a>, mut record: UserRecord<'a>) -> Option<Outcome<'a>> {
+    fn judge(&mut self, wire: &WireRecord<'a>, mut record: UserRecord<'b, 'a>) -> Option<Outcome<'b, 'a>> {
         self.counts.user_records += 1;
         if self.skip_to.is_some_and(|last| record.sub_sequence_number <= last) {
             self.counts.skipped += 1;
@@ -91,7 +91,7 @@ impl<'b, 'a> Batch<'b, 'a> {
     }
 
     /// Opens the next Kinesis record: breaks with the one user record that it is, or continues with those inside it.
-    fn open_next(&mut self) -> Option<ControlFlow<Outcome<'a>>> {
+    fn open_next(&mut self) -> Option<ControlFlow<Outcome<'b, 'a>>> {
         let record = self.batch.get(self.opened)?;
         let opened = self.open(record);
         self.opened += 1;
@@ -131,7 +131,7 @@ impl<'b, 'a> Batch<'b, 'a> {
         }))
     }
 
-    fn open(&mut self, record: &KinesisRecord<'a>) -> Result<(), NotAggregated> {
+    fn open(&mut self, record: &'b KinesisRecord<'a>) -> Result<(), NotAggregated> {
         let frame = Frame::new(record.data)?;
         let digest = self.digests.get(self.batch, self.opened);
         Ok(self.current.open(record, &frame, digest)?)
@@ -150,7 +150,7 @@ impl<'b, 'a> Batch<'b, 'a> {
 
     /// An error about a record of the Kinesis record that was opened last.
     #[cold]
-    pub(super) fn error(&self, record: &UserRecord<'_>, kind: DeaggregateErrorKind) -> DeaggregateError {
+    pub(super) fn error(&self, record: &UserRecord<'_, '_>, kind: DeaggregateErrorKind) -> DeaggregateError {
         DeaggregateError::new(self.opened.saturating_sub(1), record, kind)
     }
 }

@@ -184,14 +184,14 @@ impl<T> fmt::Debug for Deaggregator<T> {
 /// A user record as a value of its type, with all that is known of it.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Received<'a, T> {
+pub struct Received<'b, 'a, T> {
     /// The value.
     pub value: T,
     /// The user record that it was made of: keys, tags, payload, arrival time.
-    pub record: UserRecord<'a>,
+    pub record: UserRecord<'b, 'a>,
 }
 
-impl<'a, T> Received<'a, T> {
+impl<'a, T> Received<'_, 'a, T> {
     /// The record's partition key.
     #[must_use]
     pub const fn partition_key(&self) -> Option<&'a str> {
@@ -276,7 +276,7 @@ pub struct Records<'b, 'a, T> {
     marker: PhantomData<fn() -> T>,
 }
 
-impl<'a, T> Records<'_, 'a, T> {
+impl<'b, 'a, T> Records<'b, 'a, T> {
     /// What was seen so far.
     #[must_use]
     pub const fn counts(&self) -> Counts {
@@ -285,13 +285,13 @@ impl<'a, T> Records<'_, 'a, T> {
 
     /// The user records that the range filter left out since this was called last, if
     /// [`list_dropped`](Deaggregator::list_dropped) is on.
-    pub fn take_dropped(&mut self) -> Vec<UserRecord<'a>> {
+    pub fn take_dropped(&mut self) -> Vec<UserRecord<'b, 'a>> {
         core::mem::take(&mut self.batch.dropped)
     }
 }
 
-impl<'a, T: FromKplRecord<'a>> Iterator for Records<'_, 'a, T> {
-    type Item = Result<Received<'a, T>, DeaggregateError>;
+impl<'b, 'a, T: FromKplRecord<'a>> Iterator for Records<'b, 'a, T> {
+    type Item = Result<Received<'b, 'a, T>, DeaggregateError>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {

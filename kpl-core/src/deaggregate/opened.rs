@@ -9,27 +9,27 @@ use crate::record::{KinesisRecord, UserRecord};
 use crate::wire::{AggregatedRecord, Frame, Malformed, WireRecord, WireRecords};
 
 #[derive(Default)]
-pub(super) struct Opened<'a> {
+pub(super) struct Opened<'b, 'a> {
     aggregate: AggregatedRecord<'a>,
     /// The explicit hash keys as numbers, where they are some.
     explicit_hash_keys: Vec<Option<HashKey>>,
     /// The hash keys of the partition keys, as far as they were needed.
     hash_keys: Vec<Option<HashKey>>,
-    rest: Option<Rest<'a>>,
+    rest: Option<Rest<'b, 'a>>,
 }
 
 /// The user records that were not read yet.
-struct Rest<'a> {
-    kinesis_record: KinesisRecord<'a>,
+struct Rest<'b, 'a> {
+    kinesis_record: &'b KinesisRecord<'a>,
     records: WireRecords<'a>,
     next_sub_sequence_number: u64,
 }
 
-impl<'a> Opened<'a> {
+impl<'b, 'a> Opened<'b, 'a> {
     /// Opens another aggregate. On an error there is nothing to read.
     pub(super) fn open(
         &mut self,
-        record: &KinesisRecord<'a>,
+        record: &'b KinesisRecord<'a>,
         frame: &Frame<'a>,
         digest: Digest,
     ) -> Result<(), Malformed> {
@@ -41,7 +41,7 @@ impl<'a> Opened<'a> {
             .extend(explicit_hash_keys.map(|text| HashKey::parse_lenient(text)));
         self.hash_keys.clear();
         self.rest = Some(Rest {
-            kinesis_record: *record,
+            kinesis_record: record,
             records: self.aggregate.records(),
             next_sub_sequence_number: 0,
         });
@@ -54,13 +54,13 @@ impl<'a> Opened<'a> {
 
     /// The next user record, without its keys.
     #[inline]
-    pub(super) fn next(&mut self) -> Option<(WireRecord<'a>, UserRecord<'a>)> {
+    pub(super) fn next(&mut self) -> Option<(WireRecord<'a>, UserRecord<'b, 'a>)> {
         let rest = self.rest.as_mut()?;
         let Some(wire) = rest.records.next() else {
             self.rest = None;
             return None;
         };
-        let record = UserRecord::inner(&rest.kinesis_record, &wire, rest.next_sub_sequence_number);
+        let record = UserRecord::inner(rest.kinesis_record, &wire, rest.next_sub_sequence_number);
         rest.next_sub_sequence_number += 1;
         Some((wire, record))
     }
@@ -70,7 +70,7 @@ impl<'a> Opened<'a> {
     pub(super) fn resolve(
         &self,
         wire: &WireRecord<'a>,
-        record: &mut UserRecord<'a>,
+        record: &mut UserRecord<'_, 'a>,
     ) -> Result<(), DeaggregateErrorKind> {
         let index = wire.partition_key_index;
         let partition_keys = self.aggregate.partition_keys();
@@ -104,19 +104,19 @@ impl<'a> Opened<'a> {
             return false;
         };
         self.aggregate.records().any(|wire| {
-            let mut record = UserRecord::inner(&kinesis_record, &wire, 0);
+            let mut record = UserRecord::inner(kinesis_record, &wire, 0);
             self.resolve(&wire, &mut record).is_ok() && self.is_stray(&wire, &record, range)
         })
     }
 
     /// Whether a user record whose keys were looked up is outside the range.
-    pub(super) fn is_stray(&mut self, wire: &WireRecord<'_>, record: &UserRecord<'_>, range: HashKeyRange) -> bool {
+    pub(super) fn is_stray(&mut self, wire: &WireRecord<'_>, record: &UserRecord<'_, '_>, range: HashKeyRange) -> bool {
         let key = record.explicit_hash_key.or_else(|| self.hash_key(wire, record));
         key.is_some_and(|key| !range.contains(key))
     }
 
     /// The hash key of a record's partition key, computed once for each key.
-    fn hash_key(&mut self, wire: &WireRecord<'_>, record: &UserRecord<'_>) -> Option<HashKey> {
+    fn hash_key(&mut self, wire: &WireRecord<'_>, record: &UserRecord<'_, '_>) -> Option<HashKey> {
         self.hash_keys.resize(self.aggregate.partition_keys().len(), None);
         let known = self
             .hash_keys

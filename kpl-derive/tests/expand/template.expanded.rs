@@ -47,7 +47,7 @@ const _: () = {
     impl<'__kpl> __kpl::FromKplRecord<'__kpl> for Event {
         #[inline]
         fn from_user_record(
-            __record: &__kpl::UserRecord<'__kpl>,
+            __record: &__kpl::UserRecord<'_, '__kpl>,
         ) -> __kpl::Result<Self, __kpl::ReadError> {
             <kpl::codec::Json as __kpl::Codec<'_, Self>>::decode(__record.data)
                 .map_err(__kpl::ReadError::Payload)
