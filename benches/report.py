@@ -5,8 +5,8 @@
     python3 benches/report.py
 
 Reads target/criterion, target/avx2/criterion (the same bench with at most eight lanes, if it was run) and
-target/peers/results, below CARGO_TARGET_DIR if that is set. What was not measured is shown as a dash. Criterion's figure
-is the median; a peer's is its best.
+target/peers/results, below CARGO_TARGET_DIR if that is set. What was not measured is shown as a dash. A figure is the
+best sample of its run; beside each ratio stands that of the medians.
 """
 
 import argparse
@@ -50,18 +50,26 @@ class Criterion:
     """The figures of one criterion folder, by full id."""
 
     def __init__(self, folder):
-        self.seconds, self.rates, self.times = {}, {}, []
+        self.seconds, self.medians, self.rates, self.times = {}, {}, {}, []
         for path in folder.glob("**/new/benchmark.json"):
-            estimates = path.with_name("estimates.json")
-            if not estimates.exists():
+            estimates, samples = path.with_name("estimates.json"), path.with_name("sample.json")
+            if not estimates.exists() or not samples.exists():
                 continue
             benchmark = json.loads(path.read_text())
-            seconds = json.loads(estimates.read_text())["median"]["point_estimate"] / 1e9
+            sample = json.loads(samples.read_text())
+            seconds = min(time / count for time, count in zip(sample["times"], sample["iters"])) / 1e9
             name = benchmark["full_id"]
             self.seconds[name] = seconds
+            self.medians[name] = json.loads(estimates.read_text())["median"]["point_estimate"] / 1e9
             if throughput := benchmark.get("throughput"):
                 self.rates[name] = throughput["Bytes"] / seconds
             self.times.append(estimates.stat().st_mtime)
+
+    def of_medians(self, ours, *others):
+        """How many times the median time of `ours` goes into that of the others together."""
+        if any(name not in self.medians for name in (ours, *others)):
+            return None
+        return sum(self.medians[name] for name in others) / self.medians[ours]
 
 
 def peers():
@@ -112,9 +120,10 @@ def throughput_table(figures, groups, share=1.0):
                 target = target * share if share else None
             value = ratio(ours, theirs)
             goal = DASH if target is None else f"{target:g}x"
-            row = [f"`{group}/{parameter}`", rate(ours), f"{rate(theirs)} ({other})", times(value), goal]
+            medians = figures.of_medians(f"{group}/{parameter}/kpl", f"{group}/{parameter}/{other}")
+            row = [f"`{group}/{parameter}`", rate(ours), f"{rate(theirs)} ({other})", times(value), times(medians), goal]
             rows.append([*row, verdict(value, target)])
-    return table(["id", "kpl, GB/s", "the other, GB/s", "ratio", "at least", "met"], rows)
+    return table(["id", "kpl, GB/s", "the other, GB/s", "ratio", "of medians", "at least", "met"], rows)
 
 
 BATCHES = [("decode_batch", SIZES, "prost"), ("encode_batch", SIZES, "prost")]
@@ -131,8 +140,10 @@ def md5_table(figures):
             target = MD5_TARGETS.get((group, size))
             value = ratio(ours, md5)
             goal = DASH if target is None else f"{target:g}x"
-            rows.append([f"`{group}/{size}`", rate(ours), rate(md5), times(value), goal, verdict(value, target)])
-    return table(["id", "kpl, GB/s", "md-5 alone, GB/s", "ratio", "at least", "met"], rows)
+            medians = times(figures.of_medians(f"{group}/{size}/kpl", f"{group}/{size}/md-5"))
+            row = [f"`{group}/{size}`", rate(ours), rate(md5), times(value), medians, goal]
+            rows.append([*row, verdict(value, target)])
+    return table(["id", "kpl, GB/s", "md-5 alone, GB/s", "ratio", "of medians", "at least", "met"], rows)
 
 
 def typed_table(figures):
@@ -143,8 +154,11 @@ def typed_table(figures):
             value = ratio(kpl, hand + raw) if hand and raw else None
             micros = [DASH if seconds is None else f"{seconds * 1e6:.0f}" for seconds in (kpl, hand, raw)]
             goal = [f"{TYPED_TARGET}x", verdict(value, TYPED_TARGET, least=False)]
-            rows.append([f"`{group}/{codec}`", *micros, times(value), *goal])
-    return table(["id", "kpl, µs", "by_hand, µs", "raw, µs", "kpl / (by_hand + raw)", "at most", "met"], rows)
+            medians = figures.of_medians(*(f"{group}/{codec}/{who}" for who in ("kpl", "by_hand", "raw")))
+            medians = times(1 / medians if medians else None)
+            rows.append([f"`{group}/{codec}`", *micros, times(value), medians, *goal])
+    head = ["id", "kpl, µs", "by_hand, µs", "raw, µs", "kpl / (by_hand + raw)", "of medians", "at most", "met"]
+    return table(head, rows)
 
 
 def languages(figures, results):
