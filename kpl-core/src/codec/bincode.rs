@@ -17,7 +17,8 @@ use crate::error::CodecError;
 ///
 /// Payloads of more than 10 MiB, which no stream has, may not be read.
 ///
-/// A type that contains itself can be nested by hostile bytes until the stack overflows.
+/// Two kinds of types are not for bytes from strangers: one that contains itself can be nested by them until the stack
+/// overflows, and a list of elements that take no bytes, as `Vec<()>`, can be declared as long as they like.
 ///
 /// ```
 /// use kpl_core::codec::{Bincode, Codec};

@@ -8,7 +8,8 @@ use crate::error::CodecError;
 /// [Postcard](https://postcard.jamesmunns.com/wire-format): small and fast, with a stable wire format. Fields have no
 /// names, so a type can only grow at the cost of its old records.
 ///
-/// A type that contains itself can be nested by hostile bytes until the stack overflows.
+/// Two kinds of types are not for bytes from strangers: one that contains itself can be nested by them until the stack
+/// overflows, and a list of elements that take no bytes, as `Vec<()>`, can be declared as long as they like.
 ///
 /// ```
 /// use kpl_core::codec::{Codec, Postcard};
