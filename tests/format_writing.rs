@@ -971,3 +971,63 @@ fn records_sealed_together_are_those_sealed_alone() {
     assert_eq!(together, alone);
     assert!(kpl::seal_all([]).is_empty());
 }
+
+mod whole_iterators {
+    use super::*;
+
+    #[test]
+    fn are_packed_to_the_last_record_and_a_refused_one_is_an_error_in_its_place() {
+        let values = [
+            RawRecord::from_parts("a", vec![1; 60]),
+            RawRecord::from_parts("", vec![2; 60]),
+            RawRecord::from_parts("b", vec![3; 60]),
+            RawRecord::from_parts("c", vec![4; 500]),
+            RawRecord::from_parts("d", vec![5; 60]),
+        ];
+        let builder = Aggregator::<RawRecord<'_>>::builder().max_size(200);
+        let mut aggregator = builder.build().unwrap();
+        let mut sealed = aggregator.aggregate(&values);
+        let (mut user_records, mut refused) = (0, Vec::new());
+        while let Some(result) = sealed.next() {
+            match result {
+                Ok(record) => user_records += record.user_records,
+                Err(_) => refused.push(sealed.taken()),
+            }
+        }
+        assert_eq!((user_records, refused), (3, vec![2, 4]));
+        assert!(sealed.next().is_none());
+        assert!(aggregator.is_empty());
+    }
+
+    #[test]
+    fn that_are_dropped_half_way_leave_the_rest_in_the_aggregator() {
+        let values = vec![RawRecord::new("a", "data"); 10];
+        let builder = Aggregator::<RawRecord<'_>>::builder().max_count(4);
+        let mut aggregator = builder.build().unwrap();
+        let first = aggregator.aggregate(&values[..6]).next().unwrap().unwrap();
+        assert_eq!((first.user_records, aggregator.count()), (4, 0));
+        let rest: usize = aggregator
+            .aggregate(&values[4..])
+            .map(|record| record.unwrap().user_records)
+            .sum();
+        assert_eq!(rest, 6);
+    }
+
+    #[test]
+    fn sharded_aggregates_are_sealed_together_as_alone() {
+        let map = support::shards(&[1 << 127]);
+        let builder = Aggregator::<RawRecord<'_>>::builder().max_count(3);
+        let mut alone = builder.clone().build_sharded(map.clone()).unwrap();
+        let mut together = builder.build_sharded(map).unwrap();
+        let values: Vec<_> = (0..50)
+            .map(|number| RawRecord::from_parts(format!("key {number}"), vec![7; 20]))
+            .collect();
+        let mut of_alone: Vec<_> = values.iter().filter_map(|value| alone.push(value).unwrap()).collect();
+        let unsealed = values.iter().filter_map(|value| together.push_unsealed(value).unwrap());
+        let mut of_together = kpl::seal_all(unsealed);
+        of_alone.extend(alone.finish());
+        of_together.extend(together.finish());
+        assert_eq!(of_alone, of_together);
+        assert!(alone.is_empty() && together.is_empty());
+    }
+}
