@@ -1,4 +1,5 @@
 //! The derive macro of [kpl](https://docs.rs/kpl). Programs use it through that crate, as `kpl::KplRecord`.
+#![forbid(unsafe_code)]
 
 mod attr;
 mod elide;
