@@ -280,7 +280,9 @@ impl<'b, 'a, T> Records<'b, 'a, T> {
     /// What was seen so far.
     #[must_use]
     pub const fn counts(&self) -> Counts {
-        self.batch.counts
+        let mut counts = self.batch.counts;
+        counts.user_records = counts.delivered + counts.failed + counts.dropped + counts.skipped;
+        counts
     }
 
     /// The user records that the range filter left out since this was called last, if
@@ -295,18 +297,26 @@ impl<'b, 'a, T: FromKplRecord<'a>> Iterator for Records<'b, 'a, T> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let result = match self.batch.next()? {
-            Ok(record) => match T::from_user_record(&record) {
-                Ok(value) => Ok(Received { value, record }),
-                Err(error) => Err(self.batch.error(&record, DeaggregateErrorKind::Read(error))),
+        let record = match self.batch.next_usual() {
+            Some(record) => record,
+            None => match self.batch.next()? {
+                Ok(record) => record,
+                Err(error) => {
+                    self.batch.counts.failed += 1;
+                    return Some(Err(error));
+                }
             },
-            Err(error) => Err(error),
         };
-        match result {
-            Ok(_) => self.batch.counts.delivered += 1,
-            Err(_) => self.batch.counts.failed += 1,
-        }
-        Some(result)
+        Some(match T::from_user_record(&record) {
+            Ok(value) => {
+                self.batch.counts.delivered += 1;
+                Ok(Received { value, record })
+            }
+            Err(error) => {
+                self.batch.counts.failed += 1;
+                Err(self.batch.error(&record, DeaggregateErrorKind::Read(error)))
+            }
+        })
     }
 }
 

@@ -52,6 +52,26 @@ impl<'b, 'a> Opened<'b, 'a> {
         self.aggregate.is_empty()
     }
 
+    /// The next user record with its keys, if it is of a usual kind: there is one, and its keys can be resolved.
+    #[inline]
+    pub(super) fn next_usual(&mut self) -> Option<UserRecord<'b, 'a>> {
+        let rest = self.rest.as_mut()?;
+        let (wire, records) = rest.records.usual()?;
+        let partition_key = Some(lookup(self.aggregate.partition_keys(), wire.partition_key_index)?);
+        let explicit_hash_key = match wire.explicit_hash_key_index {
+            Some(index) => Some(lookup(&self.explicit_hash_keys, index)??),
+            None => None,
+        };
+        let sub_sequence_number = rest.next_sub_sequence_number;
+        rest.next_sub_sequence_number += 1;
+        rest.records = records;
+        Some(UserRecord {
+            partition_key,
+            explicit_hash_key,
+            ..UserRecord::inner(rest.kinesis_record, &wire, sub_sequence_number)
+        })
+    }
+
     /// The next user record, without its keys.
     #[inline]
     pub(super) fn next(&mut self) -> Option<(WireRecord<'a>, UserRecord<'b, 'a>)> {

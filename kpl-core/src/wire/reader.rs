@@ -47,9 +47,16 @@ impl<'a> AggregatedRecord<'a> {
 
         let mut cursor = Cursor::new(body, MAGIC.len());
         while !cursor.is_empty() {
-            if canonical_record(&mut cursor).is_some() {
+            let (count, rest) = short_records(cursor.rest());
+            self.count += count;
+            cursor.advance_to(rest);
+            if let Some((_, rest)) = long_record(rest) {
                 self.count += 1;
+                cursor.advance_to(rest);
                 continue;
+            }
+            if rest.is_empty() {
+                break;
             }
             let field = cursor.field().map_err(outside(Field::Unknown))?;
             match field {
@@ -211,36 +218,55 @@ fn in_field(field: Field) -> impl Fn(Mistake) -> (Field, Mistake) {
     move |mistake| (field, mistake)
 }
 
-/// The next record, if it is of a usual kind: in canonical order and without tags. [`WireRecord::read`] would read the
-/// same from it, more slowly.
+/// The record at the start of the bytes, if it is of a usual kind: in canonical order and without tags.
+/// [`WireRecord::read`] would read the same from it, more slowly.
 #[inline]
-fn canonical_record<'a>(cursor: &mut Cursor<'a>) -> Option<WireRecord<'a>> {
-    short_record(cursor).or_else(|| long_record(cursor))
+fn canonical_record(bytes: &[u8]) -> Option<(WireRecord<'_>, &[u8])> {
+    short_record(bytes).or_else(|| long_record(bytes))
 }
 
-/// A canonical record below 128 bytes, with neither an explicit hash key nor a partition key index above 127.
+/// How many short records stand at the start of the bytes, and what comes after them.
+fn short_records(mut bytes: &[u8]) -> (usize, &[u8]) {
+    let mut count = 0;
+    while let Some((_, rest)) = short_record(bytes) {
+        bytes = rest;
+        count += 1;
+    }
+    (count, bytes)
+}
+
+/// A canonical record below 128 bytes without an explicit hash key and with a partition key index of one or two bytes.
+///
+/// Eight bytes hold all that comes before its data, and are looked at together.
 #[inline]
-fn short_record<'a>(cursor: &mut Cursor<'a>) -> Option<WireRecord<'a>> {
-    let [0x1A, len @ ..0x80, 0x08, index @ ..0x80, 0x1A, data_len, after @ ..] = cursor.rest() else {
+fn short_record(bytes: &[u8]) -> Option<(WireRecord<'_>, &[u8])> {
+    let head = u64::from_le_bytes(*bytes.first_chunk()?);
+    let byte = |place: u32| (head >> (8 * place)) & 0x7F;
+    let (partition_key_index, data_len, start) = if head & 0x80FF_80FF_80FF == 0x001A_0008_001A {
+        (byte(3), byte(5), 6)
+    } else if head & 0x80_FF80_80FF_80FF == 0x00_1A00_8008_001A {
+        (byte(3) | byte(4) << 7, byte(6), 7)
+    } else {
         return None;
     };
-    if len.checked_sub(4) != Some(*data_len) {
+    let message_len = byte(1);
+    if message_len + 2 != data_len + start {
         return None;
     }
-    let (data, rest) = after.split_at_checked(usize::from(*data_len))?;
-    cursor.advance_to(rest);
-    Some(WireRecord {
-        partition_key_index: u64::from(*index),
+    let (record, rest) = bytes.split_at_checked(message_len as usize + 2)?;
+    let record = WireRecord {
+        partition_key_index,
         explicit_hash_key_index: None,
-        data,
+        data: record.get(start as usize..)?,
         tags: &[],
-    })
+    };
+    Some((record, rest))
 }
 
 /// A canonical record whose numbers are varints of up to three bytes.
 #[inline]
-fn long_record<'a>(cursor: &mut Cursor<'a>) -> Option<WireRecord<'a>> {
-    let (len, rest) = short_varint(cursor.rest().strip_prefix(&[0x1A])?)?;
+fn long_record(bytes: &[u8]) -> Option<(WireRecord<'_>, &[u8])> {
+    let (len, rest) = short_varint(bytes.strip_prefix(&[0x1A])?)?;
     let (message, rest) = rest.split_at_checked(len)?;
     let (partition_key_index, mut message) = short_varint(message.strip_prefix(&[0x08])?)?;
     let mut explicit_hash_key_index = None;
@@ -253,13 +279,13 @@ fn long_record<'a>(cursor: &mut Cursor<'a>) -> Option<WireRecord<'a>> {
     if data.len() != data_len {
         return None;
     }
-    cursor.advance_to(rest);
-    Some(WireRecord {
+    let record = WireRecord {
         partition_key_index: partition_key_index as u64,
         explicit_hash_key_index,
         data,
         tags: &[],
-    })
+    };
+    Some((record, rest))
 }
 
 /// A varint of one to three bytes, and what comes after it.
@@ -287,6 +313,15 @@ impl<'a> WireRecords<'a> {
             cursor: Cursor::new(message, start),
         }
     }
+
+    /// The next record, if it is of a usual kind, and what comes after it.
+    #[inline]
+    pub(crate) fn usual(&self) -> Option<(WireRecord<'a>, Self)> {
+        let (record, rest) = canonical_record(self.cursor.rest())?;
+        let mut after = self.clone();
+        after.cursor.advance_to(rest);
+        Some((record, after))
+    }
 }
 
 impl<'a> Iterator for WireRecords<'a> {
@@ -295,7 +330,8 @@ impl<'a> Iterator for WireRecords<'a> {
     // No field in these bytes can fail: they were read whole before, or written here.
     #[inline]
     fn next(&mut self) -> Option<WireRecord<'a>> {
-        if let Some(record) = canonical_record(&mut self.cursor) {
+        if let Some((record, after)) = self.usual() {
+            *self = after;
             return Some(record);
         }
         while !self.cursor.is_empty() {
