@@ -10,10 +10,10 @@ use kpl::wire::{
 };
 use kpl::{
     AggregateError, Aggregator, AggregatorBuilder, CodecError, CodecErrorKind, Counts, DeaggregateError,
-    DeaggregateErrorKind, Deaggregator, EncryptionType, HashKey, HashKeyRange, InvalidHashKey, InvalidHashKeyRange,
-    InvalidOption, InvalidPartitionKey, InvalidPosition, InvalidShardMap, KeyError, KinesisRecord, Malformed,
-    MalformedPolicy, PartitionKey, Position, RawRecord, ReadError, Received, Records, SealedRecord, SequenceNumber,
-    Shard, ShardMap, ShardedAggregator, StrayPolicy, Tags, UnsealedRecord, UserRecord,
+    DeaggregateErrorKind, Deaggregator, EncryptionType, FromKplRecord, HashKey, HashKeyRange, InvalidHashKey,
+    InvalidHashKeyRange, InvalidOption, InvalidPartitionKey, InvalidPosition, InvalidShardMap, KeyError, KinesisRecord,
+    Malformed, MalformedPolicy, PartitionKey, Position, RawRecord, ReadError, Received, Records, SealedRecord,
+    SequenceNumber, Shard, ShardMap, ShardedAggregator, StrayPolicy, Tags, UnsealedRecord, UserRecord,
 };
 
 /// A type that is none of Send, Sync, Debug, Clone: what holds no value of it must be all the same.
@@ -146,4 +146,101 @@ fn codec_errors_name_their_codec_and_their_source() {
     assert_eq!(codec.cause().unwrap().to_string(), "the reason");
     assert!(codec.to_string().starts_with("Name"));
     assert_eq!((codec.codec(), codec.kind()), ("Name", CodecErrorKind::Decode));
+}
+
+/// An error's text ends with that of what caused it, so its source is what comes after that.
+#[test]
+fn a_chain_of_sources_repeats_nothing() {
+    #[derive(Debug)]
+    struct Outer(std::fmt::Error);
+    impl std::fmt::Display for Outer {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("outer")
+        }
+    }
+    impl Error for Outer {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+    fn failed() -> CodecError {
+        CodecError::decode("Name", Outer(std::fmt::Error))
+    }
+
+    #[derive(Debug)]
+    struct Unreadable;
+    impl<'de> FromKplRecord<'de> for Unreadable {
+        fn from_user_record(record: &UserRecord<'_, 'de>) -> Result<Self, ReadError> {
+            match record.data {
+                b"payload" => Err(failed().into()),
+                _ => Err(ReadError::new("another reason")),
+            }
+        }
+    }
+    fn unreadable(data: &[u8]) -> DeaggregateError {
+        let batch = [KinesisRecord::new(data)];
+        Deaggregator::<Unreadable>::new()
+            .records(&batch)
+            .next()
+            .unwrap()
+            .unwrap_err()
+    }
+
+    let errors: [Box<dyn Error>; 4] = [
+        failed().into(),
+        AggregateError::from(failed()).into(),
+        ReadError::from(failed()).into(),
+        unreadable(b"payload").into(),
+    ];
+    for error in errors {
+        assert!(error.to_string().ends_with("outer"), "{error}");
+        assert!(error.source().unwrap().is::<std::fmt::Error>(), "{error}");
+    }
+    let errors: [Box<dyn Error>; 5] = [
+        CodecError::trailing_bytes("Name", 1, 2).into(),
+        AggregateError::TooLarge { size: 2, max_size: 1 }.into(),
+        AggregateError::from(KeyError::new("no key")).into(),
+        ReadError::new("no reason").into(),
+        unreadable(b"").into(),
+    ];
+    for error in errors {
+        assert!(error.source().is_none(), "{error}");
+    }
+}
+
+#[test]
+fn debug_output_names_the_type_and_shows_the_state() {
+    #[track_caller]
+    fn assert_shows(value: &dyn Debug, expected: &[&str]) {
+        let shown = format!("{value:?}");
+        for expected in expected {
+            assert!(shown.contains(expected), "{shown} without {expected}");
+        }
+    }
+
+    let record = RawRecord::new("key", "data");
+    let builder = Aggregator::<RawRecord<'_>>::builder().max_size(777);
+    assert_shows(&builder, &["AggregatorBuilder", "max_size: 777"]);
+    let mut aggregator = builder.clone().build().unwrap();
+    assert_eq!(aggregator.push(&record).unwrap(), None);
+    assert_shows(&aggregator, &["Aggregator", "max_size: 777", "count: 1", "size: 7"]);
+    let map = ShardMap::new([Shard::new("shard-7", HashKeyRange::FULL)]).unwrap();
+    let mut sharded = builder.build_sharded(map).unwrap();
+    assert_eq!(sharded.push(&record).unwrap(), None);
+    let state = ["ShardedAggregator", "max_size: 777", "shard-7", "count: 1", "size: 7"];
+    assert_shows(&sharded, &state);
+    let mut sealed = aggregator.aggregate([&record]);
+    let sealed_record = sealed.next().unwrap().unwrap();
+    assert_shows(&sealed, &["Sealed", "count: 0", "taken: 1"]);
+
+    let deaggregator = Deaggregator::<RawRecord<'_>>::new().list_dropped(true);
+    assert_shows(&deaggregator, &["Deaggregator", "list_dropped: true"]);
+    let batch = [KinesisRecord::from(&sealed_record)];
+    let mut records = deaggregator.records(&batch);
+    assert_eq!(records.by_ref().count(), 2);
+    assert_shows(&records, &["Records", "delivered: 2"]);
+
+    let tags: Tags<'_> = [("trace", Some("7")), ("flag", None)].into_iter().collect();
+    assert_shows(&tags, &[r#"{"trace": Some("7"), "flag": None}"#]);
+    assert_shows(&HashKey::new(1 << 64), &["HashKey(18446744073709551616)"]);
 }

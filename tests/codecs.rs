@@ -4,6 +4,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
 use kpl::codec::{Bincode, Codec, Json, Postcard, Prost, Raw};
 use kpl::{
@@ -178,15 +179,18 @@ mod bytes_left_over {
 
     #[test]
     fn say_how_many_they_are() {
-        fn left<C: for<'de> Codec<'de, u8>>(bytes: &[u8]) -> CodecErrorKind {
+        fn left<C: for<'de> Codec<'de, T>, T: Debug>(bytes: &[u8]) -> CodecErrorKind {
             let error = C::decode(bytes).unwrap_err();
             assert!(error.to_string().contains(error.codec()), "{error}");
             error.kind()
         }
         let two_of_three = CodecErrorKind::TrailingBytes { consumed: 1, len: 3 };
-        assert_eq!(left::<Postcard>(b"\x01\x02\x03"), two_of_three);
-        assert_eq!(left::<Bincode>(b"\x01\x02\x03"), two_of_three);
-        assert_eq!(left::<Json>(b"1 2"), CodecErrorKind::Decode);
+        assert_eq!(left::<Postcard, u8>(b"\x01\x02\x03"), two_of_three);
+        assert_eq!(left::<Bincode, u8>(b"\x01\x02\x03"), two_of_three);
+        let two_of_five = CodecErrorKind::TrailingBytes { consumed: 3, len: 5 };
+        assert_eq!(left::<Postcard, u16>(b"\xFF\xFF\x03\x04\x05"), two_of_five);
+        assert_eq!(left::<Bincode, u16>(b"\xFB\xFF\xFF\x04\x05"), two_of_five);
+        assert_eq!(left::<Json, u8>(b"1 2"), CodecErrorKind::Decode);
     }
 
     /// White space is a part of JSON, and many streams have a line feed after each value.
@@ -377,7 +381,7 @@ mod hostile_bytes {
     #[test]
     fn do_not_keep_large_values_from_being_read_by_bincode() {
         let largest = 10 * 1024 * 1024 - 5;
-        for count in [65_535, 65_536, 65_537, largest] {
+        for count in [60_000, 65_533, 65_535, 65_536, 65_537, largest] {
             assert_round_trip(&"x".repeat(count));
             assert_round_trip(&ByteBuf(vec![7; count]));
             let bytes = assert_round_trip(&vec![7_u128; count]);

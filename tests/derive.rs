@@ -8,7 +8,7 @@
 ))]
 
 use std::borrow::Cow;
-use std::fmt::{self, Debug, Display};
+use std::fmt::{self, Binary, Debug, Display, LowerExp, LowerHex, Octal, UpperExp, UpperHex};
 use std::marker::PhantomData;
 use std::str::FromStr;
 
@@ -114,6 +114,20 @@ mod shapes {
         let mut buffer = String::new();
         let key = KplRecord::partition_key(&click, &mut buffer).unwrap();
         assert!(std::ptr::eq(key, click.user.as_str()));
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize, KplRecord)]
+    #[kpl(codec = Json)]
+    struct Boxed {
+        #[kpl(partition_key)]
+        key: Box<str>,
+    }
+
+    #[test]
+    fn a_key_of_boxed_text() {
+        let boxed = [Boxed { key: "ada".into() }, Boxed { key: "bob".into() }];
+        round_trip(&boxed);
+        assert_eq!(keys(&seal(&boxed)), ["ada", "bob"]);
     }
 
     #[derive(Debug, PartialEq, Serialize, Deserialize, KplRecord)]
@@ -228,6 +242,34 @@ mod generic {
         }]);
     }
 
+    #[derive(Debug, PartialEq, Serialize, Deserialize, KplRecord)]
+    #[kpl(
+        codec = Json,
+        partition_key = "{whole:x}/{whole:#X}/{whole:o}/{whole:010b}/{real:e}/{real:.1E}/{whole:?}"
+    )]
+    struct Formatted<W, R> {
+        whole: W,
+        real: R,
+    }
+
+    /// Compiles only if the impls ask for what each format needs, and not for `Display`.
+    fn formatted<W, R>(value: Formatted<W, R>) -> String
+    where
+        W: LowerHex + UpperHex + Octal + Binary + Debug + Serialize + DeserializeOwned,
+        R: LowerExp + UpperExp + Serialize + DeserializeOwned,
+    {
+        keys(&seal(&[value])).remove(0)
+    }
+
+    #[test]
+    fn every_format_of_a_template() {
+        let value = Formatted {
+            whole: 171_u8,
+            real: 1500.0,
+        };
+        assert_eq!(formatted(value), "ab/0xAB/253/0010101011/1.5e3/1.5E3/171");
+    }
+
     #[derive(Debug, PartialEq, KplRecord)]
     struct Fixed<const N: usize> {
         #[kpl(partition_key)]
@@ -311,6 +353,20 @@ mod keys_of_records {
         struct Filled(u32, f32);
 
         assert_eq!(keys(&seal(&[Filled(7, 0.25)])), ["*******7/0.2$/###7###"]);
+    }
+
+    #[test]
+    fn a_pointer_is_where_the_field_points_to() {
+        #[derive(Serialize, Deserialize, KplRecord)]
+        #[kpl(codec = Json, partition_key = "{at:p}")]
+        struct Pointing {
+            at: Box<u8>,
+        }
+
+        let pointing = Pointing { at: Box::new(7) };
+        let mut buffer = String::new();
+        let key = KplRecord::partition_key(&pointing, &mut buffer).unwrap();
+        assert_eq!(key, format!("{:p}", pointing.at));
     }
 
     #[test]
@@ -404,6 +460,7 @@ mod keys_of_records {
             at: Some(HashKey::MAX),
         };
         let sealed = seal(std::slice::from_ref(&typed));
+        assert_eq!(keys(&sealed), ["ada"]);
         assert_eq!(
             payloads(&sealed),
             [r#"{"key":"ada","at":"340282366920938463463374607431768211455"}"#]
@@ -423,6 +480,11 @@ mod keys_of_records {
         );
         let error = open_error::<TypedKeys>(&RawRecord::new("a", r#"{"key":"a","at":"007"}"#));
         assert!(error.to_string().contains("a hash key is a decimal number"), "{error}");
+        let error = open_error::<TypedKeys>(&RawRecord::new("a", r#"{"key":"a","at":7}"#));
+        assert!(
+            error.to_string().contains("expected a hash key in decimal digits"),
+            "{error}"
+        );
 
         let mut bytes = Vec::new();
         Postcard::encode(&HashKey::new(300), &mut bytes).unwrap();
@@ -587,6 +649,38 @@ mod payload {
             trace,
             body: vec![1, 2, 3],
         }
+    }
+
+    #[test]
+    fn a_reference_to_a_record_is_the_same_record() {
+        fn lone<T: KplRecord>(value: &T) -> SealedRecord {
+            let mut aggregator = Aggregator::new();
+            assert_eq!(aggregator.push(value).unwrap(), None);
+            aggregator.finish().unwrap()
+        }
+
+        #[derive(KplRecord)]
+        struct Wrapped {
+            #[kpl(partition_key)]
+            key: String,
+            #[kpl(payload)]
+            body: Vec<u8>,
+        }
+
+        #[derive(Serialize, Deserialize, KplRecord)]
+        #[kpl(codec = Json, partition_key = "key")]
+        struct Plain(u8);
+
+        let tagged = envelope(Some(5), Some(6));
+        assert_eq!(lone(&&tagged), lone(&tagged));
+        let wrapped = Wrapped {
+            key: "key".into(),
+            body: vec![1, 2, 3],
+        };
+        assert!(lone(&wrapped).aggregated);
+        assert_eq!(lone(&&wrapped), lone(&wrapped));
+        assert!(!lone(&Plain(7)).aggregated);
+        assert_eq!(lone(&&Plain(7)), lone(&Plain(7)));
     }
 
     #[test]

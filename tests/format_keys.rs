@@ -86,7 +86,9 @@ mod partition_keys {
         let text_again = PartitionKey::new(text).unwrap().into_string();
         assert_eq!(text_again.as_ptr(), place);
         let text = "customer-7";
-        assert_eq!(PartitionKey::new(text).unwrap().as_str().as_ptr(), text.as_ptr());
+        let key = PartitionKey::new(text).unwrap();
+        assert_eq!(key.as_str().as_ptr(), text.as_ptr());
+        assert_eq!(AsRef::<str>::as_ref(&key), text);
         assert_eq!(
             "customer-7".parse::<PartitionKey<'static>>().unwrap().to_string(),
             "customer-7"
@@ -189,6 +191,7 @@ mod hash_keys {
             let value = value >> shift;
             let key = HashKey::new(value);
             prop_assert_eq!(key.value(), value);
+            prop_assert_eq!(u128::from(key), value);
             prop_assert_eq!(key.to_string(), value.to_string());
             prop_assert_eq!(key.to_string().parse::<HashKey>().unwrap(), key);
         }

@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use kpl::wire::{AggregatedRecord, Field, InvalidBody, NotAggregated, Problem};
+use kpl::wire::{AggregatedRecord, Field, Frame, InvalidBody, NotAggregated, Problem};
 use kpl::{
     Counts, DeaggregateError, DeaggregateErrorKind, Deaggregator, EncryptionType, HashKeyRange, KinesisRecord,
     Malformed, MalformedPolicy, Position, RawRecord, StrayPolicy,
@@ -131,6 +131,9 @@ mod is_it_aggregated {
             None,
             "the magic is at the start or not there"
         );
+        assert!(NotAggregated::Plain.to_string().contains("the magic is missing"));
+        let malformed = NotAggregated::from(Malformed::Digest);
+        assert_eq!(malformed.to_string(), Malformed::Digest.to_string());
     }
 
     #[test]
@@ -271,6 +274,23 @@ mod inside_a_valid_aggregate {
     }
 
     #[test]
+    fn records_are_counted_before_they_are_read() {
+        // Whatever their size is, and how their fields are written.
+        let sizes = [0, 1, 100, 127, 128, 129, 16_383, 16_384, 70_000];
+        let mut fields = vec![key("a")];
+        for (count, size) in sizes.into_iter().cycle().take(50).enumerate() {
+            let data = aggregate_of(&fields);
+            let aggregate = AggregatedRecord::parse(&data).unwrap();
+            assert_eq!((aggregate.len(), aggregate.is_empty()), (count, count == 0));
+            assert_eq!(aggregate.records().count(), count);
+            fields.push(match count % 3 {
+                0 => record_of(&[bytes_field(3, vec![7; size]), varint_field(1, 0)]),
+                _ => record(0, vec![7; size]),
+            });
+        }
+    }
+
+    #[test]
     fn partition_key_is_that_of_the_table() {
         let data = aggregate_of(&[
             key("a"),
@@ -321,14 +341,16 @@ mod inside_a_valid_aggregate {
             .with_approximate_arrival(Duration::from_millis(1_700_000_000_123))
             .with_encryption_type(EncryptionType::Kms)];
         for item in Deaggregator::<RawRecord<'_>>::new().records(&outer) {
-            let record = item.unwrap().record;
+            let item = item.unwrap();
+            assert_eq!(item.partition_key(), Some("a"), "the partition key is its own");
+            let record = item.record;
             assert_eq!(record.kinesis_record.sequence_number, Some("4950"));
             assert_eq!(
                 record.kinesis_record.approximate_arrival,
                 Some(Duration::from_millis(1_700_000_000_123))
             );
             assert_eq!(record.kinesis_record.encryption_type, Some(EncryptionType::Kms));
-            assert_eq!(record.partition_key, Some("a"), "but not its key");
+            assert_eq!(record.partition_key, Some("a"));
         }
     }
 
@@ -559,6 +581,7 @@ mod accepted {
         let received = only_record(&[key("a"), record]);
         assert_eq!(received, expected);
         assert_eq!(received.tags.iter().count(), 4);
+        assert_ne!(received, raw("a", "data").with_tag("one", None));
     }
 
     #[test]
@@ -739,11 +762,13 @@ mod not_accepted {
     fn varints_over_64_bits() {
         for last in [2, 3, 0x7F] {
             let varint = [&[0x80; 9][..], &[last]].concat();
-            let body = record_of(&[field_key(1, 0), varint, bytes_field(3, "data")]);
+            let body = record_of(&[field_key(1, 0), varint.clone(), bytes_field(3, "data")]);
             assert_eq!(
                 super::not_accepted([key("a"), body].concat()).problem,
                 Problem::LongVarint
             );
+            let last_of_all = [field_key(9, 0), varint].concat();
+            assert_eq!(super::not_accepted(last_of_all).problem, Problem::LongVarint);
         }
     }
 
@@ -920,6 +945,51 @@ mod not_accepted {
             "the end of the record that lacks a field"
         );
         assert_eq!(error.record, Some(1));
+    }
+}
+
+/// Tools draw the fields of an aggregate, also of one that does not parse.
+mod places_of_fields {
+    use super::*;
+
+    #[test]
+    fn are_ranges_from_the_first_byte_of_the_magic() {
+        let fields = [
+            (Field::PartitionKeyTable, key("a")),
+            (Field::Unknown, varint_field(9, 300)),
+            (Field::ExplicitHashKeyTable, hash_key("7")),
+            (Field::Records, record(0, "data")),
+            (Field::Records, record_of(&[field_key(1, 2)])),
+            (Field::Unknown, group(1, varint_field(5, 5))),
+            (Field::PartitionKeyTable, bytes_field(1, b"\xFF")),
+        ];
+        let data = sealed(fields.iter().flat_map(|(_, bytes)| bytes.clone()).collect::<Vec<_>>());
+        let mut end = 4;
+        let expected = fields.map(|(field, bytes)| {
+            let start = end;
+            end += bytes.len();
+            (field, start..end)
+        });
+        let found: Result<Vec<_>, _> = Frame::new(&data).unwrap().fields().collect();
+        assert_eq!(found.unwrap(), expected);
+    }
+
+    #[test]
+    fn end_with_the_first_mistake() {
+        let mistakes = [
+            (vec![0x0A, 5, b'x'], Field::PartitionKeyTable, Problem::PastTheEnd),
+            (field_key(0, 0), Field::Unknown, Problem::FieldNumber),
+            (field_key(9, 4), Field::Unknown, Problem::Group),
+        ];
+        for (mistake, field, problem) in mistakes {
+            let data = sealed([key("a"), mistake, key("b")].concat());
+            let mut fields = Frame::new(&data).unwrap().fields();
+            assert_eq!(fields.next().unwrap().unwrap(), (Field::PartitionKeyTable, 4..7));
+            let error = fields.next().unwrap().unwrap_err();
+            assert_eq!((error.field, error.problem, error.record), (field, problem, None));
+            assert!(error.offset >= 7, "{error}");
+            assert!(fields.next().is_none());
+        }
     }
 }
 
@@ -1481,13 +1551,28 @@ fn counts_add_up_and_can_be_summed() {
         ),
         (4, 3, 1, 1)
     );
-    let mut twice = counts;
-    twice += counts;
-    assert_eq!((twice.kinesis_records, twice.user_records, twice.delivered), (8, 8, 6));
-    assert_eq!(
-        twice.failed + twice.dropped + twice.skipped + twice.delivered,
-        twice.user_records
-    );
+
+    let all = |number: &mut dyn FnMut() -> u64| {
+        let mut counts = Counts::default();
+        counts.kinesis_records = number();
+        counts.aggregated = number();
+        counts.plain = number();
+        counts.malformed = number();
+        counts.empty_aggregates = number();
+        counts.user_records = number();
+        counts.delivered = number();
+        counts.failed = number();
+        counts.dropped = number();
+        counts.skipped = number();
+        counts
+    };
+    let numbers = |start: u64, step: usize| {
+        let mut numbers = (start..).step_by(step);
+        all(&mut || numbers.next().unwrap())
+    };
+    let mut sum = numbers(1, 1);
+    sum += numbers(2, 10);
+    assert_eq!(sum, numbers(3, 11));
 }
 
 /// A deaggregator is used again and again, and for one record as for a batch.

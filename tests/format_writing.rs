@@ -222,6 +222,11 @@ mod outer_partition_key {
     fn is_a_fixed_one_if_that_is_chosen() {
         let builder = Aggregator::builder().outer_partition_key(PartitionKey::new("a").unwrap());
         let records = [raw("first", "1"), raw("second", "2")];
+        let mut aggregator = builder.clone().build().unwrap();
+        for record in &records {
+            aggregator.push(record).unwrap();
+        }
+        assert_eq!(aggregator.size(), aggregator.data_size() + 1);
         let sealed = aggregate(builder.build().unwrap(), &records);
         assert_eq!(sealed[0].partition_key.as_str(), "a");
         assert_eq!(
@@ -236,8 +241,11 @@ mod outer_partition_key {
     #[test]
     fn is_a_raw_records_own_even_if_a_fixed_one_is_chosen() {
         let builder = Aggregator::builder().outer_partition_key(PartitionKey::new("a").unwrap());
-        let sealed = aggregate(builder.build().unwrap(), [&raw("own", "1")]);
-        assert_eq!((sealed[0].partition_key.as_str(), sealed[0].aggregated), ("own", false));
+        let mut aggregator = builder.build().unwrap();
+        aggregator.push(&raw("own", "1")).unwrap();
+        assert_eq!(aggregator.size(), 3 + 1);
+        let sealed = aggregator.finish().unwrap();
+        assert_eq!((sealed.partition_key.as_str(), sealed.aggregated), ("own", false));
     }
 }
 
@@ -425,23 +433,30 @@ mod size_limit {
 
     #[test]
     fn is_exact_for_a_single_record_raw_and_wrapped() {
-        let record = raw_at("key", 7, vec![1; 300]);
-        let raw_size = 3 + 300;
-        let wrapped = aggregate_into_one(std::slice::from_ref(&record)).size();
-        for (wrap, size) in [(false, raw_size), (true, wrapped)] {
-            for (limit, fits) in [(size - 1, false), (size, true), (size + 1, true)] {
-                let mut aggregator = Aggregator::builder().wrap_single(wrap).max_size(limit).build().unwrap();
-                match aggregator.push(&record) {
-                    Ok(None) => assert!(fits),
-                    Err(AggregateError::TooLarge {
-                        size: told, max_size, ..
-                    }) => {
-                        assert!(!fits);
-                        assert_eq!((told, max_size), (size, limit));
+        let records = [
+            raw_at("key", 7, vec![1; 300]),
+            raw("k", vec![1; 3000]),
+            raw(&"𝒳".repeat(256), ""),
+            raw_at(&"𝒳".repeat(256), u128::MAX, "data"),
+        ];
+        for record in &records {
+            let raw_size = record.partition_key.len() + record.data.len();
+            let wrapped = aggregate_into_one(std::slice::from_ref(record)).size();
+            for (wrap, size) in [(false, raw_size), (true, wrapped)] {
+                for (limit, fits) in [(size - 1, false), (size, true), (size + 1, true)] {
+                    let mut aggregator = Aggregator::builder().wrap_single(wrap).max_size(limit).build().unwrap();
+                    match aggregator.push(record) {
+                        Ok(None) => assert!(fits),
+                        Err(AggregateError::TooLarge {
+                            size: told, max_size, ..
+                        }) => {
+                            assert!(!fits);
+                            assert_eq!((told, max_size), (size, limit));
+                        }
+                        other => panic!("{other:?}"),
                     }
-                    other => panic!("{other:?}"),
+                    assert_eq!(aggregator.finish().map(|sealed| sealed.size()), fits.then_some(size));
                 }
-                assert_eq!(aggregator.finish().map(|sealed| sealed.size()), fits.then_some(size));
             }
         }
     }
@@ -684,6 +699,7 @@ mod flush_on_empty {
             );
             assert!(aggregator.is_empty());
             aggregator.push(&raw("a", "")).unwrap();
+            assert!(!aggregator.is_empty());
             assert!(aggregator.finish().is_some(), "a record without data is a record");
             assert_eq!(aggregator.finish(), None);
             assert_eq!(
@@ -708,6 +724,9 @@ mod flush_on_empty {
         assert!(aggregator.finish().is_empty());
         assert!(aggregator.set_shard_map(shards(&[7])).is_empty());
         assert_eq!((aggregator.count(), aggregator.size()), (0, 0));
+        assert!(aggregator.is_empty());
+        aggregator.push(&raw("a", "")).unwrap();
+        assert!(!aggregator.is_empty());
     }
 }
 
@@ -772,7 +791,7 @@ mod mixing_shards {
         aggregator.push(&raw_at("a", u128::MAX, "high 1")).unwrap();
         let full = aggregator.push(&raw_at("a", 1, "low 2")).unwrap().unwrap();
         assert_eq!(full.user_records, 2);
-        assert_eq!(aggregator.count(), 1);
+        assert_eq!((aggregator.count(), aggregator.size()), (1, 1 + 6));
         assert_eq!(aggregator.finish()[0].data, b"high 1");
     }
 

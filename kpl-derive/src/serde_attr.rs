@@ -2,7 +2,7 @@
 
 use quote::ToTokens as _;
 use syn::punctuated::Punctuated;
-use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Meta, Token, WherePredicate};
+use syn::{Attribute, Expr, LitStr, Meta, Token, WherePredicate};
 
 use crate::errors::Errors;
 
@@ -74,12 +74,7 @@ pub(crate) fn serialize_bound(attributes: &[Attribute]) -> Option<Vec<WherePredi
 }
 
 fn literal(value: &Expr) -> Option<LitStr> {
-    match value {
-        Expr::Lit(ExprLit {
-            lit: Lit::Str(literal), ..
-        }) => Some(literal.clone()),
-        _ => syn::parse2(value.to_token_stream()).ok(),
-    }
+    syn::parse2(value.to_token_stream()).ok()
 }
 
 /// What is in all attributes of serde's. Mistakes are left to serde, which says more about them.

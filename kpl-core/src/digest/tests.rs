@@ -1,9 +1,11 @@
+use alloc::format;
+use alloc::string::ToString as _;
 use alloc::vec;
 use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{Digest, Lanes, md5, md5_each, md5_many, md5_many_with};
+use super::{Digest, Lanes, each, md5, md5_each, md5_many, md5_many_with};
 
 /// Bytes without a pattern that has the length of a block.
 fn bytes(length: usize) -> Vec<u8> {
@@ -140,6 +142,68 @@ fn lanes_of_this_machine() {
     assert!(available.is_sorted());
     let baseline = cfg!(any(target_feature = "sse2", target_feature = "neon"));
     assert_eq!(available.contains(&Lanes::Four), baseline);
+}
+
+/// A width that is missing here is one that no test reaches.
+#[test]
+#[cfg(all(
+    feature = "std",
+    target_arch = "x86_64",
+    not(any(kpl_max_lanes = "1", kpl_max_lanes = "4", kpl_max_lanes = "8"))
+))]
+fn no_width_of_this_machine_is_missing() {
+    let available: Vec<Lanes> = Lanes::available().collect();
+    assert_eq!(available.contains(&Lanes::Eight), std::is_x86_feature_detected!("avx2"));
+    assert_eq!(
+        available.contains(&Lanes::Sixteen),
+        std::is_x86_feature_detected!("avx512f")
+    );
+}
+
+/// In which order the digests of messages of one length come.
+fn order(hash: impl FnOnce(&[&[u8]], &mut dyn FnMut(usize, Digest))) -> Vec<usize> {
+    let mut order = Vec::new();
+    hash(&[&b"message"[..]; 100], &mut |index, _| order.push(index));
+    order
+}
+
+/// Two vectors are filled at once, and the last of these messages is the first that is done.
+#[test]
+fn the_width_that_is_asked_for_is_used() {
+    for lanes in Lanes::available() {
+        let order = order(|messages, done| each(lanes, &mut messages.iter().copied().enumerate(), done));
+        let together = match lanes {
+            Lanes::One => 1,
+            Lanes::Four => 8,
+            Lanes::Eight => 16,
+            Lanes::Sixteen => 32,
+        };
+        assert_eq!(order[0], together - 1, "{lanes}");
+    }
+}
+
+#[test]
+fn the_more_messages_the_wider() {
+    assert_eq!(Lanes::best_for(0), Lanes::One);
+    assert_eq!(Lanes::best_for(1), Lanes::One);
+    for few in 2..=8 {
+        assert_eq!(Lanes::best_for(few), Lanes::detect().min(Lanes::Eight));
+    }
+    assert_eq!(Lanes::best_for(9), Lanes::detect());
+    let widest = order(|messages, done| each(Lanes::detect(), &mut messages.iter().copied().enumerate(), done));
+    assert_eq!(order(|messages, done| md5_each(messages.iter().copied(), done)), widest);
+}
+
+#[test]
+fn lanes_are_shown_with_their_instructions() {
+    let four = if cfg!(target_arch = "aarch64") {
+        "4 lanes (NEON)"
+    } else {
+        "4 lanes (SSE2)"
+    };
+    let shown = Lanes::ALL.map(|lanes| lanes.to_string());
+    assert_eq!(shown, ["1 lane (md-5)", four, "8 lanes (AVX2)", "16 lanes (AVX-512)"]);
+    assert_eq!(format!("{:>14}|", Lanes::One), " 1 lane (md-5)|");
 }
 
 /// What the machine lacks is replaced.

@@ -241,7 +241,7 @@ fn short_records(mut bytes: &[u8]) -> (usize, &[u8]) {
 #[inline]
 fn short_record(bytes: &[u8]) -> Option<(WireRecord<'_>, &[u8])> {
     let head = u64::from_le_bytes(*bytes.first_chunk()?);
-    let byte = |place: u32| (head >> (8 * place)) & 0x7F;
+    let byte = |place: u32| usize::from(((head >> (8 * place)) & 0x7F) as u8);
     let (partition_key_index, data_len, start) = if head & 0x80FF_80FF_80FF == 0x001A_0008_001A {
         (byte(3), byte(5), 6)
     } else if head & 0x80_FF80_80FF_80FF == 0x00_1A00_8008_001A {
@@ -253,11 +253,11 @@ fn short_record(bytes: &[u8]) -> Option<(WireRecord<'_>, &[u8])> {
     if message_len + 2 != data_len + start {
         return None;
     }
-    let (record, rest) = bytes.split_at_checked(message_len as usize + 2)?;
+    let (record, rest) = bytes.split_at_checked(message_len + 2)?;
     let record = WireRecord {
-        partition_key_index,
+        partition_key_index: partition_key_index as u64,
         explicit_hash_key_index: None,
-        data: record.get(start as usize..)?,
+        data: record.get(start..)?,
         tags: &[],
     };
     Some((record, rest))
@@ -343,3 +343,6 @@ impl<'a> Iterator for WireRecords<'a> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

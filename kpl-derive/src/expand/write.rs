@@ -141,6 +141,8 @@ fn template<'a>(literal: &LitStr, pieces: &[KeyPiece<'a>], buffer: &Ident) -> (V
                 let binding = &field.binding;
                 values.push(match formatting_trait(spec) {
                     "Display" => quote!(__kpl::display(#binding)),
+                    // Where the field points to, not where it is.
+                    "Pointer" => quote!(*#binding),
                     _ => quote!(#binding),
                 });
                 if !fields.iter().any(|other| std::ptr::eq(*other, *field)) {

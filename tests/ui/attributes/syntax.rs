@@ -9,4 +9,10 @@ struct Click {
     user: String,
 }
 
+#[derive(KplRecord)]
+#[kpl(codec = kpl::codec::Json partition_key = "{user}", nothing, partition_key = "{user}")]
+struct Pause {
+    user: String,
+}
+
 fn main() {}

@@ -23,4 +23,19 @@ struct Fields {
     other: String,
 }
 
+#[derive(KplRecord)]
+#[kpl(transparent = true)]
+struct Transparent(kpl::RawRecord<'static>);
+
+#[derive(KplRecord)]
+#[kpl(codec = kpl::codec::Json)]
+enum Variants {
+    #[kpl(partition_key)]
+    Moved { user: String },
+    Left {
+        #[kpl(partition_key = "{user}")]
+        user: String,
+    },
+}
+
 fn main() {}
