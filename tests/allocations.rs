@@ -9,7 +9,10 @@ use std::cell::Cell;
 
 use kpl::codec::{Bincode, Codec, Postcard};
 use kpl::wire::AggregatedRecord;
-use kpl::{Aggregator, Deaggregator, HashKeyRange, KinesisRecord, KplRecord, RawRecord, StrayPolicy};
+use kpl::{
+    Aggregator, Deaggregator, FromKplRecord, HashKeyRange, KinesisRecord, KplRecord, MalformedPolicy, RawRecord,
+    ReadError, StrayPolicy, UserRecord,
+};
 
 use support::bytes::{bytes_field, field_key, hash_key, key, record, record_at, sealed, varint};
 use support::{Text, raw, raw_at};
@@ -297,6 +300,107 @@ mod case_7_no_allocation_beyond_the_inputs_order {
             assert!(result && counted.largest <= 1 << 20, "{length}: {counted:?}");
             let (result, counted) = self::counted(|| <Postcard as Codec<String>>::decode(&varint(length)).is_err());
             assert!(result && counted.largest <= 1 << 20, "{length}: {counted:?}");
+        }
+    }
+}
+
+/// "A hostile input of n bytes never costs more than a stated small multiple of n in memory": the documentation of
+/// `Deaggregator` states it. All that reading takes is counted, also what is given back at once.
+mod a_hostile_input_of_n_bytes_costs_at_most_48_n_bytes {
+    use super::*;
+
+    /// So much whatever the input: the digests of 32 records, and the first room of tables.
+    const ANYWAY: usize = 4096;
+    const PER_BYTE: usize = 48;
+    /// An error owns its data, which is counted by `PER_BYTE`, and this.
+    const PER_ERROR: usize = 4096;
+    /// Who asks for a list of what the range leaves out gets one.
+    const PER_DROPPED: usize = 4 * size_of::<UserRecord<'_, '_>>();
+
+    /// A record that is read whatever its bytes are, and holds nothing.
+    struct Any;
+
+    impl FromKplRecord<'_> for Any {
+        const MALFORMED: MalformedPolicy = MalformedPolicy::Deliver;
+
+        fn from_user_record(_: &UserRecord<'_, '_>) -> Result<Self, ReadError> {
+            Ok(Self)
+        }
+    }
+
+    #[track_caller]
+    fn assert_in_proportion<T: for<'de> FromKplRecord<'de>>(
+        kind: &str,
+        deaggregator: &Deaggregator<T>,
+        batch: &[KinesisRecord<'_>],
+    ) {
+        let deaggregator = deaggregator.clone();
+        let (counts, counted) = counted(|| {
+            let mut records = deaggregator.records(batch);
+            records.by_ref().for_each(drop);
+            records.counts()
+        });
+        let len: usize = batch.iter().map(|record| record.data.len()).sum();
+        let most = ANYWAY + PER_BYTE * len + PER_ERROR * counts.failed as usize + PER_DROPPED * counts.dropped as usize;
+        assert!(counted.bytes <= most, "{kind}: {counted:?} for {len} bytes, {counts:?}");
+    }
+
+    fn assert_all_in_proportion(kind: &str, batch: &[KinesisRecord<'_>]) {
+        assert_in_proportion(kind, &Deaggregator::<Any>::new(), batch);
+        let nearly_none = HashKeyRange::try_from(1..=1).unwrap();
+        for policy in [StrayPolicy::DropStrays, StrayPolicy::DropAggregate] {
+            let deaggregator = Deaggregator::<Any>::new().range(nearly_none, policy);
+            assert_in_proportion(kind, &deaggregator.list_dropped(true), batch);
+        }
+        assert_in_proportion(
+            kind,
+            &Deaggregator::<Any>::new().after("100:50".parse().unwrap()),
+            batch,
+        );
+        assert_in_proportion(kind, &Deaggregator::<Text>::new(), batch);
+    }
+
+    #[test]
+    fn of_one_record() {
+        for (kind, make) in support::hostile::KINDS {
+            // The last holds one key more than a table of a power of two.
+            for len in [100, 5_000, 16_386] {
+                let data = make(len);
+                let record = KinesisRecord::new(&data)
+                    .with_sequence_number("100")
+                    .with_partition_key("outer");
+                assert_all_in_proportion(kind, &[record]);
+            }
+        }
+    }
+
+    /// The tables of keys, and nothing else.
+    #[test]
+    fn of_the_wire_reader_32() {
+        for (kind, make) in support::hostile::KINDS {
+            for len in [100, 5_000, 16_386] {
+                let data = make(len);
+                let (_, counted) =
+                    counted(|| AggregatedRecord::parse(&data).map(|aggregate| aggregate.records().count()));
+                assert!(
+                    counted.bytes <= 256 + 32 * data.len(),
+                    "{kind}: {counted:?} for {} bytes",
+                    data.len()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn of_a_batch() {
+        for (kind, make) in support::hostile::KINDS {
+            for len in [30, 300] {
+                let data = make(len);
+                let record = KinesisRecord::new(&data)
+                    .with_sequence_number("100")
+                    .with_partition_key("outer");
+                assert_all_in_proportion(kind, &[record; 40]);
+            }
         }
     }
 }

@@ -1,17 +1,12 @@
 //! Section 5 of the format: the edge cases that every change must keep right, by their numbers. What they say about
-//! allocations is in `allocations.rs`.
+//! allocations is in `allocations.rs`, about time in `steps`.
 
 mod support;
 
-use std::time::{Duration, Instant};
-
 use kpl::wire::{AggregatedRecord, Problem};
-use kpl::{
-    AggregateError, Aggregator, Deaggregator, HashKeyRange, KinesisRecord, Malformed, PartitionKey, RawRecord,
-    SealedRecord, StrayPolicy,
-};
+use kpl::{AggregateError, Aggregator, Deaggregator, KinesisRecord, Malformed, PartitionKey, RawRecord, SealedRecord};
 
-use support::bytes::{MAGIC, aggregate_of, bytes_field, field_key, hash_key, key, record, record_at, sealed, varint};
+use support::bytes::{MAGIC, aggregate_of, field_key, hash_key, key, record, record_at, sealed, varint};
 use support::{contents, items, raw, raw_at};
 
 type Raw = RawRecord<'static>;
@@ -528,143 +523,6 @@ mod case_7 {
         let sealed = aggregator.finish().unwrap();
         assert_eq!(sealed.data.len(), 4 + 3 + 7_000_000 + 16);
         assert_eq!(AggregatedRecord::parse(&sealed.data).unwrap().len(), 1_000_000);
-    }
-
-    /// What takes some 10 ms when it is linear, and tens of seconds when it is quadratic.
-    #[track_caller]
-    fn assert_linear(make: impl Fn(usize) -> Vec<u8>, read: impl Fn(&[u8])) {
-        let data = make(8_000);
-        let start = Instant::now();
-        read(&data);
-        let took = start.elapsed();
-        assert!(took < Duration::from_secs(2), "{took:?} for {} bytes", data.len());
-    }
-
-    fn read(deaggregator: &Deaggregator<RawRecord<'_>>, data: &[u8]) {
-        let record = KinesisRecord::new(data);
-        deaggregator.clone().record(&record).for_each(drop);
-    }
-
-    #[test]
-    fn case_7_time_is_linear_in_the_keys() {
-        let make = |count| {
-            let keys: Vec<u8> = (0..count).flat_map(|number| key(&number.to_string())).collect();
-            let records: Vec<u8> = (0..count).flat_map(|number| record(number as u64, "x")).collect();
-            sealed([keys, records].concat())
-        };
-        let range = HashKeyRange::try_from(0..=u128::MAX / 2).unwrap();
-        for policy in [StrayPolicy::Keep, StrayPolicy::DropStrays, StrayPolicy::DropAggregate] {
-            assert_linear(make, |data| read(&Deaggregator::new().range(range, policy), data));
-        }
-    }
-
-    /// One long key, and many records that refer to it.
-    #[test]
-    fn case_7_time_is_linear_with_a_long_partition_key_that_every_record_shares() {
-        let make = |count| {
-            let records: Vec<u8> = (0..count).flat_map(|_| record(0, "x")).collect();
-            sealed([key(&"k".repeat(count * 8)), records].concat())
-        };
-        let range = HashKeyRange::try_from(0..=u128::MAX / 2).unwrap();
-        for policy in [StrayPolicy::Keep, StrayPolicy::DropStrays, StrayPolicy::DropAggregate] {
-            assert_linear(make, |data| read(&Deaggregator::new().range(range, policy), data));
-        }
-    }
-
-    #[test]
-    fn case_7_time_is_linear_with_a_long_explicit_hash_key_that_every_record_shares() {
-        for digit in ["0", "9", "x"] {
-            let make = |count| {
-                let records: Vec<u8> = (0..count).flat_map(|_| record_at(0, 0, "x")).collect();
-                sealed([key("a"), hash_key(&digit.repeat(count * 8)), records].concat())
-            };
-            assert_linear(make, |data| read(&Deaggregator::new(), data));
-        }
-    }
-
-    #[test]
-    fn case_7_time_is_linear_with_a_long_partition_key_in_many_errors() {
-        let make = |count| {
-            let records: Vec<u8> = (0..count).flat_map(|_| record(0, b"\xFF")).collect();
-            sealed([key(&"k".repeat(count * 8)), records].concat())
-        };
-        assert_linear(make, |data| {
-            let record = KinesisRecord::new(data);
-            Deaggregator::<support::Text>::new().record(&record).for_each(drop);
-        });
-    }
-
-    /// Restored for every record, from the one key.
-    #[cfg(feature = "derive")]
-    #[test]
-    fn case_7_time_is_linear_with_a_long_partition_key_that_is_a_field_of_every_record() {
-        #[derive(kpl::KplRecord)]
-        struct Text {
-            #[kpl(partition_key)]
-            _key: String,
-            #[kpl(payload)]
-            _body: Vec<u8>,
-        }
-
-        #[derive(kpl::KplRecord)]
-        #[kpl(codec = kpl::codec::Json)]
-        struct Number {
-            #[kpl(partition_key, elide)]
-            _key: u64,
-        }
-
-        let make = |count| {
-            let records: Vec<u8> = (0..count).flat_map(|_| record(0, "{}")).collect();
-            sealed([key(&"0".repeat(count * 32)), records].concat())
-        };
-        assert_linear(make, |data| {
-            let record = KinesisRecord::new(data);
-            let failed = Deaggregator::<Text>::new()
-                .record(&record)
-                .filter(Result::is_err)
-                .count();
-            assert_eq!(failed, 8_000);
-            let failed = Deaggregator::<Number>::new()
-                .record(&record)
-                .filter(Result::is_err)
-                .count();
-            assert_eq!(failed, 8_000);
-        });
-    }
-
-    #[test]
-    fn case_7_time_is_linear_with_groups_inside_each_other() {
-        let make = |count: usize| {
-            let deep = (0..90).fold(Vec::new(), |content, _| support::bytes::group(9, content));
-            let records: Vec<u8> = (0..count / 40)
-                .flat_map(|_| [deep.clone(), record(0, "x")].concat())
-                .collect();
-            sealed([key("a"), records].concat())
-        };
-        assert_linear(make, |data| read(&Deaggregator::new(), data));
-    }
-
-    #[test]
-    fn case_7_time_is_linear_in_the_tags() {
-        let make = |count| {
-            let tags: Vec<u8> = (0..count).flat_map(|_| bytes_field(4, bytes_field(1, "t"))).collect();
-            let record = bytes_field(3, [b"\x08\0\x1A\0".to_vec(), tags].concat());
-            sealed([key("a"), record].concat())
-        };
-        assert_linear(make, |data| {
-            let record = KinesisRecord::new(data);
-            let received = Deaggregator::<RawRecord<'_>>::new()
-                .record(&record)
-                .next()
-                .unwrap()
-                .unwrap();
-            let mut aggregator = Aggregator::<RawRecord<'_>>::builder()
-                .max_size(10 << 20)
-                .build()
-                .unwrap();
-            aggregator.push(&received.value).unwrap();
-            assert_eq!(aggregator.finish().unwrap().data, data);
-        });
     }
 }
 

@@ -41,7 +41,7 @@ macro_rules! targets {
     };
 }
 
-targets!(body deaggregate digest position roundtrip sharded typed);
+targets!(batches body deaggregate digest position roundtrip sharded typed);
 
 /// No target is left out, and no file lies where nobody runs it.
 #[test]

@@ -19,6 +19,9 @@ extern crate alloc;
 extern crate std;
 
 mod aggregate;
+#[cfg(feature = "arbitrary")]
+#[cfg_attr(docsrs, doc(cfg(feature = "arbitrary")))]
+pub mod arbitrary;
 pub mod codec;
 mod deaggregate;
 #[doc(hidden)]

@@ -3,6 +3,7 @@
 
 pub(crate) mod bytes;
 pub(crate) mod golden;
+pub(crate) mod hostile;
 pub(crate) mod oracle;
 pub(crate) mod strategies;
 

@@ -8,6 +8,7 @@ mod bytes;
 #[path = "../../../tests/support/oracle.rs"]
 mod oracle;
 
+mod batches;
 mod body;
 mod deaggregate;
 mod digest;
@@ -19,6 +20,7 @@ mod sharded;
 mod typed;
 mod writing;
 
+pub use self::batches::batches;
 pub use self::body::body;
 pub use self::deaggregate::deaggregate;
 pub use self::digest::digest;

@@ -7,6 +7,9 @@ use super::{Frame, MAGIC, NotAggregated, Tags};
 
 /// The key tables and the user records of one aggregated record.
 ///
+/// However hostile the bytes, reading `n` of them takes linear time, and at most 32 `n` bytes of memory: for the key
+/// tables, nothing for user records.
+///
 /// ```
 /// use kpl_core::wire::AggregatedRecord;
 ///

@@ -1,0 +1,194 @@
+//! Arbitrary values, aggregated: what goes in must come out.
+
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+use core::fmt;
+
+use ::arbitrary::{Arbitrary, Error, Result, Unstructured};
+
+use super::Options;
+use super::check::{self, Sent, Source};
+use crate::{AggregateError, Aggregator, FromKplRecord, InvalidOption, KinesisRecord, KplRecord, SealedRecord};
+
+/// Arbitrary values of a type, and the Kinesis records that an aggregator with arbitrary options made of them.
+///
+/// [`check`](Self::check) reads the Kinesis records and compares: use it as a fuzz target of your type, or in a plain
+/// test with values at hand. To fuzz your own consumer, feed it [`kinesis_records`](Self::kinesis_records).
+///
+/// ```
+/// use kpl_core::RawRecord;
+/// use kpl_core::arbitrary::{IntactBatch, Options};
+///
+/// let values = [RawRecord::new("abc", "one"), RawRecord::new("def", "two")];
+/// let batch = IntactBatch::new(values, &Options::default())?;
+/// assert_eq!(batch.sealed().len(), 1);
+/// batch.check();
+/// # Ok::<(), kpl_core::InvalidOption>(())
+/// ```
+pub struct IntactBatch<T> {
+    options: Options,
+    values: Vec<T>,
+    refused: Vec<Refused<T>>,
+    sealed: Vec<SealedRecord>,
+    sequence_numbers: Vec<String>,
+}
+
+/// A value that the aggregator did not take, and why.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Refused<T> {
+    /// The value.
+    pub value: T,
+    /// Why the aggregator did not take it.
+    pub error: AggregateError,
+}
+
+impl<T> IntactBatch<T> {
+    /// Aggregates these values.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidOption`] if an option has a value that it cannot have.
+    pub fn new(values: impl IntoIterator<Item = T>, options: &Options) -> core::result::Result<Self, InvalidOption>
+    where
+        T: KplRecord,
+    {
+        let mut aggregator: Aggregator<T> = options.builder().build()?;
+        let (mut accepted, mut refused, mut sealed) = (Vec::new(), Vec::new(), Vec::new());
+        for value in values {
+            match aggregator.push(&value) {
+                Ok(full) => {
+                    sealed.extend(full);
+                    accepted.push(value);
+                }
+                Err(error) => refused.push(Refused { value, error }),
+            }
+        }
+        sealed.extend(aggregator.finish());
+        Ok(Self {
+            options: options.clone(),
+            values: accepted,
+            refused,
+            sequence_numbers: (1..=sealed.len()).map(|number| number.to_string()).collect(),
+            sealed,
+        })
+    }
+
+    /// The values that the aggregator took, in their order.
+    #[must_use]
+    pub fn values(&self) -> &[T] {
+        &self.values
+    }
+
+    /// The values that the aggregator did not take: those whose key is no partition key, and those that are too
+    /// large.
+    #[must_use]
+    pub fn refused(&self) -> &[Refused<T>] {
+        &self.refused
+    }
+
+    /// The options of the aggregator.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The records that the aggregator made.
+    #[must_use]
+    pub fn sealed(&self) -> &[SealedRecord] {
+        &self.sealed
+    }
+
+    /// The records as a stream gives them, with the sequence numbers 1, 2, 3, ...
+    #[must_use]
+    pub fn kinesis_records(&self) -> Vec<KinesisRecord<'_>> {
+        let numbered = self.sealed.iter().zip(&self.sequence_numbers);
+        numbered
+            .map(|(sealed, number)| KinesisRecord::from(sealed).with_sequence_number(number))
+            .collect()
+    }
+
+    /// Reads the batch: every value must come back, equal and in order, with its keys.
+    ///
+    /// What is not equal to itself, as a NaN, or comes back otherwise on purpose, needs
+    /// [`check_by`](Self::check_by). What the codec cannot bring back at all (Json, a NaN that is not in an `Option`)
+    /// is a loss that this check is there to find; if it cannot happen, let it not be arbitrary:
+    /// `#[arbitrary(with = ...)]`.
+    ///
+    /// Of a lone record that travels raw, readers do not get the explicit hash key: a
+    /// [`RawRecord`](crate::RawRecord) comes back without, unless the options say `wrap_single`.
+    ///
+    /// # Panics
+    ///
+    /// If a value does not come back, or another one does: then it says which.
+    #[track_caller]
+    pub fn check<'s>(&'s self)
+    where
+        T: KplRecord + FromKplRecord<'s> + PartialEq + fmt::Debug,
+    {
+        self.check_by(T::eq);
+    }
+
+    /// As [`check`](Self::check), with your own word on whether the value that came back, the second, is the one that
+    /// was sent, the first.
+    ///
+    /// # Panics
+    ///
+    /// As [`check`](Self::check).
+    #[track_caller]
+    pub fn check_by<'s>(&'s self, same: impl Fn(&T, &T) -> bool)
+    where
+        T: KplRecord + FromKplRecord<'s> + fmt::Debug,
+    {
+        let contents: Vec<Vec<_>> = self.contents().map(|values| values.map(Some).collect()).collect();
+        let sources = self.kinesis_records().into_iter().zip(&contents);
+        let sources = sources.map(|(record, contents)| Source {
+            record,
+            damages: &[],
+            contents: Some(contents),
+        });
+        let sent = Sent {
+            values: &self.values,
+            name: "value",
+        };
+        check::check(&sources.collect::<Vec<_>>(), &sent, same);
+    }
+
+    /// Which values are in each of the sealed records.
+    pub(super) fn contents(&self) -> impl Iterator<Item = core::ops::Range<usize>> {
+        let mut next = 0;
+        self.sealed.iter().map(move |sealed| {
+            let start = next;
+            next += sealed.user_records;
+            start..next
+        })
+    }
+}
+
+/// The bytes of the Kinesis records are not shown, only how many there are.
+impl<T: fmt::Debug> fmt::Debug for IntactBatch<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lengths: Vec<usize> = self.sealed.iter().map(|sealed| sealed.data.len()).collect();
+        f.debug_struct("IntactBatch")
+            .field("options", &self.options)
+            .field("values", &self.values)
+            .field("refused", &self.refused)
+            .field("sealed_lengths", &lengths)
+            .finish()
+    }
+}
+
+impl<'a, T: Arbitrary<'a> + KplRecord> Arbitrary<'a> for IntactBatch<T> {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        let options = u.arbitrary()?;
+        // A value that cannot be made of the bytes that are left is no reason to have no batch.
+        let values: Vec<T> = u.arbitrary_iter()?.filter_map(Result::ok).collect();
+        Self::new(values, &options).map_err(|_| Error::IncorrectFormat)
+    }
+
+    fn arbitrary_take_rest(mut u: Unstructured<'a>) -> Result<Self> {
+        let options = u.arbitrary()?;
+        let values: Vec<T> = u.arbitrary_take_rest_iter()?.filter_map(Result::ok).collect();
+        Self::new(values, &options).map_err(|_| Error::IncorrectFormat)
+    }
+}
