@@ -23,12 +23,14 @@
 //! Source: [the KPL's description of the format](https://github.com/awslabs/amazon-kinesis-producer/blob/master/aggregation-format.md).
 
 mod cursor;
+mod fields;
 mod frame;
 mod reader;
 mod tags;
 mod writer;
 
 pub use cursor::{Field, InvalidBody, Problem};
+pub use fields::Fields;
 pub use frame::{Frame, Malformed, NotAggregated};
 pub use reader::{AggregatedRecord, WireRecord, WireRecords};
 pub use tags::{TagIter, Tags};

@@ -1,0 +1,126 @@
+//! `kpl deaggregate`: records into user records.
+
+use kpl_core::{Counts, DeaggregateError, Deaggregator, StrayPolicy, UserRecord};
+
+use crate::args::{DataForm, Deaggregate, Stray};
+use crate::input::{self, Entry, Sink};
+use crate::output::Lines;
+use crate::problems::{Place, Problems, Stop, tell};
+use crate::user_records::{self, MAGIC_BUT, Untyped, reason};
+
+pub(crate) fn run(options: &Deaggregate, problems: &mut Problems) -> Result<(), Stop> {
+    problems.strict = options.strict;
+    let mut sink = UserRecords {
+        deaggregator: deaggregator(options),
+        data: options.data,
+        lines: Lines::new(),
+        problems,
+        counts: Counts::default(),
+    };
+    let result = input::read(&options.input, &mut sink);
+    sink.lines.flush()?;
+    result?;
+    if sink.counts.dropped > 0 {
+        let dropped = sink.counts.dropped;
+        tell(format_args!("{dropped} user records outside --range were left out"));
+    }
+    Ok(())
+}
+
+fn deaggregator(options: &Deaggregate) -> Deaggregator<Untyped> {
+    let mut deaggregator = Deaggregator::new();
+    if let Some(range) = options.range {
+        let strays = match options.stray {
+            Stray::DropAggregate => StrayPolicy::DropAggregate,
+            Stray::Drop => StrayPolicy::DropStrays,
+            Stray::Keep => StrayPolicy::Keep,
+        };
+        deaggregator = deaggregator.range(range, strays);
+    }
+    if let Some(position) = &options.after {
+        deaggregator = deaggregator.after(position.clone());
+    }
+    deaggregator
+}
+
+struct UserRecords<'p> {
+    deaggregator: Deaggregator<Untyped>,
+    data: DataForm,
+    lines: Lines,
+    problems: &'p mut Problems,
+    counts: Counts,
+}
+
+impl Sink for UserRecords<'_> {
+    fn batch(&mut self, file: &str, entries: &mut Vec<Entry>) -> Result<(), Stop> {
+        let deaggregator = self.deaggregator.clone();
+        let counts = user_records::each(&deaggregator, entries, |_, entry, record| match record {
+            Ok(record) => self.deliver(file, entry, record),
+            Err(error) => self.deliver_without_keys(file, entry, error),
+        })?;
+        self.counts += counts;
+        Ok(())
+    }
+
+    fn unreadable(&mut self, place: Place<'_>, problem: &str) -> Result<(), Stop> {
+        self.lines.flush()?;
+        self.problems.left_out(place, problem)
+    }
+
+    fn caught_up(&mut self) -> Result<(), Stop> {
+        self.lines.flush()
+    }
+}
+
+impl UserRecords<'_> {
+    fn deliver(&mut self, file: &str, entry: &Entry, record: &UserRecord<'_, '_>) -> Result<(), Stop> {
+        let malformed = record.malformed.map(|reason| reason.to_string());
+        if let Some(reason) = &malformed {
+            self.marked(file, entry, None, &format!("{MAGIC_BUT} {reason}"))?;
+        }
+        let line = self
+            .lines
+            .object()
+            .optional_text("PartitionKey", record.partition_key)
+            .hash_key("ExplicitHashKey", record.explicit_hash_key)
+            .optional_text("SequenceNumber", record.kinesis_record.sequence_number)
+            .number("SubSequenceNumber", record.sub_sequence_number)
+            .boolean("Aggregated", record.aggregated)
+            .arrival("ApproximateArrivalTimestamp", entry.arrival.as_ref())
+            .data(record.data, self.data);
+        match malformed {
+            Some(reason) => line.text("Malformed", &reason).write(),
+            None => line.write(),
+        }
+    }
+
+    fn deliver_without_keys(&mut self, file: &str, entry: &Entry, error: &DeaggregateError) -> Result<(), Stop> {
+        let sub_sequence_number = error.sub_sequence_number();
+        let mut reason = reason(error.kind());
+        self.marked(file, entry, Some(sub_sequence_number), &reason)?;
+        // The partition key may be known where the explicit hash key is not.
+        if let Some(key) = error.partition_key() {
+            reason.push_str(&format!(" (its partition key is {key:?})"));
+        }
+        self.lines
+            .object()
+            .optional_text("PartitionKey", None)
+            .hash_key("ExplicitHashKey", None)
+            .optional_text("SequenceNumber", error.sequence_number())
+            .number("SubSequenceNumber", sub_sequence_number)
+            .boolean("Aggregated", true)
+            .arrival("ApproximateArrivalTimestamp", entry.arrival.as_ref())
+            .data(error.data(), self.data)
+            .text("Malformed", &reason)
+            .write()
+    }
+
+    fn marked(&mut self, file: &str, entry: &Entry, user_record: Option<u64>, problem: &str) -> Result<(), Stop> {
+        if self.problems.strict {
+            self.lines.flush()?;
+        }
+        let details = entry.details(user_record);
+        self.problems
+            .marked(entry.place(file), format_args!("{details}: {problem}"))
+    }
+}

@@ -1,0 +1,365 @@
+//! What is read: the records of a stream, in any of the shapes that people have them in, one batch after the other.
+
+mod document;
+mod fields;
+mod source;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use kpl_core::KinesisRecord;
+use kpl_core::wire::MAGIC;
+use serde_json::Deserializer;
+use serde_json::error::Category;
+
+pub(crate) use self::fields::Arrival;
+use self::source::Source;
+use crate::args::Input;
+use crate::problems::{Place, Stop};
+
+/// The most bytes that one record may take in the input: more than the largest record in base64, every character
+/// escaped.
+pub(crate) const MAX_RECORD: usize = 32 * 1024 * 1024;
+
+/// A batch is full with so many records, or so many bytes of data.
+const BATCH_RECORDS: usize = 64;
+const BATCH_BYTES: usize = 2 * 1024 * 1024;
+
+/// A record of a stream, as it was read.
+#[derive(Debug, Default)]
+pub(crate) struct Entry {
+    /// The line that it starts in; `None` in bytes that have no lines.
+    pub(crate) line: Option<u64>,
+    /// Which record of its file it is. The first is 1.
+    pub(crate) number: u64,
+    pub(crate) data: Vec<u8>,
+    pub(crate) partition_key: Option<String>,
+    pub(crate) sequence_number: Option<String>,
+    pub(crate) arrival: Option<Arrival>,
+}
+
+impl Entry {
+    pub(crate) fn place<'a>(&self, file: &'a str) -> Place<'a> {
+        Place {
+            file,
+            line: self.line,
+            record: self.line.map(|_| self.number),
+        }
+    }
+
+    /// What to call it after its place: its sequence number, and the user record in it that is meant.
+    pub(crate) fn details(&self, user_record: Option<u64>) -> String {
+        let number = self
+            .sequence_number
+            .as_ref()
+            .map(|number| format!(" (sequence number {number})"));
+        let user_record = user_record.map(|number| format!(", user record {number}"));
+        number.unwrap_or_default() + &user_record.unwrap_or_default()
+    }
+
+    pub(crate) fn kinesis_record(&self) -> KinesisRecord<'_> {
+        let mut record = KinesisRecord::new(&self.data);
+        record.partition_key = self.partition_key.as_deref();
+        record.sequence_number = self.sequence_number.as_deref();
+        record
+    }
+}
+
+/// What is done with the records that are read.
+pub(crate) trait Sink {
+    /// Takes some records of a file, the next ones in order. Those that it leaves are thrown away.
+    fn batch(&mut self, file: &str, entries: &mut Vec<Entry>) -> Result<(), Stop>;
+
+    /// Takes note of something that is no record.
+    fn unreadable(&mut self, place: Place<'_>, problem: &str) -> Result<(), Stop>;
+
+    /// All that has come in so far was taken, and more may come much later.
+    fn caught_up(&mut self) -> Result<(), Stop>;
+}
+
+/// Reads all the records of the input.
+pub(crate) fn read(input: &Input, sink: &mut dyn Sink) -> Result<(), Stop> {
+    let standard_input = [PathBuf::from("-")];
+    let files = if input.files.is_empty() {
+        &standard_input
+    } else {
+        &input.files[..]
+    };
+    for file in files {
+        let (name, reader) = open(file)?;
+        if input.raw {
+            read_raw(&name, reader, sink)?;
+        } else {
+            read_json(&name, reader, sink)?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens a file, or standard input for `-`.
+pub(crate) fn open(path: &Path) -> Result<(String, Box<dyn Read>), Stop> {
+    if path == Path::new("-") {
+        return Ok(("standard input".into(), Box::new(io::stdin().lock())));
+    }
+    let name = path.display().to_string();
+    match File::open(path).and_then(|file| Ok((file.metadata()?.is_dir(), file))) {
+        Ok((false, file)) => Ok((name, Box::new(file))),
+        Ok((true, _)) => Err(Stop::Usage(format!("{name}: this is a directory"))),
+        Err(error) => Err(Stop::Usage(format!("{name}: {error}"))),
+    }
+}
+
+/// Reads one record, whatever is in it.
+pub(crate) fn read_raw(name: &str, reader: impl Read, sink: &mut dyn Sink) -> Result<(), Stop> {
+    let place = Place {
+        file: name,
+        line: None,
+        record: None,
+    };
+    let mut data = Vec::new();
+    match reader.take(MAX_RECORD as u64 + 1).read_to_end(&mut data) {
+        Err(error) => sink.unreadable(place, &error.to_string()),
+        Ok(len) if len > MAX_RECORD => sink.unreadable(place, &too_long(MAX_RECORD)),
+        Ok(_) => {
+            let entry = Entry {
+                number: 1,
+                data,
+                ..Entry::default()
+            };
+            sink.batch(name, &mut vec![entry])
+        }
+    }
+}
+
+pub(crate) fn too_long(limit: usize) -> String {
+    format!("this is longer than {} MiB, and no record is", limit / (1024 * 1024))
+}
+
+/// Reads the records in JSON documents of any shape, one after the other.
+pub(crate) fn read_json(name: &str, reader: impl Read + 'static, sink: &mut dyn Sink) -> Result<(), Stop> {
+    read_source(name, &Source::new(reader, MAX_RECORD), sink)
+}
+
+fn read_source(name: &str, source: &Source, sink: &mut dyn Sink) -> Result<(), Stop> {
+    let mut records = Records::new(name, source, sink);
+    if let Some(problem) = not_json(&source.start()) {
+        return records.unreadable(Some(1), None, problem);
+    }
+    loop {
+        let first_line = source.next_line();
+        let error = match read_documents(&mut records) {
+            Ok(()) => return records.flush(),
+            Err(Failure::Sink(stop)) => return Err(stop),
+            Err(Failure::Json(error)) => error,
+        };
+        // serde_json counts a line feed to the line that it starts.
+        let line = first_line + error.line() as u64 - if error.column() == 0 { 2 } else { 1 };
+        let goes_on = error.classify() == Category::Syntax && source.next_start();
+        let problem = describe(&error, line, goes_on, source.next_line());
+        records.unreadable(Some(line), None, &problem)?;
+        if !goes_on {
+            return Ok(());
+        }
+    }
+}
+
+enum Failure {
+    Sink(Stop),
+    Json(serde_json::Error),
+}
+
+fn read_documents(records: &mut Records<'_>) -> Result<(), Failure> {
+    let source = records.source;
+    let mut json = Deserializer::from_reader(source);
+    loop {
+        source.mark();
+        match json.end() {
+            Ok(()) => return Ok(()),
+            Err(error) if error.is_io() => return Err(Failure::Json(error)),
+            // There is another document.
+            Err(_) => {}
+        }
+        source.mark();
+        if let Err(error) = document::read(records, &mut json) {
+            return Err(records.stop.take().map_or(Failure::Json(error), Failure::Sink));
+        }
+        records.catch_up().map_err(Failure::Sink)?;
+    }
+}
+
+/// What is wrong with text that is no JSON, without the place: that is told in front.
+fn describe(error: &serde_json::Error, line: u64, goes_on: bool, next_line: u64) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let text = text.strip_suffix(&place).unwrap_or(&text);
+    let rest = if goes_on && next_line > line + 1 {
+        format!("; going on at line {next_line}")
+    } else if !goes_on && error.is_syntax() && next_line > line + 1 {
+        "; the rest is not read".into()
+    } else {
+        String::new()
+    };
+    match error.classify() {
+        Category::Io => format!("{text}; the rest is not read"),
+        Category::Eof => format!("this JSON is cut off: {text}"),
+        _ if error.column() == 0 => format!("this is no JSON: {text}{rest}"),
+        _ => format!("this is no JSON: {text}, at column {}{rest}", error.column()),
+    }
+}
+
+/// What is known at a glance not to be JSON.
+fn not_json(start: &[u8]) -> Option<&'static str> {
+    if start.starts_with(&MAGIC) {
+        return Some("this starts with the magic of an aggregated record: with --raw it is read as one");
+    }
+    match start {
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Some("this is UTF-16, as some shells redirect: make it UTF-8 first"),
+        [0x1F, 0x8B, ..] => Some("this is compressed: unpack it with gzip -d first"),
+        _ => None,
+    }
+}
+
+/// The records of one input on their way to the sink.
+struct Records<'a> {
+    file: &'a str,
+    source: &'a Source,
+    sink: &'a mut dyn Sink,
+    batch: Vec<Entry>,
+    batch_bytes: usize,
+    /// How many records there were so far.
+    count: u64,
+    /// Why the sink wants no more.
+    stop: Option<Stop>,
+}
+
+impl<'a> Records<'a> {
+    fn new(file: &'a str, source: &'a Source, sink: &'a mut dyn Sink) -> Self {
+        Self {
+            file,
+            source,
+            sink,
+            batch: Vec::new(),
+            batch_bytes: 0,
+            count: 0,
+            stop: None,
+        }
+    }
+
+    fn push(&mut self, entry: Entry) -> Result<(), Stop> {
+        self.batch_bytes += entry.data.len();
+        self.batch.push(entry);
+        if self.batch.len() >= BATCH_RECORDS || self.batch_bytes >= BATCH_BYTES {
+            self.flush()?;
+        }
+        self.catch_up()
+    }
+
+    /// If the next read may wait, nothing is held back.
+    fn catch_up(&mut self) -> Result<(), Stop> {
+        if !self.source.is_drained() {
+            return Ok(());
+        }
+        self.flush()?;
+        self.sink.caught_up()
+    }
+
+    fn unreadable(&mut self, line: Option<u64>, record: Option<u64>, problem: &str) -> Result<(), Stop> {
+        self.flush()?;
+        let file = self.file;
+        self.sink.unreadable(Place { file, line, record }, problem)
+    }
+
+    fn flush(&mut self) -> Result<(), Stop> {
+        if !self.batch.is_empty() {
+            self.sink.batch(self.file, &mut self.batch)?;
+        }
+        self.batch.clear();
+        self.batch_bytes = 0;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The data of the records, and the problems.
+    #[derive(Default)]
+    struct Seen(Vec<Vec<u8>>, Vec<String>);
+
+    impl Sink for Seen {
+        fn batch(&mut self, _: &str, entries: &mut Vec<Entry>) -> Result<(), Stop> {
+            self.0.extend(entries.drain(..).map(|entry| entry.data));
+            Ok(())
+        }
+
+        fn unreadable(&mut self, place: Place<'_>, problem: &str) -> Result<(), Stop> {
+            self.1.push(format!("{place}: {problem}"));
+            Ok(())
+        }
+
+        fn caught_up(&mut self) -> Result<(), Stop> {
+            Ok(())
+        }
+    }
+
+    fn read_with_limit(text: impl Into<Vec<u8>>) -> Seen {
+        let mut seen = Seen::default();
+        let source = Source::new(Cursor::new(text.into()), 1 << 20);
+        read_source("file", &source, &mut seen).unwrap();
+        seen
+    }
+
+    #[test]
+    fn each_record_may_be_as_long_as_the_limit_and_no_longer() {
+        let long = "A".repeat(1_000_000);
+        let fine = format!("{{\"Records\":[{0},{0},{0}]}}", format_args!("{{\"Data\":\"{long}\"}}"));
+        let seen = read_with_limit(fine);
+        assert_eq!((seen.0.len(), seen.1.as_slice()), (3, &[][..]));
+        let seen = read_with_limit(format!("{{\"Data\":\"AAAA\"}}\n{{\"Data\":\"{long}{long}\"}}"));
+        assert_eq!(seen.0, [[0; 3]]);
+        assert_eq!(
+            seen.1,
+            ["file:2: this is longer than 1 MiB, and no record is; the rest is not read"]
+        );
+    }
+
+    const EVENT: &str = r#"{"Records":[{"kinesis":{"data":"AAAA","partitionKey":"k","sequenceNumber":"1"}},
+{"kinesis":{"data":"AAAA","approximateArrivalTimestamp":1.5}}],"window":{"start":"2026-12-09T07:04:00Z"}}
+{"Data":"AAAA","PartitionKey":"k","ApproximateArrivalTimestamp":"then"}
+[{"recordId":"1","data":"AAAA","kinesisRecordMetadata":{"partitionKey":"k"}}]
+"#;
+
+    proptest! {
+        #[test]
+        fn damaged_input_costs_records_but_nothing_else(
+            changes in proptest::collection::vec((0..EVENT.len(), any::<u8>()), 1..4),
+            end in 0..EVENT.len(),
+        ) {
+            let mut bytes = EVENT.as_bytes().to_vec();
+            for (place, byte) in changes {
+                bytes[place] = byte;
+            }
+            bytes.truncate(end);
+            // Nothing before the damage is lost, and what follows on lines of its own is read.
+            bytes.splice(0..0, *b"{\"Data\":\"BBBB\"}\n");
+            bytes.extend(b"\n{}}\n{\"Data\":\"CCCC\"}\n");
+            let Seen(records, _) = read_with_limit(bytes);
+            prop_assert_eq!(records.first().map(Vec::as_slice), Some(&[4, 16, 65][..]));
+            prop_assert!(records.len() <= 6);
+            prop_assert_eq!(records.last().map(Vec::as_slice), Some(&[8, 32, 130][..]));
+        }
+
+        #[test]
+        fn any_bytes_come_to_an_end(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let Seen(records, problems) = read_with_limit(bytes.clone());
+            prop_assert!(records.is_empty());
+            prop_assert_eq!(problems.is_empty(), bytes.trim_ascii().is_empty());
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What goes wrong: where it is told, and the exit code that it leads to.
+
+use std::fmt::{self, Display};
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+/// Something in the input is not what it should be.
+const DATA: u8 = 1;
+/// The command cannot do what it was asked for.
+const USAGE: u8 = 2;
+
+/// Where something is in the input.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) file: &'a str,
+    /// The first line is 1; `None` in bytes that have no lines.
+    pub(crate) line: Option<u64>,
+    /// Which record of the file, if it is in one. The first is 1.
+    pub(crate) record: Option<u64>,
+}
+
+impl Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.file)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        match self.record {
+            Some(record) => write!(f, ": record {record}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The problems of the input so far.
+#[derive(Debug, Default)]
+pub(crate) struct Problems {
+    /// Whether the first one ends it.
+    pub(crate) strict: bool,
+    left_out: bool,
+}
+
+impl Problems {
+    /// Tells of input that does not come out at all.
+    pub(crate) fn left_out(&mut self, place: Place<'_>, problem: impl Display) -> Result<(), Stop> {
+        self.left_out = true;
+        tell(format_args!("{place}: {problem}"));
+        if self.strict { Err(Stop::Data) } else { Ok(()) }
+    }
+
+    /// Takes note of input that comes out, but marked. Where the first problem ends it, it is told.
+    pub(crate) fn marked(&mut self, place: Place<'_>, problem: impl Display) -> Result<(), Stop> {
+        if !self.strict {
+            return Ok(());
+        }
+        tell(format_args!("{place}{problem}"));
+        Err(Stop::Data)
+    }
+
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        if self.left_out {
+            ExitCode::from(DATA)
+        } else {
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// Why the command ends before its input does.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// What was asked for is there; the rest of the input does not matter.
+    Enough,
+    /// There is a problem in the input, and it was told.
+    Data,
+    /// The command cannot do what it was asked for.
+    Usage(String),
+    /// The output cannot be written.
+    Output(io::Error),
+}
+
+impl Stop {
+    pub(crate) fn exit_code(self) -> ExitCode {
+        match self {
+            Self::Enough => ExitCode::SUCCESS,
+            Self::Data => ExitCode::from(DATA),
+            // Whoever reads the output has enough.
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Self::Output(error) => {
+                tell(format_args!("the output cannot be written: {error}"));
+                ExitCode::from(DATA)
+            }
+            Self::Usage(problem) => {
+                tell(problem);
+                ExitCode::from(USAGE)
+            }
+        }
+    }
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// Writes a line to standard error. Where that is closed, there is nobody to tell.
+pub(crate) fn tell(problem: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "kpl: {problem}");
+}

@@ -1,0 +1,112 @@
+//! What records cost: how many they are, and how many PUT payload units they take.
+
+use kpl_core::{Aggregator, InvalidOption, RawRecord};
+use serde::Serialize;
+
+/// The service counts the size of a record in steps of so many bytes, rounded up: PUT payload units
+/// (<https://aws.amazon.com/kinesis/data-streams/pricing/>).
+const PUT_PAYLOAD_UNIT: u64 = 25 * 1024;
+
+/// Some records, and what they cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Cost {
+    pub(super) kinesis_records: u64,
+    /// Data and partition keys.
+    pub(super) bytes: u64,
+    pub(super) put_payload_units: u64,
+}
+
+impl Cost {
+    /// Adds a record with so many bytes of data and partition key.
+    pub(super) fn add(&mut self, bytes: u64) {
+        self.kinesis_records += 1;
+        self.bytes += bytes;
+        self.put_payload_units += bytes.div_ceil(PUT_PAYLOAD_UNIT);
+    }
+}
+
+/// What the same user records would cost if they were packed into records of another size: packs them and counts.
+#[derive(Debug)]
+pub(super) struct Repacked {
+    pub(super) max_size: usize,
+    /// One for each shard, or a single one.
+    aggregators: Vec<Aggregator<RawRecord<'static>>>,
+    cost: Cost,
+}
+
+impl Repacked {
+    pub(super) fn new(max_size: usize, shards: usize) -> Result<Self, InvalidOption> {
+        let aggregator = || Aggregator::builder().max_size(max_size).build();
+        Ok(Self {
+            max_size,
+            aggregators: (0..shards).map(|_| aggregator()).collect::<Result<_, _>>()?,
+            cost: Cost::default(),
+        })
+    }
+
+    /// Packs a user record that belongs to a shard.
+    pub(super) fn add(&mut self, record: &RawRecord<'_>, shard: usize) {
+        let Some(aggregator) = self.aggregators.get_mut(shard) else {
+            return;
+        };
+        let held = aggregator.size();
+        match aggregator.push_as_unsealed(record) {
+            Ok(None) => {}
+            Ok(Some(_)) => self.cost.add(held as u64),
+            // Too large for this size, or without a valid key: it stays alone.
+            Err(_) => self.cost.add((record.data.len() + record.partition_key.len()) as u64),
+        }
+    }
+
+    /// The cost of all that was packed.
+    pub(super) fn cost(&self) -> Cost {
+        let mut cost = self.cost;
+        for held in self.aggregators.iter().filter(|aggregator| !aggregator.is_empty()) {
+            cost.add(held.size() as u64);
+        }
+        cost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_steps_of_25_kib() {
+        let mut cost = Cost::default();
+        [0, 1, 25_600, 25_601].into_iter().for_each(|bytes| cost.add(bytes));
+        assert_eq!(
+            (cost.kinesis_records, cost.bytes, cost.put_payload_units),
+            (4, 51_202, 4)
+        );
+    }
+
+    #[test]
+    fn repacking_costs_what_an_aggregator_makes() {
+        let records: Vec<_> = (0..1000)
+            .map(|number| RawRecord::from_parts(format!("key {}", number % 40), vec![b'x'; number]))
+            .collect();
+        for max_size in [2_000, 51_200] {
+            let mut repacked = Repacked::new(max_size, 1).unwrap();
+            let mut expected = Cost::default();
+            let mut aggregator = Aggregator::<RawRecord<'_>>::builder()
+                .max_size(max_size)
+                .build()
+                .unwrap();
+            for record in &records {
+                repacked.add(record, 0);
+                expected.add_all(aggregator.push(record).unwrap());
+            }
+            expected.add_all(aggregator.finish());
+            assert_eq!(repacked.cost(), expected);
+        }
+    }
+
+    impl Cost {
+        fn add_all(&mut self, sealed: Option<kpl_core::SealedRecord>) {
+            sealed.into_iter().for_each(|sealed| self.add(sealed.size() as u64));
+        }
+    }
+}

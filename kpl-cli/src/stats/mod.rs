@@ -1,0 +1,203 @@
+//! `kpl stats`: what a stream's records are made of, and what aggregation saves.
+
+mod cost;
+mod histogram;
+mod keys;
+mod report;
+
+use kpl_core::{Counts, Deaggregator, RawRecord, ShardMap, UserRecord};
+use serde::Serialize;
+
+use self::cost::{Cost, Repacked};
+use self::histogram::Histogram;
+use self::keys::Keys;
+use crate::args::{ReportForm, Stats};
+use crate::draw;
+use crate::input::{self, Entry, Sink};
+use crate::problems::{Place, Problems, Stop};
+use crate::shards;
+use crate::user_records::{self, MAGIC_BUT, reason};
+
+/// The sizes that records are packed into, unless others are asked for: the KPL's default, and up to 1 MiB, the largest
+/// record of a stream that was not set to take larger ones.
+const MAX_SIZES: [usize; 4] = [51_200, 102_400, 256_000, 1_048_576];
+
+/// How many aggregated records that mix shards are listed.
+const MIXED_LISTED: usize = 5;
+
+pub(crate) fn run(options: &Stats, problems: &mut Problems) -> Result<(), Stop> {
+    problems.strict = options.strict;
+    let shards = options.shards.as_deref().map(shards::load).transpose()?;
+    let max_sizes = if options.max_size.is_empty() {
+        &MAX_SIZES[..]
+    } else {
+        &options.max_size
+    };
+    let repacked = max_sizes
+        .iter()
+        .map(|&max_size| Repacked::new(max_size, shards.as_ref().map_or(1, ShardMap::len)))
+        .collect::<Result<_, _>>()
+        .map_err(|error| Stop::Usage(error.to_string()))?;
+    let mut stream = Stream {
+        counts: Counts::default(),
+        unreadable: 0,
+        alone: Cost::default(),
+        cost: Cost::default(),
+        repacked,
+        user_records: Histogram::default(),
+        data_sizes: Histogram::default(),
+        keys: Keys::default(),
+        by_shard: vec![0; shards.as_ref().map_or(0, ShardMap::len)],
+        shards,
+        mixed: 0,
+        mixed_listed: Vec::new(),
+        problems,
+    };
+    input::read(&options.input, &mut stream)?;
+    let report = report::Report::new(&stream, options.keys);
+    match options.output {
+        ReportForm::Text => draw::print(&report.draw()),
+        ReportForm::Json => draw::print(&report.to_json()?),
+    }
+}
+
+/// What is known of a stream's records so far.
+struct Stream<'p> {
+    counts: Counts,
+    /// What was read and is no record.
+    unreadable: u64,
+    /// What the user records would cost if each were sent alone.
+    alone: Cost,
+    /// What the records cost as they are.
+    cost: Cost,
+    repacked: Vec<Repacked>,
+    /// How many user records are in each record.
+    user_records: Histogram,
+    data_sizes: Histogram,
+    keys: Keys,
+    shards: Option<ShardMap>,
+    /// How many user records belong to each shard.
+    by_shard: Vec<u64>,
+    /// How many aggregated records have user records of several shards.
+    mixed: u64,
+    mixed_listed: Vec<Mixed>,
+    problems: &'p mut Problems,
+}
+
+/// An aggregated record with user records of several shards.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Mixed {
+    place: String,
+    sequence_number: Option<String>,
+    /// Two of them.
+    shards: [String; 2],
+}
+
+/// What is known of one record.
+#[derive(Clone, Default)]
+struct Inside {
+    user_records: u64,
+    shard: Option<usize>,
+    other_shard: Option<usize>,
+}
+
+impl Sink for Stream<'_> {
+    fn batch(&mut self, file: &str, entries: &mut Vec<Entry>) -> Result<(), Stop> {
+        let mut insides = vec![Inside::default(); entries.len()];
+        let counts = user_records::each(&Deaggregator::new(), entries, |place, entry, record| {
+            let Some(inside) = insides.get_mut(place) else {
+                return Ok(());
+            };
+            inside.user_records += 1;
+            match record {
+                Ok(record) => self.user_record(file, entry, record, inside),
+                Err(error) => {
+                    self.alone.add(error.data().len() as u64);
+                    self.data_sizes.add(error.data().len() as u64);
+                    let details = entry.details(Some(error.sub_sequence_number()));
+                    let problem = reason(error.kind());
+                    self.problems
+                        .marked(entry.place(file), format_args!("{details}: {problem}"))
+                }
+            }
+        })?;
+        self.counts += counts;
+        for (entry, inside) in entries.iter().zip(&insides) {
+            self.record(file, entry, inside);
+        }
+        Ok(())
+    }
+
+    fn unreadable(&mut self, place: Place<'_>, problem: &str) -> Result<(), Stop> {
+        self.unreadable += 1;
+        self.problems.left_out(place, problem)
+    }
+
+    fn caught_up(&mut self) -> Result<(), Stop> {
+        Ok(())
+    }
+}
+
+impl Stream<'_> {
+    fn user_record(
+        &mut self,
+        file: &str,
+        entry: &Entry,
+        record: &UserRecord<'_, '_>,
+        inside: &mut Inside,
+    ) -> Result<(), Stop> {
+        if let Some(reason) = record.malformed {
+            let details = entry.details(None);
+            let problem = format_args!("{details}: {MAGIC_BUT} {reason}");
+            self.problems.marked(entry.place(file), problem)?;
+        }
+        let key = record.partition_key.unwrap_or_default();
+        self.alone.add((record.data.len() + key.len()) as u64);
+        self.data_sizes.add(record.data.len() as u64);
+        if record.partition_key.is_some() {
+            self.keys.add(key);
+        }
+        let shard = self
+            .shards
+            .as_ref()
+            .and_then(|shards| Some(shards.index_of(record.effective_hash_key()?)));
+        if let Some(shard) = shard {
+            if let Some(count) = self.by_shard.get_mut(shard) {
+                *count += 1;
+            }
+            match inside.shard {
+                None => inside.shard = Some(shard),
+                Some(first) if first != shard => inside.other_shard = Some(shard),
+                Some(_) => {}
+            }
+        }
+        let mut raw = RawRecord::new(key, record.data);
+        raw.explicit_hash_key = record.explicit_hash_key;
+        for repacked in &mut self.repacked {
+            repacked.add(&raw, shard.unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, file: &str, entry: &Entry, inside: &Inside) {
+        let key = entry.partition_key.as_deref().unwrap_or_default();
+        self.cost.add((entry.data.len() + key.len()) as u64);
+        self.user_records.add(inside.user_records);
+        let (Some(shards), Some(one), Some(other)) = (&self.shards, inside.shard, inside.other_shard) else {
+            return;
+        };
+        self.mixed += 1;
+        if self.mixed_listed.len() < MIXED_LISTED {
+            let mut ids = shards.shards().map(|shard| shard.id.as_str());
+            let (low, high) = (one.min(other), one.max(other));
+            let low_id = ids.by_ref().nth(low).unwrap_or_default();
+            let high_id = ids.nth(high - low - 1).unwrap_or_default();
+            self.mixed_listed.push(Mixed {
+                place: entry.place(file).to_string(),
+                sequence_number: entry.sequence_number.clone(),
+                shards: [low_id.to_owned(), high_id.to_owned()],
+            });
+        }
+    }
+}

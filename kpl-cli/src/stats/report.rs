@@ -1,0 +1,333 @@
+//! What `kpl stats` tells in the end.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::cost::Cost;
+use super::histogram::Histogram;
+use super::keys::Keys;
+use super::{Mixed, Stream};
+use crate::draw::{self, BAD, FAINT, GOOD, HEADING, KEY, WARNING, bar, count, line, percent, styled, thousands};
+use crate::problems::Stop;
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Report {
+    kinesis_records: KinesisRecords,
+    user_records: u64,
+    /// User records whose keys cannot be resolved.
+    without_keys: u64,
+    /// What was read and is no record.
+    unreadable: u64,
+    user_records_per_kinesis_record: Histogram,
+    data_bytes: Histogram,
+    keys: FrequentKeys,
+    cost: Cost,
+    /// What it would be if each user record were sent alone.
+    cost_alone: Cost,
+    repacked: Vec<Size>,
+    shards: Option<Shards>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct KinesisRecords {
+    total: u64,
+    aggregated: u64,
+    plain: u64,
+    malformed: u64,
+    empty_aggregates: u64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct FrequentKeys {
+    /// How many different ones; none if they are too many to know.
+    different: Option<usize>,
+    /// By how much the counts may be too low.
+    error: u64,
+    top: Vec<FrequentKey>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct FrequentKey {
+    partition_key: String,
+    user_records: u64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Size {
+    max_size: usize,
+    #[serde(flatten)]
+    cost: Cost,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Shards {
+    /// How many aggregated records have user records of several shards.
+    mixed: u64,
+    first_mixed: Vec<Mixed>,
+    shards: Vec<Shard>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Shard {
+    shard_id: String,
+    user_records: u64,
+}
+
+impl Report {
+    pub(super) fn new(stream: &Stream<'_>, keys: usize) -> Self {
+        let counts = stream.counts;
+        let top = stream.keys.top(keys).into_iter();
+        Self {
+            kinesis_records: KinesisRecords {
+                total: counts.kinesis_records,
+                aggregated: counts.aggregated,
+                plain: counts.plain,
+                malformed: counts.malformed,
+                empty_aggregates: counts.empty_aggregates,
+            },
+            user_records: counts.user_records,
+            without_keys: counts.failed,
+            unreadable: stream.unreadable,
+            user_records_per_kinesis_record: stream.user_records.clone(),
+            data_bytes: stream.data_sizes.clone(),
+            keys: FrequentKeys {
+                different: stream.keys.different(),
+                error: stream.keys.error(),
+                top: top
+                    .map(|(key, user_records)| FrequentKey {
+                        partition_key: key.to_owned(),
+                        user_records,
+                    })
+                    .collect(),
+            },
+            cost: stream.cost,
+            cost_alone: stream.alone,
+            repacked: stream
+                .repacked
+                .iter()
+                .map(|repacked| Size {
+                    max_size: repacked.max_size,
+                    cost: repacked.cost(),
+                })
+                .collect(),
+            shards: stream.shards.as_ref().map(|shards| Shards {
+                mixed: stream.mixed,
+                first_mixed: stream.mixed_listed.clone(),
+                shards: shards
+                    .shards()
+                    .zip(&stream.by_shard)
+                    .map(|(shard, &user_records)| Shard {
+                        shard_id: shard.id.clone(),
+                        user_records,
+                    })
+                    .collect(),
+            }),
+        }
+    }
+
+    pub(super) fn to_json(&self) -> Result<String, Stop> {
+        let mut json = serde_json::to_string_pretty(self).map_err(std::io::Error::from)?;
+        json.push('\n');
+        Ok(json)
+    }
+
+    pub(super) fn draw(&self) -> String {
+        let mut text = Text { text: String::new() };
+        text.records(self);
+        if self.kinesis_records.total > 0 {
+            text.histogram(
+                "user records in each Kinesis record",
+                &self.user_records_per_kinesis_record,
+            );
+            text.histogram("bytes of data in each user record", &self.data_bytes);
+            text.keys(&self.keys, self.user_records);
+            text.saved(self);
+            text.repacked(self);
+        }
+        if let Some(shards) = &self.shards {
+            text.shards(shards, self.user_records);
+        }
+        text.text
+    }
+}
+
+struct Text {
+    text: String,
+}
+
+impl Text {
+    fn heading(&mut self, text: &str) {
+        line!(self, "{}", styled(HEADING, text));
+    }
+
+    fn records(&mut self, report: &Report) {
+        let records = &report.kinesis_records;
+        let whole = records.total;
+        line!(
+            self,
+            "{}{:>20}",
+            styled(HEADING, format_args!("{:19}", "Kinesis records")),
+            thousands(whole)
+        );
+        let bad = |text: String| styled(BAD, text);
+        let row =
+            |name: &str, number: u64| format!("  {name:17}{:>20} {:>8}", thousands(number), percent(number, whole));
+        line!(self, "{}", row("aggregated", records.aggregated));
+        line!(self, "{}", row("plain", records.plain));
+        if records.malformed > 0 {
+            line!(self, "{}", bad(row("malformed", records.malformed)));
+        }
+        if records.empty_aggregates > 0 {
+            line!(self, "{}", row("empty aggregates", records.empty_aggregates));
+        }
+        let user_records = thousands(report.user_records);
+        line!(
+            self,
+            "{}{user_records:>20}",
+            styled(HEADING, format_args!("{:19}", "user records"))
+        );
+        if report.without_keys > 0 {
+            let without = report.without_keys;
+            let share = percent(without, report.user_records);
+            line!(
+                self,
+                "{}",
+                bad(format!("  {:17}{:>20} {share:>8}", "without keys", thousands(without)))
+            );
+        }
+        if report.unreadable > 0 {
+            line!(
+                self,
+                "{}",
+                bad(format!("{:19}{:>20}", "not to be read", thousands(report.unreadable)))
+            );
+        }
+        line!(self);
+    }
+
+    fn histogram(&mut self, name: &str, histogram: &Histogram) {
+        line!(self, "{}: {}", styled(HEADING, name), histogram.summary());
+        self.text.push_str(&histogram.draw());
+        line!(self);
+    }
+
+    fn keys(&mut self, keys: &FrequentKeys, user_records: u64) {
+        let different = match keys.different {
+            Some(different) => format!("{} different", thousands(different as u64)),
+            None => format!("more than {} different", thousands(Keys::LIMIT as u64)),
+        };
+        line!(self, "{}: {different}", styled(HEADING, "partition keys"));
+        let most = keys.top.first().map_or(0, |key| key.user_records);
+        let at_least = if keys.error > 0 { "≥" } else { "" };
+        for key in &keys.top {
+            line!(
+                self,
+                "{:>12} {:>7}  {}  {}",
+                format!("{at_least}{}", thousands(key.user_records)),
+                percent(key.user_records, user_records),
+                styled(FAINT, format_args!("{:10}", bar(key.user_records, most, 10))),
+                styled(KEY, draw::line_of(&key.partition_key, 44)),
+            );
+        }
+        if keys.error > 0 {
+            let error = thousands(keys.error);
+            line!(
+                self,
+                "  There are too many keys to count each: these counts may be too low by {error}."
+            );
+        }
+        line!(self);
+    }
+
+    fn saved(&mut self, report: &Report) {
+        let Report { cost, cost_alone, .. } = report;
+        self.heading("what aggregation saves      one record each      as they are       saved");
+        let mut row = |name: &str, alone: u64, now: u64| {
+            let saved = Self::change(alone, now);
+            line!(
+                self,
+                "  {name:22}{:>19}{:>17}  {saved}",
+                thousands(alone),
+                thousands(now)
+            );
+        };
+        row("Kinesis records", cost_alone.kinesis_records, cost.kinesis_records);
+        row("bytes", cost_alone.bytes, cost.bytes);
+        row(
+            "PUT payload units",
+            cost_alone.put_payload_units,
+            cost.put_payload_units,
+        );
+        line!(self);
+    }
+
+    fn repacked(&mut self, report: &Report) {
+        self.heading("packed anew             Kinesis records    PUT payload units  saved more");
+        for size in &report.repacked {
+            let (now, then) = (report.cost.put_payload_units, size.cost.put_payload_units);
+            line!(
+                self,
+                "  --max-size {:<11}{:>15}{:>21}  {}",
+                size.max_size,
+                thousands(size.cost.kinesis_records),
+                thousands(then),
+                Self::change(now, then),
+            );
+        }
+        line!(
+            self,
+            "{}",
+            styled(
+                FAINT,
+                "  This is at best: it waits until a record is full. Units are steps of 25 KiB."
+            )
+        );
+    }
+
+    /// By how much less there is now, as a share.
+    fn change(before: u64, now: u64) -> String {
+        let style = if now < before { GOOD } else { FAINT };
+        let share = 100.0 * (before as f64 - now as f64) / before.max(1) as f64;
+        styled(style, format_args!("{share:>8.1} %"))
+    }
+
+    fn shards(&mut self, shards: &Shards, user_records: u64) {
+        line!(self);
+        self.heading("user records by shard");
+        for shard in &shards.shards {
+            let (number, share) = (thousands(shard.user_records), percent(shard.user_records, user_records));
+            let id = draw::line_of(&shard.shard_id, 28);
+            let _ = write!(self.text, "  {id:28}{number:>15}  {share:>7}");
+            if shard.user_records > 0 {
+                let bar = bar(shard.user_records, user_records, 20);
+                let _ = write!(self.text, "  {}", styled(FAINT, bar));
+            }
+            line!(self);
+        }
+        line!(self);
+        if shards.mixed == 0 {
+            line!(self, "{}", styled(GOOD, "No aggregated record mixes shards."));
+            return;
+        }
+        let (mixed, verb) = (
+            count(shards.mixed, "aggregated record"),
+            if shards.mixed == 1 { "mixes" } else { "mix" },
+        );
+        line!(self, "{} {mixed} {verb} shards.", styled(WARNING, "warning:"));
+        line!(
+            self,
+            "Readers that use the Kinesis Client Library drop such a record whole. The first:"
+        );
+        for mixed in &shards.first_mixed {
+            line!(self, "  {}: {}", mixed.place, mixed.shards.join(", "));
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! User records of any content.
+
+use std::ptr;
+
+use kpl_core::{
+    Counts, DeaggregateError, DeaggregateErrorKind, Deaggregator, FromKplRecord, KinesisRecord, MalformedPolicy,
+    ReadError, UserRecord,
+};
+
+use crate::input::Entry;
+use crate::problems::Stop;
+
+/// The value of a user record that nobody looks into.
+#[derive(Debug)]
+pub(crate) struct Untyped;
+
+impl<'de> FromKplRecord<'de> for Untyped {
+    const MALFORMED: MalformedPolicy = MalformedPolicy::Deliver;
+
+    fn from_user_record(_: &UserRecord<'_, 'de>) -> Result<Self, ReadError> {
+        Ok(Self)
+    }
+}
+
+/// Unpacks records, and gives each user record, or why it has no keys, with the record that it was in and the place of that
+/// among all of them.
+pub(crate) fn each(
+    deaggregator: &Deaggregator<Untyped>,
+    entries: &[Entry],
+    mut take: impl FnMut(usize, &Entry, Result<&UserRecord<'_, '_>, &DeaggregateError>) -> Result<(), Stop>,
+) -> Result<Counts, Stop> {
+    let batch: Vec<KinesisRecord<'_>> = entries.iter().map(Entry::kinesis_record).collect();
+    let mut records = deaggregator.records(&batch);
+    let mut place = 0;
+    for received in &mut records {
+        match &received {
+            Ok(received) => {
+                let is_other = |outer: &KinesisRecord<'_>| !ptr::eq(outer, received.record.kinesis_record);
+                while batch.get(place).is_some_and(is_other) {
+                    place += 1;
+                }
+            }
+            Err(error) => place = error.kinesis_record_index(),
+        }
+        if let Some(entry) = entries.get(place) {
+            take(place, entry, received.as_ref().map(|received| &received.record))?;
+        }
+    }
+    Ok(records.counts())
+}
+
+/// In front of why a record is malformed.
+pub(crate) const MAGIC_BUT: &str = "it carries the magic of an aggregated record, but";
+
+/// Why a user record has no keys.
+pub(crate) fn reason(kind: &DeaggregateErrorKind) -> String {
+    match kind {
+        DeaggregateErrorKind::PartitionKeyIndex { index, len } => {
+            format!("partition key index {index}, and the table has {}", keys(*len))
+        }
+        DeaggregateErrorKind::ExplicitHashKeyIndex { index, len } => {
+            format!("explicit hash key index {index}, and the table has {}", keys(*len))
+        }
+        DeaggregateErrorKind::ExplicitHashKey { text } => {
+            format!("explicit hash key {text:?} is no number from 0 to 2^128-1")
+        }
+        DeaggregateErrorKind::Malformed(reason) => reason.to_string(),
+        DeaggregateErrorKind::Read(error) => error.to_string(),
+        other => format!("{other:?}"),
+    }
+}
+
+fn keys(len: usize) -> String {
+    match len {
+        1 => "1 key".into(),
+        len => format!("{len} keys"),
+    }
+}

@@ -1,0 +1,14 @@
+//! Runs the real binary on what people give it.
+
+mod aggregate;
+mod broken_input;
+mod deaggregate;
+mod input_shapes;
+mod inspect;
+mod manual;
+#[cfg(target_os = "linux")]
+mod memory;
+mod sessions;
+mod stats;
+mod support;
+mod terminal;

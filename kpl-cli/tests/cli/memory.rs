@@ -1,0 +1,105 @@
+//! Memory does not grow with the input.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write};
+use std::process::{Child, Stdio};
+use std::thread;
+
+use data_encoding::BASE64;
+use kpl_core::{Aggregator, RawRecord};
+
+use crate::support::command;
+
+/// The most memory that a process had so far, in KiB.
+fn peak_memory(child: &Child) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// Runs `kpl` on what `write` writes. Gives how many lines came out, and its peak memory in KiB when it had seen nearly all
+/// of the input.
+fn run(arguments: &[&str], write: impl Fn(&mut dyn Write) -> std::io::Result<()> + Send + 'static) -> (u64, u64) {
+    let mut child = command()
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdin = child.stdin.take().unwrap();
+    let stdout = child.stdout.take().unwrap();
+    let lines = thread::spawn(move || {
+        let (mut reader, mut count) = (BufReader::with_capacity(1 << 20, stdout), 0);
+        while reader.skip_until(b'\n').unwrap() > 0 {
+            count += 1;
+        }
+        count
+    });
+    let mut stdin = std::io::BufWriter::with_capacity(1 << 20, stdin);
+    write(&mut stdin).unwrap();
+    stdin.flush().unwrap();
+    // All but what a pipe holds was read now, and it waits for more.
+    let peak = peak_memory(&child).unwrap();
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+    (lines.join().unwrap(), peak)
+}
+
+/// An aggregate of a thousand small user records, in base64.
+fn a_thousand() -> String {
+    let records = vec![RawRecord::new("k", b"x"); 1000];
+    let sealed = Aggregator::<RawRecord<'_>>::new()
+        .aggregate(&records)
+        .next()
+        .unwrap()
+        .unwrap();
+    BASE64.encode(&sealed.data)
+}
+
+const LIMIT: u64 = 16 * 1024;
+
+#[test]
+fn a_million_user_records_in_one_array() {
+    let data = a_thousand();
+    let (lines, peak) = run(&["deaggregate"], move |out| {
+        writeln!(out, "{{\"Records\": [")?;
+        for number in 0..1000 {
+            let comma = if number == 0 { "" } else { "," };
+            writeln!(
+                out,
+                "{comma}{{\"SequenceNumber\":\"{number}\",\"Data\":\"{data}\",\"PartitionKey\":\"k\"}}"
+            )?;
+        }
+        write!(out, "],\"MillisBehindLatest\":0}}")
+    });
+    assert_eq!(lines, 1_000_000);
+    assert!(peak < LIMIT, "{peak} KiB");
+}
+
+#[test]
+fn hundred_thousand_lines_of_each_command() {
+    let data = a_thousand();
+    let (_, peak) = run(&["stats", "--max-size", "51200", "--output", "json"], {
+        move |out| (0..100).try_for_each(|_| writeln!(out, "{{\"Data\":\"{data}\"}}"))
+    });
+    assert!(peak < LIMIT, "{peak} KiB");
+    let (lines, peak) = run(&["aggregate", "--max-count", "1000"], |out| {
+        let key = "k".repeat(200);
+        (0..100_000).try_for_each(|number| writeln!(out, "{{\"Data\":\"AAAA\",\"PartitionKey\":\"{key}{number}\"}}"))
+    });
+    assert!((100..1_000).contains(&lines), "{lines}");
+    assert!(peak < LIMIT, "{peak} KiB");
+}
+
+#[test]
+fn what_is_passed_over_takes_no_memory() {
+    let (lines, peak) = run(&["deaggregate"], |out| {
+        let filler = [b' '; 1 << 20];
+        (0..12).try_for_each(|_| out.write_all(&filler))?;
+        write!(out, "{{\"Other\":\"")?;
+        (0..12).try_for_each(|_| out.write_all(&filler))?;
+        write!(out, "\",\"Data\":\"AAAA\"}}")
+    });
+    assert_eq!(lines, 1);
+    assert!(peak < LIMIT, "{peak} KiB");
+}

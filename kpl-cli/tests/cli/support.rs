@@ -1,0 +1,217 @@
+//! Running `kpl`, and what it is run on.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use data_encoding::BASE64;
+use kpl_core::digest::md5;
+use kpl_core::wire::MAGIC;
+use serde_json::{Value, json};
+
+/// What a run of `kpl` gave.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Run {
+    /// Standard output as JSON Lines, of a run without any problem.
+    pub(crate) fn lines(&self) -> Vec<Value> {
+        assert_eq!((self.code, self.stderr.as_str()), (0, ""), "{self:?}");
+        self.lines_despite_problems()
+    }
+
+    pub(crate) fn lines_despite_problems(&self) -> Vec<Value> {
+        self.stdout
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+            .collect()
+    }
+}
+
+/// `kpl`, in an environment that says nothing about colours.
+pub(crate) fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kpl"));
+    for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// Runs `kpl` with these arguments, and `input` on standard input.
+pub(crate) fn kpl(arguments: &[&str], input: impl AsRef<[u8]>) -> Run {
+    run(command().args(arguments), input.as_ref())
+}
+
+pub(crate) fn run(command: &mut Command, input: &[u8]) -> Run {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let output = std::thread::scope(|scope| {
+        // It may end before it has read all of its input.
+        scope.spawn(move || drop(stdin.write_all(input)));
+        child.wait_with_output().unwrap()
+    });
+    Run {
+        code: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// A directory of a test's own, removed in the end.
+pub(crate) struct Directory(PathBuf);
+
+impl Directory {
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!(
+            "kpl-cli-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes a file and gives its path.
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        let path = self.0.join(name);
+        fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A file of `tests/data`.
+pub(crate) fn data_file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+/// An aggregated record that another library wrote.
+pub(crate) struct Golden {
+    pub(crate) name: String,
+    pub(crate) aggregated: Vec<u8>,
+    /// What is inside, as the file tells it.
+    pub(crate) user_records: Vec<Value>,
+}
+
+impl Golden {
+    pub(crate) fn all() -> Vec<Self> {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden");
+        let mut files: Vec<_> = fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+        files.sort();
+        assert!(files.len() >= 2, "{files:?}");
+        files
+            .iter()
+            .map(|file| {
+                let json: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+                Self {
+                    name: file.file_name().unwrap().to_str().unwrap().to_owned(),
+                    aggregated: BASE64.decode(json["aggregated"].as_str().unwrap().as_bytes()).unwrap(),
+                    user_records: json["userRecords"].as_array().unwrap().clone(),
+                }
+            })
+            .collect()
+    }
+
+    pub(crate) fn base64(&self) -> String {
+        BASE64.encode(&self.aggregated)
+    }
+
+    /// The lines that `kpl deaggregate` has to write.
+    pub(crate) fn lines(&self, sequence_number: Option<&str>, arrival: &Value) -> Vec<Value> {
+        assert!(!self.user_records.is_empty());
+        self.user_records
+            .iter()
+            .map(|record| {
+                json!({
+                    "PartitionKey": record["partitionKey"],
+                    "ExplicitHashKey": record["explicitHashKey"],
+                    "SequenceNumber": sequence_number,
+                    "SubSequenceNumber": record["subSequenceNumber"],
+                    "Aggregated": true,
+                    "ApproximateArrivalTimestamp": arrival,
+                    "Data": record["data"],
+                })
+            })
+            .collect()
+    }
+}
+
+/// The KPL's golden file.
+pub(crate) fn kpl_golden() -> Golden {
+    Golden::all()
+        .into_iter()
+        .find(|golden| golden.name.starts_with("kpl-8"))
+        .unwrap()
+}
+
+/// An aggregated record with this body.
+pub(crate) fn sealed(body: &[u8]) -> Vec<u8> {
+    [&MAGIC[..], body, &md5(body)].concat()
+}
+
+/// A record of GetRecords.
+pub(crate) fn record(data: &[u8], sequence_number: &str) -> Value {
+    json!({
+        "SequenceNumber": sequence_number,
+        "ApproximateArrivalTimestamp": "2026-03-01T12:00:00.123000+01:00",
+        "Data": BASE64.encode(data),
+        "PartitionKey": "outer",
+        "EncryptionType": "NONE",
+    })
+}
+
+/// Records as JSON Lines.
+pub(crate) fn json_lines(records: &[Value]) -> String {
+    records.iter().map(|record| format!("{record}\n")).collect()
+}
+
+/// The JSON of `aws kinesis list-shards` for so many shards of the same size.
+pub(crate) fn list_shards(count: u128) -> String {
+    let width = u128::MAX / count;
+    let shards: Vec<_> = (0..count)
+        .map(|number| {
+            let end = if number + 1 == count {
+                u128::MAX
+            } else {
+                (number + 1) * width - 1
+            };
+            json!({
+                "ShardId": format!("shardId-{number:012}"),
+                "HashKeyRange": {
+                    "StartingHashKey": (number * width).to_string(),
+                    "EndingHashKey": end.to_string(),
+                },
+                "SequenceNumberRange": {
+                    "StartingSequenceNumber": "49680498447590481346750955377077056603702562401659387906",
+                },
+            })
+        })
+        .collect();
+    serde_json::to_string_pretty(&json!({ "Shards": shards })).unwrap()
+}
