@@ -20,6 +20,8 @@ pub(crate) struct Golden {
     pub(crate) aggregated: Vec<u8>,
     pub(crate) user_records: Vec<RawRecord<'static>>,
     pub(crate) sub_sequence_numbers: Vec<u64>,
+    /// Whether we write the same bytes: not if the writer sorts keys.
+    pub(crate) encodes_back: bool,
 }
 
 impl Golden {
@@ -32,6 +34,7 @@ impl Golden {
         let records = json["userRecords"].as_array().expect("a list");
         Self {
             aggregated: bytes(&json["aggregated"]),
+            encodes_back: json["encodesBack"] != false,
             sub_sequence_numbers: records
                 .iter()
                 .map(|record| record["subSequenceNumber"].as_u64().expect("a number"))
