@@ -9,7 +9,7 @@ use kpl_core::{Aggregator, HashKey, RawRecord, SealedRecord, ShardedAggregator};
 use serde::Deserialize;
 
 use crate::args::{Aggregate, EntryForm, InputForm, OuterKey};
-use crate::input::{self, MAX_RECORD};
+use crate::input::{self, BYTE_ORDER_MARK, MAX_RECORD};
 use crate::output::Lines;
 use crate::problems::{Place, Problems, Stop, tell};
 use crate::shards;
@@ -54,6 +54,24 @@ struct UserRecordLine<'a> {
     explicit_hash_key: Option<Cow<'a, str>>,
     #[serde(borrow)]
     data: Cow<'a, str>,
+    data_encoding: Option<DataEncoding>,
+}
+
+/// What `kpl deaggregate` says of Data that is not in the form that was asked for.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum DataEncoding {
+    Base64,
+    Text,
+}
+
+impl From<DataEncoding> for InputForm {
+    fn from(encoding: DataEncoding) -> Self {
+        match encoding {
+            DataEncoding::Base64 => Self::Base64,
+            DataEncoding::Text => Self::Text,
+        }
+    }
 }
 
 struct Packing<'p> {
@@ -90,7 +108,11 @@ impl Packing<'_> {
                 }
                 continue;
             }
-            let line = text.trim_ascii();
+            let line = match number {
+                1 => text.strip_prefix(&BYTE_ORDER_MARK).unwrap_or(&text),
+                _ => &text,
+            };
+            let line = line.trim_ascii();
             if line.is_empty() {
                 continue;
             }
@@ -110,7 +132,8 @@ impl Packing<'_> {
     /// Packs one line.
     fn push(&mut self, line: &[u8]) -> Result<Option<SealedRecord>, String> {
         let line: UserRecordLine<'_> = serde_json::from_slice(line).map_err(|error| no_line(&error))?;
-        let data: Cow<'_, [u8]> = match (self.data, &line.data) {
+        let form = line.data_encoding.map_or(self.data, InputForm::from);
+        let data: Cow<'_, [u8]> = match (form, &line.data) {
             (InputForm::Base64, text) => {
                 let data = BASE64.decode(text.as_bytes());
                 data.map_err(|error| format!("its Data is not base64: {error}"))?.into()

@@ -118,7 +118,8 @@ pub(crate) enum Stray {
 /// Pack JSON Lines into records for `aws kinesis put-records`
 ///
 /// Reads {"PartitionKey", "ExplicitHashKey", "Data"}, one user record a line: Data is base64 and ExplicitHashKey may be
-/// missing or null; other keys are passed over, so what `kpl deaggregate` writes is read.
+/// missing or null. What `kpl deaggregate` writes is read, so "DataEncoding" goes before --data; other keys are passed
+/// over.
 ///
 /// Writes {"Data", "PartitionKey", "ExplicitHashKey"}, the entries of PutRecords. A line that cannot be packed goes to
 /// standard error with its number and its text, and the next one follows.

@@ -3,6 +3,7 @@
 use kpl_core::{Counts, DeaggregateError, Deaggregator, StrayPolicy, UserRecord};
 
 use crate::args::{DataForm, Deaggregate, Stray};
+use crate::draw;
 use crate::input::{self, Entry, Sink};
 use crate::output::Lines;
 use crate::problems::{Place, Problems, Stop, tell};
@@ -21,8 +22,9 @@ pub(crate) fn run(options: &Deaggregate, problems: &mut Problems) -> Result<(), 
     sink.lines.flush()?;
     result?;
     if sink.counts.dropped > 0 {
-        let dropped = sink.counts.dropped;
-        tell(format_args!("{dropped} user records outside --range were left out"));
+        let dropped = draw::count(sink.counts.dropped, "user record");
+        let verb = if sink.counts.dropped == 1 { "was" } else { "were" };
+        tell(format_args!("{dropped} outside --range {verb} left out"));
     }
     Ok(())
 }

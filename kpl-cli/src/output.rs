@@ -42,6 +42,14 @@ impl Lines {
     }
 }
 
+/// Writes a JSON document to standard output. What is written through `anstream` may lose control characters, also those
+/// that JSON does not escape.
+pub(crate) fn document(json: &str) -> Result<(), Stop> {
+    let mut out = io::stdout().lock();
+    out.write_all(json.as_bytes())?;
+    Ok(out.flush()?)
+}
+
 /// One object in the making.
 #[derive(Debug)]
 pub(crate) struct Object<'l>(&'l mut Lines);

@@ -57,6 +57,11 @@ impl Problems {
         Err(Stop::Data)
     }
 
+    /// Whether some of the input does not come out.
+    pub(crate) fn has_left_out(&self) -> bool {
+        self.left_out
+    }
+
     pub(crate) fn exit_code(&self) -> ExitCode {
         if self.left_out {
             ExitCode::from(DATA)

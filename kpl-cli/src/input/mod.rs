@@ -14,6 +14,7 @@ use serde_json::Deserializer;
 use serde_json::error::Category;
 
 pub(crate) use self::fields::Arrival;
+pub(crate) use self::source::BYTE_ORDER_MARK;
 use self::source::Source;
 use crate::args::Input;
 use crate::problems::{Place, Stop};
@@ -22,7 +23,7 @@ use crate::problems::{Place, Stop};
 /// escaped.
 pub(crate) const MAX_RECORD: usize = 32 * 1024 * 1024;
 
-/// A batch is full with so many records, or so many bytes of data.
+/// A batch is full with so many records, or so many bytes of data and of texts.
 const BATCH_RECORDS: usize = 64;
 const BATCH_BYTES: usize = 2 * 1024 * 1024;
 
@@ -56,6 +57,16 @@ impl Entry {
             .map(|number| format!(" (sequence number {number})"));
         let user_record = user_record.map(|number| format!(", user record {number}"));
         number.unwrap_or_default() + &user_record.unwrap_or_default()
+    }
+
+    /// The bytes of its data and of its texts: any of them may be as long as a record of the input.
+    fn held_bytes(&self) -> usize {
+        let arrival = match &self.arrival {
+            Some(Arrival::Text(text)) => text.len(),
+            _ => 0,
+        };
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        self.data.len() + text(&self.partition_key) + text(&self.sequence_number) + arrival
     }
 
     pub(crate) fn kinesis_record(&self) -> KinesisRecord<'_> {
@@ -153,8 +164,12 @@ fn read_source(name: &str, source: &Source, sink: &mut dyn Sink) -> Result<(), S
             Err(Failure::Sink(stop)) => return Err(stop),
             Err(Failure::Json(error)) => error,
         };
-        // serde_json counts a line feed to the line that it starts.
-        let line = first_line + error.line() as u64 - if error.column() == 0 { 2 } else { 1 };
+        let line = match error.classify() {
+            // It may have no place of its own.
+            Category::Io => source.next_line(),
+            // serde_json counts a line feed to the line that it starts.
+            _ => first_line + error.line() as u64 - if error.column() == 0 { 2 } else { 1 },
+        };
         let goes_on = error.classify() == Category::Syntax && source.next_start();
         let problem = describe(&error, line, goes_on, source.next_line());
         records.unreadable(Some(line), None, &problem)?;
@@ -247,7 +262,7 @@ impl<'a> Records<'a> {
     }
 
     fn push(&mut self, entry: Entry) -> Result<(), Stop> {
-        self.batch_bytes += entry.data.len();
+        self.batch_bytes += entry.held_bytes();
         self.batch.push(entry);
         if self.batch.len() >= BATCH_RECORDS || self.batch_bytes >= BATCH_BYTES {
             self.flush()?;
@@ -327,6 +342,64 @@ mod tests {
             seen.1,
             ["file:2: this is longer than 1 MiB, and no record is; the rest is not read"]
         );
+    }
+
+    #[test]
+    fn input_that_fails_is_told_with_its_line() {
+        struct Failing;
+
+        impl Read for Failing {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("the disk is gone"))
+            }
+        }
+
+        let before = [
+            ("", 1),
+            ("{\"Data\":\"AAAA\"}\n", 2),
+            ("{\"Data\":\"AAAA\"}\n\n{\"Da", 3),
+        ];
+        for (before, line) in before {
+            let mut seen = Seen::default();
+            let source = Source::new(Cursor::new(before).chain(Failing), 1 << 20);
+            read_source("file", &source, &mut seen).unwrap();
+            assert_eq!(seen.0.len(), usize::from(!before.is_empty()));
+            assert_eq!(seen.1, [format!("file:{line}: the disk is gone; the rest is not read")]);
+        }
+        let seen = read_with_limit(" ".repeat((1 << 20) + 1));
+        assert_eq!(
+            seen.1,
+            ["file:1: this is longer than 1 MiB, and no record is; the rest is not read"]
+        );
+    }
+
+    #[test]
+    fn a_batch_holds_few_records_with_long_texts() {
+        struct Longest(usize);
+
+        impl Sink for Longest {
+            fn batch(&mut self, _: &str, entries: &mut Vec<Entry>) -> Result<(), Stop> {
+                self.0 = self.0.max(entries.len());
+                Ok(())
+            }
+
+            fn unreadable(&mut self, place: Place<'_>, problem: &str) -> Result<(), Stop> {
+                panic!("{place}: {problem}")
+            }
+
+            fn caught_up(&mut self) -> Result<(), Stop> {
+                Ok(())
+            }
+        }
+
+        let text = "k".repeat(BATCH_BYTES / 2);
+        for key in ["PartitionKey", "SequenceNumber", "ApproximateArrivalTimestamp"] {
+            let record = format!("{{\"Data\":\"\",\"{key}\":\"{text}\"}}\n");
+            let mut sink = Longest(0);
+            let source = Source::new(Cursor::new(record.repeat(5)), MAX_RECORD);
+            read_source("file", &source, &mut sink).unwrap();
+            assert!(sink.0 <= 2, "{key}: {} records", sink.0);
+        }
     }
 
     const EVENT: &str = r#"{"Records":[{"kinesis":{"data":"AAAA","partitionKey":"k","sequenceNumber":"1"}},

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use super::too_long;
 
 const BUFFER: usize = 256 * 1024;
-const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
+pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
 
 /// Bytes that are read through a shared reference, so that a visitor can ask for the place while serde_json reads.
 pub(super) struct Source(RefCell<Inner>);

@@ -12,7 +12,8 @@ use kpl_core::wire::MAGIC;
 use self::anatomy::Anatomy;
 use crate::args::{Inspect, ReportForm};
 use crate::draw;
-use crate::input::{self, Entry, MAX_RECORD, Sink};
+use crate::input::{self, BYTE_ORDER_MARK, Entry, MAX_RECORD, Sink};
+use crate::output;
 use crate::problems::{Place, Problems, Stop, tell};
 
 pub(crate) fn run(options: &Inspect, problems: &mut Problems) -> Result<(), Stop> {
@@ -31,17 +32,22 @@ pub(crate) fn run(options: &Inspect, problems: &mut Problems) -> Result<(), Stop
     };
     let Some(entry) = wanted.record else {
         let count = draw::count(wanted.count, "record");
-        return Err(Stop::Usage(match options.record {
+        let problem = match options.record {
             Some(number) => format!("{file}: there is no record {number} in it, but {count}"),
             None => format!("{file}: there is no record in it"),
-        }));
+        };
+        // It may be in what could not be read.
+        if problems.has_left_out() {
+            tell(problem);
+            return Err(Stop::Data);
+        }
+        return Err(Stop::Usage(problem));
     };
     let anatomy = Anatomy::of(&entry);
-    let drawing = match options.output {
-        ReportForm::Text => drawing::draw(&anatomy, &entry, &file, options.limit),
-        ReportForm::Json => anatomy.to_json(&entry)?,
-    };
-    draw::print(&drawing)?;
+    match options.output {
+        ReportForm::Text => draw::print(&drawing::draw(&anatomy, &entry, &file, options.limit))?,
+        ReportForm::Json => output::document(&anatomy.to_json(&entry)?)?,
+    }
     match &anatomy.malformed {
         Some(malformed) if options.strict => {
             tell(format_args!("{}: {}", entry.place(&file), malformed.reason));
@@ -76,11 +82,11 @@ fn find(path: &Path, raw: bool, wanted: &mut Wanted<'_>) -> Result<String, (Stri
 }
 
 fn is_json(start: &[u8]) -> bool {
-    let start = start.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(start);
+    let start = start.strip_prefix(&BYTE_ORDER_MARK).unwrap_or(start);
     matches!(start.trim_ascii_start(), [b'{' | b'[', ..])
 }
 
-/// Reads the bytes of a record, or base64 of them.
+/// Reads the bytes of a record, or base64 of them, which may be wrapped into lines.
 fn read_bytes(name: &str, reader: impl Read, wanted: &mut Wanted<'_>) -> Result<(), Stop> {
     let mut bytes = Vec::new();
     reader
@@ -89,7 +95,10 @@ fn read_bytes(name: &str, reader: impl Read, wanted: &mut Wanted<'_>) -> Result<
         .map_err(|error| Stop::Usage(format!("{name}: {error}")))?;
     let decoded = match bytes.starts_with(&MAGIC) {
         true => None,
-        false => BASE64.decode(bytes.trim_ascii()).ok(),
+        false => {
+            let characters = bytes.iter().copied().filter(|byte| !byte.is_ascii_whitespace());
+            BASE64.decode(&characters.collect::<Vec<_>>()).ok()
+        }
     };
     input::read_raw(name, Cursor::new(decoded.unwrap_or(bytes)), wanted)
 }

@@ -14,6 +14,7 @@ use self::keys::Keys;
 use crate::args::{ReportForm, Stats};
 use crate::draw;
 use crate::input::{self, Entry, Sink};
+use crate::output;
 use crate::problems::{Place, Problems, Stop};
 use crate::shards;
 use crate::user_records::{self, MAGIC_BUT, reason};
@@ -57,7 +58,7 @@ pub(crate) fn run(options: &Stats, problems: &mut Problems) -> Result<(), Stop> 
     let report = report::Report::new(&stream, options.keys);
     match options.output {
         ReportForm::Text => draw::print(&report.draw()),
-        ReportForm::Json => draw::print(&report.to_json()?),
+        ReportForm::Json => output::document(&report.to_json()?),
     }
 }
 

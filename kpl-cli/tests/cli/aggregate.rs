@@ -289,6 +289,28 @@ fn strict_stops_at_the_first_such_line_and_keeps_what_was_packed() {
 }
 
 #[test]
+fn what_deaggregate_writes_for_reading_is_packed_to_the_same_data() {
+    let line = |data: &[u8]| json!({ "PartitionKey": "key", "Data": BASE64.encode(data) });
+    let data: [&[u8]; 3] = [b"text", b"", &[0xFF, 0xFE]];
+    let text = kpl(&["deaggregate", "--data", "text"], json_lines(&data.map(line))).stdout;
+    let packed = kpl(&["aggregate", "--data", "text"], text).stdout;
+    let unpacked = kpl(&["deaggregate"], packed).lines();
+    assert_eq!(unpacked.iter().map(self::data).collect::<Vec<_>>(), data);
+    let unknown = kpl(
+        &["aggregate"],
+        r#"{"PartitionKey":"key","Data":"AAAA","DataEncoding":"hex"}"#,
+    );
+    assert_eq!(unknown.code, 1);
+    assert!(unknown.stderr.contains("unknown variant `hex`"), "{unknown:?}");
+}
+
+#[test]
+fn a_byte_order_mark_costs_no_record() {
+    let input = format!("\u{feff}{}", texts(&[("key", "text")]));
+    assert_eq!(data(&aggregate(&["--data", "text"], input)[0]), b"text");
+}
+
+#[test]
 fn a_line_longer_than_any_record_is_passed_over() {
     let good = r#"{"PartitionKey":"k","Data":"AAAA"}"#;
     let long = "x".repeat(40 * 1024 * 1024);

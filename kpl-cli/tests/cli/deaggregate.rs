@@ -231,6 +231,8 @@ fn a_range_filters_by_policy_and_tells_how_many() {
             "{policy}"
         );
     }
+    let (_, stderr) = data_of(&["--range", "0..=500"], &strays());
+    assert_eq!(stderr, "kpl: 1 user record outside --range was left out\n");
     let (data, _) = data_of(&["--range", "500..=500"], &strays());
     assert_eq!(data, ["500", "plain"], "drop is the default");
 }

@@ -71,6 +71,12 @@ fn the_record_is_found_in_every_kind_of_input() {
     assert_eq!(expected["PartitionKey"], Value::Null);
     let base64 = format!("\n{}\n", golden.base64());
     assert_eq!(inspect_json(&[], base64), expected);
+    let wrapped: Vec<_> = golden.base64().into_bytes().chunks(76).map(<[u8]>::to_vec).collect();
+    assert_eq!(
+        inspect_json(&[], wrapped.join(&b"\r\n"[..])),
+        expected,
+        "as base64(1) wraps it"
+    );
     assert_eq!(inspect_json(&["--raw"], &golden.aggregated), expected);
     let lines = [
         record(b"plain", "1"),
@@ -94,6 +100,21 @@ fn the_record_is_found_in_every_kind_of_input() {
 }
 
 #[test]
+fn json_has_the_control_characters_of_keys() {
+    let key = "delete \u{7f}, C1 \u{9b}31m, escape \u{1b}[31m";
+    let mut aggregator = Aggregator::<RawRecord<'_>>::builder()
+        .wrap_single(true)
+        .build()
+        .unwrap();
+    assert!(aggregator.push(&RawRecord::new(key, b"data")).unwrap().is_none());
+    let sealed = aggregator.finish().unwrap();
+    assert_eq!(inspect_json(&[], &sealed.data)["PartitionKeys"][0]["Key"], key);
+    let run = kpl(&["stats", "--raw", "--output", "json"], &sealed.data);
+    let stats: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(stats["Keys"]["Top"][0]["PartitionKey"], key);
+}
+
+#[test]
 fn a_record_that_is_not_there() {
     for (arguments, input, problem) in [
         (
@@ -108,6 +129,8 @@ fn a_record_that_is_not_there() {
         assert_eq!(run.stderr, format!("kpl: standard input: {problem}\n"));
     }
     assert_eq!(kpl(&["inspect", "--record", "0"], "").code, 2);
+    let broken = kpl(&["inspect"], r#"{"Records":["#);
+    assert_eq!(broken.code, 1, "the data is what is wrong: {broken:?}");
 }
 
 #[test]
