@@ -231,6 +231,27 @@ mod the_check_finds_a_type {
     }
 
     #[test]
+    fn whose_codec_cannot_write_it() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize, KplRecord)]
+        #[kpl(codec = Json, partition_key = "a")]
+        struct Counts {
+            counts: std::collections::BTreeMap<(u8, u8), u8>,
+        }
+
+        let empty = || Counts {
+            counts: Default::default(),
+        };
+        let full = Counts {
+            counts: [((1, 2), 3)].into(),
+        };
+        let batch = batch([empty(), full]);
+        assert!(matches!(batch.refused()[0].error, AggregateError::Payload(_)));
+        let message = finding(|| batch.check());
+        assert!(message.starts_with("a value cannot be written: Json"), "{message}");
+        assert!(message.contains("(1, 2): 3"), "{message}");
+    }
+
+    #[test]
     fn whose_partition_key_changes() {
         use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -353,7 +374,24 @@ fn check_by_takes_another_word_for_equal() {
         user_record: 0,
         change: Change::Replace { bytes },
     };
-    DamagedBatch::new(one).damage(0, damage).check();
+    let other = Damage::Payload {
+        user_record: 0,
+        change: Change::Replace {
+            bytes: 3_f32.to_le_bytes().to_vec(),
+        },
+    };
+    DamagedBatch::new(one).damage(0, damage.clone()).check();
+
+    // Each check stands for itself, whatever the one before took for a value.
+    let one = || IntactBatch::new([Ratio { ratio: 1.0 }], &Options::default().wrap_single(true)).unwrap();
+    for damages in [[damage.clone(), other.clone()], [other, damage]] {
+        let [first, second] = damages;
+        let batch = DamagedBatch::new(one()).damage(0, first).plain(1, 3_f32.to_le_bytes());
+        let batch = batch.damage(1, second);
+        batch.check_by(|sent, back| sent.ratio.to_bits() == back.ratio.to_bits());
+        batch.check();
+        batch.check_by(|sent, back| sent.ratio.to_bits() == back.ratio.to_bits());
+    }
 }
 
 /// What each damage is there to reach.

@@ -238,7 +238,7 @@ fn debug_output_names_the_type_and_shows_the_state() {
     let batch = [KinesisRecord::from(&sealed_record)];
     let mut records = deaggregator.records(&batch);
     assert_eq!(records.by_ref().count(), 2);
-    assert_shows(&records, &["Records", "delivered: 2"]);
+    assert_shows(&records, &["Records", "user_records: 2", "delivered: 2"]);
 
     let tags: Tags<'_> = [("trace", Some("7")), ("flag", None)].into_iter().collect();
     assert_shows(&tags, &[r#"{"trace": Some("7"), "flag": None}"#]);

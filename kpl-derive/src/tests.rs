@@ -77,6 +77,10 @@ fn mistakes(source: &str) -> Result<Vec<String>> {
 #[test]
 fn mistakes_are_told_as_in_the_ui_tests() -> Result {
     let ui = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/ui");
+    if !Path::new(env!("CARGO_MANIFEST_DIR")).join("../kpl-core").exists() {
+        // The crate as it is published has no workspace around it.
+        return Ok(());
+    }
     let mut checked = 0;
     for theme in std::fs::read_dir(ui)? {
         let theme = theme?.path();

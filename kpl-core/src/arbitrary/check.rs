@@ -6,9 +6,9 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::Damage;
+use super::{Damage, Refused};
 use crate::wire::AggregatedRecord;
-use crate::{Deaggregator, FromKplRecord, KinesisRecord, KplRecord, Received, Tags};
+use crate::{AggregateError, Deaggregator, FromKplRecord, KinesisRecord, KplRecord, Received, Tags};
 
 /// A Kinesis record, and what is known of it.
 pub(super) struct Source<'v, 's> {
@@ -100,6 +100,17 @@ where
         "{user_records} user records went in: {counts:?}"
     );
     unknown
+}
+
+/// A value that its codec cannot write is lost.
+#[track_caller]
+pub(super) fn check_written<T: fmt::Debug>(refused: &[Refused<T>], name: &str) {
+    for Refused { value, error } in refused {
+        assert!(
+            !matches!(error, AggregateError::Payload(_)),
+            "{name} cannot be written: {error}\n  the value: {value:?}"
+        );
+    }
 }
 
 /// The payloads of the user records in some data.

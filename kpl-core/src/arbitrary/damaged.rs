@@ -1,5 +1,6 @@
 //! Arbitrary values, aggregated and damaged: nothing is lost, and nobody else pays.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::cell::OnceCell;
@@ -32,8 +33,21 @@ use crate::{FromKplRecord, KinesisRecord, KplRecord, LARGEST_MAX_SIZE, SealedRec
 pub struct DamagedBatch<T> {
     intact: IntactBatch<T>,
     records: Vec<DamagedRecord>,
-    /// What [`check`](Self::check) made of values that it read. Here, so that values can borrow from it.
-    rewritten: OnceCell<Vec<SealedRecord>>,
+    rewritten: Rewritten,
+}
+
+/// What each [`check`](DamagedBatch::check) made of values that it read. Here, so that values can borrow from it.
+#[derive(Default)]
+struct Rewritten(OnceCell<(Vec<SealedRecord>, Box<Rewritten>)>);
+
+impl Rewritten {
+    fn keep(&self, sealed: Vec<SealedRecord>) -> &[SealedRecord] {
+        let mut last = self;
+        while let Some((_, next)) = last.0.get() {
+            last = next;
+        }
+        &last.0.get_or_init(|| (sealed, Box::default())).0
+    }
 }
 
 /// A Kinesis record of a [`DamagedBatch`], which may be damaged or not.
@@ -67,7 +81,7 @@ impl<T> DamagedBatch<T> {
         let mut batch = Self {
             intact,
             records,
-            rewritten: OnceCell::new(),
+            rewritten: Rewritten::default(),
         };
         batch.number();
         batch
@@ -183,7 +197,8 @@ impl<T> DamagedBatch<T> {
         let Ok(again) = IntactBatch::new(read, &options) else {
             return;
         };
-        let sealed = self.rewritten.get_or_init(|| again.sealed().to_vec());
+        check::check_written(again.refused(), "a value that was read from damaged bytes");
+        let sealed = self.rewritten.keep(again.sealed().to_vec());
         let contents: Vec<Vec<_>> = again.contents().map(|values| values.map(Some).collect()).collect();
         let sources = sealed.iter().zip(&contents).map(|(sealed, contents)| Source {
             record: KinesisRecord::from(sealed),

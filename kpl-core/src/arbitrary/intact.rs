@@ -80,8 +80,8 @@ impl<T> IntactBatch<T> {
         &self.values
     }
 
-    /// The values that the aggregator did not take: those whose key is no partition key, and those that are too
-    /// large.
+    /// The values that the aggregator did not take: those whose key is no partition key, those that are too large, and
+    /// those that their codec cannot write, which [`check`](Self::check) does not let pass.
     #[must_use]
     pub fn refused(&self) -> &[Refused<T>] {
         &self.refused
@@ -120,7 +120,7 @@ impl<T> IntactBatch<T> {
     ///
     /// # Panics
     ///
-    /// If a value does not come back, or another one does: then it says which.
+    /// If a value cannot be written, or does not come back, or another one does: then it says which.
     #[track_caller]
     pub fn check<'s>(&'s self)
     where
@@ -140,6 +140,7 @@ impl<T> IntactBatch<T> {
     where
         T: KplRecord + FromKplRecord<'s> + fmt::Debug,
     {
+        check::check_written(&self.refused, "a value");
         let contents: Vec<Vec<_>> = self.contents().map(|values| values.map(Some).collect()).collect();
         let sources = self.kinesis_records().into_iter().zip(&contents);
         let sources = sources.map(|(record, contents)| Source {

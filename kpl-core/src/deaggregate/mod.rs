@@ -329,7 +329,7 @@ impl<'a, T: FromKplRecord<'a>> core::iter::FusedIterator for Records<'_, 'a, T> 
 impl<T> fmt::Debug for Records<'_, '_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Records")
-            .field("counts", &self.batch.counts)
+            .field("counts", &self.counts())
             .finish_non_exhaustive()
     }
 }
