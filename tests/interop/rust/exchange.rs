@@ -1,7 +1,8 @@
 //! What goes over the pipes to the peers, a line of JSON each way: see ../README.md.
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use data_encoding::BASE64;
@@ -123,6 +124,8 @@ pub(crate) fn decode(data: &str) -> Vec<u8> {
 #[derive(Debug)]
 pub(crate) struct Program {
     name: String,
+    /// What it says on standard error.
+    log: PathBuf,
     child: Child,
     questions: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
@@ -131,15 +134,19 @@ pub(crate) struct Program {
 impl Program {
     /// Starts `NAME VERB` of those that .ci/interop installed.
     pub(crate) fn start(name: &str, verb: &str, environment: &[(&str, &str)]) -> Self {
+        let log = peers().join(format!("{name}-{verb}.{}.log", std::process::id()));
+        let stderr = File::options().create(true).append(true).open(&log);
+        let stderr = stderr.unwrap_or_else(|error| panic!("{}: {error}", log.display()));
         let mut child = command(name, verb)
             .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(stderr)
             .spawn()
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         Self {
             name: format!("{name} {verb}"),
+            log,
             questions: child.stdin.take(),
             answers: BufReader::new(child.stdout.take().expect("a pipe")),
             child,
@@ -150,6 +157,7 @@ impl Program {
     pub(crate) fn ask<Q: Serialize + Sync, A: DeserializeOwned>(&mut self, questions: &[Q]) -> Vec<A> {
         let Self {
             name,
+            log,
             questions: pipe,
             answers,
             ..
@@ -169,7 +177,7 @@ impl Program {
                 .map(|_| {
                     let mut line = String::new();
                     answers.read_line(&mut line).expect("text");
-                    assert!(!line.is_empty(), "{name} ended");
+                    assert!(!line.is_empty(), "{name} ended:\n{}", last_lines(log));
                     serde_json::from_str(&line).unwrap_or_else(|error| panic!("{name}: {error} in {line:.200}"))
                 })
                 .collect();
@@ -187,17 +195,31 @@ impl Drop for Program {
     }
 }
 
+/// The end of what a program said.
+fn last_lines(log: &Path) -> String {
+    let text = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}
+
 /// The versions of a peer, in its own words.
 pub(crate) fn version(name: &str) -> String {
     let output = command(name, "version")
         .output()
         .unwrap_or_else(|error| panic!("{name}: {error}"));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name} version: {}\n{told}", output.status);
     String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
 }
 
-fn command(name: &str, verb: &str) -> Command {
+fn peers() -> PathBuf {
     let peers = std::env::var_os("KPL_INTEROP_PEERS").expect("run .ci/interop, which installs the peers");
-    let mut command = Command::new(PathBuf::from(peers).join("bin").join(name));
+    PathBuf::from(peers)
+}
+
+fn command(name: &str, verb: &str) -> Command {
+    let mut command = Command::new(peers().join("bin").join(name));
     command.arg(verb);
     command
 }
