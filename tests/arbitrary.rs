@@ -12,7 +12,8 @@ use kpl::codec::{Json, Postcard};
 use kpl::wire::{AggregatedRecord, Malformed, NotAggregated};
 use kpl::{
     AggregateError, CodecError, DeaggregateErrorKind, Deaggregator, FromKplRecord, HashKey, HashKeyRange, KeyError,
-    KplRecord, PartitionKey, Position, RawRecord, ReadError, SequenceNumber, ShardMap, Tags, UserRecord,
+    KplRecord, MalformedPolicy, PartitionKey, Position, RawRecord, ReadError, SequenceNumber, ShardMap, StrayPolicy,
+    Tags, UserRecord,
 };
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -394,6 +395,21 @@ fn check_by_takes_another_word_for_equal() {
     }
 }
 
+/// What a finding says of damage to the same Kinesis record.
+#[test]
+fn a_finding_beside_damage_says_so() {
+    let values = ["a", "b "].map(|text| Trims(text.into()));
+    let batch = DamagedBatch::new(IntactBatch::new(values, &Options::default()).unwrap());
+    let bytes = b"z\0".to_vec();
+    let message = finding(|| batch.damage(0, Damage::UnknownField { bytes }).check());
+    assert!(message.contains("\n  beside: [UnknownField"), "{message}");
+    let change = Change::Insert {
+        at: 1,
+        bytes: b"z\0".to_vec(),
+    };
+    assert_eq!(format!("{change:?}"), "Insert { at: 1, bytes: b\"z\\x00\" }");
+}
+
 /// What each damage is there to reach.
 mod damage {
     use super::*;
@@ -608,6 +624,26 @@ mod damage {
     }
 
     #[test]
+    fn is_what_it_says() {
+        let data = |damage: &Damage| one(damage.clone()).records()[0].data.clone();
+        let intact = one(Damage::NoPartitionKey).records()[0].data.clone();
+        for bit in [0, 37, 8 * intact.len() - 1] {
+            let flipped = data(&Damage::Data(Change::FlipBit { bit }));
+            let differences = intact.iter().zip(&flipped).map(|(a, b)| (a ^ b).count_ones());
+            assert_eq!((flipped.len(), differences.sum::<u32>()), (intact.len(), 1));
+        }
+        let unknown = data(&Damage::UnknownField {
+            bytes: b"anything".to_vec(),
+        });
+        assert!(unknown.windows(8).any(|bytes| bytes == b"anything"));
+        assert_eq!(unknown.len(), intact.len() + 10);
+
+        // A lone record that travels raw has its key from the stream only.
+        let lone = IntactBatch::new([RawRecord::new("a", "x")], &Options::default()).unwrap();
+        DamagedBatch::new(lone).damage(0, Damage::NoPartitionKey).check();
+    }
+
+    #[test]
     fn of_an_empty_batch() {
         let empty = || DamagedBatch::new(IntactBatch::new(Vec::<Click>::new(), &Options::default()).unwrap());
         empty().damage(3, Damage::NoUserRecords).repeat(2).check();
@@ -749,6 +785,102 @@ fn arbitrary_damage_reaches_everything() {
     ];
     let missing: Vec<_> = all.into_iter().filter(|place| !reached.contains(place)).collect();
     assert!(missing.is_empty(), "not reached: {missing:?}");
+}
+
+/// Of some thousand arbitrary values of each part, enough are of each kind.
+mod arbitrary_parts_are_of_every_kind {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn some<T>(make: impl Fn(&mut Unstructured<'_>) -> arbitrary::Result<T>) -> Vec<T> {
+        (0..4000)
+            .map(|seed| make(&mut Unstructured::new(&noise(seed, 200))).unwrap())
+            .collect()
+    }
+
+    fn counts<T>(values: &[T], kind: impl Fn(&T) -> String) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for value in values {
+            *counts.entry(kind(value)).or_default() += 1;
+        }
+        counts
+    }
+
+    /// The name of an enum's variant.
+    fn name(value: &impl std::fmt::Debug) -> String {
+        let shown = format!("{value:?}");
+        shown.split([' ', '(']).next().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn damages() {
+        let damages = some(|u| u.arbitrary::<Damage>());
+        let kinds = counts(&damages, name);
+        assert_eq!(kinds.len(), 10, "{kinds:?}");
+        assert!(kinds.values().all(|&count| count > 4000 / 32), "{kinds:?}");
+        for often in ["Data", "Body", "Payload"] {
+            assert!(kinds[often] > 4000 / 8, "{kinds:?}");
+        }
+        let indexes: BTreeSet<u64> = damages
+            .iter()
+            .filter_map(|damage| match damage {
+                Damage::PartitionKeyIndex { index, .. } | Damage::ExplicitHashKeyIndex { index, .. } => Some(*index),
+                _ => None,
+            })
+            .collect();
+        assert!(
+            indexes.is_superset(&[0, 1, 200, 1 << 31, u64::MAX].into()),
+            "{indexes:?}"
+        );
+        let texts = damages.iter().filter_map(|damage| match damage {
+            Damage::ExplicitHashKey { text, .. } => Some(text.as_str()),
+            _ => None,
+        });
+        let (of_the_list, others): (Vec<_>, Vec<_>) = texts.partition(|text| ["x", "-1", "+7", "007"].contains(text));
+        assert!(of_the_list.len() > 20 && others.len() > 20);
+    }
+
+    #[test]
+    fn changes() {
+        let changes = some(|u| u.arbitrary::<Change>());
+        let kinds = counts(&changes, name);
+        assert_eq!(kinds.len(), 6, "{kinds:?}");
+        assert!(kinds.values().all(|&count| count > 4000 / 12), "{kinds:?}");
+        let mut longest = 0;
+        for change in &changes {
+            match change {
+                Change::Remove { len, .. } | Change::Repeat { len, .. } => assert!(*len > 0, "{change:?}"),
+                Change::Insert { bytes, .. } | Change::Replace { bytes } => longest = longest.max(bytes.len()),
+                _ => {}
+            }
+        }
+        assert_eq!(longest, 39);
+    }
+
+    #[test]
+    fn keys() {
+        let keys = some(|u| u.arbitrary::<HashKey>());
+        for key in [0, u128::MAX, 1 << 127, (1 << 127) - 1] {
+            assert!(keys.contains(&HashKey::new(key)), "{key}");
+        }
+        assert!(keys.iter().filter(|key| key.value() < 128).count() > 4000 / 3);
+        assert!(keys.iter().filter(|key| key.value() > u128::MAX / 1000).count() > 4000 / 3);
+
+        let keys = some(kpl::arbitrary::partition_key);
+        assert!(keys.iter().filter(|key| *key == "abc").count() > 100);
+        assert!(keys.iter().any(|key| key.chars().count() > 200));
+        assert!(keys.iter().collect::<BTreeSet<_>>().len() > 500);
+    }
+
+    #[test]
+    fn tags_and_policies() {
+        let with_tags =
+            some(|u| Ok(Tags::arbitrary(u).is_ok_and(|tags| tags.iter().any(|(_, value)| value.is_some()))));
+        assert!(with_tags.contains(&true));
+        assert_eq!(counts(&some(|u| u.arbitrary::<StrayPolicy>()), name).len(), 3);
+        assert_eq!(counts(&some(|u| u.arbitrary::<MalformedPolicy>()), name).len(), 2);
+    }
 }
 
 proptest! {
