@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::io::{BufRead as _, BufReader, Read};
-use std::path::PathBuf;
 
 use data_encoding::BASE64;
 use kpl_core::{Aggregator, HashKey, RawRecord, SealedRecord, ShardedAggregator};
@@ -26,16 +25,7 @@ pub(crate) fn run(options: &Aggregate, problems: &mut Problems) -> Result<(), St
         data: options.data,
         problems,
     };
-    let standard_input = [PathBuf::from("-")];
-    let files = if options.files.is_empty() {
-        &standard_input
-    } else {
-        &options.files[..]
-    };
-    let result = files.iter().try_for_each(|file| {
-        let (name, reader) = input::open(file)?;
-        packing.file(&name, reader)
-    });
+    let result = input::each_file(&options.files, |name, reader| packing.file(name, reader));
     // Whatever ended it, what was packed goes out.
     for sealed in packing.packer.finish() {
         packing.entries.write(&sealed)?;

@@ -91,21 +91,26 @@ pub(crate) trait Sink {
 
 /// Reads all the records of the input.
 pub(crate) fn read(input: &Input, sink: &mut dyn Sink) -> Result<(), Stop> {
-    let standard_input = [PathBuf::from("-")];
-    let files = if input.files.is_empty() {
-        &standard_input
-    } else {
-        &input.files[..]
-    };
-    for file in files {
-        let (name, reader) = open(file)?;
+    each_file(&input.files, |name, reader| {
         if input.raw {
-            read_raw(&name, reader, sink)?;
+            read_raw(name, reader, sink)
         } else {
-            read_json(&name, reader, sink)?;
+            read_json(name, reader, sink)
         }
-    }
-    Ok(())
+    })
+}
+
+/// Opens each file, one after the other; standard input if there is none.
+pub(crate) fn each_file(
+    files: &[PathBuf],
+    mut read: impl FnMut(&str, Box<dyn Read>) -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    let standard_input = [PathBuf::from("-")];
+    let files = if files.is_empty() { &standard_input } else { files };
+    files.iter().try_for_each(|file| {
+        let (name, reader) = open(file)?;
+        read(&name, reader)
+    })
 }
 
 /// Opens a file, or standard input for `-`.
