@@ -8,7 +8,7 @@ use core::fmt;
 use ::arbitrary::{Arbitrary, Result, Unstructured};
 
 use crate::digest::md5;
-use crate::wire::{AggregatedRecord, Frame, MAGIC};
+use crate::wire::{AggregatedRecord, Frame, MAGIC, Tags, put_bytes, put_number};
 
 /// A change of some bytes.
 ///
@@ -231,27 +231,16 @@ struct Record<'a> {
     partition_key_index: u64,
     explicit_hash_key_index: Option<u64>,
     data: Option<Cow<'a, [u8]>>,
-    tags: Vec<u8>,
+    tags: Tags<'a>,
 }
 
 impl<'a> Message<'a> {
     fn of(aggregate: &AggregatedRecord<'a>) -> Self {
-        let records = aggregate.records().map(|record| {
-            let mut tags = Vec::new();
-            for (key, value) in &record.tags() {
-                let mut tag = Vec::new();
-                put_bytes(&mut tag, 1, key.as_bytes());
-                if let Some(value) = value {
-                    put_bytes(&mut tag, 2, value.as_bytes());
-                }
-                put_bytes(&mut tags, 4, &tag);
-            }
-            Record {
-                partition_key_index: record.partition_key_index,
-                explicit_hash_key_index: record.explicit_hash_key_index,
-                data: Some(record.data.into()),
-                tags,
-            }
+        let records = aggregate.records().map(|record| Record {
+            partition_key_index: record.partition_key_index,
+            explicit_hash_key_index: record.explicit_hash_key_index,
+            data: Some(record.data.into()),
+            tags: record.tags(),
         });
         Self {
             partition_keys: aggregate.partition_keys().to_vec(),
@@ -276,47 +265,28 @@ impl<'a> Message<'a> {
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         for key in &self.partition_keys {
-            put_bytes(&mut out, 1, key.as_bytes());
+            put_bytes(&mut out, 0x0A, key.as_bytes());
         }
         for key in &self.explicit_hash_keys {
-            put_bytes(&mut out, 2, key.as_bytes());
+            put_bytes(&mut out, 0x12, key.as_bytes());
         }
         for record in &self.records {
             let mut inner = Vec::new();
-            put_number(&mut inner, 1, record.partition_key_index);
+            put_number(&mut inner, 0x08, record.partition_key_index);
             if let Some(index) = record.explicit_hash_key_index {
-                put_number(&mut inner, 2, index);
+                put_number(&mut inner, 0x10, index);
             }
             if let Some(data) = &record.data {
-                put_bytes(&mut inner, 3, data);
+                put_bytes(&mut inner, 0x1A, data);
             }
-            inner.extend_from_slice(&record.tags);
-            put_bytes(&mut out, 3, &inner);
+            record.tags.write(&mut inner);
+            put_bytes(&mut out, 0x1A, &inner);
         }
         if !self.unknown.is_empty() {
-            put_bytes(&mut out, 15, self.unknown);
+            put_bytes(&mut out, 0x7A, self.unknown);
         }
         out
     }
-}
-
-fn put_number(out: &mut Vec<u8>, field: u8, value: u64) {
-    out.push(field << 3);
-    put_varint(out, value);
-}
-
-fn put_bytes(out: &mut Vec<u8>, field: u8, bytes: &[u8]) {
-    out.push(field << 3 | 2);
-    put_varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value.to_le_bytes()[0] | 0x80);
-        value >>= 7;
-    }
-    out.push(value.to_le_bytes()[0]);
 }
 
 /// Bytes are shown as text, so that a finding can be read.

@@ -35,6 +35,8 @@ pub use frame::{Frame, Malformed, NotAggregated};
 pub use reader::{AggregatedRecord, WireRecord, WireRecords};
 pub use tags::{TagIter, Tags};
 pub(crate) use writer::{Parts, Writer};
+#[cfg(feature = "arbitrary")]
+pub(crate) use writer::{put_bytes, put_number};
 
 /// The four bytes that every aggregated record starts with.
 pub const MAGIC: [u8; 4] = [0xF3, 0x89, 0x9A, 0xC2];

@@ -117,7 +117,7 @@ impl<'a> Tags<'a> {
     }
 
     #[inline]
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
         if !self.is_empty() {
             self.iter().for_each(|(key, value)| put_tag(out, key, value));
         }

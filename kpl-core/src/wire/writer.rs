@@ -192,7 +192,7 @@ pub(super) const fn field_len(len: usize) -> usize {
 
 /// Appends the tag of a field, and a varint.
 #[inline]
-pub(super) fn put_number(out: &mut Vec<u8>, tag: u8, value: u64) {
+pub(crate) fn put_number(out: &mut Vec<u8>, tag: u8, value: u64) {
     let [low, next, ..] = value.to_le_bytes();
     match value {
         0..0x80 => out.extend_from_slice(&[tag, low]),
@@ -211,7 +211,7 @@ fn put_large_number(out: &mut Vec<u8>, tag: u8, mut value: u64) {
 }
 
 #[inline]
-pub(super) fn put_bytes(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
+pub(crate) fn put_bytes(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
     put_number(out, tag, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
