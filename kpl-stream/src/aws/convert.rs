@@ -1,0 +1,227 @@
+//! Between the SDK's records and those of kpl-core, both ways.
+
+use std::fmt;
+use std::time::Duration;
+
+use aws_sdk_kinesis::primitives::{Blob, DateTime};
+use aws_sdk_kinesis::types;
+use kpl_core::{EncryptionType, HashKey, HashKeyRange, KinesisRecord, SealedRecord, Shard};
+
+use crate::client::{EntryError, FetchedRecord, PutResult, ShardDescription, Written};
+
+/// Makes one of the SDK's values of a value of kpl.
+///
+/// ```
+/// use aws_sdk_kinesis::types::PutRecordsRequestEntry;
+/// use kpl_core::{Aggregator, RawRecord};
+/// use kpl_stream::aws::ToSdk;
+///
+/// let records = [RawRecord::new("anna", "one"), RawRecord::new("bob", "two")];
+/// let entries: Vec<PutRecordsRequestEntry> = Aggregator::new()
+///     .aggregate(&records)
+///     .map(|sealed| Ok(sealed?.to_sdk()))
+///     .collect::<Result<_, kpl_core::AggregateError>>()?;
+/// assert_eq!(entries[0].partition_key(), Some("anna"));
+/// # Ok::<(), kpl_core::AggregateError>(())
+/// ```
+pub trait ToSdk {
+    /// The SDK's type.
+    type Sdk;
+
+    /// The same, as the SDK has it.
+    fn to_sdk(self) -> Self::Sdk;
+}
+
+impl ToSdk for SealedRecord {
+    type Sdk = types::PutRecordsRequestEntry;
+
+    fn to_sdk(self) -> Self::Sdk {
+        let builder = types::PutRecordsRequestEntry::builder()
+            .data(Blob::new(self.data))
+            .partition_key(self.partition_key.into_string())
+            .explicit_hash_key(self.explicit_hash_key.to_string());
+        built(builder.build())
+    }
+}
+
+impl ToSdk for KinesisRecord<'_> {
+    type Sdk = types::Record;
+
+    /// A record without a sequence number gets an empty one.
+    fn to_sdk(self) -> Self::Sdk {
+        let builder = types::Record::builder()
+            .data(Blob::new(self.data))
+            .sequence_number(self.sequence_number.unwrap_or_default())
+            .set_partition_key(self.partition_key.map(Into::into))
+            .set_approximate_arrival_timestamp(self.approximate_arrival.map(date_time))
+            .set_encryption_type(self.encryption_type.and_then(|kind| match kind {
+                EncryptionType::None => Some(types::EncryptionType::None),
+                EncryptionType::Kms => Some(types::EncryptionType::Kms),
+                _ => None,
+            }));
+        built(builder.build())
+    }
+}
+
+impl ToSdk for HashKeyRange {
+    type Sdk = types::HashKeyRange;
+
+    fn to_sdk(self) -> Self::Sdk {
+        let builder = types::HashKeyRange::builder()
+            .starting_hash_key(self.start().to_string())
+            .ending_hash_key(self.end().to_string());
+        built(builder.build())
+    }
+}
+
+/// What a builder gives that has all that it needs.
+#[expect(
+    clippy::expect_used,
+    reason = "the builders ask only for what is given to them two lines above"
+)]
+fn built<T, E: fmt::Debug>(result: Result<T, E>) -> T {
+    result.expect("every required field is set")
+}
+
+/// Makes a value of kpl of one of the SDK's.
+///
+/// ```
+/// use aws_sdk_kinesis::primitives::Blob;
+/// use aws_sdk_kinesis::types::Record;
+/// use kpl_core::{Deaggregator, KinesisRecord, RawRecord};
+/// use kpl_stream::aws::FromSdk;
+///
+/// let records = [Record::builder().data(Blob::new("some bytes")).sequence_number("49").build()?]; // of GetRecords
+/// let batch: Vec<KinesisRecord<'_>> = records.iter().map(KinesisRecord::from_sdk).collect();
+/// for record in Deaggregator::<RawRecord<'_>>::new().records(&batch) {
+///     assert_eq!(*record?.value.data, *b"some bytes");
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait FromSdk<S> {
+    /// What comes out: the type itself, or a `Result` where the SDK's type allows what kpl's does not.
+    type Output;
+
+    /// The same, as kpl has it.
+    fn from_sdk(sdk: S) -> Self::Output;
+}
+
+impl<'a> FromSdk<&'a types::Record> for KinesisRecord<'a> {
+    type Output = Self;
+
+    fn from_sdk(record: &'a types::Record) -> Self {
+        let mut kinesis_record = Self::new(record.data.as_ref()).with_sequence_number(&record.sequence_number);
+        kinesis_record.partition_key = record.partition_key.as_deref();
+        kinesis_record.approximate_arrival = record.approximate_arrival_timestamp.as_ref().and_then(since_epoch);
+        kinesis_record.encryption_type = record.encryption_type.as_ref().and_then(encryption_type);
+        kinesis_record
+    }
+}
+
+impl FromSdk<&types::HashKeyRange> for HashKeyRange {
+    type Output = Result<Self, InvalidShard>;
+
+    fn from_sdk(range: &types::HashKeyRange) -> Self::Output {
+        let invalid = || InvalidShard {
+            reason: format!(
+                "{:?}..={:?} is no range of hash keys",
+                range.starting_hash_key, range.ending_hash_key
+            ),
+        };
+        let key = |text: &str| text.parse::<HashKey>().map_err(|_| invalid());
+        Self::new(key(&range.starting_hash_key)?, key(&range.ending_hash_key)?).map_err(|_| invalid())
+    }
+}
+
+impl FromSdk<&types::Shard> for Shard {
+    type Output = Result<Self, InvalidShard>;
+
+    fn from_sdk(shard: &types::Shard) -> Self::Output {
+        Ok(Self::new(
+            &*shard.shard_id,
+            range_of(&shard.shard_id, shard.hash_key_range.as_ref())?,
+        ))
+    }
+}
+
+fn range_of(shard_id: &str, range: Option<&types::HashKeyRange>) -> Result<HashKeyRange, InvalidShard> {
+    let of_shard = |reason: &dyn fmt::Display| InvalidShard {
+        reason: format!("shard {shard_id}: {reason}"),
+    };
+    let range = range.ok_or_else(|| of_shard(&"it has no range of hash keys"))?;
+    HashKeyRange::from_sdk(range).map_err(|error| of_shard(&error))
+}
+
+/// A shard of the service's that is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidShard {
+    reason: String,
+}
+
+impl fmt::Display for InvalidShard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason.fmt(f)
+    }
+}
+
+impl std::error::Error for InvalidShard {}
+
+pub(super) fn shard_description(shard: &types::Shard) -> Result<ShardDescription, crate::client::RequestError> {
+    let numbers = shard.sequence_number_range.as_ref();
+    let mut description = ShardDescription::new(
+        &*shard.shard_id,
+        range_of(&shard.shard_id, shard.hash_key_range.as_ref())?,
+    )
+    .with_closed(numbers.is_some_and(|numbers| numbers.ending_sequence_number.is_some()));
+    let parents = [&shard.parent_shard_id, &shard.adjacent_parent_shard_id];
+    description.parents = parents.into_iter().flatten().cloned().collect();
+    Ok(description)
+}
+
+pub(super) fn child_shard(shard: &types::ChildShard) -> Result<ShardDescription, crate::client::RequestError> {
+    let range = range_of(&shard.shard_id, shard.hash_key_range.as_ref())?;
+    let mut description = ShardDescription::new(&*shard.shard_id, range);
+    description.parents.clone_from(&shard.parent_shards);
+    Ok(description)
+}
+
+pub(super) fn fetched(record: types::Record) -> FetchedRecord {
+    FetchedRecord {
+        approximate_arrival: record.approximate_arrival_timestamp.as_ref().and_then(since_epoch),
+        encryption_type: record.encryption_type.as_ref().and_then(encryption_type),
+        data: record.data.into_inner(),
+        partition_key: record.partition_key,
+        sequence_number: record.sequence_number,
+    }
+}
+
+pub(super) fn put_result(entry: types::PutRecordsResultEntry) -> PutResult {
+    match (entry.shard_id, entry.sequence_number) {
+        (Some(shard_id), Some(sequence_number)) if !sequence_number.is_empty() => Ok(Written {
+            shard_id: shard_id.into(),
+            sequence_number: sequence_number.into(),
+        }),
+        _ => Err(EntryError {
+            code: entry.error_code.unwrap_or_else(|| "InternalFailure".into()).into(),
+            message: entry.error_message.unwrap_or_default().into(),
+        }),
+    }
+}
+
+fn encryption_type(kind: &types::EncryptionType) -> Option<EncryptionType> {
+    match kind {
+        types::EncryptionType::None => Some(EncryptionType::None),
+        types::EncryptionType::Kms => Some(EncryptionType::Kms),
+        _ => None,
+    }
+}
+
+/// Times before the epoch are none.
+fn since_epoch(time: &DateTime) -> Option<Duration> {
+    Some(Duration::new(u64::try_from(time.secs()).ok()?, time.subsec_nanos()))
+}
+
+pub(super) fn date_time(since_epoch: Duration) -> DateTime {
+    let seconds = i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX);
+    DateTime::from_secs_and_nanos(seconds, since_epoch.subsec_nanos())
+}
