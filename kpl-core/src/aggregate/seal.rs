@@ -79,6 +79,19 @@ impl UnsealedRecord {
     pub const fn user_records(&self) -> usize {
         self.user_records
     }
+
+    /// Whether the record is an aggregate. If not, it is the payload of one user record.
+    #[must_use]
+    pub const fn is_aggregated(&self) -> bool {
+        self.aggregated
+    }
+
+    /// What the sealed record will count towards the service's limits: the data and the partition key, in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let digest = if self.aggregated { size_of::<Digest>() } else { 0 };
+        self.data.len() + digest + self.partition_key.as_str().len()
+    }
 }
 
 /// Computes the digests of many records together, in the lanes of the processor's vector registers.

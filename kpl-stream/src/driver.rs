@@ -1,0 +1,256 @@
+//! Runs a pipeline on tokio: the clock, the requests, the outcomes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use kpl_core::{SealedRecord, Shard};
+use tokio::sync::oneshot;
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+
+use crate::client::{PutResult, RequestError, StreamDescription, WriteClient};
+use crate::delivery::Cell;
+use crate::intake::{Intake, Message, TOGETHER, Unsent};
+use crate::metrics;
+use crate::outcome::FailureReason;
+use crate::pipeline::{FlushId, Output, Pipeline, RequestId, StreamId, StreamState};
+
+#[derive(Debug)]
+pub(crate) struct Driver {
+    pipeline: Pipeline<Arc<Cell>>,
+    client: Arc<dyn WriteClient>,
+    intake: Arc<Intake>,
+    requests: JoinSet<(RequestId, Answer)>,
+    aborts: HashMap<RequestId, AbortHandle>,
+    tasks: HashMap<Id, RequestId>,
+    flushes: HashMap<FlushId, oneshot::Sender<()>>,
+    states: Vec<(StreamId, oneshot::Sender<StreamState>)>,
+    /// Records with an outcome whose room was not given back yet, and their bytes.
+    freed: (usize, usize),
+    messages: Vec<Message>,
+    /// Set while everything is given up: then it collects what had no outcome.
+    unsent: Option<Vec<Unsent>>,
+}
+
+#[derive(Debug)]
+enum Answer {
+    Put(Result<Vec<PutResult>, RequestError>),
+    Listed(Result<(Vec<Shard>, StreamDescription), RequestError>),
+}
+
+impl Driver {
+    pub(crate) fn new(pipeline: Pipeline<Arc<Cell>>, client: Arc<dyn WriteClient>, intake: Arc<Intake>) -> Self {
+        Self {
+            pipeline,
+            client,
+            intake,
+            requests: JoinSet::new(),
+            aborts: HashMap::new(),
+            tasks: HashMap::new(),
+            flushes: HashMap::new(),
+            states: Vec::new(),
+            freed: (0, 0),
+            messages: Vec::new(),
+            unsent: None,
+        }
+    }
+
+    /// Runs until everything is given up.
+    pub(crate) async fn run(mut self) {
+        let mut sleepy = true;
+        loop {
+            let now = Instant::now();
+            let worked = self.take_messages(sleepy, now);
+            self.pump(now);
+            if self.unsent.is_some() {
+                return;
+            }
+            // Senders are most often not alone: what comes within a moment is taken together.
+            let wake = if worked { Some(now + TOGETHER) } else { None };
+            sleepy = !worked;
+            let wake = self.pipeline.wake_at(now).into_iter().chain(wake).min();
+            tokio::select! {
+                Some(done) = self.requests.join_next_with_id() => self.finished(done),
+                () = self.intake.woken() => {}
+                () = until(wake) => {}
+            }
+            while let Some(done) = self.requests.try_join_next_with_id() {
+                self.finished(done);
+            }
+        }
+    }
+
+    /// Whether there were some.
+    fn take_messages(&mut self, sleepy: bool, now: Instant) -> bool {
+        let mut messages = std::mem::take(&mut self.messages);
+        self.intake.take(&mut messages, sleepy);
+        let worked = !messages.is_empty();
+        let mut messages_left = messages.drain(..).peekable();
+        while let Some(message) = messages_left.next() {
+            match message {
+                Message::Record(stream, record, cell) => {
+                    let mut next = Some((record, cell));
+                    // Its neighbours of the same stream with it.
+                    let records = std::iter::from_fn(|| {
+                        next.take().or_else(|| {
+                            let is_neighbour =
+                                |next: &Message| matches!(next, Message::Record(other, ..) if *other == stream);
+                            match messages_left.next_if(is_neighbour)? {
+                                Message::Record(_, record, cell) => Some((record, cell)),
+                                _ => None,
+                            }
+                        })
+                    });
+                    self.pipeline.push(stream, records, now);
+                }
+                Message::Open(name, reply) => {
+                    // Whoever asked may have gone.
+                    let _ = reply.send(self.pipeline.open(&name, now));
+                }
+                Message::State(stream, reply) => self.states.push((stream, reply)),
+                Message::Flush(reply) => {
+                    self.flushes.insert(self.pipeline.flush(now), reply);
+                }
+                Message::Abandon(reply) => {
+                    self.unsent = Some(Vec::new());
+                    self.pipeline.abandon();
+                    self.pump(now);
+                    let _ = reply.send(self.unsent.clone().unwrap_or_default());
+                }
+            }
+        }
+        drop(messages_left);
+        self.messages = messages;
+        worked
+    }
+
+    /// Does what the pipeline wants.
+    fn pump(&mut self, now: Instant) {
+        while let Some(output) = self.pipeline.poll(now) {
+            match output {
+                Output::PutRecords { id, stream, entries } => {
+                    let answer = put_records(Arc::clone(&self.client), stream, entries);
+                    self.start(id, answer);
+                }
+                Output::ListShards { id, stream } => {
+                    let answer = list_shards(Arc::clone(&self.client), stream);
+                    self.start(id, answer);
+                }
+                Output::Cancel { id } => {
+                    if let Some(abort) = self.aborts.remove(&id) {
+                        abort.abort();
+                    }
+                }
+                Output::Resolved {
+                    handle,
+                    record,
+                    outcome,
+                } => {
+                    self.freed.0 += 1;
+                    self.freed.1 += Intake::cost(&record) as usize;
+                    if let (Some(unsent), Err(failure)) = (&mut self.unsent, &outcome)
+                        && failure.reason == FailureReason::Closed
+                    {
+                        unsent.push(Unsent {
+                            stream: Arc::clone(&failure.stream),
+                            record,
+                            may_have_been_written: failure.may_have_been_written,
+                        });
+                    }
+                    handle.complete(outcome);
+                }
+                Output::Flushed { id } => {
+                    if let Some(reply) = self.flushes.remove(&id) {
+                        let _ = reply.send(());
+                    }
+                }
+            }
+        }
+        let (records, bytes) = std::mem::take(&mut self.freed);
+        if records > 0 {
+            self.intake.release(records, bytes);
+        }
+        self.tell_states();
+        metrics::record(self.pipeline.take_measures());
+    }
+
+    fn tell_states(&mut self) {
+        for (stream, reply) in std::mem::take(&mut self.states) {
+            match self.pipeline.state(stream) {
+                StreamState::Unknown(None) => self.states.push((stream, reply)),
+                state => {
+                    let _ = reply.send(state);
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, id: RequestId, answer: impl Future<Output = Answer> + Send + 'static) {
+        let abort = self.requests.spawn(async move { (id, answer.await) });
+        self.tasks.insert(abort.id(), id);
+        self.aborts.insert(id, abort);
+    }
+
+    fn finished(&mut self, done: Result<(Id, (RequestId, Answer)), JoinError>) {
+        let now = Instant::now();
+        match done {
+            Ok((task, (id, answer))) => {
+                self.tasks.remove(&task);
+                self.aborts.remove(&id);
+                match answer {
+                    Answer::Put(answer) => self.pipeline.answered(id, answer, now),
+                    Answer::Listed(answer) => self.pipeline.listed(id, answer, now),
+                }
+            }
+            Err(error) => {
+                let Some(id) = self.tasks.remove(&error.id()) else {
+                    return;
+                };
+                self.aborts.remove(&id);
+                if error.is_panic() {
+                    let failed = || RequestError::unanswered("ClientPanicked", error.to_string());
+                    self.pipeline.answered(id, Err(failed()), now);
+                    self.pipeline.listed(id, Err(failed()), now);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Driver {
+    /// The runtime may end before the producer is closed: no outcome is lost by that.
+    fn drop(&mut self) {
+        let now = Instant::now();
+        for message in self.intake.close() {
+            if let Message::Record(stream, record, cell) = message {
+                self.pipeline.push(stream, [(record, cell)], now);
+            }
+        }
+        self.pipeline.abandon();
+        while let Some(output) = self.pipeline.poll(now) {
+            if let Output::Resolved { handle, outcome, .. } = output {
+                handle.complete(outcome);
+            }
+        }
+    }
+}
+
+async fn put_records(client: Arc<dyn WriteClient>, stream: Arc<str>, entries: Vec<SealedRecord>) -> Answer {
+    Answer::Put(client.put_records(&stream, entries).await)
+}
+
+async fn list_shards(client: Arc<dyn WriteClient>, stream: Arc<str>) -> Answer {
+    let (shards, description) = tokio::join!(client.open_shards(&stream), client.describe_stream(&stream));
+    let description = description.unwrap_or_else(|error| {
+        tracing::warn!(%stream, %error, "the stream cannot be described: it is taken as one that follows keys");
+        StreamDescription::default()
+    });
+    Answer::Listed(shards.map(|shards| (shards, description)))
+}
+
+async fn until(wake: Option<Instant>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(wake.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,167 @@
+//! Between senders and the driver: a queue with room for so many records and bytes.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore, oneshot};
+
+use crate::delivery::Cell;
+use crate::options::Options;
+use crate::pipeline::{EncodedRecord, StreamId, StreamState};
+
+/// What a record takes of the budget beside its key and its payload: what the producer keeps of it, in bytes.
+pub const OVERHEAD: usize = 512;
+
+#[derive(Debug)]
+pub(crate) struct Intake {
+    queue: Mutex<Queue>,
+    wake: Notify,
+    bytes: Semaphore,
+    records: Semaphore,
+    max_bytes: usize,
+    max_records: usize,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    messages: Vec<Message>,
+    /// The driver waits for the next message, whatever it is.
+    asleep: bool,
+    closed: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum Message {
+    Record(StreamId, EncodedRecord, Arc<Cell>),
+    Open(String, oneshot::Sender<StreamId>),
+    /// Answered when something is known of the stream.
+    State(StreamId, oneshot::Sender<StreamState>),
+    Flush(oneshot::Sender<()>),
+    Abandon(oneshot::Sender<Vec<Unsent>>),
+}
+
+/// A record that had no outcome when its producer was closed.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Unsent {
+    /// Its stream.
+    pub stream: Arc<str>,
+    /// Its keys and its payload.
+    pub record: EncodedRecord,
+    /// Whether it may be in the stream all the same.
+    pub may_have_been_written: bool,
+}
+
+/// So many messages wake the driver although it takes them soon anyway.
+const MANY: usize = 256;
+
+/// The driver takes what came within this time together.
+pub(crate) const TOGETHER: Duration = Duration::from_millis(1);
+
+/// There is no driver any more.
+#[derive(Debug)]
+pub(crate) struct Closed;
+
+impl Intake {
+    pub(crate) fn new(options: &Options) -> Self {
+        let max_bytes = options.max_buffered_bytes.saturating_add(OVERHEAD + 2048);
+        Self {
+            queue: Mutex::default(),
+            wake: Notify::new(),
+            bytes: Semaphore::new(max_bytes),
+            records: Semaphore::new(options.max_buffered_records),
+            max_bytes,
+            max_records: options.max_buffered_records,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a record takes of the budget.
+    pub(crate) fn cost(record: &EncodedRecord) -> u32 {
+        u32::try_from(record.size() + OVERHEAD).unwrap_or(u32::MAX)
+    }
+
+    /// Takes room for a record, as soon as there is some.
+    pub(crate) async fn reserve(&self, cost: u32) -> Result<(), Closed> {
+        let record = self.records.acquire().await.map_err(|_| Closed)?;
+        let bytes = self.bytes.acquire_many(cost).await.map_err(|_| Closed)?;
+        record.forget();
+        bytes.forget();
+        Ok(())
+    }
+
+    /// Takes room for a record if there is some: `Ok(false)` if not.
+    pub(crate) fn try_reserve(&self, cost: u32) -> Result<bool, Closed> {
+        use tokio::sync::TryAcquireError::{Closed as SemaphoreClosed, NoPermits};
+        let record = match self.records.try_acquire() {
+            Ok(permit) => permit,
+            Err(NoPermits) => return Ok(false),
+            Err(SemaphoreClosed) => return Err(Closed),
+        };
+        let bytes = match self.bytes.try_acquire_many(cost) {
+            Ok(permit) => permit,
+            Err(NoPermits) => return Ok(false),
+            Err(SemaphoreClosed) => return Err(Closed),
+        };
+        record.forget();
+        bytes.forget();
+        Ok(true)
+    }
+
+    /// Gives room back.
+    pub(crate) fn release(&self, records: usize, bytes: usize) {
+        self.records.add_permits(records);
+        self.bytes.add_permits(bytes);
+    }
+
+    /// The budget in use: records and bytes.
+    pub(crate) fn in_use(&self) -> (usize, usize) {
+        let records = self.max_records.saturating_sub(self.records.available_permits());
+        (records, self.max_bytes.saturating_sub(self.bytes.available_permits()))
+    }
+
+    /// Hands a message to the driver. Gives it back if there is none.
+    pub(crate) fn put(&self, message: Message) -> Result<(), Message> {
+        let mut queue = self.lock();
+        if queue.closed {
+            return Err(message);
+        }
+        let is_command = !matches!(message, Message::Record(..));
+        queue.messages.push(message);
+        let wake = queue.asleep || is_command || queue.messages.len() == MANY;
+        queue.asleep &= !wake;
+        drop(queue);
+        if wake {
+            self.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Lets no sender in any more; what was put before stays.
+    pub(crate) fn refuse_new(&self) {
+        self.records.close();
+        self.bytes.close();
+    }
+
+    /// Takes what was put. If that is nothing, and the driver wants to sleep, the next message wakes it.
+    pub(crate) fn take(&self, into: &mut Vec<Message>, sleep: bool) {
+        let mut queue = self.lock();
+        std::mem::swap(&mut queue.messages, into);
+        queue.asleep = sleep && into.is_empty();
+    }
+
+    /// Takes what was put last: there will be no driver.
+    pub(crate) fn close(&self) -> Vec<Message> {
+        self.refuse_new();
+        let mut queue = self.lock();
+        queue.closed = true;
+        std::mem::take(&mut queue.messages)
+    }
+
+    pub(crate) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+}

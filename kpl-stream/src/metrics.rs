@@ -1,0 +1,31 @@
+//! What the pipeline measured, through the `metrics` facade.
+
+use metrics::Label;
+
+use crate::pipeline::{Measure, Metric};
+
+/// The labels, named as the KPL's dimensions.
+const STREAM_NAME: &str = "StreamName";
+const SHARD_ID: &str = "ShardId";
+const ERROR_CODE: &str = "ErrorCode";
+
+pub(crate) fn record(measures: Vec<Measure>) {
+    for measure in measures {
+        let mut labels = vec![Label::new(STREAM_NAME, measure.stream.to_string())];
+        labels.extend(measure.shard_id.map(|shard| Label::new(SHARD_ID, shard.to_string())));
+        labels.extend(measure.code.map(|code| Label::new(ERROR_CODE, code.to_string())));
+        let (name, value) = (measure.metric.name(), measure.value);
+        match measure.metric {
+            Metric::UserRecordsPending => metrics::gauge!(name, labels).set(value),
+            Metric::RetriesPerRecord
+            | Metric::BufferingTime
+            | Metric::RequestTime
+            | Metric::UserRecordsPerKinesisRecord
+            | Metric::KinesisRecordsPerPutRecordsRequest
+            | Metric::UserRecordsPerPutRecordsRequest => {
+                metrics::histogram!(name, labels).record_many(value, measure.times);
+            }
+            _ => metrics::counter!(name, labels).increment(value as u64),
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The records for one shard: those in the aggregate that is being made, and the full aggregates.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use kpl_core::{AggregateError, Aggregator, LARGEST_MAX_SIZE, UnsealedRecord};
+
+use super::limiter::Limiter;
+use super::record::{EncodedRecord, Held};
+use crate::options::Options;
+
+/// A shard that is sent more than this in one request gets its records in bursts: the request goes, as in the KPL.
+pub(super) const MAX_BYTES_PER_REQUEST: usize = 256 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Lane<H> {
+    /// The predicted shard. `None` where shards cannot be predicted.
+    pub(super) shard_id: Option<Arc<str>>,
+    aggregator: Aggregator<EncodedRecord>,
+    open: Vec<Held<H>>,
+    open_due: Instant,
+    full: VecDeque<Packed<H>>,
+    full_bytes: usize,
+    pub(super) limiter: Limiter,
+}
+
+/// A Kinesis record that is ready but for its digest, and the user records in it.
+#[derive(Debug)]
+pub(super) struct Packed<H> {
+    pub(super) unsealed: UnsealedRecord,
+    pub(super) records: Vec<Held<H>>,
+    due: Instant,
+}
+
+/// Makes aggregators as the options say; `aggregated` is no where shards cannot be predicted although they matter.
+pub(super) fn aggregator(options: &Options, aggregated: bool) -> Aggregator<EncodedRecord> {
+    let count = if aggregated && options.aggregation_enabled {
+        options.aggregation_max_count
+    } else {
+        1
+    };
+    let builder = Aggregator::builder()
+        .max_size(options.aggregation_max_size)
+        .max_count(count);
+    // The options were checked.
+    builder.build().unwrap_or_default()
+}
+
+/// A record alone, whatever its size.
+fn alone(record: &EncodedRecord) -> Result<Option<UnsealedRecord>, AggregateError> {
+    let builder = Aggregator::<EncodedRecord>::builder()
+        .max_size(LARGEST_MAX_SIZE)
+        .max_count(1);
+    builder.build().unwrap_or_default().push_unsealed(record)
+}
+
+/// Packs records into as few Kinesis records as they fit in, in their order.
+pub(super) fn pack_all<H>(
+    aggregator: &mut Aggregator<EncodedRecord>,
+    records: Vec<Held<H>>,
+    refused: &mut Vec<(Held<H>, AggregateError)>,
+) -> Vec<(UnsealedRecord, Vec<Held<H>>)> {
+    let (mut packed, mut open) = (Vec::new(), Vec::new());
+    for held in records {
+        add(aggregator, &mut open, held, refused, &mut |unsealed, records| {
+            packed.push((unsealed, records))
+        });
+    }
+    packed.extend(aggregator.finish_unsealed().map(|unsealed| (unsealed, open)));
+    packed
+}
+
+/// Adds a record. What gets full by it goes to `full`.
+fn add<H>(
+    aggregator: &mut Aggregator<EncodedRecord>,
+    open: &mut Vec<Held<H>>,
+    held: Held<H>,
+    refused: &mut Vec<(Held<H>, AggregateError)>,
+    full: &mut impl FnMut(UnsealedRecord, Vec<Held<H>>),
+) {
+    match aggregator.push_unsealed(&held.record) {
+        Ok(None) => open.push(held),
+        Ok(Some(unsealed)) if unsealed.user_records() > open.len() => {
+            open.push(held);
+            full(unsealed, std::mem::take(open));
+        }
+        Ok(Some(unsealed)) => full(unsealed, std::mem::replace(open, vec![held])),
+        // Larger than an aggregate may be, but a record may.
+        Err(AggregateError::TooLarge { .. }) => match alone(&held.record) {
+            Ok(Some(unsealed)) => full(unsealed, vec![held]),
+            Ok(None) => {}
+            Err(error) => refused.push((held, error)),
+        },
+        Err(error) => refused.push((held, error)),
+    }
+}
+
+impl<H> Lane<H> {
+    pub(super) fn new(
+        shard_id: Option<Arc<str>>,
+        options: &Options,
+        aggregated: bool,
+        rate: f64,
+        now: Instant,
+    ) -> Self {
+        Self {
+            shard_id,
+            aggregator: aggregator(options, aggregated),
+            open: Vec::new(),
+            open_due: now,
+            full: VecDeque::new(),
+            full_bytes: 0,
+            limiter: Limiter::new(rate, now),
+        }
+    }
+
+    /// Adds a record that should be on its way at `due`. Gives the records of each aggregate that got full by it.
+    pub(super) fn push(
+        &mut self,
+        held: Held<H>,
+        due: Instant,
+        refused: &mut Vec<(Held<H>, AggregateError)>,
+        mut sealed: impl FnMut(&[Held<H>]),
+    ) {
+        self.open_due = if self.open.is_empty() {
+            due
+        } else {
+            self.open_due.min(due)
+        };
+        let due = self.open_due;
+        let (full, full_bytes) = (&mut self.full, &mut self.full_bytes);
+        add(
+            &mut self.aggregator,
+            &mut self.open,
+            held,
+            refused,
+            &mut |unsealed, records| {
+                sealed(&records);
+                *full_bytes += unsealed.size();
+                full.push_back(Packed { unsealed, records, due });
+            },
+        );
+    }
+
+    /// The record that was pushed last, if it is the only one that is open.
+    pub(super) fn open(&self) -> Option<&Held<H>> {
+        self.open.first().filter(|_| self.open.len() == 1)
+    }
+
+    /// Takes back the record that was pushed last, if it is the only one that is open.
+    pub(super) fn take_back(&mut self) -> Option<Held<H>> {
+        if self.open.len() != 1 {
+            return None;
+        }
+        drop(self.aggregator.finish_unsealed());
+        self.open.pop()
+    }
+
+    /// Closes the aggregate that is being made.
+    pub(super) fn seal_open(&mut self, mut sealed: impl FnMut(&[Held<H>])) {
+        if let Some(unsealed) = self.aggregator.finish_unsealed() {
+            let records = std::mem::take(&mut self.open);
+            sealed(&records);
+            self.full_bytes += unsealed.size();
+            self.full.push_back(Packed {
+                unsealed,
+                records,
+                due: self.open_due,
+            });
+        }
+    }
+
+    /// When something in here wants to go. `None`: there is nothing.
+    pub(super) fn wants_at(&self, now: Instant) -> Option<Instant> {
+        let due = match self.full.front() {
+            Some(_) if self.full_bytes >= MAX_BYTES_PER_REQUEST => now,
+            Some(front) if self.open.is_empty() => front.due,
+            Some(front) => front.due.min(self.open_due),
+            None if self.open.is_empty() => return None,
+            None => self.open_due,
+        };
+        Some(due.max(self.limiter.free_at()))
+    }
+
+    /// The next full aggregate, if it is no larger than `room`, and what the limiter lets through.
+    pub(super) fn take_full(&mut self, room: usize, now: Instant) -> Option<Packed<H>> {
+        let size = self.full.front()?.unsealed.size();
+        if size > room || !self.limiter.take(size, now) {
+            return None;
+        }
+        self.full_bytes -= size;
+        self.full.pop_front()
+    }
+
+    /// Whether the aggregate that is being made should go now.
+    pub(super) fn is_open_due(&self, now: Instant) -> bool {
+        !self.open.is_empty() && self.open_due <= now
+    }
+
+    /// How many full aggregates there are, and their bytes.
+    pub(super) fn full(&self) -> (usize, usize) {
+        (self.full.len(), self.full_bytes)
+    }
+
+    /// Everything should go now.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        self.open_due = self.open_due.min(now);
+        for packed in &mut self.full {
+            packed.due = packed.due.min(now);
+        }
+    }
+
+    /// How many records are in full aggregates.
+    pub(super) fn full_records(&self) -> usize {
+        self.full.iter().map(|packed| packed.records.len()).sum()
+    }
+
+    /// Takes all records out, in their order: those of full aggregates first.
+    pub(super) fn dissolve(&mut self) -> impl Iterator<Item = Held<H>> + use<H> {
+        drop(self.aggregator.finish_unsealed());
+        self.full_bytes = 0;
+        let full = std::mem::take(&mut self.full);
+        let open = std::mem::take(&mut self.open);
+        full.into_iter().flat_map(|packed| packed.records).chain(open)
+    }
+
+    pub(super) fn held(&self) -> impl Iterator<Item = &Held<H>> {
+        self.full.iter().flat_map(|packed| &packed.records).chain(&self.open)
+    }
+}

@@ -1,0 +1,183 @@
+//! What is known of a stream's shards, and when to ask again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use kpl_core::{HashKey, HashKeyRange, Shard, ShardMap};
+
+use crate::client::{Distribution, RequestError, StreamDescription};
+
+/// Pauses between attempts to list shards that fail.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_GROWTH: f64 = 1.5;
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// However many results say that shards have changed, they are listed no more often.
+const LISTED_AT_MOST_EVERY: Duration = Duration::from_secs(1);
+
+/// How records find their shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Nothing is known yet: records wait.
+    Waiting,
+    /// Shards cannot be listed: records go one by one, because an aggregate might mix shards.
+    Unpredicted,
+    /// The service ignores keys: any record may go with any other.
+    Auto,
+    /// By the map.
+    Predicted,
+}
+
+#[derive(Debug)]
+pub(super) struct Shards {
+    map: Option<Map>,
+    described: Option<Distribution>,
+    /// A record was written to a shard that does not own its key.
+    keys_ignored: bool,
+    /// Why shards could not be listed the last time.
+    pub(super) failed: Option<RequestError>,
+    failures: u32,
+    listing: Option<Instant>,
+    next: Instant,
+    not_before: Instant,
+}
+
+#[derive(Debug)]
+struct Map {
+    map: ShardMap,
+    ids: Vec<Arc<str>>,
+    ranges: HashMap<Arc<str>, HashKeyRange>,
+    /// When the request was sent that gave this map.
+    asked: Instant,
+}
+
+impl Shards {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            map: None,
+            described: None,
+            keys_ignored: false,
+            failed: None,
+            failures: 0,
+            listing: None,
+            next: now,
+            not_before: now,
+        }
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        match (&self.map, &self.failed) {
+            (Some(_), _) if self.is_auto() => Mode::Auto,
+            (Some(_), _) => Mode::Predicted,
+            // It may come to be.
+            (None, Some(error)) if &*error.code != "ResourceNotFoundException" => Mode::Unpredicted,
+            (None, _) => Mode::Waiting,
+        }
+    }
+
+    fn is_auto(&self) -> bool {
+        match self.described {
+            Some(Distribution::Auto) => true,
+            Some(Distribution::UserPartitionKey) => false,
+            None => self.keys_ignored,
+        }
+    }
+
+    pub(super) fn index_of(&self, key: HashKey) -> usize {
+        self.map.as_ref().map_or(0, |map| map.map.index_of(key))
+    }
+
+    pub(super) fn ids(&self) -> &[Arc<str>] {
+        self.map.as_ref().map_or(&[], |map| &map.ids)
+    }
+
+    pub(super) fn range_of(&self, shard_id: &str) -> Option<HashKeyRange> {
+        self.map.as_ref()?.ranges.get(shard_id).copied()
+    }
+
+    /// Whether the map was asked for before this moment, so that it cannot know what happened after it.
+    pub(super) fn is_older_than(&self, moment: Instant) -> bool {
+        self.map.as_ref().is_none_or(|map| map.asked <= moment)
+    }
+
+    /// A shard took a record whose key it does not own: a shard's range never changes, so the service ignores keys, unless it
+    /// said that it does not. Gives whether it does.
+    pub(super) fn saw_key_ignored(&mut self) -> bool {
+        self.keys_ignored = true;
+        self.is_auto()
+    }
+
+    /// A record that was sent at this moment did not go where the map says.
+    pub(super) fn doubt(&mut self, sent: Instant) {
+        if self.is_older_than(sent) {
+            self.next = self.next.min(self.not_before);
+        }
+    }
+
+    /// Whether shards should be listed now. Then somebody does.
+    pub(super) fn start_listing(&mut self, now: Instant) -> bool {
+        let start = self.listing.is_none() && self.next <= now;
+        if start {
+            self.listing = Some(now);
+        }
+        start
+    }
+
+    pub(super) fn next_listing(&self) -> Option<Instant> {
+        self.listing.is_none().then_some(self.next)
+    }
+
+    /// Takes the answer. Gives whether records must be routed anew.
+    pub(super) fn listed(
+        &mut self,
+        answer: Result<(Vec<Shard>, StreamDescription), RequestError>,
+        now: Instant,
+        interval: Duration,
+        random: &mut Rng,
+    ) -> bool {
+        let asked = self.listing.take().unwrap_or(now);
+        let before = (self.mode(), self.map.as_ref().map(|map| map.map.clone()));
+        let map = answer.and_then(|(shards, description)| {
+            let invalid =
+                |error: kpl_core::InvalidShardMap| RequestError::unanswered("InvalidShardMap", error.to_string());
+            Ok((Map::new(shards, asked).map_err(invalid)?, description))
+        });
+        // Not all producers at once.
+        let jitter = 0.8 + 0.4 * random.f64();
+        match map {
+            Ok((map, description)) => {
+                self.map = Some(map);
+                self.described = description.distribution;
+                self.failed = None;
+                self.failures = 0;
+                self.next = now + interval.mul_f64(jitter);
+                self.not_before = now + LISTED_AT_MOST_EVERY;
+            }
+            Err(error) => {
+                self.failed = Some(error);
+                let growth = PAUSE_GROWTH.powi(self.failures.min(30).cast_signed());
+                let pause = FIRST_PAUSE.mul_f64(growth).min(LONGEST_PAUSE);
+                self.failures += 1;
+                self.next = now + pause.mul_f64(jitter);
+                self.not_before = self.next;
+            }
+        }
+        before != (self.mode(), self.map.as_ref().map(|map| map.map.clone()))
+    }
+}
+
+impl Map {
+    fn new(shards: Vec<Shard>, asked: Instant) -> Result<Self, kpl_core::InvalidShardMap> {
+        let map = ShardMap::new(shards)?;
+        let ids: Vec<Arc<str>> = map.shards().map(|shard| shard.id.as_str().into()).collect();
+        let ranges = ids.iter().cloned().zip(map.shards().map(|shard| shard.range)).collect();
+        Ok(Self {
+            map,
+            ids,
+            ranges,
+            asked,
+        })
+    }
+}
