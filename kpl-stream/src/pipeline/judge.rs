@@ -33,9 +33,6 @@ impl<H> Stream<H> {
             started: request.started,
             ended: now,
         };
-        if request.apart {
-            self.apart_on_their_way = self.apart_on_their_way.saturating_sub(1);
-        }
         match answer {
             Ok(results) if results.len() == request.entries.len() => {
                 self.refusals = 0;
@@ -70,7 +67,7 @@ impl<H> Stream<H> {
                     self.refusals += 1;
                     let records: usize = request.entries.iter().map(|entry| entry.records.len()).sum();
                     if records > 1 && self.refusals < REFUSED_IN_A_ROW {
-                        return self.take_apart(request.entries, error, times, out);
+                        return self.take_apart(request.entries, error, times, now, out);
                     }
                 }
                 self.judge_failed(request.entries, class, error, times, now, out);
@@ -79,7 +76,14 @@ impl<H> Stream<H> {
     }
 
     /// Looks for the entry that a request was refused for: each half in a request of its own.
-    fn take_apart(&mut self, entries: Vec<Entry<H>>, error: AttemptError, times: Times, out: &mut Out<H>) {
+    fn take_apart(
+        &mut self,
+        entries: Vec<Entry<H>>,
+        error: AttemptError,
+        times: Times,
+        now: Instant,
+        out: &mut Out<H>,
+    ) {
         let error = Arc::new(error);
         let mut groups = Vec::new();
         for mut entry in entries {
@@ -89,19 +93,25 @@ impl<H> Stream<H> {
             }
             groups.push(entry.records);
         }
-        let halves = match groups.pop() {
+        match groups.pop() {
             Some(mut only) if groups.is_empty() => {
                 let rest = only.split_off(only.len() / 2);
-                [vec![only], vec![rest]]
+                self.set_apart(vec![only]);
+                if self.order.is_some() {
+                    // The halves may share keys: the second half has to wait for the first.
+                    self.come_back(rest, now, now, out);
+                } else {
+                    self.set_apart(vec![rest]);
+                }
             }
             Some(last) => {
                 groups.push(last);
                 let rest = groups.split_off(groups.len() / 2);
-                [groups, rest]
+                self.set_apart(groups);
+                self.set_apart(rest);
             }
-            None => return,
-        };
-        self.set_apart(halves);
+            None => {}
+        }
     }
 
     fn judge_written(&mut self, entry: Entry<H>, written: Written, times: Times, now: Instant, out: &mut Out<H>) {

@@ -157,7 +157,6 @@ pub enum StreamState {
 struct InFlight<H> {
     stream: StreamId,
     entries: Vec<Entry<H>>,
-    apart: bool,
     started: Instant,
 }
 
@@ -636,7 +635,6 @@ impl<H> Pipeline<H> {
             let in_flight = InFlight {
                 stream: StreamId(place),
                 entries: request.entries,
-                apart: request.apart,
                 started: now,
             };
             self.in_flight.insert(id, in_flight);

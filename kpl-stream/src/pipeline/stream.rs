@@ -32,7 +32,6 @@ pub(super) struct Stream<H> {
     pub(super) unjudged: Vec<Unjudged<H>>,
     /// Entries of a refused request, to find the one that it was refused for.
     apart: VecDeque<Vec<Vec<Held<H>>>>,
-    pub(super) apart_on_their_way: usize,
     /// Requests that were refused since one was taken.
     pub(super) refusals: u32,
     /// No record expires before this, or there is none.
@@ -63,7 +62,6 @@ pub(super) struct Unjudged<H> {
 pub(super) struct Request<H> {
     pub(super) sealed: Vec<SealedRecord>,
     pub(super) entries: Vec<Entry<H>>,
-    pub(super) apart: bool,
 }
 
 impl<H> Stream<H> {
@@ -77,7 +75,6 @@ impl<H> Stream<H> {
             order: options.ordered.then(Order::default),
             unjudged: Vec::new(),
             apart: VecDeque::new(),
-            apart_on_their_way: 0,
             refusals: 0,
             expires: None,
             swept: now,
@@ -328,7 +325,7 @@ impl<H> Stream<H> {
 
     /// When the next request should be made.
     fn request_at(&self, now: Instant) -> Option<Instant> {
-        if self.has_apart() {
+        if !self.apart.is_empty() {
             return Some(now);
         }
         let (mut count, mut bytes) = (0, 0);
@@ -346,24 +343,14 @@ impl<H> Stream<H> {
         if enough { at.into_iter().chain(free).min() } else { at }
     }
 
-    /// In order, only one of the requests that were taken apart may be on its way.
-    fn has_apart(&self) -> bool {
-        !self.apart.is_empty() && (self.order.is_none() || self.apart_on_their_way == 0)
-    }
-
-    pub(super) fn set_apart(&mut self, halves: [Vec<Vec<Held<H>>>; 2]) {
-        for half in halves.into_iter().rev() {
-            self.apart.push_front(half);
-        }
+    pub(super) fn set_apart(&mut self, groups: Vec<Vec<Held<H>>>) {
+        self.apart.push_back(groups);
     }
 
     /// The next request, if it is time for one.
     pub(super) fn request(&mut self, now: Instant, out: &mut Out<H>) -> Option<Request<H>> {
-        if self.has_apart() {
-            let groups = self.apart.pop_front()?;
-            let request = self.request_apart(groups, now, out);
-            self.apart_on_their_way += usize::from(request.is_some());
-            return request;
+        if let Some(groups) = self.apart.pop_front() {
+            return self.request_apart(groups, now, out);
         }
         if self.request_at(now).is_none_or(|at| at > now) {
             return None;
@@ -405,7 +392,6 @@ impl<H> Stream<H> {
         Some(Request {
             sealed: seal_all(unsealed),
             entries,
-            apart: false,
         })
     }
 
@@ -452,7 +438,6 @@ impl<H> Stream<H> {
         (!entries.is_empty()).then(|| Request {
             sealed: seal_all(unsealed),
             entries,
-            apart: true,
         })
     }
 

@@ -1,0 +1,131 @@
+//! What a seed decides: the options, the streams, the faults.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use kpl_stream::Options;
+
+/// The chances of faults, of each request or entry.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Faults {
+    /// An entry: the shard has no room.
+    pub(crate) throttled: f64,
+    /// An entry: an internal failure.
+    pub(crate) failed: f64,
+    /// A request: no answer, and it was never carried out.
+    pub(crate) lost: f64,
+    /// A request: carried out, and the answer is cut off.
+    pub(crate) cut: f64,
+    /// A request: carried out long after anybody waits for it.
+    pub(crate) late: f64,
+    /// A request: the answer has a wrong number of results.
+    pub(crate) miscounted: f64,
+    /// A request: refused because there are too many.
+    pub(crate) request_throttled: f64,
+    /// A request: the service breaks down, half of the time after it carried it out.
+    pub(crate) broken: f64,
+    /// A listing of shards: it fails.
+    pub(crate) unlisted: f64,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) options: Options,
+    pub(crate) faults: Faults,
+    pub(crate) streams: Vec<StreamPlan>,
+    pub(crate) records: usize,
+    /// Records come within this time, and afterwards nothing changes and nothing fails any more.
+    pub(crate) span: Duration,
+    /// Splits and merges.
+    pub(crate) reshardings: usize,
+    /// The clock jumps ahead.
+    pub(crate) jumps: usize,
+    /// Everything is given up at this time.
+    pub(crate) abandoned: Option<Duration>,
+    /// The service answers nothing for a while.
+    pub(crate) stalled: Option<(Duration, Duration)>,
+    /// The chance that a record is one that the service refuses a whole request for.
+    pub(crate) poison: f64,
+    /// The most records without an outcome.
+    pub(crate) budget: usize,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct StreamPlan {
+    pub(crate) shards: usize,
+    pub(crate) auto: bool,
+    /// Whether DescribeStreamSummary tells the distribution.
+    pub(crate) described: bool,
+    /// When the stream comes to be.
+    pub(crate) exists_from: Duration,
+    /// Shards may not be listed: access is denied.
+    pub(crate) unlistable: bool,
+}
+
+impl Plan {
+    pub(crate) fn new(rng: &mut Rng) -> Self {
+        let mut options = Options::default();
+        options.record_max_buffered_time = Duration::from_millis(rng.u64(0..300));
+        options.record_ttl = Duration::from_millis(rng.u64(2_000..60_000));
+        options.request_timeout = Duration::from_millis(rng.u64(500..8_000));
+        options.aggregation_enabled = rng.u8(0..10) > 0;
+        options.aggregation_max_size = *pick(rng, &[600, 2_000, 10_000, 51_200]);
+        options.aggregation_max_count = *pick(rng, &[2, 10, 100, usize::MAX]);
+        options.collection_max_count = *pick(rng, &[1, 3, 20, 500]);
+        options.collection_max_size = *pick(rng, &[2_000, 100_000, 5 << 20]);
+        options.max_connections = *pick(rng, &[1, 2, 24]);
+        options.ordered = rng.u8(0..3) == 0;
+        options.fail_if_throttled = rng.u8(0..12) == 0;
+        options.shard_refresh_interval = Duration::from_secs(rng.u64(3..120));
+        let calm = rng.u8(0..6) == 0;
+        let chance = |rng: &mut Rng, most: f64| if calm || rng.bool() { 0.0 } else { rng.f64() * most };
+        let faults = Faults {
+            throttled: chance(rng, 0.3),
+            failed: chance(rng, 0.2),
+            lost: chance(rng, 0.1),
+            cut: chance(rng, 0.15),
+            late: chance(rng, 0.05),
+            miscounted: chance(rng, 0.1),
+            request_throttled: chance(rng, 0.2),
+            broken: chance(rng, 0.2),
+            unlisted: chance(rng, 0.5),
+        };
+        let poison = if rng.u8(0..5) == 0 { 0.01 } else { 0.0 };
+        let span = Duration::from_millis(rng.u64(100..40_000));
+        let within = |rng: &mut Rng| Duration::from_millis(rng.u64(0..=span.as_millis() as u64));
+        Self {
+            streams: (0..rng.usize(1..4)).map(|_| StreamPlan::new(rng)).collect(),
+            records: rng.usize(20..400),
+            reshardings: if rng.bool() { rng.usize(0..8) } else { 0 },
+            jumps: if rng.u8(0..6) == 0 { rng.usize(1..3) } else { 0 },
+            abandoned: (rng.u8(0..8) == 0).then(|| within(rng)),
+            stalled: (rng.u8(0..6) == 0).then(|| (within(rng), Duration::from_millis(rng.u64(100..15_000)))),
+            budget: *pick(rng, &[20, 100, 1_000]),
+            options,
+            faults,
+            span,
+            poison,
+        }
+    }
+}
+
+impl StreamPlan {
+    fn new(rng: &mut Rng) -> Self {
+        let auto = rng.u8(0..8) == 0;
+        Self {
+            shards: rng.usize(1..6),
+            auto,
+            described: rng.bool(),
+            exists_from: if rng.u8(0..6) == 0 {
+                Duration::from_millis(rng.u64(0..8_000))
+            } else {
+                Duration::ZERO
+            },
+            unlistable: rng.u8(0..12) == 0,
+        }
+    }
+}
+
+pub(crate) fn pick<'a, T>(rng: &mut Rng, of: &'a [T]) -> &'a T {
+    &of[rng.usize(0..of.len())]
+}
