@@ -6,3 +6,4 @@
 #[cfg_attr(docsrs, doc(cfg(feature = "aws")))]
 pub mod aws;
 pub mod client;
+pub mod reader;
