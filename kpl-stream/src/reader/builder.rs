@@ -25,7 +25,8 @@ pub enum Start {
     #[default]
     TrimHorizon,
     /// After the newest record of each shard: all that is written after [`build`](ReaderBuilder::build) has returned is
-    /// read.
+    /// read. So is what was written in the minute before it to a shard that had no record since, if the reader cannot ask
+    /// for five minutes: the service has then forgotten where it was.
     Latest,
     /// At the first record of each shard that arrived at or after a time since the Unix epoch, in UTC. The service
     /// refuses a time in the future.
@@ -195,7 +196,7 @@ impl<T> ReaderBuilder<T> {
                     ShardState::AtTimestamp(before)
                 }
             };
-            shards.add(description, from, state);
+            shards.add(description, from, state.is_some());
         }
         let iterators = latest_iterators(&requests, latest).await?;
         Ok(Reader::new(

@@ -210,13 +210,13 @@ impl<T: FromKplRecordOwned + Send + 'static> Reader<T> {
             operation: "save",
             error,
         })?;
-        self.shards.saved(states);
+        self.shards.all_saved();
         Ok(())
     }
 
     fn note_given(&mut self) {
         if let Some(place) = self.given.take() {
-            self.shards.give(place);
+            self.shards.give(&place);
         }
     }
 

@@ -17,7 +17,7 @@ pub(super) struct Requests {
     pub(super) client: Arc<dyn ReadClient>,
     pub(super) stream: Arc<str>,
     pub(super) options: Options,
-    /// One permit for each batch that may be ahead of the consumer.
+    /// One permit for each batch that may be ahead of the consumer, and for each request about a shard.
     pub(super) batches: Arc<Semaphore>,
 }
 
@@ -35,9 +35,10 @@ impl Requests {
     }
 
     pub(super) async fn shard_iterator(&self, shard_id: &str, start: IteratorStart) -> Result<String, RequestError> {
-        let get = || {
+        let get = || async {
+            let _permit = self.batches.acquire().await;
             let get = self.client.get_shard_iterator(&self.stream, shard_id, start.clone());
-            self.limited(get)
+            self.limited(get).await
         };
         self.retried(Some(shard_id), "GetShardIterator", get).await
     }

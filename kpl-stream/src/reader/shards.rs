@@ -1,6 +1,6 @@
 //! Which shards are known, which of them may be read, and how far each was read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kpl_core::Position;
@@ -21,10 +21,11 @@ struct Shard {
     from: ShardState,
     status: Status,
     /// The last record that the consumer has.
-    given: Option<Place>,
+    given: Option<Position>,
     /// The last record that the consumer is done with.
     done: Option<Position>,
-    saved: Option<ShardState>,
+    /// Its state may not be what was saved last.
+    changed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +41,7 @@ enum Status {
 
 impl Shards {
     /// Adds a shard, unless it is known.
-    pub(super) fn add(&mut self, description: ShardDescription, from: ShardState, saved: Option<ShardState>) {
+    pub(super) fn add(&mut self, description: ShardDescription, from: ShardState, saved: bool) {
         let status = match from {
             ShardState::Ended => Status::Ended,
             _ => Status::Waiting,
@@ -51,14 +52,14 @@ impl Shards {
             status,
             given: None,
             done: None,
-            saved,
+            changed: !saved,
         });
     }
 
     /// Adds shards that came into being while others were read: they are read from their first record on.
     pub(super) fn add_new(&mut self, descriptions: Vec<ShardDescription>) {
         for description in descriptions {
-            self.add(description, ShardState::TrimHorizon, None);
+            self.add(description, ShardState::TrimHorizon, false);
         }
     }
 
@@ -92,65 +93,67 @@ impl Shards {
     fn set_status(&mut self, id: &str, status: Status) {
         if let Some(shard) = self.shards.get_mut(id) {
             shard.status = status;
+            shard.changed = true;
         }
     }
 
     /// Whether the children of a shard that ended are not known.
     pub(super) fn lacks_children(&self) -> bool {
-        let parents: std::collections::BTreeSet<&str> = self
-            .shards
-            .values()
-            .flat_map(|shard| shard.parents.iter().map(String::as_str))
-            .collect();
+        let parents = self.shards.values().flat_map(|shard| &shard.parents);
+        let parents: BTreeSet<&str> = parents.map(String::as_str).collect();
         let mut ended = self.shards.iter().filter(|(_, shard)| shard.status == Status::Ended);
         ended.any(|(id, _)| !parents.contains(&**id))
     }
 
     /// The consumer has this record, and all before it.
-    pub(super) fn give(&mut self, place: Place) {
+    pub(super) fn give(&mut self, place: &Place) {
         if let Some(shard) = self.shards.get_mut(&place.source.shard_id) {
-            shard.given = Some(place);
+            shard.given = place.position();
         }
     }
 
     /// The consumer is done with this record, and with all before it.
     pub(super) fn finish(&mut self, place: &Place) {
         if let Some(shard) = self.shards.get_mut(&place.source.shard_id) {
-            shard.done = shard.done.take().max(place.position());
+            shard.finish(place.position());
         }
     }
 
     /// The consumer is done with all that it has.
     pub(super) fn finish_all(&mut self) {
         for shard in self.shards.values_mut() {
-            shard.done = shard.given.as_ref().and_then(Place::position).max(shard.done.take());
+            if shard.done < shard.given {
+                shard.finish(shard.given.clone());
+            }
         }
     }
 
-    /// The states that differ from what was saved last.
+    /// The states that may differ from what was saved last.
     pub(super) fn unsaved(&self) -> BTreeMap<String, ShardState> {
-        let states = self.shards.iter().map(|(id, shard)| (id, shard, shard.state()));
-        states
-            .filter(|(_, shard, state)| shard.saved.as_ref() != Some(state))
-            .map(|(id, _, state)| (id.to_string(), state))
-            .collect()
+        let changed = self.shards.iter().filter(|(_, shard)| shard.changed);
+        changed.map(|(id, shard)| (id.to_string(), shard.state())).collect()
     }
 
-    pub(super) fn saved(&mut self, states: BTreeMap<String, ShardState>) {
-        for (id, state) in states {
-            if let Some(shard) = self.shards.get_mut(id.as_str()) {
-                shard.saved = Some(state);
-            }
+    /// What [`unsaved`](Self::unsaved) gave is saved.
+    pub(super) fn all_saved(&mut self) {
+        for shard in self.shards.values_mut() {
+            shard.changed = false;
         }
     }
 }
 
 impl Shard {
+    fn finish(&mut self, position: Option<Position>) {
+        if self.done < position {
+            self.done = position;
+            self.changed = true;
+        }
+    }
+
     fn state(&self) -> ShardState {
-        let given = self.given.as_ref().and_then(Place::position);
         let over = matches!(self.status, Status::Ended | Status::Gone);
         match &self.done {
-            done if over && *done >= given => ShardState::Ended,
+            done if over && *done >= self.given => ShardState::Ended,
             Some(position) => ShardState::After(position.clone()),
             None => self.from.clone(),
         }
