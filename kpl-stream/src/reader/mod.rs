@@ -48,6 +48,7 @@
 //! A position is saved when the consumer says so: [`Reader::commit`] for all that it has, or [`Reader::save`] for one
 //! record and those before it in its shard. A reader that is built later with the same [`Positions`] goes on after it,
 //! also in the middle of an aggregate. What was read and not saved is read again: at least once, never lost.
+//! [`FilePositions`] keeps them in a file, [`MemoryPositions`] for the life of the program.
 //!
 //! * Each time, the states of all shards that changed are saved, those without a record included, which are to be read
 //!   from their beginning, or from a minute before the reader was built if it started at the latest record: the minute
@@ -68,6 +69,7 @@
 mod builder;
 mod error;
 mod fetch;
+mod file;
 mod positions;
 mod received;
 mod requests;
@@ -90,6 +92,7 @@ use tokio::time::sleep;
 
 pub use self::builder::{ReaderBuilder, Start};
 pub use self::error::{PositionsError, ReaderError, RecordError};
+pub use self::file::FilePositions;
 pub use self::positions::{InvalidShardState, MemoryPositions, Positions, ShardState};
 pub use self::received::Received;
 
