@@ -20,6 +20,7 @@ mod options;
 mod outcome;
 pub mod pipeline;
 mod producer;
+pub mod reader;
 
 pub use builder::ProducerBuilder;
 pub use delivery::{Delivery, DeliveryError};
@@ -28,3 +29,5 @@ pub use intake::{OVERHEAD, Unsent};
 pub use options::{InvalidOption, Options};
 pub use outcome::{Attempt, AttemptError, Attempts, Failure, FailureReason, Receipt};
 pub use producer::{Producer, StreamProducer};
+#[doc(inline)]
+pub use reader::{Reader, Received};

@@ -1,0 +1,268 @@
+//! The options of a reader, and how it starts.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use kpl_core::FromKplRecordOwned;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::Reader;
+use super::error::ReaderError;
+use super::positions::{MemoryPositions, Positions, ShardState};
+use super::requests::{NOT_FOUND, Requests};
+use super::shards::Shards;
+use crate::client::{IteratorStart, ReadClient, RequestError};
+
+/// Where a reader starts in a stream of which no position was saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Start {
+    /// At the oldest record of each shard.
+    #[default]
+    TrimHorizon,
+    /// After the newest record of each shard: all that is written after [`build`](ReaderBuilder::build) has returned is
+    /// read. So is what was written in the minute before it to a shard that had no record since, if the reader cannot ask
+    /// for five minutes: the service has then forgotten where it was.
+    Latest,
+    /// At the first record of each shard that arrived at or after a time since the Unix epoch, in UTC. The service
+    /// refuses a time in the future.
+    At(Duration),
+}
+
+/// The options of a [`Reader`]. The defaults keep to the service's limits of
+/// [GetRecords](https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html).
+#[must_use = "a builder does nothing until it builds"]
+pub struct ReaderBuilder<T> {
+    client: Option<Arc<dyn ReadClient>>,
+    positions: Arc<dyn Positions>,
+    start: Start,
+    max_batches: usize,
+    options: Options,
+    marker: PhantomData<fn() -> T>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Options {
+    pub(super) poll_interval: Duration,
+    pub(super) fetch_interval: Duration,
+    pub(super) shard_bytes_per_second: usize,
+    pub(super) max_records: usize,
+    pub(super) request_timeout: Duration,
+}
+
+impl<T> ReaderBuilder<T> {
+    pub(super) fn new() -> Self {
+        Self {
+            client: None,
+            positions: Arc::new(MemoryPositions::new()),
+            start: Start::default(),
+            max_batches: 8,
+            options: Options {
+                poll_interval: Duration::from_secs(1),
+                fetch_interval: Duration::from_millis(200),
+                shard_bytes_per_second: 2 << 20,
+                max_records: MAX_RECORDS,
+                request_timeout: Duration::from_secs(30),
+            },
+            marker: PhantomData,
+        }
+    }
+
+    /// The service.
+    pub fn client(mut self, client: Arc<dyn ReadClient>) -> Self {
+        self.client = Some(client);
+        self
+    }
+
+    /// The service, through the AWS SDK.
+    #[cfg(feature = "aws")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "aws")))]
+    pub fn load_aws_config(self, config: &aws_types::SdkConfig) -> Self {
+        self.client(Arc::new(crate::aws::AwsClient::new(config)))
+    }
+
+    /// Where to start if no position of the stream was saved. The default is [`Start::TrimHorizon`].
+    pub const fn start(mut self, start: Start) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// Where positions are kept. The default is [`MemoryPositions`], which end with the program.
+    pub fn positions(mut self, positions: impl Positions) -> Self {
+        self.positions = Arc::new(positions);
+        self
+    }
+
+    /// How long after one GetRecords the next follows in a shard without news. The default is one second.
+    pub const fn poll_interval(mut self, interval: Duration) -> Self {
+        self.options.poll_interval = interval;
+        self
+    }
+
+    /// How long after one GetRecords the next follows in a shard with more records, at the least. The default is 200 ms:
+    /// the service takes five requests per second and shard, from all readers together.
+    pub const fn fetch_interval(mut self, interval: Duration) -> Self {
+        self.options.fetch_interval = interval;
+        self
+    }
+
+    /// How many bytes of a shard are read per second, on average. The default is 2 MiB, which is what the service gives
+    /// to all readers together. From 1.
+    pub const fn shard_bytes_per_second(mut self, bytes: usize) -> Self {
+        self.options.shard_bytes_per_second = bytes;
+        self
+    }
+
+    /// How many Kinesis records one GetRecords gives, at most. From 1 to 10,000, which is the default.
+    pub const fn max_records(mut self, records: usize) -> Self {
+        self.options.max_records = records;
+        self
+    }
+
+    /// How many batches of records may be fetched and not yet be with the consumer, or be on their way, all shards
+    /// together. The default is 8.
+    ///
+    /// A batch has at most 10 MiB, so this limits the reader's memory: to 80 MiB of records, and what their values take
+    /// for at most 256 user records of each batch and more. It also limits how many shards are asked at the same time: a
+    /// reader of hundreds of shards needs more. From 1.
+    pub const fn max_batches(mut self, batches: usize) -> Self {
+        self.max_batches = batches;
+        self
+    }
+
+    /// How long a request may take, before it is made again. The default is 30 seconds.
+    pub const fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.options.request_timeout = timeout;
+        self
+    }
+
+    /// Starts to read a stream: its name, or its ARN if the client takes one.
+    ///
+    /// Loads the positions, lists the shards and finds the place to start at. It waits for a service that cannot answer
+    /// now, without end; drop the future to give up.
+    ///
+    /// # Errors
+    ///
+    /// [`ReaderError`] if an option is out of its range, there is no client, the positions cannot be loaded, or the
+    /// service refuses: no such stream, no access.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with time enabled.
+    pub async fn build(self, stream: impl Into<String>) -> Result<Reader<T>, ReaderError>
+    where
+        T: FromKplRecordOwned + Send + 'static,
+    {
+        let Options {
+            max_records,
+            shard_bytes_per_second,
+            ..
+        } = self.options;
+        check("max_records", max_records, MAX_RECORDS)?;
+        check("shard_bytes_per_second", shard_bytes_per_second, usize::MAX)?;
+        check("max_batches", self.max_batches, Semaphore::MAX_PERMITS)?;
+        let stream: Arc<str> = stream.into().into();
+        let requests = Arc::new(Requests {
+            client: self.client.ok_or(ReaderError::NoClient)?,
+            stream: Arc::clone(&stream),
+            batches: Arc::new(Semaphore::new(self.max_batches)),
+            options: self.options,
+        });
+
+        let saved = self.positions.load(&stream).await;
+        let saved = saved.map_err(|error| ReaderError::Positions {
+            stream,
+            operation: "load",
+            error,
+        })?;
+        let before = now().saturating_sub(CLOCKS_DIFFER);
+        let mut latest = Vec::new();
+        let mut shards = Shards::default();
+        for description in requests.list_shards().await? {
+            let state = saved.get(&description.id).cloned();
+            let from = match (&state, self.start) {
+                (Some(state), _) => state.clone(),
+                // It came after all that were saved.
+                (None, _) if !saved.is_empty() => ShardState::TrimHorizon,
+                (None, Start::TrimHorizon) => ShardState::TrimHorizon,
+                (None, Start::At(time)) => ShardState::AtTimestamp(time),
+                (None, Start::Latest) if description.closed => ShardState::Ended,
+                (None, Start::Latest) => {
+                    latest.push(description.id.clone());
+                    ShardState::AtTimestamp(before)
+                }
+            };
+            shards.add(description, from, state.is_some());
+        }
+        let iterators = latest_iterators(&requests, latest).await?;
+        Ok(Reader::new(
+            requests,
+            self.positions,
+            shards,
+            iterators,
+            self.max_batches,
+        ))
+    }
+}
+
+/// Iterators after the newest records of shards.
+async fn latest_iterators(
+    requests: &Arc<Requests>,
+    shard_ids: Vec<String>,
+) -> Result<BTreeMap<String, String>, ReaderError> {
+    let mut tasks = JoinSet::new();
+    for shard_id in shard_ids {
+        let requests = Arc::clone(requests);
+        tasks.spawn(async move {
+            let iterator = requests.shard_iterator(&shard_id, IteratorStart::Latest).await;
+            (shard_id, iterator)
+        });
+    }
+    let mut iterators = BTreeMap::new();
+    for (shard_id, iterator) in tasks.join_all().await {
+        match iterator {
+            Ok(iterator) => drop(iterators.insert(shard_id, iterator)),
+            Err(RequestError { code, .. }) if &*code == NOT_FOUND => {}
+            Err(error) => return Err(requests.refused(Some(&shard_id.into()), "GetShardIterator", error)),
+        }
+    }
+    Ok(iterators)
+}
+
+/// The most that the service gives in one answer.
+const MAX_RECORDS: usize = 10_000;
+
+/// How much later than the service's clock this machine's may be.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
+
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+fn check(option: &'static str, value: usize, max: usize) -> Result<(), ReaderError> {
+    if (1..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(ReaderError::Option {
+        option,
+        value,
+        min: 1,
+        max,
+    })
+}
+
+impl<T> fmt::Debug for ReaderBuilder<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReaderBuilder")
+            .field("client", &self.client)
+            .field("positions", &self.positions)
+            .field("start", &self.start)
+            .field("max_batches", &self.max_batches)
+            .field("options", &self.options)
+            .finish()
+    }
+}

@@ -1,0 +1,273 @@
+//! One shard, from where it starts to its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kpl_core::{Deaggregator, FromKplRecordOwned, KinesisRecord, Position};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::error::{ReaderError, RecordError};
+use super::positions::ShardState;
+use super::received::{Place, Received, Source};
+use super::requests::{EXPIRED_ITERATOR, INVALID_ARGUMENT, NOT_FOUND, Requests};
+use crate::client::{Fetched, FetchedRecord, IteratorStart, RequestError, ShardDescription};
+
+/// What the tasks of a reader tell it.
+#[derive(Debug)]
+pub(super) enum Event<T> {
+    Records {
+        items: Vec<Item<T>>,
+        /// With the last records of a batch.
+        permit: Option<OwnedSemaphorePermit>,
+    },
+    /// A shard is at its end, and these are its children, if the service says so.
+    Ended {
+        shard_id: Arc<str>,
+        children: Vec<ShardDescription>,
+    },
+    /// The service knows a shard no longer: all its records are older than the retention period.
+    Gone { shard_id: Arc<str> },
+    /// All shards, as they are now.
+    Listed(Vec<ShardDescription>),
+    /// Nothing more can be read.
+    Failed(ReaderError),
+}
+
+/// A record, or why it is none.
+pub(super) type Item<T> = Result<Received<T>, RecordError>;
+
+/// How many records go to the reader at once.
+const CHUNK: usize = 256;
+
+pub(super) struct ShardTask {
+    pub(super) requests: Arc<Requests>,
+    pub(super) shard_id: Arc<str>,
+    pub(super) from: ShardState,
+    /// An iterator that is at `from`, if there is one.
+    pub(super) iterator: Option<String>,
+}
+
+/// There is no reader any more.
+struct Dropped;
+
+enum End {
+    Children(Vec<ShardDescription>),
+    Refused {
+        operation: &'static str,
+        error: RequestError,
+    },
+    Dropped,
+}
+
+impl From<Dropped> for End {
+    fn from(_: Dropped) -> Self {
+        Self::Dropped
+    }
+}
+
+impl ShardTask {
+    pub(super) async fn run<T>(mut self, events: mpsc::Sender<Event<T>>)
+    where
+        T: FromKplRecordOwned + Send + 'static,
+    {
+        let end = self.read(&events).await;
+        let shard_id = Arc::clone(&self.shard_id);
+        let event = match end {
+            End::Children(children) => Event::Ended { shard_id, children },
+            End::Refused { operation, error } => self.refused(operation, error).await,
+            End::Dropped => return,
+        };
+        // It fails only if there is no reader any more.
+        drop(events.send(event).await);
+    }
+
+    async fn read<T>(&mut self, events: &mpsc::Sender<Event<T>>) -> End
+    where
+        T: FromKplRecordOwned + Send + 'static,
+    {
+        loop {
+            let iterator = match self.iterator.take() {
+                Some(iterator) => iterator,
+                None => match self.new_iterator().await {
+                    Ok(iterator) => iterator,
+                    Err(error) => {
+                        let operation = "GetShardIterator";
+                        return End::Refused { operation, error };
+                    }
+                },
+            };
+            let started = Instant::now();
+            let (fetched, permit) = match self.fetch(&iterator).await {
+                Ok(fetched) => fetched,
+                Err(error) if &*error.code == EXPIRED_ITERATOR => {
+                    tracing::debug!(shard_id = &*self.shard_id, %error, "a new iterator");
+                    sleep(self.requests.options.fetch_interval).await;
+                    continue;
+                }
+                Err(error) => {
+                    let operation = "GetRecords";
+                    return End::Refused { operation, error };
+                }
+            };
+            let next = started + self.pause(&fetched);
+            let Fetched {
+                records,
+                next_iterator,
+                child_shards,
+                ..
+            } = fetched;
+            if let Err(Dropped) = self.deliver(&records, permit, events).await {
+                return End::Dropped;
+            }
+            if let Some(position) = records.last().and_then(end_of) {
+                self.from = ShardState::After(position);
+            }
+            drop(records);
+            match next_iterator {
+                Some(iterator) => self.iterator = Some(iterator),
+                None => return End::Children(child_shards),
+            }
+            sleep_until(next).await;
+        }
+    }
+
+    async fn fetch(&self, iterator: &str) -> Result<(Fetched, Option<OwnedSemaphorePermit>), RequestError> {
+        let Requests {
+            client,
+            options,
+            batches,
+            ..
+        } = &*self.requests;
+        let fetch = || async {
+            let permit = Arc::clone(batches).acquire_owned().await.ok();
+            let fetch = client.get_records(iterator, options.max_records);
+            Ok((self.requests.limited(fetch).await?, permit))
+        };
+        self.requests.retried(Some(&self.shard_id), "GetRecords", fetch).await
+    }
+
+    /// How long after one GetRecords the next may follow.
+    fn pause(&self, fetched: &Fetched) -> Duration {
+        let options = &self.requests.options;
+        // Some servers say that nothing is behind an answer that was only full.
+        let full = fetched.records.len() >= options.max_records;
+        let caught_up = match fetched.behind_latest {
+            Some(behind) => behind.is_zero() && !full,
+            None => fetched.records.is_empty(),
+        };
+        if caught_up {
+            return options.poll_interval;
+        }
+        let bytes: usize = fetched.records.iter().map(|record| record.data.len()).sum();
+        let seconds = bytes as f64 / options.shard_bytes_per_second as f64;
+        options.fetch_interval.max(Duration::from_secs_f64(seconds))
+    }
+
+    async fn new_iterator(&self) -> Result<String, RequestError> {
+        let get = |start| self.requests.shard_iterator(&self.shard_id, start);
+        match &self.from {
+            ShardState::TrimHorizon | ShardState::Ended => get(IteratorStart::TrimHorizon).await,
+            ShardState::AtTimestamp(time) => get(IteratorStart::AtTimestamp(*time)).await,
+            ShardState::After(position) => {
+                // At, not after: the record may be an aggregate that was given in part. What was given is left out later.
+                let at = IteratorStart::AtSequenceNumber(position.sequence_number.as_str().into());
+                match get(at).await {
+                    Err(error) if &*error.code == INVALID_ARGUMENT => {
+                        tracing::warn!(shard_id = &*self.shard_id, %position, %error, "from the oldest record on");
+                        get(IteratorStart::TrimHorizon).await
+                    }
+                    iterator => iterator,
+                }
+            }
+        }
+    }
+
+    /// Gives the user records of a batch to the reader, in order, some at a time.
+    async fn deliver<T>(
+        &self,
+        records: &[FetchedRecord],
+        permit: Option<OwnedSemaphorePermit>,
+        events: &mpsc::Sender<Event<T>>,
+    ) -> Result<(), Dropped>
+    where
+        T: FromKplRecordOwned + Send + 'static,
+    {
+        let batch: Vec<KinesisRecord<'_>> = records.iter().map(KinesisRecord::from).collect();
+        let mut deaggregator = Deaggregator::<T>::new();
+        if let ShardState::After(position) = &self.from {
+            deaggregator = deaggregator.after(position.clone());
+        }
+        let mut items = Vec::new();
+        let mut source: Option<(&KinesisRecord<'_>, Arc<Source>)> = None;
+        for outcome in deaggregator.records(&batch) {
+            let record = match &outcome {
+                Ok(received) => received.record.kinesis_record,
+                Err(error) => match batch.get(error.kinesis_record_index()) {
+                    Some(record) => record,
+                    None => continue,
+                },
+            };
+            let source = match &source {
+                Some((of, source)) if std::ptr::eq(*of, record) => Arc::clone(source),
+                _ => {
+                    let new = Arc::new(Source::new(&self.requests.stream, &self.shard_id, record));
+                    source = Some((record, Arc::clone(&new)));
+                    new
+                }
+            };
+            items.push(match outcome {
+                Ok(kpl_core::Received { value, record, .. }) => Ok(Received {
+                    value,
+                    place: Place {
+                        source,
+                        sub_sequence_number: record.sub_sequence_number,
+                    },
+                    partition_key: record.partition_key.map(Into::into),
+                    explicit_hash_key: record.explicit_hash_key,
+                    aggregated: record.aggregated,
+                }),
+                Err(error) => Err(RecordError {
+                    place: Place {
+                        source,
+                        sub_sequence_number: error.sub_sequence_number(),
+                    },
+                    error,
+                }),
+            });
+            if items.len() == CHUNK {
+                let items = std::mem::take(&mut items);
+                let permit = None;
+                events
+                    .send(Event::Records { items, permit })
+                    .await
+                    .map_err(|_| Dropped)?;
+            }
+        }
+        if items.is_empty() {
+            return Ok(());
+        }
+        events.send(Event::Records { items, permit }).await.map_err(|_| Dropped)
+    }
+
+    /// What follows from a request that was refused for good.
+    async fn refused<T>(&self, operation: &'static str, error: RequestError) -> Event<T> {
+        let shard_id = Arc::clone(&self.shard_id);
+        if &*error.code == NOT_FOUND {
+            match self.requests.list_shards().await {
+                Ok(shards) if shards.iter().all(|shard| *shard.id != *self.shard_id) => {
+                    tracing::warn!(shard_id = &*self.shard_id, %error, "the shard is known no longer");
+                    return Event::Gone { shard_id };
+                }
+                Ok(_) => {}
+                Err(error) => return Event::Failed(error),
+            }
+        }
+        Event::Failed(self.requests.refused(Some(&shard_id), operation, error))
+    }
+}
+
+/// The position after all user records of a Kinesis record.
+fn end_of(record: &FetchedRecord) -> Option<Position> {
+    Position::new(&record.sequence_number, u64::MAX).ok()
+}

@@ -1,0 +1,133 @@
+//! Positions in a file.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_core::future::BoxFuture;
+use tokio::task::spawn_blocking;
+
+use super::error::PositionsError;
+use super::positions::{Positions, ShardState};
+
+/// Positions in a text file, for one process: a line for each shard, `STREAM SHARD STATE`.
+///
+/// The file is never half-written: a new one is written beside it, with `.new` after its name, and takes its place.
+///
+/// ```no_run
+/// use kpl_stream::reader::{FilePositions, Reader};
+///
+/// # async fn read<T>(config: &aws_config::SdkConfig) -> Result<(), kpl_stream::reader::ReaderError>
+/// # where
+/// #     T: kpl_core::FromKplRecordOwned + Send + 'static,
+/// # {
+/// let reader = Reader::<T>::builder()
+///     .load_aws_config(config)
+///     .positions(FilePositions::new("positions.txt"))
+///     .build("clicks")
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct FilePositions {
+    path: Arc<Path>,
+    /// Held from reading the file to writing it.
+    lock: Arc<Mutex<()>>,
+}
+
+/// States by shard id by stream.
+type Streams = BTreeMap<String, BTreeMap<String, ShardState>>;
+
+impl FilePositions {
+    /// Positions in the file at `path`. It is made when positions are saved for the first time; its folder must be there.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into().into(),
+            lock: Arc::default(),
+        }
+    }
+
+    fn read(&self) -> Result<Streams, PositionsError> {
+        let text = match std::fs::read_to_string(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Streams::new()),
+            Err(error) => return Err(self.failed(&error)),
+        };
+        let mut streams = Streams::new();
+        for (number, line) in (1..).zip(text.lines()) {
+            let (stream, shard_id, state) = parts(line)
+                .ok_or_else(|| self.failed(&format!("line {number} is not STREAM SHARD STATE, but {line:?}")))?;
+            let state = state
+                .parse()
+                .map_err(|error| self.failed(&format!("line {number}: {error}")))?;
+            streams.entry(stream.into()).or_default().insert(shard_id.into(), state);
+        }
+        Ok(streams)
+    }
+
+    fn write(&self, streams: &Streams) -> Result<(), PositionsError> {
+        let mut text = String::new();
+        for (stream, states) in streams {
+            for (shard_id, state) in states {
+                let names = [stream, shard_id];
+                if let Some(name) = names
+                    .iter()
+                    .find(|name| name.is_empty() || name.contains(char::is_whitespace))
+                {
+                    return Err(self.failed(&format!("{name:?} is no name for a line of it")));
+                }
+                writeln!(text, "{stream} {shard_id} {state}")?;
+            }
+        }
+        let mut new = self.path.as_os_str().to_owned();
+        new.push(".new");
+        let new = PathBuf::from(new);
+        let write = || {
+            let mut file = File::create(&new)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            std::fs::rename(&new, &self.path)
+        };
+        write().map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &dyn std::fmt::Display) -> PositionsError {
+        format!("file {}: {error}", self.path.display()).into()
+    }
+}
+
+fn parts(line: &str) -> Option<(&str, &str, &str)> {
+    let (stream, rest) = line.split_once(' ')?;
+    let (shard_id, state) = rest.split_once(' ')?;
+    Some((stream, shard_id, state))
+}
+
+impl Positions for FilePositions {
+    fn load<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<BTreeMap<String, ShardState>, PositionsError>> {
+        let positions = self.clone();
+        Box::pin(async move {
+            let mut streams = spawn_blocking(move || positions.read()).await??;
+            Ok(streams.remove(stream).unwrap_or_default())
+        })
+    }
+
+    fn save<'a>(
+        &'a self,
+        stream: &'a str,
+        states: &'a BTreeMap<String, ShardState>,
+    ) -> BoxFuture<'a, Result<(), PositionsError>> {
+        let positions = self.clone();
+        let (stream, states) = (stream.to_owned(), states.clone());
+        let save = move || {
+            let _held = positions.lock.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut streams = positions.read()?;
+            streams.entry(stream).or_default().extend(states);
+            positions.write(&streams)
+        };
+        Box::pin(async move { spawn_blocking(save).await? })
+    }
+}

@@ -1,0 +1,185 @@
+//! Where a program is in a stream, kept beyond its life.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_core::future::BoxFuture;
+use kpl_core::Position;
+
+use super::error::PositionsError;
+
+/// Keeps the states of shards: a file, a table, whatever a program has.
+///
+/// The text of a [`ShardState`] (`Display`, `FromStr`) is made to be kept.
+pub trait Positions: fmt::Debug + Send + Sync + 'static {
+    /// All states of a stream's shards that were saved, by shard id. None if the stream is not known.
+    fn load<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<BTreeMap<String, ShardState>, PositionsError>>;
+
+    /// Saves states by shard id, in place of those that were saved for the same shards before; the others stay.
+    ///
+    /// If it fails, or ends half-way, then every shard must have its old state or its new one.
+    fn save<'a>(
+        &'a self,
+        stream: &'a str,
+        states: &'a BTreeMap<String, ShardState>,
+    ) -> BoxFuture<'a, Result<(), PositionsError>>;
+}
+
+/// Where to go on in a shard.
+///
+/// In text it is what the KCL calls it, with the time in seconds: `TRIM_HORIZON`, `AT_TIMESTAMP 1700000000.25`,
+/// `SEQUENCE:SUB` or `SHARD_END`.
+///
+/// ```
+/// use kpl_stream::reader::ShardState;
+///
+/// let state: ShardState = "49543463076570308322303623326179887152428262250726293588:3".parse()?;
+/// assert!(matches!(&state, ShardState::After(position) if position.sub_sequence_number == 3));
+/// assert_eq!("SHARD_END".parse(), Ok(ShardState::Ended));
+/// # Ok::<(), kpl_stream::reader::InvalidShardState>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ShardState {
+    /// At its oldest record.
+    TrimHorizon,
+    /// At the first record that arrived at or after a time since the Unix epoch, in UTC.
+    AtTimestamp(Duration),
+    /// After a user record, which may be in the middle of an aggregate.
+    After(Position),
+    /// Nowhere: it was read to its end. Its children may be read.
+    Ended,
+}
+
+impl fmt::Display for ShardState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TrimHorizon => f.write_str("TRIM_HORIZON"),
+            Self::AtTimestamp(time) => write!(f, "AT_TIMESTAMP {}.{:09}", time.as_secs(), time.subsec_nanos()),
+            Self::After(position) => position.fmt(f),
+            Self::Ended => f.write_str("SHARD_END"),
+        }
+    }
+}
+
+impl FromStr for ShardState {
+    type Err = InvalidShardState;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let invalid = || InvalidShardState { text: text.to_owned() };
+        match text.strip_prefix("AT_TIMESTAMP ") {
+            Some(time) => time_of(time).map(Self::AtTimestamp).ok_or_else(invalid),
+            None => match text {
+                "TRIM_HORIZON" => Ok(Self::TrimHorizon),
+                "SHARD_END" => Ok(Self::Ended),
+                _ => text.parse().map(Self::After).map_err(|_| invalid()),
+            },
+        }
+    }
+}
+
+/// Seconds with up to nine digits after the point.
+fn time_of(text: &str) -> Option<Duration> {
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    if fraction.is_empty() || fraction.len() > 9 || [seconds, fraction].concat().bytes().any(|b| !b.is_ascii_digit()) {
+        return None;
+    }
+    Some(Duration::new(
+        seconds.parse().ok()?,
+        format!("{fraction:0<9}").parse().ok()?,
+    ))
+}
+
+/// A text that is no state of a shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InvalidShardState {
+    /// The text as it was given.
+    pub text: String,
+}
+
+impl fmt::Display for InvalidShardState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "a shard's state is TRIM_HORIZON, AT_TIMESTAMP SECONDS, SEQUENCE:SUB or SHARD_END, not {:?}",
+            self.text
+        )
+    }
+}
+
+impl std::error::Error for InvalidShardState {}
+
+/// Positions in memory: they live as long as the last clone of this. What a reader without positions has.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryPositions {
+    streams: Arc<Mutex<BTreeMap<String, BTreeMap<String, ShardState>>>>,
+}
+
+impl MemoryPositions {
+    /// No positions.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Positions for MemoryPositions {
+    fn load<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<BTreeMap<String, ShardState>, PositionsError>> {
+        let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let states = streams.get(stream).cloned().unwrap_or_default();
+        Box::pin(async { Ok(states) })
+    }
+
+    fn save<'a>(
+        &'a self,
+        stream: &'a str,
+        states: &'a BTreeMap<String, ShardState>,
+    ) -> BoxFuture<'a, Result<(), PositionsError>> {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.entry(stream.to_owned()).or_default().extend(states.clone());
+        Box::pin(async { Ok(()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_state() -> impl Strategy<Value = ShardState> {
+        prop_oneof![
+            Just(ShardState::TrimHorizon),
+            Just(ShardState::Ended),
+            (any::<u64>(), 0..1_000_000_000_u32).prop_map(|(s, n)| ShardState::AtTimestamp(Duration::new(s, n))),
+            ("[0-9]{1,60}", any::<u64>()).prop_map(|(n, sub)| ShardState::After(Position::new(&n, sub).unwrap())),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_state_survives_as_text(state in any_state()) {
+            prop_assert_eq!(state.to_string().parse(), Ok(state));
+        }
+
+        #[test]
+        fn any_text_is_a_state_or_an_error_that_has_it(text in "(AT_TIMESTAMP )?[0-9:.+]{0,12}") {
+            if let Err(error) = text.parse::<ShardState>() {
+                prop_assert_eq!(error.text, text);
+            }
+        }
+    }
+
+    #[test]
+    fn times_have_one_point_and_only_digits() {
+        for text in ["", "1.", ".5", "1.0000000000", "+1", "1.+5", "18446744073709551616"] {
+            assert!(format!("AT_TIMESTAMP {text}").parse::<ShardState>().is_err(), "{text}");
+        }
+        let time = ShardState::AtTimestamp(Duration::from_millis(1_700_000_000_250));
+        assert_eq!("AT_TIMESTAMP 1700000000.25".parse(), Ok(time));
+    }
+}

@@ -1,0 +1,161 @@
+//! Which shards are known, which of them may be read, and how far each was read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use kpl_core::Position;
+
+use super::positions::ShardState;
+use super::received::Place;
+use crate::client::ShardDescription;
+
+#[derive(Debug, Default)]
+pub(super) struct Shards {
+    shards: BTreeMap<Arc<str>, Shard>,
+}
+
+#[derive(Debug)]
+struct Shard {
+    parents: Vec<String>,
+    /// Where it starts, if no record of it was saved.
+    from: ShardState,
+    status: Status,
+    /// The last record that the consumer has.
+    given: Option<Position>,
+    /// The last record that the consumer is done with.
+    done: Option<Position>,
+    /// Its state may not be what was saved last.
+    changed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Status {
+    /// Its parents are being read.
+    Waiting,
+    Reading,
+    /// It was read to its end, and the consumer has all its records.
+    Ended,
+    /// The same, and the service knows it no longer.
+    Gone,
+}
+
+impl Shards {
+    /// Adds a shard, unless it is known.
+    pub(super) fn add(&mut self, description: ShardDescription, from: ShardState, saved: bool) {
+        let status = match from {
+            ShardState::Ended => Status::Ended,
+            _ => Status::Waiting,
+        };
+        self.shards.entry(description.id.into()).or_insert(Shard {
+            parents: description.parents,
+            from,
+            status,
+            given: None,
+            done: None,
+            changed: !saved,
+        });
+    }
+
+    /// Adds shards that came into being while others were read: they are read from their first record on.
+    pub(super) fn add_new(&mut self, descriptions: Vec<ShardDescription>) {
+        for description in descriptions {
+            self.add(description, ShardState::TrimHorizon, false);
+        }
+    }
+
+    /// The shards whose turn it is now, and where they start. Each is given once.
+    pub(super) fn take_ready(&mut self) -> Vec<(Arc<str>, ShardState)> {
+        let over = |parent: &String| {
+            let parent = self.shards.get(parent.as_str());
+            parent.is_none_or(|parent| matches!(parent.status, Status::Ended | Status::Gone))
+        };
+        let waiting = self.shards.iter().filter(|(_, shard)| shard.status == Status::Waiting);
+        let ready: Vec<_> = waiting
+            .filter(|(_, shard)| shard.parents.iter().all(over))
+            .map(|(id, shard)| (Arc::clone(id), shard.from.clone()))
+            .collect();
+        for (id, _) in &ready {
+            self.set_status(id, Status::Reading);
+        }
+        ready
+    }
+
+    /// A shard was read to its end, and the consumer has all its records.
+    pub(super) fn end(&mut self, id: &str) {
+        self.set_status(id, Status::Ended);
+    }
+
+    /// The same, and the service knows the shard no longer.
+    pub(super) fn forget(&mut self, id: &str) {
+        self.set_status(id, Status::Gone);
+    }
+
+    fn set_status(&mut self, id: &str, status: Status) {
+        if let Some(shard) = self.shards.get_mut(id) {
+            shard.status = status;
+            shard.changed = true;
+        }
+    }
+
+    /// Whether the children of a shard that ended are not known.
+    pub(super) fn lacks_children(&self) -> bool {
+        let parents = self.shards.values().flat_map(|shard| &shard.parents);
+        let parents: BTreeSet<&str> = parents.map(String::as_str).collect();
+        let mut ended = self.shards.iter().filter(|(_, shard)| shard.status == Status::Ended);
+        ended.any(|(id, _)| !parents.contains(&**id))
+    }
+
+    /// The consumer has this record, and all before it.
+    pub(super) fn give(&mut self, place: &Place) {
+        if let Some(shard) = self.shards.get_mut(&place.source.shard_id) {
+            shard.given = place.position();
+        }
+    }
+
+    /// The consumer is done with this record, and with all before it.
+    pub(super) fn finish(&mut self, place: &Place) {
+        if let Some(shard) = self.shards.get_mut(&place.source.shard_id) {
+            shard.finish(place.position());
+        }
+    }
+
+    /// The consumer is done with all that it has.
+    pub(super) fn finish_all(&mut self) {
+        for shard in self.shards.values_mut() {
+            if shard.done < shard.given {
+                shard.finish(shard.given.clone());
+            }
+        }
+    }
+
+    /// The states that may differ from what was saved last.
+    pub(super) fn unsaved(&self) -> BTreeMap<String, ShardState> {
+        let changed = self.shards.iter().filter(|(_, shard)| shard.changed);
+        changed.map(|(id, shard)| (id.to_string(), shard.state())).collect()
+    }
+
+    /// What [`unsaved`](Self::unsaved) gave is saved.
+    pub(super) fn all_saved(&mut self) {
+        for shard in self.shards.values_mut() {
+            shard.changed = false;
+        }
+    }
+}
+
+impl Shard {
+    fn finish(&mut self, position: Option<Position>) {
+        if self.done < position {
+            self.done = position;
+            self.changed = true;
+        }
+    }
+
+    fn state(&self) -> ShardState {
+        let over = matches!(self.status, Status::Ended | Status::Gone);
+        match &self.done {
+            done if over && *done >= self.given => ShardState::Ended,
+            Some(position) => ShardState::After(position.clone()),
+            None => self.from.clone(),
+        }
+    }
+}

@@ -1,0 +1,527 @@
+//! The reader, beside a client made by hand: what no local server does. Time is tokio's, and passes at once.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_core::future::BoxFuture;
+use kpl_core::{FromKplRecord, HashKeyRange, Position, ReadError, UserRecord};
+use kpl_stream::client::{
+    Fetched, FetchedRecord, IteratorStart, ReadClient, RequestError, ShardDescription, ShardFilter,
+};
+use kpl_stream::reader::{
+    MemoryPositions, Positions, PositionsError, Reader, ReaderBuilder, ReaderError, ShardState, Start,
+};
+use tokio::time::{Instant, sleep, timeout};
+
+/// A text.
+#[derive(Debug, PartialEq)]
+struct Line(String);
+
+impl<'de> FromKplRecord<'de> for Line {
+    fn from_user_record(record: &UserRecord<'_, 'de>) -> Result<Self, ReadError> {
+        let text = std::str::from_utf8(record.data).map_err(|error| ReadError::new(error.to_string()))?;
+        assert_ne!(text, "panic", "as the test wants it");
+        Ok(Self(text.into()))
+    }
+}
+
+/// A service with shards as a test sets them.
+#[derive(Debug, Default)]
+struct Service(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    shards: Vec<Shard>,
+    /// What the next requests fail with. `None`: there is no answer.
+    failures: VecDeque<Option<RequestError>>,
+    /// How many listings do not have shards with parents yet.
+    stale_listings: usize,
+    listings: usize,
+    iterators: Vec<(String, IteratorStart)>,
+    /// When records of which shard were asked for, and how many came.
+    fetches: Vec<(Instant, String, usize)>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Shard {
+    id: String,
+    parents: Vec<String>,
+    closed: bool,
+    lines: Vec<&'static str>,
+    /// So many of the first are no more.
+    trimmed: usize,
+    /// GetRecords tells its children.
+    tells: bool,
+}
+
+impl Shard {
+    fn new(id: &str, lines: &[&'static str]) -> Self {
+        Self {
+            id: id.into(),
+            lines: lines.into(),
+            ..Self::default()
+        }
+    }
+
+    fn closed(mut self) -> Self {
+        self.closed = true;
+        self
+    }
+
+    fn of(mut self, parents: &[&str]) -> Self {
+        self.parents = parents.iter().copied().map(Into::into).collect();
+        self
+    }
+
+    fn description(&self) -> ShardDescription {
+        let description = ShardDescription::new(&*self.id, HashKeyRange::FULL).with_closed(self.closed);
+        self.parents
+            .iter()
+            .fold(description, |description, id| description.with_parent(id))
+    }
+}
+
+/// The sequence number of the line `index`, and back.
+fn number(index: usize) -> String {
+    (1000 + index).to_string()
+}
+
+fn index(number: &str) -> usize {
+    number.parse::<usize>().unwrap() - 1000
+}
+
+impl Service {
+    fn new(shards: impl Into<Vec<Shard>>) -> Arc<Self> {
+        let shards = shards.into();
+        Arc::new(Self(Mutex::new(State {
+            shards,
+            ..State::default()
+        })))
+    }
+
+    fn state<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
+        change(&mut self.0.lock().unwrap())
+    }
+
+    fn fail(&self, failures: impl IntoIterator<Item = Option<RequestError>>) {
+        self.state(|state| state.failures.extend(failures));
+    }
+
+    /// Fails, or never answers, if a test wants it.
+    async fn failure(&self) -> Result<(), RequestError> {
+        match self.state(|state| state.failures.pop_front()) {
+            None => Ok(()),
+            Some(Some(error)) => Err(error),
+            Some(None) => std::future::pending().await,
+        }
+    }
+}
+
+impl ReadClient for Service {
+    fn list_shards<'a>(
+        &'a self,
+        _: &'a str,
+        _: ShardFilter,
+    ) -> BoxFuture<'a, Result<Vec<ShardDescription>, RequestError>> {
+        Box::pin(async move {
+            self.failure().await?;
+            Ok(self.state(|state| {
+                state.listings += 1;
+                let stale = state.stale_listings > 0;
+                state.stale_listings = state.stale_listings.saturating_sub(1);
+                let shards = state.shards.iter().filter(|shard| !stale || shard.parents.is_empty());
+                shards.map(Shard::description).collect()
+            }))
+        })
+    }
+
+    fn get_shard_iterator<'a>(
+        &'a self,
+        _: &'a str,
+        shard_id: &'a str,
+        start: IteratorStart,
+    ) -> BoxFuture<'a, Result<String, RequestError>> {
+        Box::pin(async move {
+            self.failure().await?;
+            self.state(|state| {
+                state.iterators.push((shard_id.into(), start.clone()));
+                let shard = state.shards.iter().find(|shard| shard.id == shard_id);
+                let shard = shard.ok_or_else(|| RequestError::refused("ResourceNotFoundException", "no shard"))?;
+                let next = match start {
+                    IteratorStart::Latest => shard.lines.len(),
+                    IteratorStart::TrimHorizon | IteratorStart::AtTimestamp(_) => shard.trimmed,
+                    IteratorStart::AtSequenceNumber(number) => index(&number),
+                    IteratorStart::AfterSequenceNumber(number) => index(&number) + 1,
+                };
+                if next < shard.trimmed {
+                    return Err(RequestError::refused("InvalidArgumentException", "it is trimmed"));
+                }
+                Ok(format!("{shard_id} {next}"))
+            })
+        })
+    }
+
+    fn get_records<'a>(&'a self, iterator: &'a str, limit: usize) -> BoxFuture<'a, Result<Fetched, RequestError>> {
+        let (shard_id, next) = iterator.split_once(' ').unwrap();
+        let next: usize = next.parse().unwrap();
+        Box::pin(async move {
+            self.failure().await?;
+            self.state(|state| {
+                let shard = state.shards.iter().find(|shard| shard.id == shard_id);
+                let shard = shard.ok_or_else(|| RequestError::refused("ResourceNotFoundException", "no shard"))?;
+                let lines = shard.lines.iter().enumerate().skip(next.max(shard.trimmed)).take(limit);
+                let records: Vec<_> = lines
+                    .map(|(index, line)| FetchedRecord {
+                        data: line.as_bytes().into(),
+                        sequence_number: number(index),
+                        ..FetchedRecord::default()
+                    })
+                    .collect();
+                let end = next.max(shard.trimmed) + records.len();
+                let behind = shard.lines.len() - end;
+                let over = shard.closed && behind == 0;
+                let children = state
+                    .shards
+                    .iter()
+                    .filter(|child| child.parents.iter().any(|id| id == shard_id));
+                let child_shards = match over && shard.tells {
+                    true => children.map(Shard::description).collect(),
+                    false => Vec::new(),
+                };
+                state.fetches.push((Instant::now(), shard_id.into(), records.len()));
+                Ok(Fetched {
+                    records,
+                    next_iterator: (!over).then(|| format!("{shard_id} {end}")),
+                    behind_latest: Some(Duration::from_secs(behind as u64)),
+                    child_shards,
+                })
+            })
+        })
+    }
+}
+
+fn reader(service: &Arc<Service>) -> ReaderBuilder<Line> {
+    Reader::builder().client(Arc::clone(service) as Arc<dyn ReadClient>)
+}
+
+async fn built(builder: ReaderBuilder<Line>) -> Reader<Line> {
+    builder.build("lines").await.unwrap()
+}
+
+/// All lines that come, until none does for an hour.
+async fn lines(reader: &mut Reader<Line>) -> Vec<String> {
+    let mut lines = Vec::new();
+    while let Ok(Some(record)) = timeout(Duration::from_secs(3600), reader.next()).await {
+        lines.push(record.unwrap().value.0);
+    }
+    lines
+}
+
+fn saved(states: &[(&str, ShardState)]) -> MemoryPositions {
+    let positions = MemoryPositions::new();
+    let states: BTreeMap<_, _> = states
+        .iter()
+        .map(|(id, state)| ((*id).to_owned(), state.clone()))
+        .collect();
+    let saved = futures_util::FutureExt::now_or_never(positions.save("lines", &states));
+    saved.unwrap().unwrap();
+    positions
+}
+
+fn after(index: usize) -> ShardState {
+    ShardState::After(Position::new(&number(index), 0).unwrap())
+}
+
+fn refused(code: &str) -> Option<RequestError> {
+    Some(RequestError::refused(code, "as the test wants it"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_iterator_is_renewed_after_the_last_record() {
+    let service = Service::new([Shard::new("a", &["0", "1", "2", "3"])]);
+    let mut reader = built(reader(&service).max_records(2)).await;
+    assert_eq!(reader.next().await.unwrap().unwrap().value, Line("0".into()));
+    service.fail([refused("ExpiredIteratorException")]);
+    assert_eq!(lines(&mut reader).await, ["1", "2", "3"]);
+    let starts = service.state(|state| state.iterators.clone());
+    let at = IteratorStart::AtSequenceNumber(number(1));
+    assert_eq!(starts, [("a".into(), IteratorStart::TrimHorizon), ("a".into(), at)]);
+}
+
+/// Latest would skip what arrived since.
+#[tokio::test(start_paused = true)]
+async fn an_iterator_of_latest_that_expires_before_the_first_record_loses_nothing() {
+    let service = Service::new([Shard::new("a", &[])]);
+    let mut reader = built(reader(&service).start(Start::Latest)).await;
+    service.state(|state| state.shards[0].lines.push("new"));
+    service.fail([refused("ExpiredIteratorException")]);
+    assert_eq!(lines(&mut reader).await, ["new"]);
+    let starts = service.state(|state| state.iterators.clone());
+    assert!(matches!(
+        &starts[..],
+        [(_, IteratorStart::Latest), (_, IteratorStart::AtTimestamp(_))]
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_may_succeed_later_are_made_again_more_and_more_slowly() {
+    let service = Service::new([Shard::new("a", &["0"])]);
+    service.fail((0..3).map(|_| refused("ThrottlingException")));
+    let begin = Instant::now();
+    let mut reader = built(reader(&service)).await;
+    // Half of 1, 1.5 and 2.25 seconds at the least.
+    assert!(begin.elapsed() > Duration::from_millis(2370), "{:?}", begin.elapsed());
+
+    service.fail((0..20).map(|_| refused("ProvisionedThroughputExceededException")));
+    service.fail([Some(RequestError::unanswered("InternalFailure", ""))]);
+    let begin = Instant::now();
+    assert_eq!(reader.next().await.unwrap().unwrap().value, Line("0".into()));
+    let (least, most) = (Duration::from_secs(12 * 15), Duration::from_secs(80 + 12 * 30));
+    assert!((least..most).contains(&begin.elapsed()), "{:?}", begin.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_without_an_answer_are_made_again() {
+    let service = Service::new([Shard::new("a", &["0"])]);
+    service.fail([None, None, None]);
+    let begin = Instant::now();
+    let mut reader = built(reader(&service).request_timeout(Duration::from_secs(7))).await;
+    assert_eq!(lines(&mut reader).await, ["0"]);
+    assert!(begin.elapsed() > Duration::from_secs(3 * 7));
+    assert_eq!(service.state(|state| state.listings), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn children_that_the_service_tells_of_are_not_looked_for() {
+    let mut parent = Shard::new("a", &["0", "1"]).closed();
+    parent.tells = true;
+    let children = ["b", "c"].map(|id| Shard::new(id, &["2"]).of(&["a"]));
+    let service = Service::new([parent]);
+    let mut reader = built(reader(&service)).await;
+    service.state(|state| state.shards.extend(children));
+    assert_eq!(lines(&mut reader).await, ["0", "1", "2", "2"]);
+    assert_eq!(service.state(|state| state.listings), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn children_that_are_not_listed_yet_are_looked_for_until_they_are() {
+    let service = Service::new([
+        Shard::new("a", &["0"]).closed(),
+        Shard::new("b", &["1"]).closed().of(&["a"]),
+        Shard::new("c", &["2"]).of(&["b"]),
+    ]);
+    service.state(|state| state.stale_listings = 5);
+    let mut reader = built(reader(&service)).await;
+    assert_eq!(lines(&mut reader).await, ["0", "1", "2"]);
+    assert_eq!(service.state(|state| state.listings), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_waits_until_the_consumer_has_all_records_of_both_parents() {
+    let service = Service::new([
+        Shard::new("a", &["0", "1"]).closed(),
+        Shard::new("b", &["2", "3"]).closed(),
+        Shard::new("c", &["4"]).of(&["a", "b"]),
+    ]);
+    let mut reader = built(reader(&service)).await;
+    for _ in 0..4 {
+        sleep(Duration::from_secs(60)).await;
+        let asked = service.state(|state| state.iterators.iter().any(|(id, _)| id == "c"));
+        assert!(!asked);
+        assert_ne!(reader.next().await.unwrap().unwrap().shard_id(), "c");
+    }
+    assert_eq!(lines(&mut reader).await, ["4"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_position_that_is_trimmed_goes_on_at_the_oldest_record() {
+    let mut shard = Shard::new("a", &["0", "1", "2", "3"]);
+    shard.trimmed = 2;
+    let service = Service::new([shard]);
+    let mut reader = built(reader(&service).positions(saved(&[("a", after(0))]))).await;
+    assert_eq!(lines(&mut reader).await, ["2", "3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_is_trimmed_with_all_its_records_is_left_out() {
+    let service = Service::new([Shard::new("a", &["0"]).closed(), Shard::new("b", &["1"]).of(&["a"])]);
+    let mut reader = built(reader(&service).positions(saved(&[("a", after(0))]))).await;
+    service.state(|state| drop(state.shards.remove(0)));
+    assert_eq!(lines(&mut reader).await, ["1"]);
+    let (asked, fetches) = service.state(|state| (state.iterators.clone(), state.fetches.clone()));
+    assert_eq!(asked[0].0, "a");
+    assert!(fetches.iter().all(|(_, id, _)| id == "b"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_came_into_being_between_two_readers_is_read_from_its_first_record() {
+    // Of "b", the child of "a", nothing is known any more.
+    let service = Service::new([Shard::new("a", &["0"]).closed(), Shard::new("c", &["1"]).of(&["b"])]);
+    let positions = saved(&[("a", ShardState::Ended)]);
+    let mut reader = built(reader(&service).start(Start::Latest).positions(positions)).await;
+    assert_eq!(lines(&mut reader).await, ["1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ended_shard_is_saved_as_ended_when_its_last_record_is() {
+    let service = Service::new([Shard::new("a", &["0", "1"]).closed(), Shard::new("b", &[]).of(&["a"])]);
+    let positions = MemoryPositions::new();
+    let mut reader = built(reader(&service).positions(positions.clone())).await;
+    let first = reader.next().await.unwrap().unwrap();
+    let last = reader.next().await.unwrap().unwrap();
+    assert!(lines(&mut reader).await.is_empty());
+    reader.save(&first).await.unwrap();
+    assert_eq!(positions.load("lines").await.unwrap()["a"], after(0));
+    reader.save(&last).await.unwrap();
+    let states = positions.load("lines").await.unwrap();
+    assert_eq!(
+        (&states["a"], &states["b"]),
+        (&ShardState::Ended, &ShardState::TrimHorizon)
+    );
+    // One that is behind does not take it back.
+    reader.save(&first).await.unwrap();
+    assert_eq!(positions.load("lines").await.unwrap(), states);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_keep_to_the_limits_of_a_shard() {
+    let large = "x".repeat(1 << 20).leak();
+    let service = Service::new([
+        Shard::new("many", &["0", "1", "2", "3", "4", "5"]),
+        Shard::new("large", &[large, large, large]),
+    ]);
+    let mut reader = built(reader(&service).max_records(1)).await;
+    let read = async { while reader.next().await.is_some() {} };
+    assert!(timeout(Duration::from_secs(60), read).await.is_err());
+    let fetches = service.state(|state| state.fetches.clone());
+    for (id, gap) in [("many", 200), ("large", 500)] {
+        let of_shard: Vec<_> = fetches.iter().filter(|(_, of, _)| of == id).collect();
+        for pair in of_shard.windows(2) {
+            let gap = if pair[1].2 > 0 { gap } else { 200 };
+            assert!(pair[1].0 - pair[0].0 >= Duration::from_millis(gap), "{pair:?}");
+        }
+        let caught_up = of_shard.iter().filter(|(_, _, count)| *count == 0).count();
+        assert!((55..=60).contains(&caught_up), "{id}: {caught_up}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_is_fetched_than_the_consumer_lets_it() {
+    let shards: Vec<_> = (0..20)
+        .map(|id| Shard::new(&format!("{id:02}"), &["0", "1", "2", "3"]))
+        .collect();
+    let service = Service::new(shards);
+    let mut reader = built(reader(&service).max_records(2).max_batches(3)).await;
+    let fetched = || service.state(|state| state.fetches.iter().filter(|(_, _, count)| *count > 0).count());
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(fetched(), 3);
+    for consumed in 1..=80 {
+        reader.next().await.unwrap().unwrap();
+        sleep(Duration::from_secs(10)).await;
+        assert!(fetched() <= consumed / 2 + 3, "{consumed}: {}", fetched());
+    }
+    assert_eq!(fetched(), 40);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_is_dropped_asks_no_more() {
+    let service = Service::new([Shard::new("a", &["0"]), Shard::new("b", &["1"]).closed()]);
+    let mut reader = built(reader(&service)).await;
+    reader.next().await.unwrap().unwrap();
+    reader.next().await.unwrap().unwrap();
+    drop(timeout(Duration::from_secs(60), reader.next()).await);
+    assert!(Arc::strong_count(&service) > 1);
+    drop(reader);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(Arc::strong_count(&service), 1);
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "as the test wants it")]
+async fn a_type_that_panics_does_so_where_records_are_taken() {
+    let service = Service::new([Shard::new("a", &["panic"]), Shard::new("b", &[])]);
+    let mut reader = built(reader(&service)).await;
+    drop(timeout(Duration::from_secs(60), reader.next()).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn options_out_of_range_are_named() {
+    let service = Service::new([]);
+    let refused = async |builder: ReaderBuilder<Line>| builder.build("lines").await.unwrap_err().to_string();
+    assert_eq!(
+        refused(reader(&service).max_records(10_001)).await,
+        "max_records is 10001, and must be from 1 to 10000"
+    );
+    assert!(
+        refused(reader(&service).max_batches(0))
+            .await
+            .starts_with("max_batches is 0")
+    );
+    assert!(
+        refused(reader(&service).shard_bytes_per_second(0))
+            .await
+            .starts_with("shard_bytes_per_second is 0")
+    );
+    assert!(refused(Reader::builder()).await.contains("no client"));
+}
+
+/// Fails while it is told to.
+#[derive(Debug, Default)]
+struct Failing {
+    fails: Arc<AtomicBool>,
+    memory: MemoryPositions,
+}
+
+impl Failing {
+    fn check(&self) -> Result<(), PositionsError> {
+        match self.fails.load(Ordering::SeqCst) {
+            true => Err("the disk is full".into()),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Positions for Failing {
+    fn load<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<BTreeMap<String, ShardState>, PositionsError>> {
+        Box::pin(async move {
+            self.check()?;
+            self.memory.load(stream).await
+        })
+    }
+
+    fn save<'a>(
+        &'a self,
+        stream: &'a str,
+        states: &'a BTreeMap<String, ShardState>,
+    ) -> BoxFuture<'a, Result<(), PositionsError>> {
+        Box::pin(async move {
+            self.check()?;
+            self.memory.save(stream, states).await
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_store_of_positions_refuses_is_told_and_saved_the_next_time() {
+    let service = Service::new([Shard::new("a", &["0", "1"])]);
+    let positions = Failing::default();
+    let (fails, memory) = (Arc::clone(&positions.fails), positions.memory.clone());
+    let mut first = built(reader(&service).positions(positions)).await;
+    first.next().await.unwrap().unwrap();
+    fails.store(true, Ordering::SeqCst);
+    let error = first.commit().await.unwrap_err();
+    assert_eq!(error.to_string(), "stream lines: positions, save: the disk is full");
+    fails.store(false, Ordering::SeqCst);
+    first.commit().await.unwrap();
+    assert_eq!(memory.load("lines").await.unwrap()["a"], after(0));
+
+    let positions = Failing::default();
+    positions.fails.store(true, Ordering::SeqCst);
+    let error = reader(&service).positions(positions).build("lines").await.unwrap_err();
+    assert!(
+        matches!(error, ReaderError::Positions { operation: "load", .. }),
+        "{error}"
+    );
+}
