@@ -150,8 +150,10 @@ pub(crate) struct World {
     payloads: BTreeMap<u64, Event>,
     next_event: u64,
     sequence: u64,
-    /// Batches that wait for room.
+    /// Records that wait for room.
     waiting: usize,
+    under_way: usize,
+    pub(crate) most_under_way: usize,
     in_flight: HashSet<RequestId>,
     flushes: BTreeMap<FlushId, usize>,
     /// Nothing fails after this.
@@ -194,6 +196,8 @@ impl World {
             next_event: 0,
             sequence: 0,
             waiting: 0,
+            under_way: 0,
+            most_under_way: 0,
             in_flight: HashSet::new(),
             flushes: BTreeMap::new(),
             calm_from: start + plan.span,
@@ -393,6 +397,8 @@ impl World {
             batch.push((record, self.accepted.len()));
             self.accepted.push(accepted);
         }
+        self.under_way += count;
+        self.most_under_way = self.most_under_way.max(self.under_way);
         self.statistics.records += count as u64;
         self.tell(format_args!("send {count} to stream {stream}"));
         self.pipeline.push(self.ids[stream], batch, self.now);
@@ -486,6 +492,7 @@ impl World {
                 let Some(accepted) = self.accepted.get_mut(handle) else {
                     return Err(format!("record {handle} was never sent"));
                 };
+                self.under_way -= 1;
                 if accepted.outcome.replace((now, outcome)).is_some() {
                     return Err(format!("record {handle} has two outcomes"));
                 }
