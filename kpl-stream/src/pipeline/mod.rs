@@ -464,7 +464,11 @@ impl<H> Pipeline<H> {
         for (metric, value) in per_request {
             self.out.measure(metric, &name, None, None, value);
         }
+        let mode = state.shards.mode();
         state.judge(request, answer, now, &mut self.out);
+        if state.shards.mode() != mode {
+            state.route_anew(now + self.options.record_max_buffered_time / 2, now, &mut self.out);
+        }
         self.settle(stream, now);
     }
 
