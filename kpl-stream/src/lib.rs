@@ -9,6 +9,7 @@
 #[cfg(feature = "aws")]
 #[cfg_attr(docsrs, doc(cfg(feature = "aws")))]
 pub mod aws;
+pub mod blocking;
 mod builder;
 pub mod client;
 mod delivery;
@@ -21,6 +22,8 @@ mod outcome;
 pub mod pipeline;
 mod producer;
 pub mod reader;
+mod send_all;
+mod sink;
 
 pub use builder::ProducerBuilder;
 pub use delivery::{Delivery, DeliveryError};
@@ -31,3 +34,5 @@ pub use outcome::{Attempt, AttemptError, Attempts, Failure, FailureReason, Recei
 pub use producer::{Producer, StreamProducer};
 #[doc(inline)]
 pub use reader::{Reader, Received};
+pub use send_all::{Iter, SendAll, SendAllError};
+pub use sink::StreamSink;

@@ -73,7 +73,30 @@ pub(crate) fn check(world: &World) -> Result<(), String> {
     if world.plan.options.ordered {
         check_order(world)?;
     }
+    if is_quiet(world)
+        && let Some(number) = world
+            .accepted
+            .iter()
+            .position(|record| !matches!(record.outcome, Some((_, Ok(_)))))
+    {
+        return Err(format!(
+            "record {number}: it was not delivered, and nothing was in its way"
+        ));
+    }
     Ok(())
+}
+
+/// Whether nothing keeps a record from being delivered in time.
+fn is_quiet(world: &World) -> bool {
+    let plan = &world.plan;
+    let has_room = plan.options.max_connections > 2 && plan.options.collection_max_count >= 20 && !plan.options.ordered;
+    let is_there = plan
+        .streams
+        .iter()
+        .all(|stream| stream.exists_from.is_zero() && !stream.unlistable);
+    let is_calm = plan.faults.is_none() && plan.poison == 0.0 && plan.jumps == 0;
+    let is_whole = plan.abandoned.is_none() && plan.stalled.is_none();
+    has_room && is_there && is_calm && is_whole && plan.options.record_ttl.as_secs() >= 20
 }
 
 /// The receipt says where the record is.

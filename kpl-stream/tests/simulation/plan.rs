@@ -6,7 +6,7 @@ use fastrand::Rng;
 use kpl_stream::Options;
 
 /// The chances of faults, of each request or entry.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Faults {
     /// An entry: the shard has no room.
     pub(crate) throttled: f64,
@@ -26,6 +26,12 @@ pub(crate) struct Faults {
     pub(crate) broken: f64,
     /// A listing of shards: it fails.
     pub(crate) unlisted: f64,
+}
+
+impl Faults {
+    pub(crate) fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -150,8 +150,9 @@ pub(crate) struct World {
     payloads: BTreeMap<u64, Event>,
     next_event: u64,
     sequence: u64,
-    /// Batches that wait for room.
+    /// Records that wait for room.
     waiting: usize,
+    under_way: usize,
     in_flight: HashSet<RequestId>,
     flushes: BTreeMap<FlushId, usize>,
     /// Nothing fails after this.
@@ -194,6 +195,7 @@ impl World {
             next_event: 0,
             sequence: 0,
             waiting: 0,
+            under_way: 0,
             in_flight: HashSet::new(),
             flushes: BTreeMap::new(),
             calm_from: start + plan.span,
@@ -379,7 +381,7 @@ impl World {
 
     /// Sends what waits, as far as there is room.
     fn send(&mut self) {
-        let room = self.plan.budget.saturating_sub(self.pipeline.pending());
+        let room = self.plan.budget.saturating_sub(self.under_way);
         let count = self.waiting.min(room);
         self.statistics.waited_for_room += u64::from(count < self.waiting);
         if self.abandoned || count == 0 {
@@ -393,6 +395,7 @@ impl World {
             batch.push((record, self.accepted.len()));
             self.accepted.push(accepted);
         }
+        self.under_way += count;
         self.statistics.records += count as u64;
         self.tell(format_args!("send {count} to stream {stream}"));
         self.pipeline.push(self.ids[stream], batch, self.now);
@@ -439,7 +442,14 @@ impl World {
             while let Some(output) = self.pipeline.poll(self.now) {
                 self.carry_out(output)?;
             }
-            if self.waiting == 0 || self.abandoned || self.pipeline.pending() >= self.plan.budget {
+            if self.pipeline.pending() != self.under_way {
+                return Err(format!(
+                    "{} records are pending, and {} have no outcome",
+                    self.pipeline.pending(),
+                    self.under_way
+                ));
+            }
+            if self.waiting == 0 || self.abandoned || self.under_way >= self.plan.budget {
                 return Ok(());
             }
             self.send();
@@ -486,6 +496,7 @@ impl World {
                 let Some(accepted) = self.accepted.get_mut(handle) else {
                     return Err(format!("record {handle} was never sent"));
                 };
+                self.under_way -= 1;
                 if accepted.outcome.replace((now, outcome)).is_some() {
                     return Err(format!("record {handle} has two outcomes"));
                 }

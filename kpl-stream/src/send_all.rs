@@ -1,0 +1,204 @@
+//! Sending many records, with their outcomes in order.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use futures_core::future::BoxFuture;
+use kpl_core::KplRecord;
+
+use crate::delivery::{Delivery, DeliveryError};
+use crate::error::{SendError, SendErrorKind};
+use crate::outcome::Receipt;
+use crate::producer::StreamProducer;
+
+/// A record that was not accepted, or not delivered.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SendAllError<T> {
+    /// It was not accepted.
+    NotAccepted(SendError<T>),
+    /// It was accepted, and not delivered.
+    NotDelivered(DeliveryError<T>),
+}
+
+impl<T> SendAllError<T> {
+    /// The record.
+    #[must_use]
+    pub fn into_record(self) -> T {
+        match self {
+            Self::NotAccepted(error) => error.record,
+            Self::NotDelivered(error) => error.record,
+        }
+    }
+}
+
+impl<T> fmt::Display for SendAllError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAccepted(error) => error.fmt(f),
+            Self::NotDelivered(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<T: fmt::Debug> std::error::Error for SendAllError<T> {}
+
+/// So many records are taken before others get their turn.
+const TAKEN_AT_ONCE: usize = 512;
+
+/// A record under way.
+#[derive(Debug)]
+pub(crate) enum Sent<T> {
+    Accepted(Delivery<T>),
+    NotAccepted(SendError<T>),
+}
+
+/// Records under way, in their order, and the one that waits for room.
+pub(crate) struct Window<T> {
+    producer: StreamProducer<T>,
+    sent: VecDeque<Sent<T>>,
+    /// One that there was no room for at once.
+    waiting: Option<BoxFuture<'static, Result<Delivery<T>, SendError<T>>>>,
+}
+
+impl<T: KplRecord + Send + Sync + 'static> Window<T> {
+    pub(crate) const fn new(producer: StreamProducer<T>) -> Self {
+        Self {
+            producer,
+            sent: VecDeque::new(),
+            waiting: None,
+        }
+    }
+
+    pub(crate) const fn producer(&self) -> &StreamProducer<T> {
+        &self.producer
+    }
+
+    /// Whether another record may be sent: none waits for room, and not too many are under way.
+    pub(crate) fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(waiting) = &mut self.waiting {
+            let Poll::Ready(result) = waiting.as_mut().poll(context) else {
+                return Poll::Pending;
+            };
+            self.waiting = None;
+            self.sent
+                .push_back(result.map_or_else(Sent::NotAccepted, Sent::Accepted));
+        }
+        if self.sent.len() < self.producer.producer().options().max_buffered_records {
+            Poll::Ready(())
+        } else {
+            // Whoever takes the outcomes wakes it.
+            Poll::Pending
+        }
+    }
+
+    pub(crate) fn send(&mut self, record: T) {
+        match self.producer.try_send(record) {
+            Ok(delivery) => self.sent.push_back(Sent::Accepted(delivery)),
+            Err(SendError {
+                record,
+                kind: SendErrorKind::Full,
+            }) => {
+                let producer = self.producer.clone();
+                self.waiting = Some(Box::pin(async move { producer.send(record).await }));
+            }
+            Err(error) => self.sent.push_back(Sent::NotAccepted(error)),
+        }
+    }
+
+    /// The outcome of the oldest record. `None`: there is none under way, but perhaps one that waits for room.
+    pub(crate) fn poll_outcome(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Receipt, SendAllError<T>>>> {
+        let outcome = match self.sent.front_mut() {
+            None => return Poll::Ready(None),
+            Some(Sent::NotAccepted(_)) => None,
+            Some(Sent::Accepted(delivery)) => match Pin::new(delivery).poll(context) {
+                Poll::Ready(outcome) => Some(outcome),
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        let oldest = self.sent.pop_front();
+        Poll::Ready(match (outcome, oldest) {
+            (Some(outcome), _) => Some(outcome.map_err(SendAllError::NotDelivered)),
+            (None, Some(Sent::NotAccepted(error))) => Some(Err(SendAllError::NotAccepted(error))),
+            (None, _) => None,
+        })
+    }
+
+    pub(crate) const fn has_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+}
+
+/// Sends records while it is polled, and gives their outcomes in the order of the records: made by
+/// [`send_all`](StreamProducer::send_all) and [`send_stream`](StreamProducer::send_stream).
+#[must_use = "nothing is sent unless it is polled"]
+pub struct SendAll<T, S> {
+    window: Window<T>,
+    records: Pin<Box<S>>,
+    ended: bool,
+}
+
+impl<T: KplRecord + Send + Sync + 'static, S: Stream<Item = T>> SendAll<T, S> {
+    pub(crate) fn new(producer: StreamProducer<T>, records: S) -> Self {
+        Self {
+            window: Window::new(producer),
+            records: Box::pin(records),
+            ended: false,
+        }
+    }
+
+    fn take_in(&mut self, context: &mut Context<'_>) {
+        for _ in 0..TAKEN_AT_ONCE {
+            if self.window.poll_room(context).is_pending() || self.ended {
+                return;
+            }
+            match self.records.as_mut().poll_next(context) {
+                Poll::Ready(Some(record)) => self.window.send(record),
+                Poll::Ready(None) => self.ended = true,
+                Poll::Pending => return,
+            }
+        }
+        context.waker().wake_by_ref();
+    }
+}
+
+// Records and window are never pinned; the source is in a box.
+impl<T, S> Unpin for SendAll<T, S> {}
+
+impl<T: KplRecord + Send + Sync + 'static, S: Stream<Item = T>> Stream for SendAll<T, S> {
+    type Item = Result<Receipt, SendAllError<T>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.take_in(context);
+        match self.window.poll_outcome(context) {
+            Poll::Ready(None) if !self.ended || self.window.has_waiting() => Poll::Pending,
+            outcome => outcome,
+        }
+    }
+}
+
+impl<T, S> fmt::Debug for SendAll<T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendAll")
+            .field("producer", &self.window.producer)
+            .field("under_way", &self.window.sent.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// An iterator as a stream.
+#[derive(Debug)]
+pub struct Iter<I>(pub(crate) I);
+
+impl<I> Unpin for Iter<I> {}
+
+impl<I: Iterator> Stream for Iter<I> {
+    type Item = I::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<I::Item>> {
+        Poll::Ready(self.0.next())
+    }
+}
