@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use clap::{Args as Group, ValueHint};
-use kpl_core::DEFAULT_MAX_SIZE;
+use kpl_core::{DEFAULT_MAX_SIZE, PartitionKey};
 use kpl_stream::reader::Start;
 
 use crate::args::{DataForm, InputForm, max_size};
@@ -61,7 +61,7 @@ pub(crate) struct Put {
     pub(crate) lines: bool,
 
     /// The partition key of every line; a random one for each if there is none
-    #[arg(long, value_name = "KEY", requires = "lines")]
+    #[arg(long, value_name = "KEY", requires = "lines", value_parser = partition_key)]
     pub(crate) partition_key: Option<String>,
 
     /// Records with the same partition key keep their order, at the cost of a round trip for each Kinesis record
@@ -142,6 +142,13 @@ pub(crate) struct Tail {
 
     #[command(flatten)]
     pub(crate) service: Service,
+}
+
+fn partition_key(text: &str) -> Result<String, String> {
+    match PartitionKey::new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn positive_seconds(text: &str) -> Result<Duration, String> {

@@ -21,6 +21,11 @@ impl Interrupts {
         Ok(Self(receiver))
     }
 
+    /// Whether it was pressed.
+    pub(crate) fn any(&self) -> bool {
+        *self.0.borrow() > 0
+    }
+
     /// Waits until it was pressed so often.
     pub(crate) async fn pressed(&mut self, times: u32) {
         if self.0.wait_for(|&count| count >= times).await.is_err() {

@@ -31,7 +31,7 @@ pub(super) async fn run(options: Tail, mut interrupts: Interrupts, problems: &mu
     };
     let idle = options.idle.unwrap_or(Duration::MAX);
     let mut left = options.count.unwrap_or(u64::MAX);
-    while left > 0 {
+    while left > 0 && !interrupts.any() {
         let next = match reader.next().now_or_never() {
             Some(next) => next,
             // It may take long.

@@ -47,7 +47,10 @@ pub(super) async fn run(options: Put, mut interrupts: Interrupts, problems: &mut
         .build();
     let stream = tokio::select! {
         stream = open(&producer, &options.stream) => stream?,
-        () = interrupts.pressed(1) => return Ok(()),
+        () = interrupts.pressed(1) => {
+            tell(NOTHING);
+            return Ok(());
+        }
     };
     let progress = Progress::new();
     log::tell_warnings(progress.bar());
@@ -78,7 +81,7 @@ pub(super) async fn run(options: Put, mut interrupts: Interrupts, problems: &mut
         Err(Stop::Enough) => {
             match &putting.last {
                 Some(origin) => tell(format_args!("interrupted after {}", origin.place())),
-                None => tell("interrupted before the first record"),
+                None => tell(NOTHING),
             }
             drained
         }
@@ -88,6 +91,8 @@ pub(super) async fn run(options: Put, mut interrupts: Interrupts, problems: &mut
     result?;
     Ok(written?)
 }
+
+const NOTHING: &str = "interrupted before the first record";
 
 async fn open(producer: &Producer, name: &str) -> Result<StreamProducer<RawRecord<'static>>, Stop> {
     let stream = producer.stream(name).await.map_err(|error| match error {

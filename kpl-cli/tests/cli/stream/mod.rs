@@ -3,3 +3,6 @@
 mod put;
 mod server;
 mod tail;
+
+#[cfg(unix)]
+pub(crate) use self::server::Server;

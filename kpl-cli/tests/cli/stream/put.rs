@@ -153,6 +153,24 @@ fn a_missing_file_is_2_and_what_was_read_before_is_sent() {
 }
 
 #[test]
+fn a_wrong_command_line_is_2_before_anything_is_read() {
+    let long = "k".repeat(257);
+    for wrong in [
+        &["--partition-key", "k"][..],
+        &["--lines", "--partition-key", ""],
+        &["--lines", "--partition-key", &long],
+        &["--lines", "--data", "text"],
+        &["--record-ttl", "0"],
+        &["--max-size", "0"],
+        &["--region", "us-east-1", "--endpoint-url", "localhost:4567"],
+    ] {
+        let run = run(&mut outside(&[&["put", "clicks"], wrong].concat()), b"one\n");
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run:?}");
+        assert!(run.stderr.contains(wrong[wrong.len() - 2]), "{run:?}");
+    }
+}
+
+#[test]
 fn a_stream_that_does_not_exist_is_3() {
     let server = Server::start(1);
     for arguments in [&["put", "nothing"][..], &["tail", "nothing"]] {
@@ -302,15 +320,10 @@ fn ctrl_c_again_gives_up_what_has_no_outcome() {
 #[test]
 fn a_terminal_gets_the_progress() {
     let server = Server::start(1);
-    let put = format!("{} put clicks --lines --buffer-time 700", env!("CARGO_BIN_EXE_kpl"));
+    let put = format!("{} put clicks --lines --buffer-time 60000", env!("CARGO_BIN_EXE_kpl"));
     let mut command = std::process::Command::new("script");
-    command.args(["-qec", &format!("echo one | {put}"), "/dev/null"]);
-    for (variable, value) in server.command(&[]).get_envs() {
-        match value {
-            Some(value) => command.env(variable, value),
-            None => command.env_remove(variable),
-        };
-    }
+    command.args(["-qec", &format!("(echo one; sleep 2) | {put}"), "/dev/null"]);
+    server.lead(&mut command);
     command.env("TERM", "xterm-256color").stdin(std::process::Stdio::null());
     let output = match command.output() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,

@@ -120,13 +120,18 @@ impl Server {
 
     /// `kpl`, in an environment that leads here.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = outside(arguments);
+        let mut command = command();
+        self.lead(command.args(arguments));
         command
+    }
+
+    /// Leads a command here, and nowhere else.
+    pub(crate) fn lead(&self, command: &mut Command) {
+        forget_aws(command)
             .env("AWS_ENDPOINT_URL", &self.url)
             .env("AWS_REGION", "us-east-1")
             .env("AWS_ACCESS_KEY_ID", "key")
             .env("AWS_SECRET_ACCESS_KEY", "secret");
-        command
     }
 
     pub(crate) fn kpl(&self, arguments: &[&str], input: impl AsRef<[u8]>) -> Run {
@@ -181,17 +186,20 @@ impl Server {
 /// `kpl`, in an environment that says nothing of AWS.
 pub(crate) fn outside(arguments: &[&str]) -> Command {
     let mut command = command();
+    forget_aws(command.args(arguments));
+    command
+}
+
+fn forget_aws(command: &mut Command) -> &mut Command {
     for (variable, _) in std::env::vars_os() {
         if variable.to_string_lossy().starts_with("AWS_") {
             command.env_remove(variable);
         }
     }
     command
-        .args(arguments)
         .env("AWS_CONFIG_FILE", "none")
         .env("AWS_SHARED_CREDENTIALS_FILE", "none")
-        .env("AWS_EC2_METADATA_DISABLED", "true");
-    command
+        .env("AWS_EC2_METADATA_DISABLED", "true")
 }
 
 /// Sends the signal of Ctrl-C.
