@@ -315,6 +315,48 @@ fn ctrl_c_again_gives_up_what_has_no_outcome() {
     drop(stdin);
 }
 
+#[cfg(unix)]
+#[test]
+fn reading_waits_for_room_and_ctrl_c_ends_that_as_well() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
+
+    let server = Server::start(1);
+    let mut child = server.spawn(&["put", "clicks", "--lines", "--rate-limit", "1", "--record-ttl", "3600"]);
+    let mut stdin = child.stdin.take().unwrap();
+    let written = Arc::new(AtomicU64::new(0));
+    let writer = std::thread::spawn({
+        let (written, line) = (Arc::clone(&written), "x".repeat(1_000_000) + "\n");
+        move || {
+            // It ends when nobody reads any more.
+            while stdin.write_all(line.as_bytes()).is_ok() {
+                written.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    });
+    let mut before = 0;
+    loop {
+        std::thread::sleep(Duration::from_secs(1));
+        let now = written.load(Ordering::Relaxed);
+        assert!(now < 80, "{now} MB were read, and the service took none");
+        if now > 60 && now == before {
+            break;
+        }
+        before = now;
+    }
+    interrupt(&child);
+    std::thread::sleep(Duration::from_millis(300));
+    interrupt(&child);
+    let put = ended(child);
+    writer.join().unwrap();
+    assert_eq!(put.code, 3, "{}", put.stdout);
+    let read = figure(&put, "user records delivered") + figure(&put, "not delivered");
+    // What 64 MiB have room for.
+    assert!((60..=67).contains(&read), "{}", put.stdout);
+    assert_eq!(read_lines(&put), read);
+}
+
 /// util-linux's `script` runs a command on a terminal of its own.
 #[cfg(target_os = "linux")]
 #[test]
