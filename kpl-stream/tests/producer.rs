@@ -332,7 +332,7 @@ async fn a_producer_that_is_closed_too_early_gives_back_what_has_no_outcome() {
         .iter()
         .map(|unsent| (&*unsent.stream, unsent.record.data()))
         .collect();
-    let payloads: Vec<Vec<u8>> = given_back.iter().map(|event| payload(event)).collect();
+    let payloads: Vec<Vec<u8>> = given_back.iter().map(payload).collect();
     assert_eq!(
         listed,
         payloads
