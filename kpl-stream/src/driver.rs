@@ -7,6 +7,7 @@ use std::time::Instant;
 use kpl_core::{SealedRecord, Shard};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tracing::Instrument as _;
 
 use crate::client::{PutResult, RequestError, StreamDescription, WriteClient};
 use crate::delivery::Cell;
@@ -129,11 +130,13 @@ impl Driver {
         while let Some(output) = self.pipeline.poll(now) {
             match output {
                 Output::PutRecords { id, stream, entries } => {
-                    let answer = put_records(Arc::clone(&self.client), stream, entries);
+                    let span = tracing::debug_span!("PutRecords", %stream, entries = entries.len());
+                    let answer = put_records(Arc::clone(&self.client), stream, entries).instrument(span);
                     self.start(id, answer);
                 }
                 Output::ListShards { id, stream } => {
-                    let answer = list_shards(Arc::clone(&self.client), stream);
+                    let span = tracing::debug_span!("ListShards", %stream);
+                    let answer = list_shards(Arc::clone(&self.client), stream).instrument(span);
                     self.start(id, answer);
                 }
                 Output::Cancel { id } => {

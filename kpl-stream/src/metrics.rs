@@ -1,6 +1,6 @@
 //! What the pipeline measured, through the `metrics` facade.
 
-use metrics::Label;
+use metrics::{Label, SharedString};
 
 use crate::pipeline::{Measure, Metric};
 
@@ -11,9 +11,17 @@ const ERROR_CODE: &str = "ErrorCode";
 
 pub(crate) fn record(measures: Vec<Measure>) {
     for measure in measures {
-        let mut labels = vec![Label::new(STREAM_NAME, measure.stream.to_string())];
-        labels.extend(measure.shard_id.map(|shard| Label::new(SHARD_ID, shard.to_string())));
-        labels.extend(measure.code.map(|code| Label::new(ERROR_CODE, code.to_string())));
+        let mut labels = vec![Label::new(STREAM_NAME, SharedString::from(measure.stream))];
+        labels.extend(
+            measure
+                .shard_id
+                .map(|shard| Label::new(SHARD_ID, SharedString::from(shard))),
+        );
+        labels.extend(
+            measure
+                .code
+                .map(|code| Label::new(ERROR_CODE, SharedString::from(code))),
+        );
         let (name, value) = (measure.metric.name(), measure.value);
         match measure.metric {
             Metric::UserRecordsPending => metrics::gauge!(name, labels).set(value),

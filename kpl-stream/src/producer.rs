@@ -49,7 +49,6 @@ impl Drop for Shared {
 
 impl Producer {
     /// Starts to make a producer.
-    #[must_use]
     pub fn builder() -> ProducerBuilder<()> {
         ProducerBuilder::new()
     }

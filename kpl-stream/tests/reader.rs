@@ -7,6 +7,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ferrokinesis::store::StoreOptions;
 use futures_util::TryStreamExt as _;
 use kpl::KplRecord;
 use kpl_core::{Aggregator, DeaggregateErrorKind, PartitionKey, SealedRecord};
@@ -269,6 +270,22 @@ async fn a_reader_goes_on_in_the_middle_of_an_aggregate() {
     silent(&mut build().await.unwrap()).await;
 }
 
+#[tokio::test]
+async fn iterators_that_expire_are_renewed_after_the_aggregate_that_was_read_last() {
+    let server = Server::with(StoreOptions {
+        iterator_ttl_seconds: 1,
+        ..support::options()
+    })
+    .await;
+    server.create_stream("clicks", 1).await;
+    server.put("clicks", [aggregate(&clicks("anna", 0..3))]).await;
+    let builder = reader(&server).poll_interval(Duration::from_millis(1200));
+    let mut reader = builder.build("clicks").await.unwrap();
+    assert_eq!(values(take(&mut reader, 3).await), clicks("anna", 0..3));
+    server.put("clicks", [aggregate(&clicks("anna", 3..6))]).await;
+    assert_eq!(values(take(&mut reader, 3).await), clicks("anna", 3..6));
+}
+
 /// At each step a reader is built, takes some records, saves them, and is dropped: in the midst of shards that end.
 #[tokio::test]
 async fn resuming_across_splits_and_merges_gives_every_record_once() {
@@ -437,9 +454,11 @@ async fn a_large_stream_is_read_in_batches_of_any_size() {
         });
         server.put("clicks", records).await;
     }
+    // The server says that nothing is behind answers that are only full: they are not waited after.
     let mut reader = reader(&server)
         .max_records(7)
         .max_batches(1)
+        .poll_interval(Duration::from_secs(3600))
         .build("clicks")
         .await
         .unwrap();

@@ -159,7 +159,9 @@ impl<H> Stream<H> {
             return Place::Right;
         }
         let Some(range) = self.shards.range_of(&written.shard_id) else {
-            return Place::Unknown;
+            // A map that is newer than the request will not be asked for again.
+            let may_know_soon = self.shards.is_older_than(times.started);
+            return if may_know_soon { Place::Unknown } else { Place::Wrong };
         };
         let first = entry.records.first();
         if first.is_some_and(|first| !range.contains(first.record.hash_key())) && self.shards.saw_key_ignored() {

@@ -198,7 +198,7 @@ impl<H> Ord for Retry<H> {
 #[derive(Debug)]
 struct Out<H> {
     outputs: VecDeque<Output<H>>,
-    measures: Vec<Measure>,
+    measures: Option<Vec<Measure>>,
     /// Records to try again, and since when.
     retries: Vec<(Vec<Held<H>>, Instant)>,
     /// Keys whose waiting records may be let in.
@@ -218,7 +218,7 @@ impl<H> Out<H> {
     const fn new() -> Self {
         Self {
             outputs: VecDeque::new(),
-            measures: Vec::new(),
+            measures: None,
             retries: Vec::new(),
             let_in: Vec::new(),
             resolved: Vec::new(),
@@ -275,7 +275,8 @@ impl<H> Out<H> {
         value: f64,
         times: usize,
     ) {
-        self.measures.push(Measure {
+        let Some(measures) = &mut self.measures else { return };
+        measures.push(Measure {
             metric,
             stream: Arc::clone(stream),
             shard_id: shard.cloned(),
@@ -286,6 +287,9 @@ impl<H> Out<H> {
     }
 
     fn measure_written(&mut self, stream: &Arc<str>, shard: &Arc<str>, entry: &Entry<H>, times: Times) {
+        if self.measures.is_none() {
+            return;
+        }
         let user_records = entry.records.len();
         let data: usize = entry.records.iter().map(|held| held.record.data().len()).sum();
         let counts = [
@@ -460,7 +464,11 @@ impl<H> Pipeline<H> {
         for (metric, value) in per_request {
             self.out.measure(metric, &name, None, None, value);
         }
+        let mode = state.shards.mode();
         state.judge(request, answer, now, &mut self.out);
+        if state.shards.mode() != mode {
+            state.route_anew(now + self.options.record_max_buffered_time / 2, now, &mut self.out);
+        }
         self.settle(stream, now);
     }
 
@@ -482,8 +490,14 @@ impl<H> Pipeline<H> {
         }
         let interval = self.options.shard_refresh_interval;
         if state.shards.listed(answer, now, interval, &mut self.random) {
-            let due = now + self.options.record_max_buffered_time / 2;
-            state.route_anew(due, now, &mut self.out);
+            // Somebody waits for a flush: then nothing waits for others.
+            let is_hurried = self.flushes.pending.len() > 1;
+            let patience = if is_hurried {
+                Duration::ZERO
+            } else {
+                self.options.record_max_buffered_time / 2
+            };
+            state.route_anew(now + patience, now, &mut self.out);
         }
         state.judge_unjudged(now, &mut self.out);
         self.settle(stream, now);
@@ -532,6 +546,9 @@ impl<H> Pipeline<H> {
                 self.out.fail(&stream.name, held, FailureReason::Closed);
             }
         }
+        for stream in &mut self.streams {
+            stream.pending = 0;
+        }
         self.count_resolved();
     }
 
@@ -567,9 +584,9 @@ impl<H> Pipeline<H> {
         self.flushes.pending()
     }
 
-    /// Takes what was measured since this was called last.
+    /// Takes what was measured since this was called last: nothing the first time, because nobody may ever ask.
     pub fn take_measures(&mut self) -> Vec<Measure> {
-        std::mem::take(&mut self.out.measures)
+        self.out.measures.replace(Vec::new()).unwrap_or_default()
     }
 
     fn advance(&mut self, now: Instant) {
@@ -681,6 +698,11 @@ impl<H> Pipeline<H> {
                 stream,
                 records,
             }));
+        }
+        if let (Some(state), 1..) = (self.streams.get_mut(stream.0), self.out.resolved.len()) {
+            state.pending = state.pending.saturating_sub(self.out.resolved.len());
+            let (name, pending) = (Arc::clone(&state.name), state.pending as f64);
+            self.out.measure(Metric::UserRecordsPending, &name, None, None, pending);
         }
         self.count_resolved();
     }

@@ -1,10 +1,19 @@
 //! A user record on its way.
 
+use std::cell::Cell;
 use std::time::Instant;
 
 use kpl_core::{AggregateError, CodecError, HashKey, KeyError, KplRecord, PartitionKey, Tags};
 
 use crate::outcome::Attempts;
+
+thread_local! {
+    /// Where keys and payloads are written. Warm, that takes no allocation.
+    static BUFFERS: Cell<(String, Vec<u8>)> = const { Cell::new((String::new(), Vec::new())) };
+}
+
+/// A buffer that a large record needed is not kept.
+const LARGEST_KEPT_BUFFER: usize = 64 * 1024;
 
 /// A record as a pipeline takes it: keys and payload, written.
 ///
@@ -34,24 +43,32 @@ impl EncodedRecord {
     ///
     /// [`AggregateError`] if it cannot be written, or has no valid keys.
     pub fn new<T: KplRecord>(record: &T) -> Result<Self, AggregateError> {
-        let (mut key_buffer, mut payload_buffer) = (String::new(), Vec::new());
+        // Taken, not borrowed: the record's own code may send records as well.
+        let (mut key_buffer, mut payload_buffer) = BUFFERS.take();
+        let result = Self::write(record, &mut key_buffer, &mut payload_buffer);
+        if payload_buffer.capacity() <= LARGEST_KEPT_BUFFER {
+            key_buffer.clear();
+            payload_buffer.clear();
+            BUFFERS.set((key_buffer, payload_buffer));
+        }
+        result
+    }
+
+    fn write<T: KplRecord>(record: &T, key: &mut String, payload: &mut Vec<u8>) -> Result<Self, AggregateError> {
         let mut tags = Tags::default();
         record.tags(&mut tags)?;
         let explicit = record.explicit_hash_key()?;
-        let key = record.partition_key(&mut key_buffer)?;
-        // Checks it, and knows its hash.
-        let hash_key = explicit.map_or_else(
-            || Ok(PartitionKey::new(key)?.hash_key()),
-            |explicit| PartitionKey::new(key).map(|_| explicit),
-        );
-        let payload = record.payload(&mut payload_buffer)?;
+        let key = record.partition_key(key)?;
+        let checked = PartitionKey::new(key)?;
+        let hash_key = explicit.unwrap_or_else(|| checked.hash_key());
+        let payload = record.payload(payload)?;
         let mut bytes = Vec::with_capacity(key.len() + payload.len());
         bytes.extend_from_slice(key.as_bytes());
         bytes.extend_from_slice(payload);
         Ok(Self {
             key_len: key.len(),
             bytes: bytes.into_boxed_slice(),
-            hash_key: hash_key.map_err(AggregateError::PartitionKey)?,
+            hash_key,
             explicit: explicit.is_some(),
             always_wrapped: record.always_wrapped(),
             tags: (!tags.is_empty()).then(|| Box::new(tags.into_owned())),

@@ -150,6 +150,8 @@ impl Shards {
             Ok((map, description)) => {
                 self.map = Some(map);
                 self.described = description.distribution;
+                // It may have changed: the next answers tell.
+                self.keys_ignored = false;
                 self.failed = None;
                 self.failures = 0;
                 self.next = now + interval.mul_f64(jitter);

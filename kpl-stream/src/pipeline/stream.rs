@@ -32,6 +32,8 @@ pub(super) struct Stream<H> {
     pub(super) unjudged: Vec<Unjudged<H>>,
     /// Entries of a refused request, to find the one that it was refused for.
     apart: VecDeque<Vec<Vec<Held<H>>>>,
+    /// Records without an outcome.
+    pub(super) pending: usize,
     /// Requests that were refused since one was taken.
     pub(super) refusals: u32,
     /// No record expires before this, or there is none.
@@ -75,6 +77,7 @@ impl<H> Stream<H> {
             order: options.ordered.then(Order::default),
             unjudged: Vec::new(),
             apart: VecDeque::new(),
+            pending: 0,
             refusals: 0,
             expires: None,
             swept: now,

@@ -70,12 +70,6 @@ pub(crate) fn check(world: &World) -> Result<(), String> {
             }
         }
     }
-    if world.most_under_way > world.plan.budget {
-        return Err(format!(
-            "{} records were under way, and there is room for {}",
-            world.most_under_way, world.plan.budget
-        ));
-    }
     if world.plan.options.ordered {
         check_order(world)?;
     }

@@ -153,7 +153,6 @@ pub(crate) struct World {
     /// Records that wait for room.
     waiting: usize,
     under_way: usize,
-    pub(crate) most_under_way: usize,
     in_flight: HashSet<RequestId>,
     flushes: BTreeMap<FlushId, usize>,
     /// Nothing fails after this.
@@ -197,7 +196,6 @@ impl World {
             sequence: 0,
             waiting: 0,
             under_way: 0,
-            most_under_way: 0,
             in_flight: HashSet::new(),
             flushes: BTreeMap::new(),
             calm_from: start + plan.span,
@@ -383,7 +381,7 @@ impl World {
 
     /// Sends what waits, as far as there is room.
     fn send(&mut self) {
-        let room = self.plan.budget.saturating_sub(self.pipeline.pending());
+        let room = self.plan.budget.saturating_sub(self.under_way);
         let count = self.waiting.min(room);
         self.statistics.waited_for_room += u64::from(count < self.waiting);
         if self.abandoned || count == 0 {
@@ -398,7 +396,6 @@ impl World {
             self.accepted.push(accepted);
         }
         self.under_way += count;
-        self.most_under_way = self.most_under_way.max(self.under_way);
         self.statistics.records += count as u64;
         self.tell(format_args!("send {count} to stream {stream}"));
         self.pipeline.push(self.ids[stream], batch, self.now);
@@ -445,7 +442,14 @@ impl World {
             while let Some(output) = self.pipeline.poll(self.now) {
                 self.carry_out(output)?;
             }
-            if self.waiting == 0 || self.abandoned || self.pipeline.pending() >= self.plan.budget {
+            if self.pipeline.pending() != self.under_way {
+                return Err(format!(
+                    "{} records are pending, and {} have no outcome",
+                    self.pipeline.pending(),
+                    self.under_way
+                ));
+            }
+            if self.waiting == 0 || self.abandoned || self.under_way >= self.plan.budget {
                 return Ok(());
             }
             self.send();

@@ -1,0 +1,258 @@
+//! The producer takes no more than its budget whatever the service does, and loses nothing when it ends.
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_core::future::BoxFuture;
+use futures_util::{SinkExt as _, StreamExt as _, stream};
+use kpl_core::{HashKeyRange, RawRecord, SealedRecord, Shard};
+use kpl_stream::client::{PutResult, RequestError, StreamDescription, WriteClient, Written};
+use kpl_stream::{FailureReason, OVERHEAD, Producer, ProducerBuilder, SendErrorKind, StreamProducer, blocking};
+
+/// A service that answers as many requests as it is told, and then nothing any more.
+#[derive(Debug)]
+struct Service {
+    answers: AtomicUsize,
+    written: Arc<AtomicUsize>,
+}
+
+impl Service {
+    fn new(answers: usize) -> (Self, Arc<AtomicUsize>) {
+        let written = Arc::new(AtomicUsize::new(0));
+        let service = Self {
+            answers: AtomicUsize::new(answers),
+            written: Arc::clone(&written),
+        };
+        (service, written)
+    }
+}
+
+impl WriteClient for Service {
+    fn put_records<'a>(
+        &'a self,
+        _: &'a str,
+        entries: Vec<SealedRecord>,
+    ) -> BoxFuture<'a, Result<Vec<PutResult>, RequestError>> {
+        Box::pin(async move {
+            let left = self
+                .answers
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+            if left.is_err() {
+                std::future::pending::<()>().await;
+            }
+            let written = Written {
+                shard_id: "shardId-000000000000".into(),
+                sequence_number: "49".into(),
+            };
+            let user_records: usize = entries.iter().map(|entry| entry.user_records).sum();
+            self.written.fetch_add(user_records, Ordering::Relaxed);
+            Ok(entries.iter().map(|_| Ok(written.clone())).collect())
+        })
+    }
+
+    fn open_shards<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<Shard>, RequestError>> {
+        Box::pin(async { Ok(vec![Shard::new("shardId-000000000000", HashKeyRange::FULL)]) })
+    }
+
+    fn describe_stream<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<StreamDescription, RequestError>> {
+        Box::pin(async { Ok(StreamDescription::default()) })
+    }
+}
+
+fn builder(answers: usize) -> ProducerBuilder {
+    Producer::builder()
+        .client(Service::new(answers).0)
+        .record_max_buffered_time(Duration::from_millis(1))
+        .rate_limit(100_000)
+}
+
+fn record(number: usize) -> RawRecord<'static> {
+    RawRecord::from_parts("key", number.to_string().into_bytes())
+}
+
+async fn open(producer: &Producer) -> StreamProducer<RawRecord<'static>> {
+    producer.stream("clicks").await.unwrap()
+}
+
+#[tokio::test]
+async fn a_stalled_service_stops_the_senders() {
+    let producer = builder(0).max_buffered_records(100).build();
+    let clicks = open(&producer).await;
+    let mut deliveries = Vec::new();
+    for number in 0..100 {
+        deliveries.push(clicks.send(record(number)).await.unwrap());
+    }
+    let refused = clicks.try_send(record(100)).unwrap_err();
+    assert!(matches!(refused.kind, SendErrorKind::Full), "{refused:?}");
+    assert_eq!(refused.record, record(100));
+    let waits = tokio::time::timeout(Duration::from_millis(200), clicks.send(record(101))).await;
+    assert!(waits.is_err(), "it was accepted beyond the budget");
+    assert_eq!(producer.buffered().0, 100);
+    assert!(deliveries.iter().all(|delivery| !delivery.is_done()));
+}
+
+#[tokio::test]
+async fn bytes_have_a_budget_too() {
+    let producer = builder(0)
+        .max_user_record_size(10_000)
+        .max_buffered_bytes(50_000)
+        .build();
+    let clicks = open(&producer).await;
+    let big = || RawRecord::from_parts("key", vec![b'.'; 9_000]);
+    let mut accepted = Vec::new();
+    let error = loop {
+        match clicks.try_send(big()) {
+            Ok(delivery) => accepted.push(delivery),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error.kind, SendErrorKind::Full), "{error:?}");
+    assert_eq!(accepted.len(), 5);
+    assert_eq!(producer.buffered(), (5, 5 * (9_003 + OVERHEAD)));
+    let too_large = clicks
+        .send(RawRecord::from_parts("key", vec![b'.'; 9_998]))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            too_large.kind,
+            SendErrorKind::TooLarge {
+                size: 10_001,
+                max_size: 10_000
+            }
+        ),
+        "{too_large:?}"
+    );
+    assert_eq!(too_large.record.data.len(), 9_998);
+}
+
+#[tokio::test]
+async fn room_comes_back_with_the_outcomes() {
+    let producer = builder(usize::MAX).max_buffered_records(10).build();
+    let clicks = open(&producer).await;
+    let outcomes: Vec<_> = clicks.send_all((0..1000).map(record)).collect().await;
+    assert_eq!(outcomes.len(), 1000);
+    for outcome in outcomes {
+        assert_eq!(outcome.unwrap().shard_id(), "shardId-000000000000");
+    }
+    assert_eq!(producer.buffered(), (0, 0));
+}
+
+#[tokio::test]
+async fn closing_in_time_delivers_everything() {
+    let producer = builder(usize::MAX)
+        .record_max_buffered_time(Duration::from_secs(20))
+        .build();
+    let clicks = open(&producer).await;
+    let delivery = clicks.send(record(1)).await.unwrap();
+    producer.close(Duration::from_secs(10)).await.unwrap();
+    assert_eq!(delivery.await.unwrap().sequence_number(), "49");
+    let closed = clicks.send(record(2)).await.unwrap_err();
+    assert!(matches!(closed.kind, SendErrorKind::Closed), "{closed:?}");
+    assert_eq!(closed.record, record(2));
+    producer.close(Duration::from_secs(10)).await.unwrap();
+}
+
+#[tokio::test]
+async fn closing_too_early_gives_the_records_back() {
+    let producer = builder(0).build();
+    let clicks = open(&producer).await;
+    let deliveries = [
+        clicks.send(record(1)).await.unwrap(),
+        clicks.send(record(2)).await.unwrap(),
+    ];
+    let error = producer.close(Duration::from_millis(100)).await.unwrap_err();
+    let data: Vec<&[u8]> = error.unsent.iter().map(|unsent| unsent.record.data()).collect();
+    assert_eq!(data, [b"1", b"2"]);
+    assert!(
+        error
+            .unsent
+            .iter()
+            .all(|unsent| &*unsent.stream == "clicks" && unsent.may_have_been_written)
+    );
+    for (number, delivery) in (1..).zip(deliveries) {
+        let error = delivery.await.unwrap_err();
+        assert_eq!(error.failure.reason, FailureReason::Closed);
+        assert_eq!(error.record, record(number));
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_producer_gives_the_records_back() {
+    let producer = builder(0).build();
+    let clicks = open(&producer).await;
+    let delivery = clicks.send(record(1)).await.unwrap();
+    drop((producer, clicks));
+    let error = delivery.await.unwrap_err();
+    assert_eq!(error.failure.reason, FailureReason::Closed);
+    assert_eq!(error.record, record(1));
+}
+
+#[test]
+fn a_runtime_that_ends_gives_the_records_back() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let producer = builder(0).build();
+    let (clicks, delivery) = runtime.block_on(async {
+        let clicks = open(&producer).await;
+        let delivery = clicks.send(record(1)).await.unwrap();
+        (clicks, delivery)
+    });
+    drop(runtime);
+    let after = clicks.try_send(record(2)).unwrap_err();
+    assert!(matches!(after.kind, SendErrorKind::Closed), "{after:?}");
+    let other = tokio::runtime::Runtime::new().unwrap();
+    assert_eq!(other.block_on(delivery).unwrap_err().record, record(1));
+}
+
+#[tokio::test]
+async fn a_flush_waits_for_all_before_it() {
+    let (service, written) = Service::new(usize::MAX);
+    let producer = Producer::builder()
+        .client(service)
+        .record_max_buffered_time(Duration::from_secs(20))
+        .build();
+    let clicks = open(&producer).await;
+    let mut deliveries = Vec::new();
+    for number in 0..1000 {
+        deliveries.push(clicks.send(record(number)).await.unwrap());
+    }
+    producer.flush().await;
+    assert!(deliveries.iter().all(kpl_stream::Delivery::is_done));
+    assert_eq!(written.load(Ordering::Relaxed), 1000);
+}
+
+#[tokio::test]
+async fn a_sink_sends_and_flushes() {
+    let (service, written) = Service::new(usize::MAX);
+    let producer = Producer::builder().client(service).max_buffered_records(50).build();
+    let mut sink = open(&producer).await.sink();
+    let mut records = stream::iter((0..500).map(|number| Ok(record(number))));
+    sink.send_all(&mut records).await.unwrap();
+    assert_eq!(written.load(Ordering::Relaxed), 500);
+    let error = sink.send(RawRecord::new("", "no key")).await.unwrap_err();
+    assert_eq!(error.into_record(), RawRecord::new("", "no key"));
+}
+
+#[test]
+fn programs_without_async_send_too() {
+    let producer = blocking::Producer::start(async { builder(usize::MAX) }).unwrap();
+    let clicks = producer.stream("clicks").unwrap();
+    let deliveries: Vec<_> = (0..100).map(|number| clicks.send(record(number)).unwrap()).collect();
+    for delivery in deliveries {
+        assert_eq!(delivery.wait().unwrap().stream(), "clicks");
+    }
+    producer.flush();
+    producer.close(Duration::from_secs(5)).unwrap();
+}
+
+#[tokio::test]
+async fn options_are_checked_with_the_first_stream() {
+    let producer = builder(1).collection_max_count(501).build();
+    let error = producer.stream::<RawRecord<'_>>("clicks").await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "collection_max_count: it is 501, and must be from 1 to 500"
+    );
+}
