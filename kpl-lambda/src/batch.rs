@@ -88,6 +88,7 @@ impl<'e> From<&'e KinesisEvent> for Batch<'e> {
                 event_id,
                 event_source_arn: record.event_source_arn.as_deref(),
                 shard_id: event_id.and_then(|id| Some(id.split_once(':')?.0)),
+                sub_sequence_number: 0,
             };
             let kinesis = &record.kinesis;
             let mut made = KinesisRecord::new(&kinesis.data);
@@ -120,11 +121,12 @@ impl<'e> From<&'e KinesisFirehoseEvent> for Batch<'e> {
             let mut source = Source {
                 event_id: record.record_id.as_deref(),
                 event_source_arn: event.source_kinesis_stream_arn.as_deref(),
-                shard_id: None,
+                ..Source::default()
             };
             let mut time = &record.approximate_arrival_timestamp;
             if let Some(metadata) = &record.kinesis_firehose_record_metadata {
                 source.shard_id = metadata.shard_id.as_deref();
+                source.sub_sequence_number = u64::try_from(metadata.subsequence_number).unwrap_or_default();
                 made.partition_key = metadata.partition_key.as_deref().and_then(some);
                 made.sequence_number = metadata.sequence_number.as_deref().and_then(some);
                 time = &metadata.approximate_arrival_timestamp;
@@ -143,7 +145,7 @@ impl<'e> From<&'e AnalyticsEvent> for Batch<'e> {
             let mut source = Source {
                 event_id: Some(&record.record_id),
                 event_source_arn: event.stream_arn.as_deref(),
-                shard_id: None,
+                ..Source::default()
             };
             if let Some(metadata) = &record.kinesis_stream_record_metadata {
                 source.shard_id = metadata.shard_id.as_deref();
@@ -189,13 +191,14 @@ impl<T> UserRecords<'_, '_, T> {
             self.index = index;
         }
         let batch = self.batch;
+        let before = batch.sources.get(index).map_or(0, |source| source.sub_sequence_number);
         let origin = self
             .origin
             .get_or_insert_with(|| Arc::new(batch.origin(index).unwrap_or_default()));
         Place {
             origin: Arc::clone(origin),
             index,
-            sub_sequence_number,
+            sub_sequence_number: before.saturating_add(sub_sequence_number),
         }
     }
 

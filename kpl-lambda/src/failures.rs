@@ -7,11 +7,12 @@ use crate::received::Received;
 ///
 /// ```
 /// # use kpl_lambda::{Failures, Received};
-/// # async fn store(_: &str) -> Result<(), std::io::Error> { Ok(()) }
-/// async fn store_all(lines: Vec<Received<String>>) -> Result<Failures, std::convert::Infallible> {
+/// # #[derive(kpl::KplRecord)] struct Line { #[kpl(partition_key)] key: String, #[kpl(payload)] text: Vec<u8> }
+/// # async fn store(_: &[u8]) -> Result<(), std::io::Error> { Ok(()) }
+/// async fn store_all(lines: Vec<Received<Line>>) -> Result<Failures, std::convert::Infallible> {
 ///     let mut failures = Failures::none();
 ///     for line in &lines {
-///         if store(&line.value).await.is_err() {
+///         if store(&line.value.text).await.is_err() {
 ///             failures.add(line);
 ///         }
 ///     }

@@ -23,6 +23,8 @@ pub(crate) struct Source<'e> {
     pub(crate) event_id: Option<&'e str>,
     pub(crate) event_source_arn: Option<&'e str>,
     pub(crate) shard_id: Option<&'e str>,
+    /// Of a record that was taken out of an aggregate before the event was made, as Firehose does: where it was in it.
+    pub(crate) sub_sequence_number: u64,
 }
 
 impl Origin {

@@ -9,7 +9,7 @@
 //!
 //! Firehose itself deaggregates what it reads from a Kinesis stream
 //! ([documentation](https://docs.aws.amazon.com/streams/latest/dev/kpl-with-firehose.html)); aggregates that are put into
-//! it directly arrive as they are.
+//! it directly arrive as they are. What is put into it directly and not inside an aggregate has no partition key.
 
 use std::future::Future;
 
@@ -55,13 +55,20 @@ impl From<String> for Transformed {
 /// use aws_lambda_events::event::firehose::KinesisFirehoseEvent;
 /// use kpl_lambda::{Received, transform};
 ///
+/// # #[derive(kpl::KplRecord)] struct Line { #[kpl(partition_key)] key: String, #[kpl(payload)] text: Vec<u8> }
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), serde_json::Error> {
 /// let event: KinesisFirehoseEvent = serde_json::from_str(r#"{
 ///     "invocationId": "1", "deliveryStreamArn": "arn:aws:firehose:eu-central-1:1:deliverystream/lines", "region": "eu-central-1",
-///     "records": [{ "recordId": "a", "approximateArrivalTimestamp": 1700000000000, "data": "aGVsbG8=" }]
+///     "records": [{ "recordId": "a", "approximateArrivalTimestamp": 1700000000000, "data": "aGVsbG8=",
+///         "kinesisRecordMetadata": { "shardId": "shardId-000000000000", "partitionKey": "abc", "sequenceNumber": "7",
+///             "subsequenceNumber": 0, "approximateArrivalTimestamp": 1700000000000 } }]
 /// }"#)?;
-/// let upper = |line: Received<String>| async move { Ok::<_, std::convert::Infallible>(line.value.to_uppercase() + "\n") };
+/// let upper = |line: Received<Line>| async move {
+///     let mut text = line.value.text.to_ascii_uppercase();
+///     text.push(b'\n');
+///     Ok::<_, std::convert::Infallible>(text)
+/// };
 /// let reply = transform::firehose(&event, upper).await;
 /// assert_eq!(reply.records[0].result.as_deref(), Some("Ok"));
 /// assert_eq!(*reply.records[0].data, b"HELLO\n");
@@ -107,8 +114,9 @@ where
     E: Into<Error>,
 {
     let f = &f;
-    let handle =
-        move |event: LambdaEvent<KinesisFirehoseEvent>| async move { Ok::<_, Error>(firehose(&event.payload, f).await) };
+    let handle = move |event: LambdaEvent<KinesisFirehoseEvent>| async move {
+        Ok::<_, Error>(firehose(&event.payload, f).await)
+    };
     lambda_runtime::run(service_fn(handle)).await
 }
 

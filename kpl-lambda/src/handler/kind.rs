@@ -83,12 +83,7 @@ where
         self.on_failure
     }
 
-    async fn process(
-        &self,
-        items: impl Iterator<Item = Item<T>>,
-        dead_letters: &DeadLetters,
-        progress: &Progress,
-    ) {
+    async fn process(&self, items: impl Iterator<Item = Item<T>>, dead_letters: &DeadLetters, progress: &Progress) {
         // What is not taken any more is behind the failure.
         let items = items.take_while(|_| !progress.stopped());
         match self.concurrency {
@@ -160,12 +155,7 @@ where
         OnFailure::GoOn
     }
 
-    async fn process(
-        &self,
-        items: impl Iterator<Item = Item<T>>,
-        dead_letters: &DeadLetters,
-        progress: &Progress,
-    ) {
+    async fn process(&self, items: impl Iterator<Item = Item<T>>, dead_letters: &DeadLetters, progress: &Progress) {
         let records = readable(items, dead_letters, progress).await;
         many(records, &self.0, progress).await;
     }
@@ -198,17 +188,20 @@ where
         OnFailure::GoOn
     }
 
-    async fn process(
-        &self,
-        items: impl Iterator<Item = Item<T>>,
-        dead_letters: &DeadLetters,
-        progress: &Progress,
-    ) {
+    async fn process(&self, items: impl Iterator<Item = Item<T>>, dead_letters: &DeadLetters, progress: &Progress) {
         let mut shards: Vec<Vec<Received<T>>> = Vec::new();
         for record in readable(items, dead_letters, progress).await {
-            let id = |record: &Received<T>| (record.event_source_arn().map(str::to_owned), record.shard_id().map(str::to_owned));
+            let id = |record: &Received<T>| {
+                (
+                    record.event_source_arn().map(str::to_owned),
+                    record.shard_id().map(str::to_owned),
+                )
+            };
             let of_record = id(&record);
-            match shards.iter_mut().find(|shard| shard.first().map(id).as_ref() == Some(&of_record)) {
+            match shards
+                .iter_mut()
+                .find(|shard| shard.first().map(id).as_ref() == Some(&of_record))
+            {
                 Some(shard) => shard.push(record),
                 None => shards.push(vec![record]),
             }

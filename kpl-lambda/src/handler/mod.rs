@@ -64,12 +64,13 @@ pub enum Concurrency {
 ///
 /// ```no_run
 /// use kpl_lambda::{Concurrency, DeadLetter, Error, Handler, MemoryCheckpoints, Received};
-/// # async fn store(_: String) -> Result<(), std::io::Error> { Ok(()) }
+/// # #[derive(kpl::KplRecord)] struct Line { #[kpl(partition_key)] key: String, #[kpl(payload)] text: Vec<u8> }
+/// # async fn store(_: Line) -> Result<(), std::io::Error> { Ok(()) }
 /// # async fn keep(_: &[u8], _: String) -> Result<(), std::io::Error> { Ok(()) }
 ///
 /// #[tokio::main]
 /// async fn main() -> Result<(), Error> {
-///     Handler::per_record(|line: Received<String>| async move { store(line.value).await })
+///     Handler::per_record(|line: Received<Line>| async move { store(line.value).await })
 ///         .concurrency(Concurrency::ByPartitionKey(16.try_into()?))
 ///         .checkpoints(MemoryCheckpoints::new())
 ///         .dead_letters(|letter: DeadLetter| async move { keep(letter.data(), letter.to_string()).await })
@@ -221,8 +222,9 @@ impl<T: FromKplRecordOwned, K: Kind<T>> Handler<T, K> {
     /// Outside of Lambda, and of what plays its part: if the environment variables of the runtime are not there.
     pub async fn run(self) -> Result<(), Error> {
         let handler = &self;
-        let handle =
-            move |event: LambdaEvent<KinesisEvent>| async move { Ok::<_, Error>(handler.handle(&event.payload).await?) };
+        let handle = move |event: LambdaEvent<KinesisEvent>| async move {
+            Ok::<_, Error>(handler.handle(&event.payload).await?)
+        };
         lambda_runtime::run(service_fn(handle)).await
     }
 
