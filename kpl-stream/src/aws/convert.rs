@@ -167,15 +167,19 @@ impl fmt::Display for InvalidShard {
 impl std::error::Error for InvalidShard {}
 
 pub(super) fn shard_description(shard: &types::Shard) -> Result<ShardDescription, crate::client::RequestError> {
-    let numbers = shard.sequence_number_range.as_ref();
     let mut description = ShardDescription::new(
         &*shard.shard_id,
         range_of(&shard.shard_id, shard.hash_key_range.as_ref())?,
     )
-    .with_closed(numbers.is_some_and(|numbers| numbers.ending_sequence_number.is_some()));
+    .with_closed(is_closed(shard));
     let parents = [&shard.parent_shard_id, &shard.adjacent_parent_shard_id];
     description.parents = parents.into_iter().flatten().cloned().collect();
     Ok(description)
+}
+
+pub(super) fn is_closed(shard: &types::Shard) -> bool {
+    let numbers = shard.sequence_number_range.as_ref();
+    numbers.is_some_and(|numbers| numbers.ending_sequence_number.is_some())
 }
 
 pub(super) fn child_shard(shard: &types::ChildShard) -> Result<ShardDescription, crate::client::RequestError> {

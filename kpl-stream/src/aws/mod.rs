@@ -15,7 +15,7 @@ use kpl_core::{SealedRecord, Shard};
 
 pub use self::convert::{FromSdk, InvalidShard, ToSdk};
 
-use self::convert::{child_shard, fetched, put_result, shard_description};
+use self::convert::{child_shard, fetched, is_closed, put_result, shard_description};
 use self::error::request_error;
 use crate::client::{
     Distribution, Fetched, IteratorStart, PutResult, ReadClient, RequestError, ShardDescription, ShardFilter,
@@ -125,7 +125,9 @@ impl WriteClient for AwsClient {
     fn open_shards<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<Vec<Shard>, RequestError>> {
         Box::pin(async move {
             let shards = self.shards(stream, filter_of(ShardFilterType::AtLatest, None)).await?;
-            shards.iter().map(|shard| Ok(Shard::from_sdk(shard)?)).collect()
+            // Servers for local use ignore the filter.
+            let open = shards.iter().filter(|shard| !is_closed(shard));
+            open.map(|shard| Ok(Shard::from_sdk(shard)?)).collect()
         })
     }
 

@@ -431,10 +431,11 @@ impl<H> Stream<H> {
         for (held, error) in refused {
             self.refuse_locked(held, &error, now, out);
         }
-        // With other shards than before there may be more of them.
-        if entries.len() > self.options.collection_max_count {
-            unsealed.truncate(self.options.collection_max_count);
-            let rest = entries.split_off(self.options.collection_max_count);
+        // With other shards than before there may be more of them, and they may be larger.
+        let fit = self.fit(&entries);
+        unsealed.truncate(fit);
+        let rest = entries.split_off(fit);
+        if !rest.is_empty() {
             self.apart
                 .push_front(rest.into_iter().map(|entry| entry.records).collect());
         }
@@ -442,6 +443,20 @@ impl<H> Stream<H> {
             sealed: seal_all(unsealed),
             entries,
         })
+    }
+
+    /// How many of these entries one request takes: at least the first.
+    fn fit(&self, entries: &[Entry<H>]) -> usize {
+        let mut size = 0;
+        let fitting = entries
+            .iter()
+            .take(self.options.collection_max_count)
+            .take_while(|entry| {
+                let is_first = size == 0;
+                size += entry.size;
+                is_first || size <= self.options.collection_max_size
+            });
+        fitting.count()
     }
 
     fn refuse_locked(&mut self, held: Held<H>, error: &AggregateError, now: Instant, out: &mut Out<H>) {

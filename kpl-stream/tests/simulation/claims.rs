@@ -17,8 +17,7 @@ pub(crate) fn check_request(entries: &[SealedRecord], in_flight: usize, options:
     if entries.is_empty() || entries.len() > options.collection_max_count {
         return Err(format!("a request of {} entries", entries.len()));
     }
-    // Those that are taken apart are packed anew, and are a little larger at times.
-    if entries.len() > 1 && size > options.collection_max_size + 4096 {
+    if entries.len() > 1 && size > options.collection_max_size {
         return Err(format!("a request of {size} bytes"));
     }
     match entries
