@@ -1,4 +1,4 @@
-// A function in a few lines: it prints each click. `cargo lambda watch` and `cargo lambda invoke handler` run it.
+//! A function in a few lines: it prints each click. `cargo lambda watch` and `cargo lambda invoke handler` run it.
 
 use kpl_lambda::{Error, Received};
 
@@ -11,7 +11,7 @@ struct Click {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
+pub(crate) async fn main() -> Result<(), Error> {
     kpl_lambda::run(|click: Received<Click>| async move { store(click).await }).await
 }
 

@@ -3,6 +3,7 @@
 mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -42,8 +43,6 @@ async fn peak(f: impl Future) -> usize {
     f.await;
     PEAK.load(Ordering::SeqCst) - before
 }
-
-use std::future::Future;
 
 /// 6 MB, which is what Lambda takes, of 60,000 user records: one at a time they take next to nothing beside the event
 /// itself, and where all are in memory at most 500 bytes each.

@@ -6,24 +6,19 @@ mod support;
 
 use std::process::Command;
 
-use kpl::{Aggregator, KinesisRecord, RawRecord};
+use kpl::{Aggregator, RawRecord};
 use runtime_api::Function;
 use serde_json::{Value, json};
 use support::{aggregate, numbered};
 
-mod example {
-    include!("../examples/handler.rs");
-
-    pub(super) fn start() {
-        main().unwrap();
-    }
-}
+#[path = "../examples/handler.rs"]
+mod example;
 
 /// Not a test: what the child process runs.
 #[test]
 #[ignore = "the other tests start it as a function of Lambda"]
 fn function() {
-    example::start();
+    example::main().unwrap();
 }
 
 fn start() -> Function {
@@ -41,7 +36,7 @@ fn answer((kind, body): (String, String)) -> Value {
 fn printed(function: Function) -> Vec<String> {
     let text = function.stop();
     text.lines()
-        .filter(|line| line.starts_with("10"))
+        .filter(|line| line.split(' ').count() == 3 && line.contains(':'))
         .map(str::to_owned)
         .collect()
 }
@@ -87,9 +82,9 @@ fn an_event_of_6_mb() {
     let mut size = 0;
     for number in 0.. {
         let click = json!({ "user": "anna", "url": format!("/{number}") }).to_string();
-        for record in aggregator.push_as(&RawRecord::new("anna", &click)).unwrap() {
+        if let Some(record) = aggregator.push_as(&RawRecord::new("anna", &click)).unwrap() {
             size += record.data.len().div_ceil(3) * 4 + 600;
-            sealed.push((KinesisRecord::from(&record).data.to_vec(), "anna".to_owned()));
+            sealed.push((record.data.to_vec(), "anna".to_owned()));
         }
         if size > 5_900_000 {
             break;
@@ -99,4 +94,23 @@ fn an_event_of_6_mb() {
     assert!((5_900_000..6_291_556).contains(&event.len()), "{}", event.len());
     let function = start();
     assert_eq!(answer(function.invoke(event)), json!({ "batchItemFailures": [] }));
+}
+
+/// The event that the documentation calls the example with.
+#[test]
+fn the_example_and_its_event() {
+    let function = start();
+    let event = include_str!("../examples/event.json").to_owned();
+    assert_eq!(answer(function.invoke(event)), json!({ "batchItemFailures": [] }));
+    let (first, second) = (
+        "49590338271490256608559692538361571095921575989136588898",
+        "49590338271490256608559692540925702759324208523137515618",
+    );
+    let expected = [
+        format!("{first}:0 anna /basket"),
+        format!("{first}:1 bob /help"),
+        format!("{first}:2 anna /pay"),
+        format!("{second}:0 carl /"),
+    ];
+    assert_eq!(printed(function), expected);
 }

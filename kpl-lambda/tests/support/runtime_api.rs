@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// What the function said.
@@ -19,9 +20,10 @@ pub(crate) enum Said {
 
 /// A function in a child process. It is killed when this is dropped.
 pub(crate) struct Function {
-    child: Child,
+    child: Killed,
     events: Sender<String>,
     said: Receiver<Said>,
+    printed: JoinHandle<String>,
 }
 
 impl Function {
@@ -38,7 +40,7 @@ impl Function {
                 std::thread::spawn(move || serve(&stream.unwrap(), &next, &say));
             }
         });
-        let child = command
+        let mut child = command
             .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
             .env("AWS_LAMBDA_FUNCTION_NAME", "handler")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
@@ -46,7 +48,19 @@ impl Function {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        Self { child, events, said }
+        // Else a function that prints much would wait.
+        let mut stdout = child.stdout.take().unwrap();
+        let printed = std::thread::spawn(move || {
+            let mut text = String::new();
+            stdout.read_to_string(&mut text).unwrap();
+            text
+        });
+        Self {
+            child: Killed(child),
+            events,
+            said,
+            printed,
+        }
     }
 
     /// What the function says next.
@@ -67,18 +81,18 @@ impl Function {
     }
 
     /// Ends it; returns what it printed.
-    pub(crate) fn stop(mut self) -> String {
-        self.child.kill().unwrap();
-        let mut text = String::new();
-        self.child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
-        text
+    pub(crate) fn stop(self) -> String {
+        drop(self.child);
+        self.printed.join().unwrap()
     }
 }
 
-impl Drop for Function {
+struct Killed(Child);
+
+impl Drop for Killed {
     fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
+        drop(self.0.kill());
+        drop(self.0.wait());
     }
 }
 
