@@ -3,7 +3,7 @@
 mod kind;
 mod progress;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -60,7 +60,8 @@ pub enum Concurrency {
 /// Without `ReportBatchItemFailures` in the event source mapping Lambda takes every answer for a success, **and failed
 /// records are lost**.
 ///
-/// Whatever fails is told by an event of `tracing` at the level `ERROR`.
+/// Whatever fails is told by an event of `tracing` at the level `ERROR`: set a subscriber, such as
+/// `lambda_runtime::tracing::init_default_subscriber`.
 ///
 /// ```no_run
 /// use kpl_lambda::{Concurrency, DeadLetter, Error, Handler, MemoryCheckpoints, Received};
@@ -281,7 +282,7 @@ fn lowest_of_each_shard(batch: &Batch<'_>, undone: &BTreeMap<usize, u64>) -> Vec
 }
 
 fn lowest_of(batch: &Batch<'_>, indexes: impl Iterator<Item = usize>) -> Vec<usize> {
-    let mut shards = std::collections::HashSet::new();
+    let mut shards = HashSet::new();
     let new = |index: &usize| {
         let source = batch.sources().get(*index);
         source.is_some_and(|source| shards.insert((source.event_source_arn, source.shard_id)))
