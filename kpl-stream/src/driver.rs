@@ -58,17 +58,15 @@ impl Driver {
 
     /// Runs until everything is given up.
     pub(crate) async fn run(mut self) {
-        let mut sleepy = true;
         loop {
             let now = Instant::now();
-            let worked = self.take_messages(sleepy, now);
+            let worked = self.take_messages(now);
             self.pump(now);
             if self.unsent.is_some() {
                 return;
             }
             // Senders are most often not alone: what comes within a moment is taken together.
             let wake = if worked { Some(now + TOGETHER) } else { None };
-            sleepy = !worked;
             let wake = self.pipeline.wake_at(now).into_iter().chain(wake).min();
             tokio::select! {
                 Some(done) = self.requests.join_next_with_id() => self.finished(done),
@@ -82,9 +80,9 @@ impl Driver {
     }
 
     /// Whether there were some.
-    fn take_messages(&mut self, sleepy: bool, now: Instant) -> bool {
+    fn take_messages(&mut self, now: Instant) -> bool {
         let mut messages = std::mem::take(&mut self.messages);
-        self.intake.take(&mut messages, sleepy);
+        self.intake.take(&mut messages);
         let worked = !messages.is_empty();
         let mut messages_left = messages.drain(..).peekable();
         while let Some(message) = messages_left.next() {

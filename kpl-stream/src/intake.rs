@@ -146,11 +146,11 @@ impl Intake {
         self.bytes.close();
     }
 
-    /// Takes what was put. If that is nothing, and the driver wants to sleep, the next message wakes it.
-    pub(crate) fn take(&self, into: &mut Vec<Message>, sleep: bool) {
+    /// Takes what was put. If that is nothing, the next message wakes the driver.
+    pub(crate) fn take(&self, into: &mut Vec<Message>) {
         let mut queue = self.lock();
         std::mem::swap(&mut queue.messages, into);
-        queue.asleep = sleep && into.is_empty();
+        queue.asleep = into.is_empty();
     }
 
     /// Takes what was put last: there will be no driver.

@@ -141,6 +141,18 @@ async fn room_comes_back_with_the_outcomes() {
 }
 
 #[tokio::test]
+async fn a_record_after_a_pause_is_taken_at_once() {
+    let producer = builder(usize::MAX).build();
+    let clicks = open(&producer).await;
+    for number in 0..5 {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        let delivery = clicks.send(record(number)).await.unwrap();
+        let outcome = tokio::time::timeout(Duration::from_secs(20), delivery).await;
+        outcome.expect("the driver sleeps").unwrap();
+    }
+}
+
+#[tokio::test]
 async fn closing_in_time_delivers_everything() {
     let producer = builder(usize::MAX)
         .record_max_buffered_time(Duration::from_secs(20))
