@@ -1,0 +1,286 @@
+//! What a handler's function is called with.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::num::NonZeroUsize;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use lambda_runtime::Error;
+
+use super::progress::Progress;
+use super::{Concurrency, OnFailure};
+use crate::dead_letter::DeadLetters;
+use crate::failures::Failures;
+use crate::received::{Received, Undecodable};
+
+type Item<T> = Result<Received<T>, Undecodable>;
+
+/// A kind of handler: [`PerRecord`], [`PerBatch`] or [`PerShard`].
+#[expect(private_interfaces, reason = "nobody else can implement it")]
+pub trait Kind<T> {
+    #[doc(hidden)]
+    fn on_failure(&self) -> OnFailure;
+
+    #[doc(hidden)]
+    fn process(
+        &self,
+        items: impl Iterator<Item = Item<T>>,
+        dead_letters: &DeadLetters,
+        progress: &Progress,
+    ) -> impl Future<Output = ()>;
+}
+
+/// Calls a function with each user record: [`Handler::per_record`](super::Handler::per_record).
+pub struct PerRecord<F> {
+    f: F,
+    pub(super) concurrency: Concurrency,
+    pub(super) on_failure: OnFailure,
+}
+
+impl<F> PerRecord<F> {
+    pub(super) fn new(f: F) -> Self {
+        Self {
+            f,
+            concurrency: Concurrency::default(),
+            on_failure: OnFailure::default(),
+        }
+    }
+
+    async fn one<T, Fut, E>(&self, item: Item<T>, dead_letters: &DeadLetters, progress: &Progress)
+    where
+        F: Fn(Received<T>) -> Fut,
+        Fut: Future<Output = Result<(), E>>,
+        E: Into<Error>,
+    {
+        let place = match &item {
+            Ok(received) => received.place().clone(),
+            Err(undecodable) => undecodable.place().clone(),
+        };
+        if progress.stopped() {
+            progress.undone(&place);
+            return;
+        }
+        let result = match item {
+            Ok(received) => (self.f)(received).await.map_err(Into::into),
+            Err(undecodable) => dead_letters.bury(undecodable).await,
+        };
+        if let Err(error) = result {
+            progress.failed(&place, &error);
+        }
+    }
+}
+
+#[expect(private_interfaces, reason = "nobody else can implement it")]
+impl<T, F, Fut, E> Kind<T> for PerRecord<F>
+where
+    F: Fn(Received<T>) -> Fut,
+    Fut: Future<Output = Result<(), E>>,
+    E: Into<Error>,
+{
+    fn on_failure(&self) -> OnFailure {
+        self.on_failure
+    }
+
+    async fn process(&self, items: impl Iterator<Item = Item<T>>, dead_letters: &DeadLetters, progress: &Progress) {
+        // What is not taken any more is behind the failure.
+        let items = items.take_while(|_| !progress.stopped());
+        match self.concurrency {
+            Concurrency::Sequential => {
+                for item in items {
+                    self.one(item, dead_letters, progress).await;
+                }
+            }
+            Concurrency::All(limit) => {
+                at_the_same_time(items.map(|item| self.one(item, dead_letters, progress)), limit).await;
+            }
+            Concurrency::ByPartitionKey(limit) => {
+                let lanes = by_partition_key(items).into_iter().map(async |lane| {
+                    for item in lane {
+                        self.one(item, dead_letters, progress).await;
+                    }
+                });
+                at_the_same_time(lanes, limit).await;
+            }
+        }
+    }
+}
+
+/// Runs futures to their ends, so many at the same time; begins them in their order.
+async fn at_the_same_time<F: Future<Output = ()>>(mut futures: impl Iterator<Item = F>, limit: NonZeroUsize) {
+    let mut running = FuturesUnordered::new();
+    loop {
+        while running.len() < limit.get()
+            && let Some(future) = futures.next()
+        {
+            running.push(future);
+        }
+        if running.next().await.is_none() {
+            return;
+        }
+    }
+}
+
+/// The records of each partition key, in order; those without one, too.
+fn by_partition_key<T>(items: impl Iterator<Item = Item<T>>) -> Vec<Vec<Item<T>>> {
+    let mut lanes: Vec<Vec<Item<T>>> = Vec::new();
+    let mut lane_of: HashMap<Option<String>, usize> = HashMap::new();
+    for item in items {
+        let key = match &item {
+            Ok(received) => received.partition_key(),
+            Err(undecodable) => undecodable.error().partition_key(),
+        };
+        let lane = *lane_of.entry(key.map(Into::into)).or_insert(lanes.len());
+        match lanes.get_mut(lane) {
+            Some(lane) => lane.push(item),
+            None => lanes.push(vec![item]),
+        }
+    }
+    lanes
+}
+
+/// Calls a function with all user records of an event: [`Handler::per_batch`](super::Handler::per_batch).
+pub struct PerBatch<F>(pub(super) F);
+
+#[expect(private_interfaces, reason = "nobody else can implement it")]
+impl<T, F, Fut, R, E> Kind<T> for PerBatch<F>
+where
+    F: Fn(Vec<Received<T>>) -> Fut,
+    Fut: Future<Output = Result<R, E>>,
+    R: Into<Failures>,
+    E: Into<Error>,
+{
+    fn on_failure(&self) -> OnFailure {
+        OnFailure::GoOn
+    }
+
+    async fn process(&self, items: impl Iterator<Item = Item<T>>, dead_letters: &DeadLetters, progress: &Progress) {
+        let records = readable(items, dead_letters, progress).await;
+        many(records, &self.0, progress).await;
+    }
+}
+
+/// Calls a function with the user records of each shard of an event: [`Handler::per_shard`](super::Handler::per_shard).
+pub struct PerShard<F>(pub(super) F);
+
+/// The user records of a shard, in order.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ShardRecords<T> {
+    /// The ARN of the stream, or of its consumer.
+    pub event_source_arn: Option<String>,
+    /// The shard.
+    pub shard_id: Option<String>,
+    /// The user records. There is at least one.
+    pub records: Vec<Received<T>>,
+}
+
+#[expect(private_interfaces, reason = "nobody else can implement it")]
+impl<T, F, Fut, R, E> Kind<T> for PerShard<F>
+where
+    F: Fn(ShardRecords<T>) -> Fut,
+    Fut: Future<Output = Result<R, E>>,
+    R: Into<Failures>,
+    E: Into<Error>,
+{
+    fn on_failure(&self) -> OnFailure {
+        OnFailure::GoOn
+    }
+
+    async fn process(&self, items: impl Iterator<Item = Item<T>>, dead_letters: &DeadLetters, progress: &Progress) {
+        let mut shards: Vec<Vec<Received<T>>> = Vec::new();
+        for record in readable(items, dead_letters, progress).await {
+            let id = |record: &Received<T>| {
+                (
+                    record.event_source_arn().map(str::to_owned),
+                    record.shard_id().map(str::to_owned),
+                )
+            };
+            let of_record = id(&record);
+            match shards
+                .iter_mut()
+                .find(|shard| shard.first().map(id).as_ref() == Some(&of_record))
+            {
+                Some(shard) => shard.push(record),
+                None => shards.push(vec![record]),
+            }
+        }
+        for records in shards {
+            let call = |records: Vec<Received<T>>| {
+                let first = records.first();
+                let event_source_arn = first.and_then(|first| first.event_source_arn().map(Into::into));
+                let shard_id = first.and_then(|first| first.shard_id().map(Into::into));
+                (self.0)(ShardRecords {
+                    event_source_arn,
+                    shard_id,
+                    records,
+                })
+            };
+            many(records, call, progress).await;
+        }
+    }
+}
+
+/// The records that can be read, after the others were handed over.
+async fn readable<T>(
+    items: impl Iterator<Item = Item<T>>,
+    dead_letters: &DeadLetters,
+    progress: &Progress,
+) -> Vec<Received<T>> {
+    let mut records = Vec::new();
+    for item in items {
+        match item {
+            Ok(received) => records.push(received),
+            Err(undecodable) => {
+                let place = undecodable.place().clone();
+                if let Err(error) = dead_letters.bury(undecodable).await {
+                    progress.failed(&place, &error);
+                }
+            }
+        }
+    }
+    records
+}
+
+/// Calls a function with some records, if there are any.
+async fn many<T, F, Fut, R, E>(records: Vec<Received<T>>, f: F, progress: &Progress)
+where
+    F: FnOnce(Vec<Received<T>>) -> Fut,
+    Fut: Future<Output = Result<R, E>>,
+    R: Into<Failures>,
+    E: Into<Error>,
+{
+    let Some(first) = records.first().map(|first| first.place().clone()) else {
+        return;
+    };
+    match f(records).await {
+        Ok(failures) => {
+            for place in failures.into().0 {
+                progress.undone(&place);
+            }
+        }
+        Err(error) => progress.failed(&first, &error.into()),
+    }
+}
+
+impl<F> fmt::Debug for PerRecord<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PerRecord")
+            .field("concurrency", &self.concurrency)
+            .field("on_failure", &self.on_failure)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<F> fmt::Debug for PerBatch<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PerBatch").finish_non_exhaustive()
+    }
+}
+
+impl<F> fmt::Debug for PerShard<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PerShard").finish_non_exhaustive()
+    }
+}

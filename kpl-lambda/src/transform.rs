@@ -1,0 +1,291 @@
+//! Transformation of records on their way through Firehose or Kinesis Data Analytics.
+//!
+//! Both ask for exactly one reply for each record id, and an aggregated record holds many user records. Its reply is `Ok`
+//! with the data of all its user records that were kept, one behind the other: end each with a newline, if who reads it
+//! needs one. It is `Dropped` if none was kept. If one cannot be decoded, or your function fails with it, then it is
+//! `ProcessingFailed` with the data as it came, so that nothing of it is lost: Firehose
+//! [keeps such records](https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-failure-handling.html) beside
+//! the others.
+//!
+//! Firehose itself deaggregates what it reads from a Kinesis stream
+//! ([documentation](https://docs.aws.amazon.com/streams/latest/dev/kpl-with-firehose.html)); aggregates that are put into
+//! it directly arrive as they are. What is put into it directly and not inside an aggregate has no partition key.
+
+use std::future::Future;
+
+use aws_lambda_events::encodings::Base64Data;
+use aws_lambda_events::event::firehose::{
+    KinesisFirehoseEvent, KinesisFirehoseResponse, KinesisFirehoseResponseRecord,
+};
+use kpl_core::FromKplRecordOwned;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde::{Deserialize, Serialize};
+
+use crate::batch::Batch;
+use crate::received::Received;
+
+/// What becomes of a user record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Transformed {
+    /// These bytes take its place.
+    Data(Vec<u8>),
+    /// It is left out, on purpose.
+    Dropped,
+}
+
+impl From<Vec<u8>> for Transformed {
+    fn from(data: Vec<u8>) -> Self {
+        Self::Data(data)
+    }
+}
+
+impl From<String> for Transformed {
+    fn from(text: String) -> Self {
+        Self::Data(text.into())
+    }
+}
+
+/// The reply to an event of Firehose, by a function that is called with each user record, in order.
+///
+/// Replies larger than 6 MB are refused by
+/// [Lambda](https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html).
+///
+/// ```
+/// use aws_lambda_events::event::firehose::KinesisFirehoseEvent;
+/// use kpl_lambda::{Received, transform};
+///
+/// # #[derive(kpl::KplRecord)] struct Line { #[kpl(partition_key)] key: String, #[kpl(payload)] text: Vec<u8> }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), serde_json::Error> {
+/// let event: KinesisFirehoseEvent = serde_json::from_str(r#"{
+///     "invocationId": "1", "deliveryStreamArn": "arn:aws:firehose:eu-central-1:1:deliverystream/lines", "region": "eu-central-1",
+///     "records": [{ "recordId": "a", "approximateArrivalTimestamp": 1700000000000, "data": "aGVsbG8=",
+///         "kinesisRecordMetadata": { "shardId": "shardId-000000000000", "partitionKey": "abc", "sequenceNumber": "7",
+///             "subsequenceNumber": 0, "approximateArrivalTimestamp": 1700000000000 } }]
+/// }"#)?;
+/// let upper = |line: Received<Line>| async move {
+///     let mut text = line.value.text.to_ascii_uppercase();
+///     text.push(b'\n');
+///     Ok::<_, std::convert::Infallible>(text)
+/// };
+/// let reply = transform::firehose(&event, upper).await;
+/// assert_eq!(reply.records[0].result.as_deref(), Some("Ok"));
+/// assert_eq!(*reply.records[0].data, b"HELLO\n");
+/// # Ok(())
+/// # }
+/// ```
+pub async fn firehose<T, F, Fut, R, E>(event: &KinesisFirehoseEvent, f: F) -> KinesisFirehoseResponse
+where
+    T: FromKplRecordOwned,
+    F: FnMut(Received<T>) -> Fut,
+    Fut: Future<Output = Result<R, E>>,
+    R: Into<Transformed>,
+    E: Into<Error>,
+{
+    let replies = transform(&Batch::from(event), f).await;
+    let mut response = KinesisFirehoseResponse::default();
+    response.records = event
+        .records
+        .iter()
+        .zip(replies)
+        .map(|(record, reply)| {
+            let mut made = KinesisFirehoseResponseRecord::default();
+            made.record_id.clone_from(&record.record_id);
+            made.result = Some(reply.result().into());
+            made.data = reply.data(&record.data);
+            made
+        })
+        .collect();
+    response
+}
+
+/// Serves Firehose with [`firehose`] until the execution environment ends.
+///
+/// # Errors
+///
+/// What [`lambda_runtime::run`] gives: the runtime API cannot be reached.
+pub async fn run_firehose<T, F, Fut, R, E>(f: F) -> Result<(), Error>
+where
+    T: FromKplRecordOwned,
+    F: Fn(Received<T>) -> Fut,
+    Fut: Future<Output = Result<R, E>>,
+    R: Into<Transformed>,
+    E: Into<Error>,
+{
+    let f = &f;
+    let handle = move |event: LambdaEvent<KinesisFirehoseEvent>| async move {
+        Ok::<_, Error>(firehose(&event.payload, f).await)
+    };
+    lambda_runtime::run(service_fn(handle)).await
+}
+
+/// The reply to an event of Kinesis Data Analytics, by a function that is called with each user record, in order.
+pub async fn analytics<T, F, Fut, R, E>(event: &AnalyticsEvent, f: F) -> AnalyticsResponse
+where
+    T: FromKplRecordOwned,
+    F: FnMut(Received<T>) -> Fut,
+    Fut: Future<Output = Result<R, E>>,
+    R: Into<Transformed>,
+    E: Into<Error>,
+{
+    let replies = transform(&Batch::from(event), f).await;
+    let records = event.records.iter().zip(replies).map(|(record, reply)| AnalyticsReply {
+        record_id: record.record_id.clone(),
+        result: reply.result().into(),
+        data: reply.data(&record.data),
+    });
+    AnalyticsResponse {
+        records: records.collect(),
+    }
+}
+
+/// Serves Kinesis Data Analytics with [`analytics`] until the execution environment ends.
+///
+/// # Errors
+///
+/// What [`lambda_runtime::run`] gives: the runtime API cannot be reached.
+pub async fn run_analytics<T, F, Fut, R, E>(f: F) -> Result<(), Error>
+where
+    T: FromKplRecordOwned,
+    F: Fn(Received<T>) -> Fut,
+    Fut: Future<Output = Result<R, E>>,
+    R: Into<Transformed>,
+    E: Into<Error>,
+{
+    let f = &f;
+    let handle =
+        move |event: LambdaEvent<AnalyticsEvent>| async move { Ok::<_, Error>(analytics(&event.payload, f).await) };
+    lambda_runtime::run(service_fn(handle)).await
+}
+
+/// What Kinesis Data Analytics sends to a function that
+/// [preprocesses](https://docs.aws.amazon.com/kinesisanalytics/latest/dev/lambda-preprocessing-data-model.html) its
+/// records.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct AnalyticsEvent {
+    /// The invocation.
+    pub invocation_id: Option<String>,
+    /// The application.
+    pub application_arn: Option<String>,
+    /// The stream that the records come from.
+    pub stream_arn: Option<String>,
+    /// The records.
+    pub records: Vec<AnalyticsRecord>,
+}
+
+/// A record of an [`AnalyticsEvent`].
+#[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct AnalyticsRecord {
+    /// The id that the reply must have.
+    pub record_id: String,
+    /// Of a record from a Kinesis stream: where it stood there.
+    pub kinesis_stream_record_metadata: Option<AnalyticsRecordMetadata>,
+    /// The data.
+    pub data: Base64Data,
+}
+
+/// Where a record of an [`AnalyticsEvent`] stood in its stream.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct AnalyticsRecordMetadata {
+    /// The sequence number.
+    pub sequence_number: Option<String>,
+    /// The partition key.
+    pub partition_key: Option<String>,
+    /// The shard.
+    pub shard_id: Option<String>,
+    /// When it arrived at the stream: milliseconds since the Unix epoch.
+    pub approximate_arrival_timestamp: Option<u64>,
+}
+
+/// The reply to an [`AnalyticsEvent`].
+#[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[non_exhaustive]
+pub struct AnalyticsResponse {
+    /// One reply for each record.
+    pub records: Vec<AnalyticsReply>,
+}
+
+/// The reply to an [`AnalyticsRecord`].
+#[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct AnalyticsReply {
+    /// The record's id.
+    pub record_id: String,
+    /// `Ok`, `Dropped` or `ProcessingFailed`.
+    pub result: String,
+    /// What takes its place; the data as it came, if it failed.
+    pub data: Base64Data,
+}
+
+/// What becomes of a record.
+enum Reply {
+    Data(Vec<u8>),
+    Dropped,
+    Failed,
+}
+
+impl Reply {
+    const fn result(&self) -> &'static str {
+        match self {
+            Self::Data(_) => "Ok",
+            Self::Dropped => "Dropped",
+            Self::Failed => "ProcessingFailed",
+        }
+    }
+
+    fn data(self, original: &[u8]) -> Base64Data {
+        let mut data = Base64Data::default();
+        data.0 = match self {
+            Self::Data(data) => data,
+            Self::Dropped => Vec::new(),
+            Self::Failed => original.into(),
+        };
+        data
+    }
+}
+
+async fn transform<T, F, Fut, R, E>(batch: &Batch<'_>, mut f: F) -> Vec<Reply>
+where
+    T: FromKplRecordOwned,
+    F: FnMut(Received<T>) -> Fut,
+    Fut: Future<Output = Result<R, E>>,
+    R: Into<Transformed>,
+    E: Into<Error>,
+{
+    let mut replies: Vec<Reply> = batch.kinesis_records().iter().map(|_| Reply::Dropped).collect();
+    for item in batch.user_records::<T>() {
+        let place = match &item {
+            Ok(received) => received.place().clone(),
+            Err(undecodable) => undecodable.place().clone(),
+        };
+        let Some(reply) = replies.get_mut(place.kinesis_record_index()) else {
+            continue;
+        };
+        if matches!(reply, Reply::Failed) {
+            continue;
+        }
+        let transformed = match item {
+            Ok(received) => f(received).await.map(Into::into).map_err(Into::into),
+            Err(undecodable) => Err(undecodable.into()),
+        };
+        match (transformed, &mut *reply) {
+            (Ok(Transformed::Data(more)), Reply::Data(data)) => data.extend(more),
+            (Ok(Transformed::Data(data)), _) => *reply = Reply::Data(data),
+            (Ok(Transformed::Dropped), _) => {}
+            (Err(error), _) => {
+                let sub_sequence_number = place.sub_sequence_number();
+                tracing::error!(record_id = place.origin().event_id(), sub_sequence_number, %error, "a user record failed");
+                *reply = Reply::Failed;
+            }
+        }
+    }
+    replies
+}

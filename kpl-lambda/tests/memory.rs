@@ -1,0 +1,97 @@
+//! How much memory a large event takes. In a program of its own, because it counts all memory of the process.
+
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::future::Future;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use kpl::{Aggregator, RawRecord};
+use kpl_lambda::{Concurrency, Error, Handler, Received};
+use support::{Line, event, failed};
+
+struct Counting;
+
+static NOW: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+#[expect(unsafe_code, reason = "an allocator is; it only counts, and passes on")]
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
+        PEAK.fetch_max(now, Ordering::Relaxed);
+        // SAFETY: the caller keeps to the contract of `GlobalAlloc::alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller keeps to the contract of `GlobalAlloc::dealloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// How much more memory there was at the same time while `f` ran than before.
+async fn peak(f: impl Future) -> usize {
+    let before = NOW.load(Ordering::SeqCst);
+    PEAK.store(before, Ordering::SeqCst);
+    f.await;
+    PEAK.load(Ordering::SeqCst) - before
+}
+
+/// 6 MB, which is what Lambda takes, of 60,000 user records: one at a time they take next to nothing beside the event
+/// itself, and where all are in memory at most 500 bytes each.
+#[tokio::test]
+async fn an_event_of_6_mb_and_60_000_user_records() {
+    const RECORDS: usize = 60_000;
+    let mut aggregator = Aggregator::<RawRecord<'_>>::new();
+    let mut sealed = Vec::new();
+    for number in 0..RECORDS {
+        let (key, data) = (format!("key {}", number % 100), [b'x'; 64]);
+        sealed.extend(aggregator.push_as(&RawRecord::new(&key, &data)).unwrap());
+    }
+    sealed.extend(aggregator.finish());
+    let records: Vec<_> = sealed
+        .iter()
+        .map(|record| (record.data.to_vec(), "k".to_owned()))
+        .collect();
+    let event = event(&records);
+    let size = serde_json::to_vec(&event).unwrap().len();
+    assert!((5_500_000..6_291_556).contains(&size), "{size}");
+
+    let count = std::cell::Cell::new(0);
+    let handler = Handler::per_record(|_: Received<Line>| {
+        count.set(count.get() + 1);
+        async { Ok::<_, Error>(()) }
+    });
+    let sequential = peak(async { assert!(failed(&handler.handle(&event).await.unwrap()).is_empty()) }).await;
+    assert_eq!(count.take(), RECORDS);
+    println!("one at a time: {sequential} bytes");
+    assert!(sequential < 256 << 10, "{sequential}");
+
+    let lanes = Concurrency::ByPartitionKey(NonZeroUsize::MIN);
+    let handler = handler.concurrency(lanes);
+    let by_key = peak(async { assert!(failed(&handler.handle(&event).await.unwrap()).is_empty()) }).await;
+    println!(
+        "by partition key: {by_key} bytes, {} for each user record",
+        by_key / RECORDS
+    );
+    assert!(by_key < RECORDS * 500, "{by_key}");
+    assert_eq!(count.take(), RECORDS);
+
+    let handler = Handler::per_batch(|lines: Vec<Received<Line>>| async move {
+        assert_eq!(lines.len(), RECORDS);
+        Ok::<_, Error>(())
+    });
+    let at_once = peak(async { assert!(failed(&handler.handle(&event).await.unwrap()).is_empty()) }).await;
+    println!(
+        "all at once: {at_once} bytes, {} for each user record",
+        at_once / RECORDS
+    );
+    assert!(at_once < RECORDS * 500, "{at_once}");
+}

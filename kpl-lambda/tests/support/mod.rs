@@ -1,0 +1,141 @@
+//! Events made of aggregates that kpl-core writes, and of the golden files.
+
+#![allow(dead_code, reason = "each test file needs a part of it")]
+
+use std::sync::{Arc, Mutex};
+
+use aws_lambda_events::event::kinesis::KinesisEvent;
+use aws_lambda_events::event::streams::KinesisEventResponse;
+use data_encoding::BASE64;
+use kpl::{Aggregator, FromKplRecord, RawRecord, ReadError, UserRecord};
+use serde_json::{Value, json};
+
+pub(crate) const ARN: &str = "arn:aws:kinesis:eu-central-1:123456789012:stream/clicks";
+
+/// A line of text: any payload that is no UTF-8 cannot be read as one.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Line {
+    pub(crate) key: String,
+    pub(crate) text: String,
+}
+
+impl FromKplRecord<'_> for Line {
+    fn from_user_record(record: &UserRecord<'_, '_>) -> Result<Self, ReadError> {
+        let text = std::str::from_utf8(record.data).map_err(|error| ReadError::new(error.to_string()))?;
+        Ok(Self {
+            key: record.partition_key.unwrap_or_default().into(),
+            text: text.into(),
+        })
+    }
+}
+
+/// A Kinesis record: its data and its outer partition key.
+pub(crate) type Data = (Vec<u8>, String);
+
+/// One aggregate of these records, by key and payload.
+pub(crate) fn aggregate<D: AsRef<[u8]>>(records: &[(&str, D)]) -> Data {
+    let raw: Vec<_> = records.iter().map(|(key, data)| RawRecord::new(key, data)).collect();
+    let mut aggregator = Aggregator::<RawRecord<'_>>::builder()
+        .wrap_single(true)
+        .build()
+        .unwrap();
+    for record in &raw {
+        assert!(aggregator.push(record).unwrap().is_none(), "one aggregate");
+    }
+    let sealed = aggregator.finish().unwrap();
+    (sealed.data.to_vec(), sealed.partition_key.as_str().to_owned())
+}
+
+pub(crate) fn record(shard: &str, sequence_number: &str, (data, key): &Data) -> Value {
+    json!({
+        "kinesis": {
+            "kinesisSchemaVersion": "1.0",
+            "partitionKey": key,
+            "sequenceNumber": sequence_number,
+            "data": BASE64.encode(data),
+            "approximateArrivalTimestamp": 1_545_084_650.987,
+            "encryptionType": "KMS",
+        },
+        "eventSource": "aws:kinesis",
+        "eventVersion": "1.0",
+        "eventID": format!("{shard}:{sequence_number}"),
+        "eventName": "aws:kinesis:record",
+        "invokeIdentityArn": "arn:aws:iam::123456789012:role/lambda-role",
+        "awsRegion": "eu-central-1",
+        "eventSourceARN": ARN,
+    })
+}
+
+pub(crate) const SHARD: &str = "shardId-000000000006";
+
+/// An event of one shard, with the sequence numbers 100, 101, ...
+pub(crate) fn event(records: &[Data]) -> KinesisEvent {
+    from_json(&json!({ "Records": numbered(records) }))
+}
+
+pub(crate) fn numbered(records: &[Data]) -> Vec<Value> {
+    let numbers = 100..;
+    records
+        .iter()
+        .zip(numbers)
+        .map(|(data, number)| record(SHARD, &number.to_string(), data))
+        .collect()
+}
+
+pub(crate) fn from_json<T: for<'de> serde::Deserialize<'de>>(json: &Value) -> T {
+    serde_json::from_str(&json.to_string()).unwrap()
+}
+
+/// The sequence numbers that an answer names.
+pub(crate) fn failed(response: &KinesisEventResponse) -> Vec<&str> {
+    let failures = response.batch_item_failures.iter();
+    failures
+        .map(|failure| failure.item_identifier.as_deref().unwrap())
+        .collect()
+}
+
+/// What Lambda's event source mapping does with an answer: the event that comes next, if one does.
+/// https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html
+pub(crate) fn retry(event: &KinesisEvent, response: &KinesisEventResponse) -> Option<KinesisEvent> {
+    let number = |text: &str| text.parse::<u128>().unwrap();
+    let lowest = failed(response).into_iter().map(number).min()?;
+    let mut event = event.clone();
+    event
+        .records
+        .retain(|record| number(&record.kinesis.sequence_number) >= lowest);
+    Some(event)
+}
+
+/// What a handler was called with, in order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    pub(crate) fn add(&self, text: impl Into<String>) {
+        self.0.lock().unwrap().push(text.into());
+    }
+
+    /// All since the last time.
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+/// The golden files by name.
+pub(crate) fn golden() -> Vec<(String, Value)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden");
+    let entries = std::fs::read_dir(folder).unwrap();
+    let files = entries.map(|entry| {
+        let entry = entry.unwrap();
+        let text = std::fs::read_to_string(entry.path()).unwrap();
+        (
+            entry.file_name().into_string().unwrap(),
+            serde_json::from_str(&text).unwrap(),
+        )
+    });
+    files.collect()
+}
+
+pub(crate) fn bytes(base64: &Value) -> Vec<u8> {
+    BASE64.decode(base64.as_str().unwrap().as_bytes()).unwrap()
+}
