@@ -9,6 +9,7 @@
 mod batch;
 mod checkpoint;
 mod dead_letter;
+mod event;
 mod failures;
 pub mod handler;
 mod place;
@@ -19,6 +20,7 @@ mod window;
 pub use batch::{Batch, UserRecords};
 pub use checkpoint::{Checkpoints, MemoryCheckpoints};
 pub use dead_letter::DeadLetter;
+pub use event::AnyKinesisEvent;
 pub use failures::Failures;
 #[doc(inline)]
 pub use handler::{Concurrency, HandleError, Handler, OnFailure, run};

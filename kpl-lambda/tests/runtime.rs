@@ -63,6 +63,23 @@ fn events_go_in_and_partial_batch_responses_come_out() {
     assert_eq!(printed(function), [first, second, "101:0 anna /pay", first, second]);
 }
 
+/// As a stream has them whose record distribution strategy is AUTO.
+#[test]
+fn records_without_a_partition_key() {
+    let click = json!({ "user": "anna", "url": "/" }).to_string();
+    let mut records = numbered(&[
+        aggregate(&[("anna", &click)]),
+        (click.clone().into_bytes(), String::new()),
+    ]);
+    for record in &mut records {
+        record["kinesis"]["partitionKey"] = Value::Null;
+    }
+    let function = start();
+    let event = json!({ "Records": records }).to_string();
+    assert_eq!(answer(function.invoke(event)), json!({ "batchItemFailures": [] }));
+    assert_eq!(printed(function), ["100:0 anna /", "101:0 anna /"]);
+}
+
 #[test]
 fn what_is_no_event_is_an_error_of_the_invocation_and_the_function_lives_on() {
     let function = start();

@@ -21,6 +21,7 @@ use self::progress::Progress;
 use crate::batch::Batch;
 use crate::checkpoint::Checkpoints;
 use crate::dead_letter::{DeadLetter, DeadLetters};
+use crate::event::AnyKinesisEvent;
 use crate::failures::Failures;
 use crate::place::Origin;
 use crate::received::Received;
@@ -223,8 +224,8 @@ impl<T: FromKplRecordOwned, K: Kind<T>> Handler<T, K> {
     /// Outside of Lambda, and of what plays its part: if the environment variables of the runtime are not there.
     pub async fn run(self) -> Result<(), Error> {
         let handler = &self;
-        let handle = move |event: LambdaEvent<KinesisEvent>| async move {
-            Ok::<_, Error>(handler.handle(&event.payload).await?)
+        let handle = move |event: LambdaEvent<AnyKinesisEvent>| async move {
+            Ok::<_, Error>(handler.handle(&event.payload.0).await?)
         };
         lambda_runtime::run(service_fn(handle)).await
     }
