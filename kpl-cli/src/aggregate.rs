@@ -1,17 +1,12 @@
 //! `kpl aggregate`: JSON Lines into the entries of PutRecords.
 
-use std::borrow::Cow;
-use std::io::{BufRead as _, BufReader, Read};
-
-use data_encoding::BASE64;
-use kpl_core::{Aggregator, HashKey, RawRecord, SealedRecord, ShardedAggregator};
-use serde::Deserialize;
+use kpl_core::{Aggregator, RawRecord, SealedRecord, ShardedAggregator};
 
 use crate::args::{Aggregate, EntryForm, InputForm, OuterKey};
-use crate::input::{self, BYTE_ORDER_MARK, MAX_RECORD};
+use crate::input::{LineSink, each_line};
 use crate::output::Lines;
 use crate::problems::{Place, Problems, Stop, tell};
-use crate::shards;
+use crate::{shards, user_record_line};
 
 /// What one PutRecords request takes.
 const PUT_RECORDS_ENTRIES: u64 = 500;
@@ -25,43 +20,13 @@ pub(crate) fn run(options: &Aggregate, problems: &mut Problems) -> Result<(), St
         data: options.data,
         problems,
     };
-    let result = input::each_file(&options.files, |name, reader| packing.file(name, reader));
+    let result = each_line(&options.files, &mut packing);
     // Whatever ended it, what was packed goes out.
     for sealed in packing.packer.finish() {
         packing.entries.write(&sealed)?;
     }
     packing.entries.finish()?;
     result
-}
-
-/// A line of the input.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct UserRecordLine<'a> {
-    #[serde(borrow)]
-    partition_key: Cow<'a, str>,
-    #[serde(borrow, default)]
-    explicit_hash_key: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    data: Cow<'a, str>,
-    data_encoding: Option<DataEncoding>,
-}
-
-/// What `kpl deaggregate` says of Data that is not in the form that was asked for.
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum DataEncoding {
-    Base64,
-    Text,
-}
-
-impl From<DataEncoding> for InputForm {
-    fn from(encoding: DataEncoding) -> Self {
-        match encoding {
-            DataEncoding::Base64 => Self::Base64,
-            DataEncoding::Text => Self::Text,
-        }
-    }
 }
 
 struct Packing<'p> {
@@ -71,85 +36,38 @@ struct Packing<'p> {
     problems: &'p mut Problems,
 }
 
-impl Packing<'_> {
-    fn file(&mut self, file: &str, reader: impl Read) -> Result<(), Stop> {
-        let mut reader = BufReader::with_capacity(256 * 1024, reader);
-        let mut text = Vec::new();
-        for number in 1.. {
-            text.clear();
-            // The next read may wait for a long time.
-            if reader.buffer().is_empty() {
+impl LineSink for Packing<'_> {
+    fn line(&mut self, place: Place<'_>, line: &[u8]) -> Result<(), Stop> {
+        let line = line.trim_ascii();
+        if line.is_empty() {
+            return Ok(());
+        }
+        match self.push(line) {
+            Ok(Some(sealed)) => self.entries.write(&sealed),
+            Ok(None) => Ok(()),
+            Err(problem) => {
                 self.entries.flush()?;
-            }
-            let place = Place {
-                file,
-                line: Some(number),
-                record: None,
-            };
-            match reader.by_ref().take(MAX_RECORD as u64).read_until(b'\n', &mut text) {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(error) => return self.problems.left_out(place, error),
-            }
-            if text.len() == MAX_RECORD && !text.ends_with(b"\n") {
-                self.problems.left_out(place, input::too_long(MAX_RECORD))?;
-                if !skip_line(&mut reader) {
-                    break;
-                }
-                continue;
-            }
-            let line = match number {
-                1 => text.strip_prefix(&BYTE_ORDER_MARK).unwrap_or(&text),
-                _ => &text,
-            };
-            let line = line.trim_ascii();
-            if line.is_empty() {
-                continue;
-            }
-            match self.push(line) {
-                Ok(Some(sealed)) => self.entries.write(&sealed)?,
-                Ok(None) => {}
-                Err(problem) => {
-                    self.entries.flush()?;
-                    let line = String::from_utf8_lossy(line);
-                    self.problems.left_out(place, format_args!("{problem}: {line}"))?;
-                }
+                let line = String::from_utf8_lossy(line);
+                self.problems.left_out(place, format_args!("{problem}: {line}"))
             }
         }
-        Ok(())
     }
 
+    fn unreadable(&mut self, place: Place<'_>, problem: &str) -> Result<(), Stop> {
+        self.problems.left_out(place, problem)
+    }
+
+    fn caught_up(&mut self) -> Result<(), Stop> {
+        self.entries.flush()
+    }
+}
+
+impl Packing<'_> {
     /// Packs one line.
     fn push(&mut self, line: &[u8]) -> Result<Option<SealedRecord>, String> {
-        let line: UserRecordLine<'_> = serde_json::from_slice(line).map_err(|error| no_line(&error))?;
-        let form = line.data_encoding.map_or(self.data, InputForm::from);
-        let data: Cow<'_, [u8]> = match (form, &line.data) {
-            (InputForm::Base64, text) => {
-                let data = BASE64.decode(text.as_bytes());
-                data.map_err(|error| format!("its Data is not base64: {error}"))?.into()
-            }
-            (InputForm::Text, text) => Cow::Borrowed(text.as_bytes()),
-        };
-        let mut record = RawRecord::from_parts(&*line.partition_key, data);
-        if let Some(text) = &line.explicit_hash_key {
-            let key: HashKey = text.parse().map_err(|error| format!("its ExplicitHashKey: {error}"))?;
-            record = record.with_explicit_hash_key(key);
-        }
-        self.packer.push(&record).map_err(|error| error.to_string())
+        let pushed = user_record_line::read(line, self.data, |record| self.packer.push(&record))?;
+        pushed.map_err(|error| error.to_string())
     }
-}
-
-/// Why a line is no user record, without the line number that it would have alone.
-fn no_line(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    let text = text.strip_suffix(&place).unwrap_or(&text);
-    format!("{text}, at column {}", error.column())
-}
-
-/// Passes over the rest of a line. Whether there is another one.
-fn skip_line(reader: &mut impl std::io::BufRead) -> bool {
-    reader.skip_until(b'\n').is_ok_and(|skipped| skipped > 0)
 }
 
 /// With shards or without.

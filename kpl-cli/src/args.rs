@@ -10,7 +10,8 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  all of the input came out
   1  some of it did not, or --strict ended it at the first problem
-  2  the command line is wrong, or a file cannot be opened";
+  2  the command line is wrong, or a file cannot be opened
+  3  the service refused, or cannot be reached";
 
 /// Unpacks, packs and shows Amazon Kinesis records in the aggregated format of the KPL.
 #[derive(Debug, Parser)]
@@ -26,6 +27,10 @@ pub(crate) enum Command {
     Aggregate(Aggregate),
     Inspect(Inspect),
     Stats(Stats),
+    #[cfg(feature = "stream")]
+    Put(crate::stream::Put),
+    #[cfg(feature = "stream")]
+    Tail(crate::stream::Tail),
     /// Write the completions of a shell to standard output
     #[command(after_help = "Example:\n  kpl completions bash > ~/.local/share/bash-completion/completions/kpl")]
     Completions {
@@ -278,7 +283,7 @@ fn hash_key_range(text: &str) -> Result<HashKeyRange, String> {
     HashKeyRange::new(hash_key(start)?, hash_key(end)?).map_err(|error| error.to_string())
 }
 
-fn max_size(text: &str) -> Result<usize, String> {
+pub(crate) fn max_size(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(bytes @ 1..=LARGEST_MAX_SIZE) => Ok(bytes),
         _ => Err(format!("a size is from 1 to {LARGEST_MAX_SIZE} bytes")),

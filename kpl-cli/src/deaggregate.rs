@@ -5,9 +5,9 @@ use kpl_core::{Counts, DeaggregateError, Deaggregator, StrayPolicy, UserRecord};
 use crate::args::{DataForm, Deaggregate, Stray};
 use crate::draw;
 use crate::input::{self, Entry, Sink};
-use crate::output::Lines;
+use crate::output::{Lines, Unpacked};
 use crate::problems::{Place, Problems, Stop, tell};
-use crate::user_records::{self, MAGIC_BUT, Untyped, reason};
+use crate::user_records::{self, MAGIC_BUT, Untyped, reason, reason_with_key};
 
 pub(crate) fn run(options: &Deaggregate, problems: &mut Problems) -> Result<(), Stop> {
     problems.strict = options.strict;
@@ -80,41 +80,35 @@ impl UserRecords<'_> {
         if let Some(reason) = &malformed {
             self.marked(file, entry, None, &format!("{MAGIC_BUT} {reason}"))?;
         }
-        let line = self
-            .lines
-            .object()
-            .optional_text("PartitionKey", record.partition_key)
-            .hash_key("ExplicitHashKey", record.explicit_hash_key)
-            .optional_text("SequenceNumber", record.kinesis_record.sequence_number)
-            .number("SubSequenceNumber", record.sub_sequence_number)
-            .boolean("Aggregated", record.aggregated)
-            .arrival("ApproximateArrivalTimestamp", entry.arrival.as_ref())
-            .data(record.data, self.data);
-        match malformed {
-            Some(reason) => line.text("Malformed", &reason).write(),
-            None => line.write(),
-        }
+        let unpacked = Unpacked {
+            partition_key: record.partition_key,
+            explicit_hash_key: record.explicit_hash_key,
+            sequence_number: record.kinesis_record.sequence_number,
+            sub_sequence_number: record.sub_sequence_number,
+            aggregated: record.aggregated,
+            arrival: entry.arrival.as_ref(),
+            shard_id: None,
+            data: record.data,
+            malformed: malformed.as_deref(),
+        };
+        self.lines.user_record(&unpacked, self.data)
     }
 
     fn deliver_without_keys(&mut self, file: &str, entry: &Entry, error: &DeaggregateError) -> Result<(), Stop> {
         let sub_sequence_number = error.sub_sequence_number();
-        let mut reason = reason(error.kind());
-        self.marked(file, entry, Some(sub_sequence_number), &reason)?;
-        // The partition key may be known where the explicit hash key is not.
-        if let Some(key) = error.partition_key() {
-            reason.push_str(&format!(" (its partition key is {key:?})"));
-        }
-        self.lines
-            .object()
-            .optional_text("PartitionKey", None)
-            .hash_key("ExplicitHashKey", None)
-            .optional_text("SequenceNumber", error.sequence_number())
-            .number("SubSequenceNumber", sub_sequence_number)
-            .boolean("Aggregated", true)
-            .arrival("ApproximateArrivalTimestamp", entry.arrival.as_ref())
-            .data(error.data(), self.data)
-            .text("Malformed", &reason)
-            .write()
+        self.marked(file, entry, Some(sub_sequence_number), &reason(error.kind()))?;
+        let unpacked = Unpacked {
+            partition_key: None,
+            explicit_hash_key: None,
+            sequence_number: error.sequence_number(),
+            sub_sequence_number,
+            aggregated: true,
+            arrival: entry.arrival.as_ref(),
+            shard_id: None,
+            data: error.data(),
+            malformed: Some(&reason_with_key(error)),
+        };
+        self.lines.user_record(&unpacked, self.data)
     }
 
     fn marked(&mut self, file: &str, entry: &Entry, user_record: Option<u64>, problem: &str) -> Result<(), Stop> {

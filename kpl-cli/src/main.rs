@@ -12,6 +12,9 @@ mod output;
 mod problems;
 mod shards;
 mod stats;
+#[cfg(feature = "stream")]
+mod stream;
+mod user_record_line;
 mod user_records;
 
 use std::process::ExitCode;
@@ -28,6 +31,10 @@ fn main() -> ExitCode {
         Command::Aggregate(options) => aggregate::run(&options, &mut problems),
         Command::Inspect(options) => inspect::run(&options, &mut problems),
         Command::Stats(options) => stats::run(&options, &mut problems),
+        #[cfg(feature = "stream")]
+        Command::Put(options) => stream::put(options, &mut problems),
+        #[cfg(feature = "stream")]
+        Command::Tail(options) => stream::tail(options, &mut problems),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { directory } => manual::man_pages(&directory),
     };

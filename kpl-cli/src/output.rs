@@ -9,6 +9,22 @@ use crate::args::DataForm;
 use crate::input::Arrival;
 use crate::problems::Stop;
 
+/// A user record that came out.
+#[derive(Debug)]
+pub(crate) struct Unpacked<'a> {
+    pub(crate) partition_key: Option<&'a str>,
+    pub(crate) explicit_hash_key: Option<HashKey>,
+    pub(crate) sequence_number: Option<&'a str>,
+    pub(crate) sub_sequence_number: u64,
+    pub(crate) aggregated: bool,
+    pub(crate) arrival: Option<&'a Arrival>,
+    /// Only a stream tells it.
+    pub(crate) shard_id: Option<&'a str>,
+    pub(crate) data: &'a [u8],
+    /// What is wrong with it.
+    pub(crate) malformed: Option<&'a str>,
+}
+
 /// Objects, one a line.
 #[derive(Debug)]
 pub(crate) struct Lines {
@@ -29,6 +45,27 @@ impl Lines {
         self.line.clear();
         self.line.push(b'{');
         Object(self)
+    }
+
+    /// Writes a user record.
+    pub(crate) fn user_record(&mut self, record: &Unpacked<'_>, form: DataForm) -> Result<(), Stop> {
+        let line = self
+            .object()
+            .optional_text("PartitionKey", record.partition_key)
+            .hash_key("ExplicitHashKey", record.explicit_hash_key)
+            .optional_text("SequenceNumber", record.sequence_number)
+            .number("SubSequenceNumber", record.sub_sequence_number)
+            .boolean("Aggregated", record.aggregated)
+            .arrival("ApproximateArrivalTimestamp", record.arrival);
+        let line = match record.shard_id {
+            Some(shard_id) => line.text("ShardId", shard_id),
+            None => line,
+        };
+        let line = line.data(record.data, form);
+        match record.malformed {
+            Some(reason) => line.text("Malformed", reason).write(),
+            None => line.write(),
+        }
     }
 
     /// Writes something that is no object.

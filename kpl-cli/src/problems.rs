@@ -8,6 +8,9 @@ use std::process::ExitCode;
 const DATA: u8 = 1;
 /// The command cannot do what it was asked for.
 const USAGE: u8 = 2;
+/// The service refused, or cannot be reached.
+#[cfg(feature = "stream")]
+const SERVICE: u8 = 3;
 
 /// Where something is in the input.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +41,8 @@ pub(crate) struct Problems {
     /// Whether the first one ends it.
     pub(crate) strict: bool,
     left_out: bool,
+    #[cfg(feature = "stream")]
+    not_delivered: bool,
 }
 
 impl Problems {
@@ -57,12 +62,24 @@ impl Problems {
         Err(Stop::Data)
     }
 
+    /// Tells of a record that did not get into a stream.
+    #[cfg(feature = "stream")]
+    pub(crate) fn not_delivered(&mut self, place: Place<'_>, problem: impl Display) -> Result<(), Stop> {
+        self.not_delivered = true;
+        tell(format_args!("{place}: {problem}"));
+        if self.strict { Err(Stop::Undelivered) } else { Ok(()) }
+    }
+
     /// Whether some of the input does not come out.
     pub(crate) fn has_left_out(&self) -> bool {
         self.left_out
     }
 
     pub(crate) fn exit_code(&self) -> ExitCode {
+        #[cfg(feature = "stream")]
+        if self.not_delivered {
+            return ExitCode::from(SERVICE);
+        }
         if self.left_out {
             ExitCode::from(DATA)
         } else {
@@ -82,6 +99,12 @@ pub(crate) enum Stop {
     Usage(String),
     /// The output cannot be written.
     Output(io::Error),
+    /// A record did not get into a stream, and it was told.
+    #[cfg(feature = "stream")]
+    Undelivered,
+    /// The service refused, or cannot be reached.
+    #[cfg(feature = "stream")]
+    Service(String),
 }
 
 impl Stop {
@@ -98,6 +121,13 @@ impl Stop {
             Self::Usage(problem) => {
                 tell(problem);
                 ExitCode::from(USAGE)
+            }
+            #[cfg(feature = "stream")]
+            Self::Undelivered => ExitCode::from(SERVICE),
+            #[cfg(feature = "stream")]
+            Self::Service(problem) => {
+                tell(problem);
+                ExitCode::from(SERVICE)
             }
         }
     }

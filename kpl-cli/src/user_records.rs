@@ -70,6 +70,15 @@ pub(crate) fn reason(kind: &DeaggregateErrorKind) -> String {
     }
 }
 
+/// Why a user record has no keys, with its partition key: that may be known where the explicit hash key is not.
+pub(crate) fn reason_with_key(error: &DeaggregateError) -> String {
+    let reason = reason(error.kind());
+    match error.partition_key() {
+        Some(key) => format!("{reason} (its partition key is {key:?})"),
+        None => reason,
+    }
+}
+
 fn keys(len: usize) -> String {
     match len {
         1 => "1 key".into(),

@@ -79,7 +79,10 @@ impl<T> Future for Delivery<T> {
         };
         drop(state);
         match (outcome, self.record.take()) {
-            (Err(failure), Some(record)) => Poll::Ready(Err(DeliveryError { record, failure })),
+            (Err(failure), Some(record)) => Poll::Ready(Err(DeliveryError {
+                record,
+                failure: Box::new(failure),
+            })),
             (Ok(receipt), _) => Poll::Ready(Ok(receipt)),
             (Err(_), None) => Poll::Pending,
         }
@@ -101,7 +104,7 @@ pub struct DeliveryError<T> {
     /// The record.
     pub record: T,
     /// What became of it.
-    pub failure: Failure,
+    pub failure: Box<Failure>,
 }
 
 impl<T> fmt::Display for DeliveryError<T> {

@@ -161,18 +161,24 @@ impl Driver {
                     handle.complete(outcome);
                 }
                 Output::Flushed { id } => {
+                    self.release();
                     if let Some(reply) = self.flushes.remove(&id) {
                         let _ = reply.send(());
                     }
                 }
             }
         }
+        self.release();
+        self.tell_states();
+        metrics::record(self.pipeline.take_measures());
+    }
+
+    /// Gives the room of records with an outcome back.
+    fn release(&mut self) {
         let (records, bytes) = std::mem::take(&mut self.freed);
         if records > 0 {
             self.intake.release(records, bytes);
         }
-        self.tell_states();
-        metrics::record(self.pipeline.take_measures());
     }
 
     fn tell_states(&mut self) {

@@ -236,6 +236,7 @@ async fn a_flush_waits_for_all_before_it() {
 }
 
 #[tokio::test]
+#[expect(clippy::result_large_err, reason = "the error gives the record back")]
 async fn a_sink_sends_and_flushes() {
     let (service, written) = Service::new(usize::MAX);
     let producer = Producer::builder().client(service).max_buffered_records(50).build();

@@ -2,6 +2,7 @@
 
 mod document;
 mod fields;
+mod lines;
 mod source;
 
 use std::fs::File;
@@ -14,6 +15,7 @@ use serde_json::Deserializer;
 use serde_json::error::Category;
 
 pub(crate) use self::fields::Arrival;
+pub(crate) use self::lines::{LineSink, each_line};
 pub(crate) use self::source::BYTE_ORDER_MARK;
 use self::source::Source;
 use crate::args::Input;
@@ -51,12 +53,7 @@ impl Entry {
 
     /// What to call it after its place: its sequence number, and the user record in it that is meant.
     pub(crate) fn details(&self, user_record: Option<u64>) -> String {
-        let number = self
-            .sequence_number
-            .as_ref()
-            .map(|number| format!(" (sequence number {number})"));
-        let user_record = user_record.map(|number| format!(", user record {number}"));
-        number.unwrap_or_default() + &user_record.unwrap_or_default()
+        details(self.sequence_number.as_deref(), user_record)
     }
 
     /// The bytes of its data and of its texts: any of them may be as long as a record of the input.
@@ -75,6 +72,13 @@ impl Entry {
         record.sequence_number = self.sequence_number.as_deref();
         record
     }
+}
+
+/// What to call a record after its place.
+pub(crate) fn details(sequence_number: Option<&str>, user_record: Option<u64>) -> String {
+    let number = sequence_number.map(|number| format!(" (sequence number {number})"));
+    let user_record = user_record.map(|number| format!(", user record {number}"));
+    number.unwrap_or_default() + &user_record.unwrap_or_default()
 }
 
 /// What is done with the records that are read.
@@ -101,10 +105,7 @@ pub(crate) fn read(input: &Input, sink: &mut dyn Sink) -> Result<(), Stop> {
 }
 
 /// Opens each file, one after the other; standard input if there is none.
-pub(crate) fn each_file(
-    files: &[PathBuf],
-    mut read: impl FnMut(&str, Box<dyn Read>) -> Result<(), Stop>,
-) -> Result<(), Stop> {
+fn each_file(files: &[PathBuf], mut read: impl FnMut(&str, Box<dyn Read>) -> Result<(), Stop>) -> Result<(), Stop> {
     let standard_input = [PathBuf::from("-")];
     let files = if files.is_empty() { &standard_input } else { files };
     files.iter().try_for_each(|file| {
@@ -148,7 +149,7 @@ pub(crate) fn read_raw(name: &str, reader: impl Read, sink: &mut dyn Sink) -> Re
     }
 }
 
-pub(crate) fn too_long(limit: usize) -> String {
+fn too_long(limit: usize) -> String {
     format!("this is longer than {} MiB, and no record is", limit / (1024 * 1024))
 }
 

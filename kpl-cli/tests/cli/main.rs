@@ -10,5 +10,7 @@ mod manual;
 mod memory;
 mod sessions;
 mod stats;
+#[cfg(feature = "stream")]
+mod stream;
 mod support;
 mod terminal;

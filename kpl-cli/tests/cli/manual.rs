@@ -2,6 +2,9 @@
 
 use crate::support::{Directory, command, kpl, run};
 
+#[cfg(feature = "stream")]
+const COMMANDS: [&str; 6] = ["deaggregate", "aggregate", "inspect", "stats", "put", "tail"];
+#[cfg(not(feature = "stream"))]
 const COMMANDS: [&str; 4] = ["deaggregate", "aggregate", "inspect", "stats"];
 
 #[test]

@@ -1,0 +1,65 @@
+//! Input that is a line for each user record.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::PathBuf;
+
+use super::{BYTE_ORDER_MARK, MAX_RECORD, each_file, too_long};
+use crate::problems::{Place, Stop};
+
+/// What is done with the lines that are read.
+pub(crate) trait LineSink {
+    /// Takes the next line, without its end.
+    fn line(&mut self, place: Place<'_>, line: &[u8]) -> Result<(), Stop>;
+
+    /// Takes note of what is too long for a line, or cannot be read.
+    fn unreadable(&mut self, place: Place<'_>, problem: &str) -> Result<(), Stop>;
+
+    /// All that has come in so far was taken, and more may come much later.
+    fn caught_up(&mut self) -> Result<(), Stop>;
+}
+
+/// Reads the lines of files, one after the other; standard input if there is none.
+pub(crate) fn each_line(files: &[PathBuf], sink: &mut dyn LineSink) -> Result<(), Stop> {
+    each_file(files, |name, reader| lines_of(name, reader, sink))
+}
+
+fn lines_of(file: &str, reader: impl Read, sink: &mut dyn LineSink) -> Result<(), Stop> {
+    let mut reader = BufReader::with_capacity(256 * 1024, reader);
+    let mut text = Vec::new();
+    for number in 1.. {
+        text.clear();
+        // The next read may wait for a long time.
+        if reader.buffer().is_empty() {
+            sink.caught_up()?;
+        }
+        let place = Place {
+            file,
+            line: Some(number),
+            record: None,
+        };
+        match reader.by_ref().take(MAX_RECORD as u64).read_until(b'\n', &mut text) {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) => return sink.unreadable(place, &error.to_string()),
+        }
+        if text.len() == MAX_RECORD && !text.ends_with(b"\n") {
+            sink.unreadable(place, &too_long(MAX_RECORD))?;
+            if !skip_line(&mut reader) {
+                break;
+            }
+            continue;
+        }
+        let line = match number {
+            1 => text.strip_prefix(&BYTE_ORDER_MARK).unwrap_or(&text),
+            _ => &text,
+        };
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        sink.line(place, line.strip_suffix(b"\r").unwrap_or(line))?;
+    }
+    Ok(())
+}
+
+/// Passes over the rest of a line. Whether there is another one.
+fn skip_line(reader: &mut impl std::io::BufRead) -> bool {
+    reader.skip_until(b'\n').is_ok_and(|skipped| skipped > 0)
+}

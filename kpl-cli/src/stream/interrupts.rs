@@ -1,0 +1,46 @@
+//! Ctrl-C.
+
+use tokio::sync::watch;
+
+use crate::problems::Stop;
+
+/// How often Ctrl-C was pressed.
+#[derive(Clone, Debug)]
+pub(crate) struct Interrupts(watch::Receiver<u32>);
+
+impl Interrupts {
+    /// From now on Ctrl-C ends nothing by itself.
+    pub(crate) fn listen() -> Result<Self, Stop> {
+        let mut pressed = signals().map_err(|error| Stop::Usage(format!("Ctrl-C cannot be caught: {error}")))?;
+        let (sender, receiver) = watch::channel(0);
+        tokio::spawn(async move {
+            while pressed.recv().await.is_some() {
+                sender.send_modify(|count| *count += 1);
+            }
+        });
+        Ok(Self(receiver))
+    }
+
+    /// Whether it was pressed.
+    pub(crate) fn any(&self) -> bool {
+        *self.0.borrow() > 0
+    }
+
+    /// Waits until it was pressed so often.
+    pub(crate) async fn pressed(&mut self, times: u32) {
+        if self.0.wait_for(|&count| count >= times).await.is_err() {
+            // Nobody listens any more.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[cfg(unix)]
+fn signals() -> std::io::Result<tokio::signal::unix::Signal> {
+    tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())
+}
+
+#[cfg(windows)]
+fn signals() -> std::io::Result<tokio::signal::windows::CtrlC> {
+    tokio::signal::windows::ctrl_c()
+}

@@ -1,0 +1,59 @@
+//! A client that counts what is sent.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::future::BoxFuture;
+use kpl_core::{SealedRecord, Shard};
+use kpl_stream::aws::AwsClient;
+use kpl_stream::client::{PutResult, RequestError, StreamDescription, WriteClient};
+
+/// What was sent so far.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    requests: AtomicU64,
+    kinesis_records: AtomicU64,
+}
+
+impl Sent {
+    /// How many requests were made to put records.
+    pub(super) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// How many Kinesis records were written.
+    pub(super) fn kinesis_records(&self) -> u64 {
+        self.kinesis_records.load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct CountingClient {
+    pub(super) client: AwsClient,
+    pub(super) sent: Arc<Sent>,
+}
+
+impl WriteClient for CountingClient {
+    fn put_records<'a>(
+        &'a self,
+        stream: &'a str,
+        entries: Vec<SealedRecord>,
+    ) -> BoxFuture<'a, Result<Vec<PutResult>, RequestError>> {
+        Box::pin(async move {
+            self.sent.requests.fetch_add(1, Ordering::Relaxed);
+            let answer = self.client.put_records(stream, entries).await;
+            let results = answer.as_deref().unwrap_or_default();
+            let written = results.iter().filter(|result| result.is_ok()).count() as u64;
+            self.sent.kinesis_records.fetch_add(written, Ordering::Relaxed);
+            answer
+        })
+    }
+
+    fn open_shards<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<Vec<Shard>, RequestError>> {
+        self.client.open_shards(stream)
+    }
+
+    fn describe_stream<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<StreamDescription, RequestError>> {
+        self.client.describe_stream(stream)
+    }
+}

@@ -1,0 +1,139 @@
+//! The thread that reads the input: a read may wait for ever, and Ctrl-C must not.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+
+use kpl_core::RawRecord;
+use tokio::sync::mpsc;
+
+use crate::args::InputForm;
+use crate::input::{LineSink, each_line};
+use crate::problems::{Place, Stop};
+use crate::user_record_line;
+
+/// What lines are.
+#[derive(Clone, Debug)]
+pub(super) enum Form {
+    /// JSON, with Data in this form.
+    Json(InputForm),
+    /// The data of a record with this partition key, or with a random one.
+    Plain(Option<String>),
+}
+
+/// Where a record comes from.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    pub(super) file: Arc<str>,
+    pub(super) line: u64,
+}
+
+impl Origin {
+    pub(super) fn place(&self) -> Place<'_> {
+        Place {
+            file: &self.file,
+            line: Some(self.line),
+            record: None,
+        }
+    }
+}
+
+/// A line of the input: a record, or why it is none, with its text.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) origin: Origin,
+    pub(super) record: Result<RawRecord<'static>, String>,
+}
+
+#[derive(Debug)]
+pub(super) enum Message {
+    Lines(Vec<Line>),
+    /// There is no more, or no more can be read.
+    End(Result<(), Stop>),
+}
+
+/// A message is full with so many lines, or so many bytes.
+const MESSAGE_LINES: usize = 256;
+const MESSAGE_BYTES: usize = 256 * 1024;
+
+/// How many messages may wait.
+const MESSAGES: usize = 4;
+
+/// Starts to read.
+pub(super) fn start(files: Vec<PathBuf>, form: Form) -> Result<mpsc::Receiver<Message>, Stop> {
+    let (sender, receiver) = mpsc::channel(MESSAGES);
+    let read = move || {
+        let mut sink = Reading {
+            form,
+            file: "".into(),
+            lines: Vec::new(),
+            bytes: 0,
+            sender,
+        };
+        let result = each_line(&files, &mut sink);
+        let result = sink.caught_up().and(result);
+        // It fails only if nobody waits for more.
+        let _ = sink.sender.blocking_send(Message::End(result));
+    };
+    thread::Builder::new()
+        .spawn(read)
+        .map_err(|error| Stop::Usage(format!("there is no thread to read in: {error}")))?;
+    Ok(receiver)
+}
+
+struct Reading {
+    form: Form,
+    file: Arc<str>,
+    lines: Vec<Line>,
+    bytes: usize,
+    sender: mpsc::Sender<Message>,
+}
+
+impl Reading {
+    fn take(&mut self, place: Place<'_>, record: Result<RawRecord<'static>, String>) -> Result<(), Stop> {
+        if *self.file != *place.file {
+            self.file = place.file.into();
+        }
+        self.bytes += match &record {
+            Ok(record) => record.data.len() + record.partition_key.len(),
+            Err(problem) => problem.len(),
+        };
+        let origin = Origin {
+            file: Arc::clone(&self.file),
+            line: place.line.unwrap_or_default(),
+        };
+        self.lines.push(Line { origin, record });
+        if self.lines.len() >= MESSAGE_LINES || self.bytes >= MESSAGE_BYTES {
+            return self.caught_up();
+        }
+        Ok(())
+    }
+}
+
+impl LineSink for Reading {
+    fn line(&mut self, place: Place<'_>, line: &[u8]) -> Result<(), Stop> {
+        let record = match &self.form {
+            Form::Plain(key) => {
+                let key = key.clone().unwrap_or_else(|| format!("{:032x}", fastrand::u128(..)));
+                Ok(RawRecord::from_parts(key, line.to_owned()))
+            }
+            Form::Json(_) if line.trim_ascii().is_empty() => return Ok(()),
+            Form::Json(data) => user_record_line::read(line.trim_ascii(), *data, |record| record.into_owned())
+                .map_err(|problem| format!("{problem}: {}", String::from_utf8_lossy(line))),
+        };
+        self.take(place, record)
+    }
+
+    fn unreadable(&mut self, place: Place<'_>, problem: &str) -> Result<(), Stop> {
+        self.take(place, Err(problem.to_owned()))
+    }
+
+    fn caught_up(&mut self) -> Result<(), Stop> {
+        if self.lines.is_empty() {
+            return Ok(());
+        }
+        self.bytes = 0;
+        let lines = Message::Lines(std::mem::take(&mut self.lines));
+        self.sender.blocking_send(lines).map_err(|_| Stop::Enough)
+    }
+}

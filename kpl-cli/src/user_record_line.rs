@@ -1,0 +1,85 @@
+//! A user record as a line of JSON, on its way into a stream.
+
+use std::borrow::Cow;
+
+use data_encoding::BASE64;
+use kpl_core::{HashKey, RawRecord};
+use serde::{Deserialize, Serialize};
+
+use crate::args::InputForm;
+
+/// A line of the input.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct UserRecordLine<'a> {
+    #[serde(borrow)]
+    partition_key: Cow<'a, str>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    explicit_hash_key: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    data: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_encoding: Option<DataEncoding>,
+}
+
+/// What `kpl deaggregate` says of Data that is not in the form that was asked for.
+#[derive(Clone, Copy, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum DataEncoding {
+    Base64,
+    Text,
+}
+
+impl From<DataEncoding> for InputForm {
+    fn from(encoding: DataEncoding) -> Self {
+        match encoding {
+            DataEncoding::Base64 => Self::Base64,
+            DataEncoding::Text => Self::Text,
+        }
+    }
+}
+
+/// Reads a line, and gives the user record to `take`.
+pub(crate) fn read<T>(line: &[u8], data: InputForm, take: impl FnOnce(RawRecord<'_>) -> T) -> Result<T, String> {
+    let line: UserRecordLine<'_> = serde_json::from_slice(line).map_err(|error| no_line(&error))?;
+    let form = line.data_encoding.map_or(data, InputForm::from);
+    let data: Cow<'_, [u8]> = match (form, &line.data) {
+        (InputForm::Base64, text) => {
+            let data = BASE64.decode(text.as_bytes());
+            data.map_err(|error| format!("its Data is not base64: {error}"))?.into()
+        }
+        (InputForm::Text, text) => Cow::Borrowed(text.as_bytes()),
+    };
+    let mut record = RawRecord::from_parts(&*line.partition_key, data);
+    if let Some(text) = &line.explicit_hash_key {
+        let key: HashKey = text.parse().map_err(|error| format!("its ExplicitHashKey: {error}"))?;
+        record = record.with_explicit_hash_key(key);
+    }
+    Ok(take(record))
+}
+
+/// Why a line is no user record, without the line number that it would have alone.
+fn no_line(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let text = text.strip_suffix(&place).unwrap_or(&text);
+    format!("{text}, at column {}", error.column())
+}
+
+/// A user record as the line that it may have come from.
+#[cfg(feature = "stream")]
+pub(crate) fn write(record: &RawRecord<'_>, form: InputForm) -> String {
+    let (data, data_encoding) = match (form, std::str::from_utf8(&record.data)) {
+        (InputForm::Text, Ok(text)) => (Cow::Borrowed(text), None),
+        (InputForm::Text, Err(_)) => (BASE64.encode(&record.data).into(), Some(DataEncoding::Base64)),
+        (InputForm::Base64, _) => (BASE64.encode(&record.data).into(), None),
+    };
+    let line = UserRecordLine {
+        partition_key: Cow::Borrowed(&record.partition_key),
+        explicit_hash_key: record.explicit_hash_key.map(|key| key.to_string().into()),
+        data,
+        data_encoding,
+    };
+    // Texts alone can always be written.
+    serde_json::to_string(&line).unwrap_or_default()
+}

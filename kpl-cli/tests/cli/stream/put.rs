@@ -1,0 +1,376 @@
+//! `kpl put`.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+
+use serde_json::{Value, json};
+
+use super::server::{Server, interrupt, outside};
+use crate::support::{Directory, Run, data_file, run};
+
+/// What the table says of something.
+fn figure(run: &Run, what: &str) -> u64 {
+    let row = run.stdout.lines().find_map(|line| line.strip_prefix(what));
+    let row = row.unwrap_or_else(|| panic!("{what} in {run:?}"));
+    row.trim().replace(',', "").parse().unwrap()
+}
+
+/// Partition key and data of each line, sorted.
+fn contents(lines: &[Value]) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let mut contents: Vec<_> = lines
+        .iter()
+        .map(|line| (text(&line["PartitionKey"]), text(&line["Data"])))
+        .collect();
+    contents.sort();
+    contents
+}
+
+#[test]
+fn json_lines_come_out_as_they_went_in() {
+    let server = Server::start(2);
+    let file = data_file("clicks.jsonl");
+    let put = server.kpl(&["put", "clicks", file.to_str().unwrap(), "--data", "text"], "");
+    assert_eq!((put.code, put.stderr.as_str()), (0, ""), "{put:?}");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let sent: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(figure(&put, "user records delivered"), sent.len() as u64);
+    assert_eq!((figure(&put, "retries"), figure(&put, "not delivered")), (0, 0));
+    let kinesis_records = figure(&put, "Kinesis records");
+    assert!((1..=2).contains(&kinesis_records), "{put:?}");
+    assert!((1..=kinesis_records).contains(&figure(&put, "requests")), "{put:?}");
+    let received = server.all();
+    assert_eq!(contents(&received), contents(&sent));
+    assert!(received.iter().any(|line| line["Aggregated"] == true));
+}
+
+#[test]
+fn what_tail_writes_can_be_put_again() {
+    let server = Server::start(1);
+    let line = json!({"PartitionKey": "anna", "ExplicitHashKey": "7", "Data": "/wD+", "ShardId": "other"});
+    let text = json!({"PartitionKey": "bob", "Data": "plain", "DataEncoding": "text"});
+    let put = server.kpl(&["put", "clicks"], format!("{line}\n\n{text}\n"));
+    assert_eq!((put.code, figure(&put, "user records delivered")), (0, 2), "{put:?}");
+    let tail = ["tail", "clicks", "--from", "trim-horizon", "--count"];
+    let first = server.kpl(&[&tail[..], &["2"]].concat(), "");
+    assert_eq!(first.lines()[0]["ExplicitHashKey"], "7");
+    assert_eq!(first.lines()[0]["Data"], "/wD+");
+    assert_eq!(server.kpl(&["put", "clicks"], &first.stdout).code, 0);
+    let both = server.kpl(&[&tail[..], &["4"]].concat(), "").lines();
+    for key in ["PartitionKey", "ExplicitHashKey", "Data"] {
+        assert_eq!([&both[0][key], &both[1][key]], [&both[2][key], &both[3][key]]);
+    }
+}
+
+#[test]
+fn plain_lines_have_a_key_of_their_own_or_the_one_that_is_given() {
+    let server = Server::start(2);
+    let put = server.kpl(&["put", "clicks", "--lines"], "{\"a\": 1}\r\n\nlast");
+    assert_eq!((put.code, figure(&put, "user records delivered")), (0, 3), "{put:?}");
+    let lines = server.all();
+    let keys: BTreeSet<_> = lines
+        .iter()
+        .map(|line| line["PartitionKey"].as_str().unwrap())
+        .collect();
+    assert_eq!(keys.len(), 3);
+    let data: BTreeSet<_> = lines.iter().map(|line| line["Data"].as_str().unwrap()).collect();
+    assert_eq!(data, BTreeSet::from(["", "last", "{\"a\": 1}"]));
+
+    let server = Server::start(2);
+    let put = server.kpl(&["put", "clicks", "--lines", "--partition-key", "host"], "one\ntwo\n");
+    assert_eq!(put.code, 0, "{put:?}");
+    let expected = [("host", "one"), ("host", "two")].map(|(key, data)| (key.to_owned(), data.to_owned()));
+    assert_eq!(contents(&server.all()), expected);
+}
+
+#[test]
+fn in_order_a_key_keeps_its_order() {
+    let server = Server::start(2);
+    let input: String = (0..2000)
+        .map(|number| format!("{{\"PartitionKey\":\"key {}\",\"Data\":\"{number}\"}}\n", number % 7))
+        .collect();
+    let put = server.kpl(
+        &["put", "clicks", "--data", "text", "--ordered", "--max-size", "500"],
+        input,
+    );
+    assert_eq!((put.code, figure(&put, "user records delivered")), (0, 2000), "{put:?}");
+    assert!(figure(&put, "Kinesis records") > 20, "{put:?}");
+    let lines = server.all();
+    for key in 0..7 {
+        let key = format!("key {key}");
+        let of_key = lines.iter().filter(|line| line["PartitionKey"] == key.as_str());
+        let numbers: Vec<u32> = of_key
+            .map(|line| line["Data"].as_str().unwrap().parse().unwrap())
+            .collect();
+        assert!(numbers.len() >= 285 && numbers.is_sorted(), "{key}: {numbers:?}");
+    }
+}
+
+#[test]
+fn a_line_that_cannot_be_sent_is_told_and_the_next_one_follows() {
+    let server = Server::start(1);
+    let large = "x".repeat(200);
+    let input = format!(
+        "{{\"PartitionKey\":\"a\",\"Data\":\"one\"}}\nno JSON\n{{\"PartitionKey\":\"b\",\"Data\":\"{large}\"}}\n\
+         {{\"PartitionKey\":\"c\",\"Data\":\"four\"}}\n"
+    );
+    let arguments = ["put", "clicks", "--data", "text", "--max-record-size", "100"];
+    let put = server.kpl(&arguments, &input);
+    assert_eq!(put.code, 1, "{put:?}");
+    assert_eq!(
+        (figure(&put, "user records delivered"), figure(&put, "lines left out")),
+        (2, 2)
+    );
+    let told: Vec<_> = put.stderr.lines().collect();
+    assert_eq!(told.len(), 2, "{put:?}");
+    assert!(
+        told[0].starts_with("kpl: standard input:2: ") && told[0].ends_with(": no JSON"),
+        "{put:?}"
+    );
+    assert!(
+        told[1].starts_with("kpl: standard input:3: ") && told[1].contains(&large),
+        "{put:?}"
+    );
+
+    let strict = server.kpl(&[&arguments[..], &["--strict"]].concat(), &input);
+    assert_eq!(
+        (strict.code, figure(&strict, "user records delivered")),
+        (1, 1),
+        "{strict:?}"
+    );
+    assert_eq!(strict.stderr.lines().collect::<Vec<_>>(), told[..1]);
+    assert_eq!(server.all().len(), 3);
+}
+
+#[test]
+fn a_missing_file_is_2_and_what_was_read_before_is_sent() {
+    let server = Server::start(1);
+    let directory = Directory::new();
+    let file = directory.file("lines", "one\n");
+    let put = server.kpl(&["put", "clicks", "--lines", &file, "nowhere"], "");
+    assert_eq!((put.code, figure(&put, "user records delivered")), (2, 1), "{put:?}");
+    assert!(put.stderr.contains("nowhere"), "{put:?}");
+}
+
+#[test]
+fn a_wrong_command_line_is_2_before_anything_is_read() {
+    let long = "k".repeat(257);
+    for wrong in [
+        &["--partition-key", "k"][..],
+        &["--lines", "--partition-key", ""],
+        &["--lines", "--partition-key", &long],
+        &["--lines", "--data", "text"],
+        &["--record-ttl", "0"],
+        &["--max-size", "0"],
+        &["--region", "us-east-1", "--endpoint-url", "localhost:4567"],
+    ] {
+        let run = run(&mut outside(&[&["put", "clicks"], wrong].concat()), b"one\n");
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run:?}");
+        assert!(run.stderr.contains(wrong[wrong.len() - 2]), "{run:?}");
+    }
+}
+
+#[test]
+fn a_stream_that_does_not_exist_is_3() {
+    let server = Server::start(1);
+    for arguments in [&["put", "nothing"][..], &["tail", "nothing"]] {
+        let run = server.kpl(arguments, "");
+        assert_eq!((run.code, run.stdout.as_str()), (3, ""), "{run:?}");
+        assert!(
+            run.stderr.starts_with("kpl: stream nothing") && run.stderr.contains("ResourceNotFoundException"),
+            "{run:?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_not_delivered_goes_to_standard_error_and_is_3() {
+    // Nobody listens there.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let url = format!("http://127.0.0.1:{port}");
+    let mut command = outside(&[
+        "put",
+        "clicks",
+        "--lines",
+        "--record-ttl",
+        "0.5",
+        "--endpoint-url",
+        &url,
+    ]);
+    command.args(["--region", "eu-central-1"]);
+    command
+        .env("AWS_ACCESS_KEY_ID", "key")
+        .env("AWS_SECRET_ACCESS_KEY", "secret");
+    let put = run(&mut command, b"one\ntwo\n");
+    assert_eq!(put.code, 3, "{put:?}");
+    assert_eq!(
+        (figure(&put, "user records delivered"), figure(&put, "not delivered")),
+        (0, 2)
+    );
+    for (number, text) in [(1, "one"), (2, "two")] {
+        let told = |line: &str| line.starts_with(&format!("kpl: standard input:{number}: ")) && line.ends_with(text);
+        assert!(put.stderr.lines().any(told), "{put:?}");
+    }
+}
+
+#[test]
+fn a_profile_has_region_and_credentials() {
+    let server = Server::start(1);
+    let directory = Directory::new();
+    let profile = "[profile other]\nregion = us-east-1\naws_access_key_id = key\naws_secret_access_key = secret\n";
+    let config = directory.file("config", profile);
+    let arguments = ["put", "clicks", "--lines", "--endpoint-url", server.url()];
+    let put = |more: &[&str]| {
+        let mut command = outside(&[&arguments[..], more].concat());
+        run(command.env("AWS_CONFIG_FILE", &config), b"one\n")
+    };
+    assert_eq!(put(&["--profile", "other"]).code, 0);
+    let without = put(&[]);
+    assert_eq!(without.code, 2, "{without:?}");
+    assert!(without.stderr.contains("--region"), "{without:?}");
+    // The credentials are missing.
+    let refused = put(&["--region", "us-east-1", "--record-ttl", "1"]);
+    assert_eq!(refused.code, 3, "{refused:?}");
+    assert_eq!(server.all().len(), 1);
+}
+
+#[cfg(unix)]
+fn ended(child: std::process::Child) -> Run {
+    let output = child.wait_with_output().unwrap();
+    Run {
+        code: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// How many lines were read before Ctrl-C.
+#[cfg(unix)]
+fn read_lines(put: &Run) -> u64 {
+    let told = "kpl: interrupted after standard input:";
+    let line = put.stderr.lines().find_map(|line| line.strip_prefix(told));
+    line.unwrap_or_else(|| panic!("{put:?}")).parse().unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_sends_what_was_read() {
+    let server = Server::start(1);
+    let arguments = [
+        "put",
+        "clicks",
+        "--lines",
+        "--buffer-time",
+        "3600000",
+        "--record-ttl",
+        "7200",
+    ];
+    let mut child = server.spawn(&arguments);
+    let mut stdin = child.stdin.take().unwrap();
+    let lines: String = (0..600)
+        .map(|number| format!("{number}{}\n", "x".repeat(1000)))
+        .collect();
+    stdin.write_all(lines.as_bytes()).unwrap();
+    // A full request goes at once; what comes after it would wait for an hour.
+    server.wait_for_records("shardId-000000000000", 1);
+    interrupt(&child);
+    let put = ended(child);
+    let last = read_lines(&put);
+    assert_eq!((put.code, put.stderr.lines().count()), (0, 1), "{}", put.stderr);
+    assert!((256..=600).contains(&last), "{}", put.stderr);
+    assert_eq!(figure(&put, "user records delivered"), last);
+    assert_eq!(server.all().len() as u64, last);
+    drop(stdin);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_again_gives_up_what_has_no_outcome() {
+    let server = Server::start(1);
+    // A hundredth of what a shard takes: 10 KiB a second.
+    let arguments = ["put", "clicks", "--lines", "--rate-limit", "1", "--record-ttl", "3600"];
+    let mut child = server.spawn(&arguments);
+    let mut stdin = child.stdin.take().unwrap();
+    for number in 0..10 {
+        writeln!(stdin, "{number}{}", "x".repeat(50_000)).unwrap();
+    }
+    server.wait_for_records("shardId-000000000000", 1);
+    interrupt(&child);
+    // The second one counts when the first was seen, or else nothing ends it before the rate limit does.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    interrupt(&child);
+    let put = ended(child);
+    assert_eq!(put.code, 3, "{}", put.stdout);
+    let told = put
+        .stderr
+        .lines()
+        .filter(|line| line.contains("was not delivered"))
+        .count() as u64;
+    assert!(told > 0 && told == figure(&put, "not delivered"), "{}", put.stdout);
+    assert_eq!(figure(&put, "user records delivered") + told, read_lines(&put));
+    drop(stdin);
+}
+
+#[cfg(unix)]
+#[test]
+fn reading_waits_for_room_and_ctrl_c_ends_that_as_well() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
+
+    let server = Server::start(1);
+    let mut child = server.spawn(&["put", "clicks", "--lines", "--rate-limit", "1", "--record-ttl", "3600"]);
+    let mut stdin = child.stdin.take().unwrap();
+    let written = Arc::new(AtomicU64::new(0));
+    let writer = std::thread::spawn({
+        let (written, line) = (Arc::clone(&written), "x".repeat(1_000_000) + "\n");
+        move || {
+            // It ends when nobody reads any more.
+            while stdin.write_all(line.as_bytes()).is_ok() {
+                written.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    });
+    let mut before = 0;
+    loop {
+        std::thread::sleep(Duration::from_secs(1));
+        let now = written.load(Ordering::Relaxed);
+        assert!(now < 80, "{now} MB were read, and the service took none");
+        if now > 60 && now == before {
+            break;
+        }
+        before = now;
+    }
+    interrupt(&child);
+    std::thread::sleep(Duration::from_millis(300));
+    interrupt(&child);
+    let put = ended(child);
+    writer.join().unwrap();
+    assert_eq!(put.code, 3, "{}", put.stdout);
+    let read = figure(&put, "user records delivered") + figure(&put, "not delivered");
+    // What 64 MiB have room for.
+    assert!((60..=67).contains(&read), "{}", put.stdout);
+    assert_eq!(read_lines(&put), read);
+}
+
+/// util-linux's `script` runs a command on a terminal of its own.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_terminal_gets_the_progress() {
+    let server = Server::start(1);
+    let put = format!("{} put clicks --lines --buffer-time 60000", env!("CARGO_BIN_EXE_kpl"));
+    let mut command = std::process::Command::new("script");
+    command.args(["-qec", &format!("(echo one; sleep 2) | {put}"), "/dev/null"]);
+    server.lead(&mut command);
+    command.env("TERM", "xterm-256color").stdin(std::process::Stdio::null());
+    let output = match command.output() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
+        output => String::from_utf8(output.unwrap().stdout).unwrap(),
+    };
+    assert!(output.contains("1 under way"), "{output:?}");
+    assert!(output.contains("user records delivered             1"), "{output:?}");
+}

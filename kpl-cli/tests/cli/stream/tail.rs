@@ -1,0 +1,246 @@
+//! `kpl tail`.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader};
+
+use kpl_core::{Aggregator, RawRecord};
+use serde_json::Value;
+
+use super::server::{Server, interrupt};
+use crate::support::{Directory, kpl_golden, sealed};
+
+fn put(server: &Server, numbers: std::ops::Range<u32>) {
+    let input: String = numbers
+        .map(|number| format!("{{\"PartitionKey\":\"key {}\",\"Data\":\"{number}\"}}\n", number % 16))
+        .collect();
+    let put = server.kpl(&["put", "clicks", "--data", "text", "--ordered"], input);
+    assert_eq!((put.code, put.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn aggregated_records_come_out_as_deaggregate_writes_them() {
+    let server = Server::start(1);
+    let golden = kpl_golden();
+    server.put_record("outer", &golden.aggregated);
+    server.put_record("plain", b"\xFF alone");
+    let lines = server
+        .kpl(&["tail", "clicks", "--from", "trim-horizon", "--idle", "1"], "")
+        .lines();
+    assert_eq!(lines.len(), golden.user_records.len() + 1);
+    let sequence_number = lines[0]["SequenceNumber"].as_str();
+    let expected = golden.lines(sequence_number, &lines[0]["ApproximateArrivalTimestamp"]);
+    for (line, mut expected) in lines.iter().zip(expected) {
+        expected["ShardId"] = "shardId-000000000000".into();
+        assert_eq!(line, &expected);
+    }
+    assert!(lines[0]["ApproximateArrivalTimestamp"].as_f64().unwrap() > 1.7e9);
+    let keys = |line: &Value| line.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+    let last = lines.last().unwrap();
+    assert_eq!(keys(last), keys(&lines[0]));
+    assert_eq!(
+        (&last["Aggregated"], &last["PartitionKey"], &last["Data"]),
+        (&false.into(), &"plain".into(), &"/yBhbG9uZQ==".into())
+    );
+}
+
+#[test]
+fn splits_and_merges_are_followed() {
+    let server = Server::start(1);
+    let mut child = server.spawn(&[
+        "tail",
+        "clicks",
+        "--from",
+        "trim-horizon",
+        "--count",
+        "300",
+        "--data",
+        "text",
+    ]);
+    put(&server, 0..100);
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    stdout.read_line(&mut first).unwrap();
+    // It reads already.
+    server.split("shardId-000000000000");
+    put(&server, 100..200);
+    server.merge("shardId-000000000001", "shardId-000000000002");
+    put(&server, 200..300);
+    let lines: Vec<Value> = [Ok(first)]
+        .into_iter()
+        .chain(stdout.lines())
+        .map(|line| serde_json::from_str(&line.unwrap()).unwrap())
+        .collect();
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
+    assert_eq!(lines.len(), 300);
+    let shards: BTreeSet<_> = lines.iter().map(|line| line["ShardId"].as_str().unwrap()).collect();
+    assert_eq!(shards.len(), 4, "{shards:?}");
+    for key in 0..16 {
+        let key = format!("key {key}");
+        let of_key = lines.iter().filter(|line| line["PartitionKey"] == key.as_str());
+        let numbers: Vec<u32> = of_key
+            .map(|line| line["Data"].as_str().unwrap().parse().unwrap())
+            .collect();
+        assert!(numbers.len() >= 18 && numbers.is_sorted(), "{key}: {numbers:?}");
+    }
+}
+
+#[test]
+fn it_goes_on_at_its_positions() {
+    let server = Server::start(1);
+    put(&server, 0..10);
+    let directory = Directory::new();
+    let file = directory.path().join("positions");
+    let arguments = [
+        "tail",
+        "clicks",
+        "--from",
+        "trim-horizon",
+        "--data",
+        "text",
+        "--positions",
+        file.to_str().unwrap(),
+    ];
+    let data = |more: &[&str]| -> Vec<u32> {
+        let lines = server.kpl(&[&arguments[..], more].concat(), "").lines();
+        lines
+            .iter()
+            .map(|line| line["Data"].as_str().unwrap().parse().unwrap())
+            .collect()
+    };
+    // In the middle of an aggregated record.
+    assert_eq!(data(&["--count", "4"]), [0, 1, 2, 3]);
+    assert_eq!(data(&["--idle", "1"]), [4, 5, 6, 7, 8, 9]);
+    assert!(data(&["--idle", "1"]).is_empty());
+
+    std::fs::write(&file, "nonsense").unwrap();
+    let run = server.kpl(&arguments, "");
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(
+        run.stderr.contains("positions: line 1") || run.stderr.contains("line 1"),
+        "{run:?}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_it_with_its_positions_saved() {
+    let server = Server::start(1);
+    put(&server, 0..10);
+    let directory = Directory::new();
+    let file = directory.path().join("positions");
+    let arguments = [
+        "tail",
+        "clicks",
+        "--from",
+        "trim-horizon",
+        "--positions",
+        file.to_str().unwrap(),
+    ];
+    let mut child = server.spawn(&arguments);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.by_ref().take(10).count(), 10);
+    interrupt(&child);
+    assert_eq!(lines.count(), 0);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
+    assert_eq!(
+        server
+            .kpl(&[&arguments[..], &["--idle", "1"]].concat(), "")
+            .lines()
+            .len(),
+        0
+    );
+}
+
+#[test]
+fn it_starts_where_it_is_told_to() {
+    let server = Server::start(1);
+    put(&server, 0..10);
+    let from = |from: &str| {
+        server
+            .kpl(&["tail", "clicks", "--from", from, "--idle", "1"], "")
+            .lines()
+    };
+    for time in [
+        "1700000000",
+        "1700000000.25",
+        "2023-11-14T22:13:20Z",
+        "2023-11-15T00:13:20+02:00",
+    ] {
+        assert_eq!(from(time).len(), 10, "{time}");
+    }
+    // The server counts whole seconds.
+    let after = from("0").pop().unwrap()["ApproximateArrivalTimestamp"]
+        .as_f64()
+        .unwrap()
+        .floor()
+        + 1.0;
+    while std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64() < after {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    put(&server, 10..13);
+    assert_eq!(from(&after.to_string()).len(), 3);
+    assert_eq!(from("latest").len(), 0);
+    for wrong in ["yesterday", "-5", "2023-11-14"] {
+        let run = server.kpl(&["tail", "clicks", &format!("--from={wrong}")], "");
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run:?}");
+    }
+}
+
+#[test]
+fn a_malformed_record_is_marked_and_strict_stops_at_it() {
+    let server = Server::start(1);
+    let mut damaged = kpl_golden().aggregated;
+    let last = damaged.len() - 1;
+    damaged[last] ^= 1;
+    server.put_record("first", b"fine");
+    server.put_record("outer", &damaged);
+    // Of a partition key that is in no table.
+    server.put_record("keys", &sealed(&[0x1A, 0x05, 0x08, 0x09, 0x1A, 0x01, 0x78]));
+    let tail = ["tail", "clicks", "--from", "trim-horizon", "--count", "3"];
+    let lines = server.kpl(&tail, "").lines();
+    assert!(lines[0].get("Malformed").is_none());
+    assert_eq!(lines[1]["Malformed"], "the digest does not match");
+    assert_eq!(
+        (&lines[2]["PartitionKey"], &lines[2]["Data"]),
+        (&Value::Null, &"eA==".into())
+    );
+    assert!(
+        lines[2]["Malformed"]
+            .as_str()
+            .unwrap()
+            .contains("partition key index 9")
+    );
+
+    let strict = server.kpl(&[&tail[..], &["--strict"]].concat(), "");
+    assert_eq!(
+        (strict.code, strict.lines_despite_problems().len()),
+        (1, 1),
+        "{strict:?}"
+    );
+    let number = lines[1]["SequenceNumber"].as_str().unwrap();
+    let place =
+        format!("kpl: stream clicks, shard shardId-000000000000 (sequence number {number}): it carries the magic");
+    assert!(strict.stderr.starts_with(&place), "{strict:?}");
+}
+
+#[test]
+fn a_closed_pipe_ends_it_quietly() {
+    let server = Server::start(1);
+    let records = vec![RawRecord::new("k", b"x"); 1000];
+    let large = Aggregator::<RawRecord<'_>>::new()
+        .aggregate(&records)
+        .next()
+        .unwrap()
+        .unwrap();
+    // With more to write, and with nothing to write.
+    for count in [20, 1] {
+        (0..count).for_each(|_| server.put_record("k", &large.data));
+        let mut child = server.spawn(&["tail", "clicks", "--from", "trim-horizon"]);
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut String::new()).unwrap();
+        drop(stdout);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
+    }
+}

@@ -1,0 +1,293 @@
+//! The producer beside a client that answers at once: `cargo bench -p kpl-stream`.
+//!
+//! Throughput is in user records of 100 bytes, from `send` to their outcomes. `producer` is all of it, on one thread and on
+//! two; `pipeline` has no tokio and no senders; `codec_and_digest` is what packing the same records takes at least. Before
+//! that it prints the latency that the producer adds at low load, and the bytes on the wire.
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use futures_core::future::BoxFuture;
+use kpl_core::{Aggregator, HashKey, HashKeyRange, RawRecord, SealedRecord, Shard, ShardMap, seal_all};
+use kpl_stream::client::{PutResult, RequestError, StreamDescription, WriteClient, Written};
+use kpl_stream::pipeline::{EncodedRecord, Output, Pipeline};
+use kpl_stream::{Options, Producer, StreamProducer};
+use tokio::runtime::{Builder, Runtime};
+
+const RECORDS: usize = 100_000;
+const SIZE: usize = 100;
+
+/// Answers at once that every entry was written.
+#[derive(Debug)]
+struct AtOnce {
+    shards: Vec<Shard>,
+    written: Vec<(HashKeyRange, Written)>,
+    bytes: AtomicUsize,
+}
+
+impl AtOnce {
+    fn new(count: u128) -> Self {
+        let width = u128::MAX / count;
+        let shards: Vec<Shard> = (0..count)
+            .map(|shard| {
+                let end = if shard + 1 == count {
+                    u128::MAX
+                } else {
+                    (shard + 1) * width - 1
+                };
+                let range = HashKeyRange::try_from(shard * width..=end).expect("a range");
+                Shard::new(format!("shardId-{shard:012}"), range)
+            })
+            .collect();
+        let written = shards
+            .iter()
+            .map(|shard| {
+                let written = Written {
+                    shard_id: (&*shard.id).into(),
+                    sequence_number: "49590338271490256608559692538361571095921575989136588898".into(),
+                };
+                (shard.range, written)
+            })
+            .collect();
+        Self {
+            shards,
+            written,
+            bytes: AtomicUsize::new(0),
+        }
+    }
+
+    fn answer(&self, entries: &[SealedRecord]) -> Vec<PutResult> {
+        let bytes: usize = entries
+            .iter()
+            .map(|entry| entry.data.len() + entry.partition_key.as_str().len())
+            .sum();
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        entries
+            .iter()
+            .map(|entry| Ok(self.written(entry.explicit_hash_key)))
+            .collect()
+    }
+
+    fn written(&self, key: HashKey) -> Written {
+        let place = self.written.iter().find(|(range, _)| range.contains(key));
+        place.expect("the ranges hold every key").1.clone()
+    }
+}
+
+impl WriteClient for AtOnce {
+    fn put_records<'a>(
+        &'a self,
+        _: &'a str,
+        entries: Vec<SealedRecord>,
+    ) -> BoxFuture<'a, Result<Vec<PutResult>, RequestError>> {
+        Box::pin(async move { Ok(self.answer(&entries)) })
+    }
+
+    fn open_shards<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<Shard>, RequestError>> {
+        Box::pin(async { Ok(self.shards.clone()) })
+    }
+
+    fn describe_stream<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<StreamDescription, RequestError>> {
+        Box::pin(async { Ok(StreamDescription::default()) })
+    }
+}
+
+fn records() -> Vec<RawRecord<'static>> {
+    (0..RECORDS)
+        .map(|number| RawRecord::from_parts(format!("customer-{:05}", number % 10_000), vec![number as u8; SIZE]))
+        .collect()
+}
+
+/// More than any shard of AWS takes: the client is to be the limit.
+const RATE_LIMIT: u32 = 1_000_000;
+
+fn options() -> Options {
+    let mut options = Options::default();
+    options.rate_limit = RATE_LIMIT;
+    options
+}
+
+async fn open(client: AtOnce) -> StreamProducer<RawRecord<'static>> {
+    let producer = Producer::builder().client(client).options(options()).build();
+    producer.stream("clicks").await.expect("a stream")
+}
+
+async fn send_all(stream: &StreamProducer<RawRecord<'static>>, records: Vec<RawRecord<'static>>) {
+    let mut deliveries = Vec::with_capacity(records.len());
+    for record in records {
+        deliveries.push(stream.send(record).await.expect("room"));
+    }
+    stream.producer().flush().await;
+    for delivery in deliveries {
+        black_box(delivery.await.expect("written"));
+    }
+}
+
+fn one_thread() -> Runtime {
+    Builder::new_current_thread().enable_time().build().expect("a runtime")
+}
+
+fn two_threads() -> Runtime {
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_time()
+        .build()
+        .expect("a runtime")
+}
+
+fn whole(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("producer");
+    group.throughput(Throughput::Elements(RECORDS as u64));
+    for shards in [1, 4] {
+        for (name, runtime) in [("one_thread", one_thread()), ("two_threads", two_threads())] {
+            let stream = runtime.block_on(open(AtOnce::new(shards)));
+            group.bench_function(BenchmarkId::new(name, shards), |bencher| {
+                bencher.iter_batched(
+                    records,
+                    |records| {
+                        // As a program would: a task of the runtime, not its outermost future.
+                        let stream = stream.clone();
+                        let sending = runtime.spawn(async move { send_all(&stream, records).await });
+                        runtime.block_on(sending).expect("sent");
+                    },
+                    criterion::BatchSize::LargeInput,
+                );
+            });
+        }
+    }
+    group.finish();
+}
+
+fn pipeline(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("pipeline");
+    group.throughput(Throughput::Elements(RECORDS as u64));
+    let records = records();
+    for shards in [1, 4] {
+        group.bench_function(BenchmarkId::from_parameter(shards), |bencher| {
+            bencher.iter(|| black_box(through_pipeline(&records, &AtOnce::new(shards))));
+        });
+    }
+    group.finish();
+}
+
+fn through_pipeline(records: &[RawRecord<'_>], client: &AtOnce) -> usize {
+    let mut now = Instant::now();
+    let mut pipeline = Pipeline::<usize>::new(options(), 1).expect("valid options");
+    let stream = pipeline.open("clicks", now);
+    let mut resolved = 0;
+    for batch in records.chunks(256) {
+        let encoded = batch
+            .iter()
+            .map(|record| (EncodedRecord::new(record).expect("a record"), 0));
+        pipeline.push(stream, encoded, now);
+        resolved += pump(&mut pipeline, client, now);
+        now += Duration::from_micros(200);
+    }
+    pipeline.flush(now);
+    while resolved < records.len() {
+        now += Duration::from_millis(1);
+        resolved += pump(&mut pipeline, client, now);
+    }
+    resolved
+}
+
+fn pump(pipeline: &mut Pipeline<usize>, client: &AtOnce, now: Instant) -> usize {
+    let mut resolved = 0;
+    while let Some(output) = pipeline.poll(now) {
+        match output {
+            Output::PutRecords { id, entries, .. } => pipeline.answered(id, Ok(client.answer(&entries)), now),
+            Output::ListShards { id, .. } => {
+                let shards = client.shards.clone();
+                pipeline.listed(id, Ok((shards, StreamDescription::default())), now);
+            }
+            Output::Resolved { .. } => resolved += 1,
+            _ => {}
+        }
+    }
+    drop(pipeline.take_measures());
+    resolved
+}
+
+fn codec_and_digest(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("codec_and_digest");
+    group.throughput(Throughput::Elements(RECORDS as u64));
+    let records = records();
+    for shards in [1, 4] {
+        let map = ShardMap::new(AtOnce::new(shards).shards).expect("a whole map");
+        group.bench_function(BenchmarkId::from_parameter(shards), |bencher| {
+            bencher.iter(|| {
+                let mut aggregator = Aggregator::<RawRecord<'_>>::builder()
+                    .build_sharded(map.clone())
+                    .expect("valid options");
+                let mut unsealed = Vec::new();
+                for record in &records {
+                    unsealed.extend(aggregator.push_unsealed(record).expect("a record"));
+                }
+                black_box((seal_all(unsealed), aggregator.finish()))
+            });
+        });
+    }
+    group.finish();
+}
+
+/// One record every 5 ms: how long after `record_max_buffered_time` its outcome is known.
+fn added_latency(_: &mut Criterion) {
+    let buffered = Options::default().record_max_buffered_time;
+    let mut added: Vec<Duration> = two_threads().block_on(async {
+        let stream = open(AtOnce::new(4)).await;
+        let mut waiting = Vec::new();
+        for record in records().into_iter().take(1000) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let stream = stream.clone();
+            waiting.push(tokio::spawn(async move {
+                let sent = Instant::now();
+                let receipt = stream.send(record).await.expect("room").await.expect("written");
+                black_box(receipt);
+                sent.elapsed()
+            }));
+        }
+        let mut all = Vec::new();
+        for one in waiting {
+            all.push(one.await.expect("an outcome").saturating_sub(buffered));
+        }
+        all
+    });
+    added.sort_unstable();
+    let at = |part: usize| added[added.len() * part / 100];
+    println!(
+        "added latency over record_max_buffered_time: median {:?}, p99 {:?}",
+        at(50),
+        at(99)
+    );
+}
+
+fn bytes_on_the_wire(_: &mut Criterion) {
+    let records = records();
+    let own: usize = records
+        .iter()
+        .map(|record| record.partition_key.len() + record.data.len())
+        .sum();
+    for shards in [1, 4] {
+        let client = AtOnce::new(shards);
+        through_pipeline(&records, &client);
+        let sent = client.bytes.load(Ordering::Relaxed);
+        let share = sent as f64 / own as f64;
+        println!("bytes sent to {shards} shards, for each of the records' keys and payloads: {share:.4}");
+    }
+}
+
+fn config() -> Criterion {
+    Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(4))
+}
+
+criterion_group! {
+    name = benches;
+    config = config();
+    targets = added_latency, bytes_on_the_wire, codec_and_digest, pipeline, whole
+}
+criterion_main!(benches);

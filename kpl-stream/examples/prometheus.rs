@@ -1,0 +1,34 @@
+//! The producer's metrics for Prometheus.
+//!
+//! ```text
+//! cargo run -p kpl-stream --example prometheus -- STREAM    # as AWS_REGION, AWS_PROFILE ... say
+//! cargo run -p kpl-stream --example prometheus              # a server in this process instead
+//! ```
+
+mod support;
+
+use std::error::Error;
+use std::time::Duration;
+
+use kpl_core::RawRecord;
+use kpl_stream::Producer;
+use metrics_exporter_prometheus::PrometheusBuilder;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    // Its feature `http-listener` serves them on a port; here they are printed.
+    let exporter = PrometheusBuilder::new().install_recorder()?;
+
+    let (config, stream) = support::config_and_stream().await?;
+    let producer = Producer::builder().load_aws_config(&config).build();
+    let records = producer.stream::<RawRecord<'static>>(&stream).await?;
+    for number in 0..10_000 {
+        let record = RawRecord::from_parts(format!("user-{}", number % 100), vec![b'x'; 100]);
+        // Whoever does not want to know an outcome drops the delivery: metrics and events tell of failures.
+        drop(records.send(record).await?);
+    }
+    producer.close(Duration::from_secs(30)).await?;
+
+    print!("{}", exporter.render());
+    Ok(())
+}
