@@ -4,7 +4,6 @@
     not(test),
     warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)
 )]
-#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod batch;
 mod checkpoint;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use aws_lambda_events::event::kinesis::KinesisEvent;
 use kpl_lambda::handler::{PerRecord, ShardRecords};
 use kpl_lambda::{
-    BoxFuture, Checkpoints, Concurrency, DeadLetter, Error, Failures, HandleError, Handler, MemoryCheckpoints,
+    Batch, BoxFuture, Checkpoints, Concurrency, DeadLetter, Error, Failures, HandleError, Handler, MemoryCheckpoints,
     OnFailure, Origin, Received,
 };
 use serde_json::json;
@@ -25,13 +25,15 @@ fn three() -> Vec<Data> {
     vec![of("a"), of("b"), of("c")]
 }
 
+type Handled = BoxFuture<'static, Result<(), Error>>;
+
 /// A handler that writes down each line, and fails with those of a list.
 fn handler(
     log: &Log,
     bad: &'static [&'static str],
-) -> Handler<Line, PerRecord<impl Fn(Received<Line>) -> BoxFuture<'static, Result<(), Error>> + use<>>> {
+) -> Handler<Line, PerRecord<impl Fn(Received<Line>) -> Handled + use<>>> {
     let log = log.clone();
-    Handler::per_record(move |line: Received<Line>| -> BoxFuture<'static, Result<(), Error>> {
+    Handler::per_record(move |line: Received<Line>| -> Handled {
         let log = log.clone();
         Box::pin(async move {
             tokio::task::yield_now().await;
@@ -182,7 +184,10 @@ async fn poison_blocks_its_shard_unless_it_goes_to_the_dead_letters() {
     assert_eq!(kept.len(), 2);
 
     // The kinds for many records hand them over as well.
-    let many = Handler::per_batch(async |lines: Vec<Received<Line>>| Ok::<_, Error>(assert_eq!(lines.len(), 3)));
+    let many = Handler::per_batch(async |lines: Vec<Received<Line>>| {
+        assert_eq!(lines.len(), 3);
+        Ok::<_, Error>(())
+    });
     assert!(failed(&many.dead_letters(hook).handle(&event).await.unwrap()).is_empty());
     assert_eq!(letters.take().len(), 2);
 }
@@ -423,4 +428,22 @@ async fn handling_is_send() {
         .unwrap()
         .unwrap();
     assert_eq!(log.take().len(), 9);
+}
+
+/// Records that Lambda gave up leave entries behind: they do not add up without end.
+#[tokio::test]
+async fn memory_checkpoints_keep_the_newest_1024() {
+    let records: Vec<Data> = (0..1100).map(|_| (b"x".to_vec(), "k".to_owned())).collect();
+    let event = event(&records);
+    let batch = Batch::from(&event);
+    let checkpoints = MemoryCheckpoints::new();
+    for index in 0..1100 {
+        let origin = batch.origin(index).unwrap();
+        checkpoints.save(&origin, 1).await.unwrap();
+        checkpoints.save(&origin, index as u64).await.unwrap();
+    }
+    assert_eq!(checkpoints.len(), 1024);
+    for (index, entry) in [(75, None), (76, Some(76)), (1099, Some(1099))] {
+        assert_eq!(checkpoints.load(&batch.origin(index).unwrap()).await.unwrap(), entry);
+    }
 }

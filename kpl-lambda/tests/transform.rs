@@ -18,7 +18,10 @@ async fn upper(line: Received<Line>) -> Result<Transformed, Error> {
     }
 }
 
-fn records() -> (Vec<Value>, Vec<(&'static str, &'static str, Vec<u8>)>) {
+/// Record id, result and data.
+type Reply = (&'static str, &'static str, Vec<u8>);
+
+fn records() -> (Vec<Value>, Vec<Reply>) {
     let mut cut = aggregate(&[("a", "one")]).0;
     cut.pop();
     let mixed = aggregate(&[("a", "one"), ("b", "# two"), ("c", "three")]).0;
