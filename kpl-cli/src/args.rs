@@ -10,7 +10,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  all of the input came out
   1  some of it did not, or --strict ended it at the first problem
-  2  the command line is wrong, or a file cannot be opened
+  2  the command line is wrong, a file cannot be opened, or there are no credentials
   3  the service refused, or cannot be reached";
 
 /// Unpacks, packs and shows Amazon Kinesis records in the aggregated format of the KPL.

@@ -1,7 +1,10 @@
 //! The service as the AWS CLI finds it.
 
+use std::error::Error as _;
+
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::ProvideCredentials as _;
 
 use super::args::Service;
 use crate::problems::Stop;
@@ -32,6 +35,24 @@ impl Service {
                 "there is no region: give --region, AWS_REGION, or a profile that has one".into(),
             ));
         }
+        check_credentials(&config).await?;
         Ok(config)
     }
+}
+
+/// Without credentials nothing can be asked, and trying again does not help.
+async fn check_credentials(config: &SdkConfig) -> Result<(), Stop> {
+    let Some(provider) = config.credentials_provider() else {
+        return Ok(());
+    };
+    let Err(error) = provider.provide_credentials().await else {
+        return Ok(());
+    };
+    let mut text = format!("there are no credentials: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    Err(Stop::Usage(text))
 }

@@ -77,8 +77,11 @@ fn input_that_is_cut_off_keeps_what_came_before() {
         &["one", "two"],
         &[&format!("{line}: this JSON is cut off: EOF while parsing a string")],
     );
+    // Inside a key, whatever the order of the keys.
+    let lines = json_lines(&[record(b"one", "1"), record(b"two", "2")]);
+    let end = lines.rfind("ata").unwrap();
     check(
-        &json_lines(&[record(b"one", "1"), record(b"two", "2")])[..200],
+        &lines[..end],
         &["one"],
         &["2: this JSON is cut off: EOF while parsing a string"],
     );
