@@ -1,0 +1,106 @@
+//! What the pipeline keeps in memory: for 1,000 shards, and beside a service that answers nothing.
+#![deny(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use kpl_core::{HashKeyRange, RawRecord, Shard};
+use kpl_stream::client::StreamDescription;
+use kpl_stream::pipeline::{EncodedRecord, Output, Pipeline, StreamId};
+use kpl_stream::{OVERHEAD, Options};
+
+static HELD: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts the bytes that are held.
+struct Counting;
+
+#[expect(unsafe_code, reason = "an allocator is; it only counts, and passes on")]
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        HELD.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller keeps to the contract of `GlobalAlloc::alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller keeps to the contract of `GlobalAlloc::dealloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn held() -> usize {
+    HELD.load(Ordering::Relaxed)
+}
+
+/// A pipeline with a stream of so many shards.
+fn pipeline(shards: u128, now: Instant) -> (Pipeline<u64>, StreamId) {
+    let mut pipeline = Pipeline::new(Options::default(), 1).unwrap();
+    let stream = pipeline.open("clicks", now);
+    let Some(Output::ListShards { id, .. }) = pipeline.poll(now) else {
+        panic!("shards are listed first");
+    };
+    let width = u128::MAX / shards;
+    let list = (0..shards).map(|place| {
+        let end = if place + 1 == shards {
+            u128::MAX
+        } else {
+            width * (place + 1) - 1
+        };
+        let range = HashKeyRange::try_from(width * place..=end).unwrap();
+        Shard::new(format!("shardId-{place:012}"), range)
+    });
+    pipeline.listed(id, Ok((list.collect(), StreamDescription::default())), now);
+    (pipeline, stream)
+}
+
+fn record(number: u64, size: usize) -> (EncodedRecord, u64) {
+    let key = number.to_string();
+    let record = EncodedRecord::new(&RawRecord::from_parts(key, vec![b'.'; size])).unwrap();
+    (record, number)
+}
+
+// One test, because the allocator counts for all threads.
+#[test]
+fn memory_is_bounded() {
+    let now = Instant::now();
+
+    let before = held();
+    let (mut with_shards, stream) = pipeline(1000, now);
+    let idle = held() - before;
+    println!("1,000 shards, nothing held: {idle} bytes");
+    assert!(idle < 2_000_000, "{idle}");
+
+    with_shards.push(stream, (0..20_000).map(|number| record(number, 100)), now);
+    let some = held() - before;
+    println!("1,000 shards, 20,000 records of 100 bytes: {some} bytes");
+    let budget = 20_000 * (105 + OVERHEAD);
+    assert!(some - idle < 2 * budget, "{some}");
+    drop(with_shards);
+
+    // Requests that nobody answers: their entries are the client's, and still held here.
+    let before = held();
+    let (mut stalled, stream) = pipeline(4, now);
+    stalled.push(stream, (0..10_000).map(|number| record(number, 1000)), now);
+    let budget = 10_000 * (1004 + OVERHEAD);
+    let mut requests = Vec::new();
+    let mut most = held() - before;
+    for step in 0..200 {
+        let then = now + Duration::from_millis(step * 25);
+        while let Some(output) = stalled.poll(then) {
+            requests.extend(match output {
+                Output::PutRecords { entries, .. } => Some(entries),
+                _ => None,
+            });
+            most = most.max(held() - before);
+        }
+    }
+    println!("10,000 records of 1,000 bytes and no answer: {most} bytes, and the budget counts {budget}");
+    assert!(!requests.is_empty());
+    assert!(most < 2 * budget, "{most}");
+}
