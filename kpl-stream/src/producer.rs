@@ -251,7 +251,10 @@ impl<T: KplRecord> StreamProducer<T> {
     /// while let Some(outcome) = outcomes.next().await {
     ///     match outcome {
     ///         Ok(receipt) => println!("{}", receipt.sequence_number()),
-    ///         Err(error) => eprintln!("{error}: {:?}", error.into_record()),
+    ///         Err(error) => {
+    ///             eprintln!("{error}");
+    ///             let record = error.into_record(); // for another try
+    ///         }
     ///     }
     /// }
     /// # }

@@ -32,7 +32,7 @@
 //!     }
 //! };
 //! assert_eq!(receipt.unwrap().sequence_number(), "49");
-//! assert_eq!(now - start, Duration::from_millis(100)); // record_max_buffered_time
+//! assert!(now - start <= Duration::from_millis(100)); // record_max_buffered_time
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
