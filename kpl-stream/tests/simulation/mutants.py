@@ -28,7 +28,7 @@ MUTANTS = [
      "Place::Wrong => self.wrong_shard(entry, written, times, now, out),\n        }\n    }\n\n    /// The shards were listed",
      "Place::Wrong => self.deliver(entry, written, times, now, out),\n        }\n    }\n\n    /// The shards were listed"),
     ("an unknown shard counts as the right one", "judge.rs",
-     "            return Place::Unknown;", "            return Place::Right;"),
+     "return if may_know_soon { Place::Unknown } else { Place::Wrong };", "return Place::Right;"),
     ("records are aggregated although shards are unknown", "stream.rs",
      "mode != Mode::Unpredicted, rate, now", "true, rate, now"),
     ("keys that are ignored are not noticed", "shards.rs",
