@@ -12,11 +12,10 @@ use std::fmt::{self, Binary, Debug, Display, LowerExp, LowerHex, Octal, UpperExp
 use std::marker::PhantomData;
 use std::str::FromStr;
 
-use kpl::codec::{Json, Postcard};
+use kpl::codec::{Decode, Encode, Json, Postcard};
 use kpl::{
-    Aggregator, Codec, CodecError, DeaggregateError, DeaggregateErrorKind, Deaggregator, FromKplRecord,
-    FromKplRecordOwned, HashKey, KeyError, KinesisRecord, KplRecord, PartitionKey, RawRecord, ReadError, SealedRecord,
-    Tags,
+    Aggregator, CodecError, DeaggregateError, DeaggregateErrorKind, Deaggregator, FromKplRecord, FromKplRecordOwned,
+    HashKey, KeyError, KinesisRecord, KplRecord, PartitionKey, RawRecord, ReadError, SealedRecord, Tags,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -867,13 +866,9 @@ mod tags {
 
     struct NoPayload;
 
-    impl Codec<'_, Piecewise> for NoPayload {
+    impl Encode<Piecewise> for NoPayload {
         fn encode(_: &Piecewise, _: &mut Vec<u8>) -> Result<(), CodecError> {
             Ok(())
-        }
-
-        fn decode(_: &[u8]) -> Result<Piecewise, CodecError> {
-            Err(CodecError::decode("NoPayload", "nothing to read"))
         }
     }
 
@@ -929,12 +924,14 @@ mod codecs {
     /// `key=value`.
     struct Equation;
 
-    impl Codec<'_, Setting> for Equation {
+    impl Encode<Setting> for Equation {
         fn encode(value: &Setting, out: &mut Vec<u8>) -> Result<(), CodecError> {
             out.extend(format!("{}={}", value.name, value.value).bytes());
             Ok(())
         }
+    }
 
+    impl Decode<'_, Setting> for Equation {
         fn decode(bytes: &[u8]) -> Result<Setting, CodecError> {
             let text = std::str::from_utf8(bytes).map_err(|error| CodecError::decode("Equation", error))?;
             let (name, value) = text

@@ -15,7 +15,8 @@ use crate::generics::{is_generic, lifetime, mentions_parameter, this_type, with_
 use crate::model::{Own, Record, Shape};
 use crate::serde_attr;
 
-pub(crate) fn helpers(record: &Record<'_>, own: &Own<'_>) -> TokenStream {
+/// `__Written` and `__WrittenRef`.
+pub(crate) fn written_types(record: &Record<'_>, own: &Own<'_>) -> TokenStream {
     let input = record.input;
     let this = this_type(input);
     let remote = input.ident.to_string();
@@ -29,13 +30,6 @@ pub(crate) fn helpers(record: &Record<'_>, own: &Own<'_>) -> TokenStream {
     let (_, arguments, where_clause) = bounded.split_for_impl();
     let turbofish = arguments.as_turbofish();
     let written = definition(input, own, &quote!(__Written), &bounded, &|ty| ty);
-    let read = definition(
-        input,
-        own,
-        &quote!(__Read),
-        &input.generics,
-        &|ty| quote!(__kpl::PhantomData<fn() -> #ty>),
-    );
 
     let lifetime = lifetime();
     let mut referring = bounded.clone();
@@ -62,7 +56,16 @@ pub(crate) fn helpers(record: &Record<'_>, own: &Own<'_>) -> TokenStream {
                 __Written #turbofish::serialize(self.0, __serializer)
             }
         }
+    }
+}
 
+/// `__Read`.
+pub(crate) fn read_type_definition(record: &Record<'_>, own: &Own<'_>) -> TokenStream {
+    let input = record.input;
+    let attributes = container_attributes(input);
+    let no_value = |ty| quote!(__kpl::PhantomData<fn() -> #ty>);
+    let read = definition(input, own, &quote!(__Read), &input.generics, &no_value);
+    quote! {
         #[derive(__kpl::serde::Deserialize)]
         #attributes
         #read
@@ -123,6 +126,9 @@ pub(crate) fn written_predicates(record: &Record<'_>, own: &Own<'_>) -> Vec<Wher
 
 /// What a generic type needs to be read without its elided field, which is then made of the key.
 pub(crate) fn read_predicates(record: &Record<'_>, own: &Own<'_>) -> Vec<WherePredicate> {
+    if !is_generic(&record.input.generics) {
+        return Vec::new();
+    }
     let (read, lifetime) = (read_type(record), lifetime());
     let elided = own
         .shapes

@@ -1,4 +1,5 @@
-//! The derive macro of [kpl](https://docs.rs/kpl). Programs use it through that crate, as `kpl::KplRecord`.
+//! The derive macros of [kpl](https://docs.rs/kpl). Programs use them through that crate, as `kpl::KplRecord` and
+//! `kpl::FromKplRecord`.
 #![forbid(unsafe_code)]
 
 mod attr;
@@ -296,21 +297,81 @@ use syn::DeriveInput;
 /// `#[kpl(crate = my_library::kpl)]`.
 #[proc_macro_derive(KplRecord, attributes(kpl, serde))]
 pub fn derive_kpl_record(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
-    derive(input.into()).into()
+    derive(Derive::KplRecord, input.into()).into()
 }
 
-fn derive(input: TokenStream) -> TokenStream {
+/// Implements `FromKplRecord` alone, for a type that is only read from a Kinesis stream.
+///
+/// The type needs what its codec needs to read it: for `kpl::codec::Json`, `Postcard` and `Bincode` that is serde's
+/// `Deserialize`, and not `Serialize`.
+///
+/// ```
+/// use kpl::{Deaggregator, FromKplRecord, KinesisRecord};
+/// use serde::Deserialize;
+///
+/// /// What this program reads of the records that another one writes.
+/// #[derive(Debug, PartialEq, Deserialize, FromKplRecord)]
+/// #[kpl(codec = kpl::codec::Json)]
+/// struct Visit<'a> {
+///     url: &'a str,
+/// }
+///
+/// let batch = [KinesisRecord::new(br#"{"user":"ada","url":"/"}"#)];
+/// for record in Deaggregator::<Visit<'_>>::new().records(&batch) {
+///     assert_eq!(record?.value, Visit { url: "/" });
+/// }
+/// # Ok::<(), kpl::DeaggregateError>(())
+/// ```
+///
+/// The attributes are those of [`KplRecord`](macro@KplRecord). Those that only matter when a record is written may be
+/// missing, and may also be present, so that a type reads the same whichever derive it has: a type that is only read
+/// needs no partition key. It needs one where a field is restored from the key:
+///
+/// ```
+/// # use kpl::{Deaggregator, FromKplRecord, KinesisRecord};
+/// # use serde::Deserialize;
+/// #[derive(Debug, PartialEq, Deserialize, FromKplRecord)]
+/// #[kpl(codec = kpl::codec::Json)]
+/// struct Click {
+///     #[kpl(partition_key, elide)]
+///     user: String,
+///     url: String,
+/// }
+///
+/// let batch = [KinesisRecord::new(br#"{"url":"/"}"#).with_partition_key("ada")];
+/// for record in Deaggregator::<Click>::new().records(&batch) {
+///     assert_eq!(record?.value, Click { user: "ada".into(), url: "/".into() });
+/// }
+/// # Ok::<(), kpl::DeaggregateError>(())
+/// ```
+///
+/// A type has one of the two derives: `KplRecord` implements both traits.
+#[proc_macro_derive(FromKplRecord, attributes(kpl, serde))]
+pub fn derive_from_kpl_record(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    derive(Derive::FromKplRecord, input.into()).into()
+}
+
+/// Which of the derives stands on the type.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Derive {
+    /// To write the type, and to read it if it can be read.
+    KplRecord,
+    /// To read the type.
+    FromKplRecord,
+}
+
+fn derive(derive: Derive, input: TokenStream) -> TokenStream {
     let input: DeriveInput = match syn::parse2(input) {
         Ok(input) => input,
         Err(error) => return error.into_compile_error(),
     };
     let mut errors = errors::Errors::default();
-    let container = parse::Container::parse(&input, &mut errors);
+    let container = parse::Container::parse(derive, &input, &mut errors);
     let record = validate::validate(&container, &mut errors);
     match (record, errors.into_compile_errors()) {
         (Some(record), None) => expand::expand(&record),
         (_, mistakes) => {
-            let stub = stub::stub(&input, &validate::root(&container.attrs));
+            let stub = stub::stub(&container);
             quote!(#mistakes #stub)
         }
     }

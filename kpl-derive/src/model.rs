@@ -3,9 +3,11 @@
 use syn::punctuated::Punctuated;
 use syn::{DeriveInput, ExprPath, Fields, LitStr, Path, Token, Type, Variant, WherePredicate};
 
+use crate::Derive;
 use crate::parse::Field;
 
 pub(crate) struct Record<'a> {
+    pub(crate) derive: Derive,
     pub(crate) input: &'a DeriveInput,
     /// The path of the crate kpl, or of whatever re-exports it.
     pub(crate) root: Path,
@@ -48,6 +50,8 @@ pub(crate) struct Shape<'a> {
 }
 
 pub(crate) enum Key<'a> {
+    /// Of a type that is only read.
+    None,
     Field(&'a Field<'a>),
     Template(&'a LitStr, Vec<KeyPiece<'a>>),
     Function(&'a ExprPath),

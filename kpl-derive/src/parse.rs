@@ -6,11 +6,13 @@ use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
 use syn::{Data, DeriveInput, Ident, Index, Member, Variant};
 
+use crate::Derive;
 use crate::attr::{ContainerAttrs, FieldAttrs, VariantAttrs};
 use crate::errors::Errors;
 
 /// The type that the derive stands on.
 pub(crate) struct Container<'a> {
+    pub(crate) derive: Derive,
     pub(crate) input: &'a DeriveInput,
     pub(crate) attrs: ContainerAttrs,
     /// One for a struct, one per variant for an enum, none for a union.
@@ -35,7 +37,7 @@ pub(crate) struct Field<'a> {
 }
 
 impl<'a> Container<'a> {
-    pub(crate) fn parse(input: &'a DeriveInput, errors: &mut Errors) -> Self {
+    pub(crate) fn parse(derive: Derive, input: &'a DeriveInput, errors: &mut Errors) -> Self {
         let attrs = ContainerAttrs::parse(&input.attrs, errors);
         let shapes = match &input.data {
             Data::Struct(data) => vec![Shape {
@@ -61,7 +63,12 @@ impl<'a> Container<'a> {
                 Vec::new()
             }
         };
-        Self { input, attrs, shapes }
+        Self {
+            derive,
+            input,
+            attrs,
+            shapes,
+        }
     }
 }
 

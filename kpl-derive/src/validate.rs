@@ -28,6 +28,7 @@ pub(crate) fn validate<'a>(container: &'a Container<'a>, errors: &mut Errors) ->
         None => Content::Own(own(container, errors)?),
     };
     Some(Record {
+        derive: container.derive,
         input: container.input,
         root: root(attrs),
         bound: attrs.bound.as_ref().map(|attr| &attr.value),

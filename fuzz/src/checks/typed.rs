@@ -3,7 +3,7 @@ use std::fmt::Debug;
 
 use super::input::Input;
 use super::{bytes, writing};
-use kpl::codec::{Bincode, Codec, Json, Postcard, Prost, Raw};
+use kpl::codec::{Bincode, Decode, Encode, Json, Postcard, Prost, Raw};
 use kpl::{
     AggregateError, Aggregator, DeaggregateErrorKind, Deaggregator, FromKplRecordOwned, HashKey, KinesisRecord,
     KplRecord, RawRecord,
@@ -54,14 +54,14 @@ fn text(value: &impl Debug) -> String {
     format!("{value:?}")
 }
 
-fn encode<C: for<'de> Codec<'de, T>, T>(value: &T) -> Vec<u8> {
+fn encode<C: Encode<T>, T>(value: &T) -> Vec<u8> {
     let mut bytes = b"before".to_vec();
     C::encode(value, &mut bytes).expect("what was read can be written");
     assert!(bytes.starts_with(b"before"));
     bytes.split_off(6)
 }
 
-fn codec<C: for<'de> Codec<'de, T>, T: Debug>(payload: &[u8], leftover: Leftover) {
+fn codec<C: Encode<T> + for<'de> Decode<'de, T>, T: Debug>(payload: &[u8], leftover: Leftover) {
     let value: T = match C::decode(payload) {
         Ok(value) => value,
         Err(error) => {
@@ -101,7 +101,7 @@ fn codec<C: for<'de> Codec<'de, T>, T: Debug>(payload: &[u8], leftover: Leftover
 fn borrowed(payload: &[u8]) {
     let raw: &[u8] = Raw::decode(payload).expect("bytes are bytes");
     assert_eq!(raw, payload);
-    fn view<'de, C: Codec<'de, View<'de>>>(payload: &'de [u8]) {
+    fn view<'de, C: Encode<View<'de>> + Decode<'de, View<'de>>>(payload: &'de [u8]) {
         if let Ok(View { text, number }) = C::decode(payload) {
             assert!(payload.as_ptr_range().contains(&text.as_ptr()) || text.is_empty());
             let mut written = Vec::new();

@@ -24,7 +24,7 @@ pub(super) fn items(record: &Record<'_>) -> TokenStream {
         Content::Own(own) => {
             let body = match own.payload {
                 Payload::Codec(codec) => {
-                    let decode = quote_spanned!(at(codec)=> <#codec as __kpl::Codec<'_, Self>>::decode);
+                    let decode = quote_spanned!(at(codec)=> <#codec as __kpl::Decode<'_, Self>>::decode);
                     quote!(#decode(#source.data).map_err(__kpl::ReadError::Payload))
                 }
                 Payload::Elided(codec) => {

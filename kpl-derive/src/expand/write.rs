@@ -68,7 +68,7 @@ fn partition_key(own: &Own<'_>) -> TokenStream {
     let buffer = variable("buffer");
     let functions = own.shapes.iter().find_map(|shape| match &shape.key {
         Key::Function(function) => Some(function),
-        Key::Field(_) | Key::Template(..) => None,
+        Key::Field(_) | Key::Template(..) | Key::None => None,
     });
     let body = match functions {
         Some(function) => {
@@ -118,7 +118,7 @@ fn key<'a>(key: &Key<'a>, buffer: &Ident) -> (Vec<&'a Field<'a>>, TokenStream) {
             (vec![field], key)
         }
         Key::Template(literal, pieces) => template(literal, pieces, buffer),
-        Key::Function(_) => (Vec::new(), TokenStream::new()),
+        Key::Function(_) | Key::None => (Vec::new(), TokenStream::new()),
     }
 }
 
@@ -232,7 +232,7 @@ fn payload(own: &Own<'_>) -> TokenStream {
     let buffer = variable("buffer");
     let body = match own.payload {
         Payload::Codec(codec) => {
-            let encode = quote_spanned!(at(codec)=> <#codec as __kpl::Codec<'_, Self>>::encode);
+            let encode = quote_spanned!(at(codec)=> <#codec as __kpl::Encode<Self>>::encode);
             quote! {
                 #encode(self, #buffer)?;
                 __kpl::Ok(#buffer)
@@ -242,7 +242,7 @@ fn payload(own: &Own<'_>) -> TokenStream {
             let written = elide::written(&quote!(self));
             let encode = quote_spanned!(at(codec)=> __kpl::encode_elided::<#codec, _>);
             quote! {
-                #encode(#written, #buffer)?;
+                #encode(&#written, #buffer)?;
                 __kpl::Ok(#buffer)
             }
         }

@@ -2,6 +2,7 @@
 
 use syn::LitStr;
 
+use crate::Derive;
 use crate::attr::{ContainerAttrs, Failed};
 use crate::errors::Errors;
 use crate::model::{Key, KeyPiece};
@@ -62,6 +63,9 @@ pub(super) fn key<'a>(container: &'a Container<'a>, shape: &'a Shape<'a>, errors
     if let Some(template) = template.or(attrs.partition_key.as_ref()) {
         let pieces = template_pieces(container, shape, &template.value, errors)?;
         return Some(Key::Template(&template.value, pieces));
+    }
+    if container.derive == Derive::FromKplRecord {
+        return Some(Key::None);
     }
     missing_key(container, shape, errors);
     None
