@@ -57,7 +57,7 @@ fn reading(record: &Record<'_>) -> TokenStream {
     }
 }
 
-/// The content, if a field of it is left out of the payload.
+/// Returns the content if one of its fields is left out of the payload.
 fn eliding<'a>(record: &'a Record<'a>) -> Option<&'a Own<'a>> {
     match &record.content {
         Content::Own(own) if matches!(own.payload, Payload::Elided(_)) => Some(own),
@@ -65,7 +65,7 @@ fn eliding<'a>(record: &'a Record<'a>) -> Option<&'a Own<'a>> {
     }
 }
 
-/// The impls in a scope of their own, where `__kpl` is all that they name.
+/// Returns the impls in a scope of their own, in which `__kpl` is the only name that they use.
 pub(crate) fn in_const(root: &Path, items: &TokenStream) -> TokenStream {
     quote! {
         #[doc(hidden)]
@@ -84,7 +84,7 @@ pub(crate) fn in_const(root: &Path, items: &TokenStream) -> TokenStream {
     }
 }
 
-/// The type's generics with the user's `bound`, or else with these predicates.
+/// Returns the type's generics with the user's `bound`, or else with these predicates.
 fn bounded(record: &Record<'_>, predicates: Option<Vec<WherePredicate>>) -> Generics {
     let predicates = match record.bound {
         Some(bound) => bound.iter().cloned().collect(),
@@ -93,18 +93,18 @@ fn bounded(record: &Record<'_>, predicates: Option<Vec<WherePredicate>>) -> Gene
     with_predicates(&record.input.generics, predicates)
 }
 
-/// The place of some tokens of the user's, with the names of the derive.
+/// Returns the position of some tokens of the user's, with the names of the derive.
 fn at(tokens: &impl ToTokens) -> Span {
     Span::call_site().located_at(tokens.span())
 }
 
-/// A variable that the user's tokens cannot see. Nor can a constant or unit struct of the user's be meant by it, for
-/// which `mixed_site` is not enough: so it has a name that nobody gives one.
+/// Returns a variable that the user's tokens cannot see. `mixed_site` does not keep it from meaning a constant or unit
+/// struct of the user's, so the prefix does.
 fn variable(name: &str) -> Ident {
     format_ident!("__{name}", span = Span::mixed_site())
 }
 
-/// A pattern that binds some fields of a struct or variant.
+/// Returns a pattern that binds some fields of a struct or variant.
 fn pattern(path: &TokenStream, fields: &[&Field<'_>]) -> TokenStream {
     let fields = fields.iter().map(|field| {
         let (member, binding) = (&field.member, &field.binding);
@@ -113,7 +113,7 @@ fn pattern(path: &TokenStream, fields: &[&Field<'_>]) -> TokenStream {
     quote!(#path { #(#fields,)* .. })
 }
 
-/// The `T` of an `Option<T>`, as far as tokens tell, or else the type.
+/// Returns the `T` of an `Option<T>`, as far as tokens show one, or else the type.
 fn optional(ty: &Type) -> &Type {
     let Type::Path(path) = ty else { return ty };
     let Some(last) = path.path.segments.last().filter(|last| last.ident == "Option") else {

@@ -1,4 +1,4 @@
-//! The type and its attributes, read and not yet judged.
+//! The type and its attributes, parsed and not validated yet.
 
 use proc_macro2::Span;
 use quote::format_ident;
@@ -31,8 +31,8 @@ pub(crate) struct Field<'a> {
     pub(crate) ast: &'a syn::Field,
     pub(crate) attrs: FieldAttrs,
     pub(crate) member: Member,
-    /// The variable that holds the field, or a reference to it. It stands at the field's type, so that the compiler
-    /// points there if the type has not what is asked of it. Its name is one that no constant has.
+    /// The variable that holds the field, or a reference to it. Its span is that of the field's type, so that the
+    /// compiler points there if the type lacks a trait. Its name is one that a constant never has.
     pub(crate) binding: Ident,
 }
 
@@ -58,7 +58,7 @@ impl<'a> Container<'a> {
             Data::Union(data) => {
                 errors.at(
                     data.union_token,
-                    "a union cannot be a record: nothing tells which of its fields is meant",
+                    "a union cannot be a record: it is unknown which of its fields holds a value",
                 );
                 Vec::new()
             }
@@ -96,7 +96,7 @@ fn fields<'a>(fields: &'a syn::Fields, errors: &mut Errors) -> Vec<Field<'a>> {
 }
 
 impl Field<'_> {
-    /// The field's name as the user says it.
+    /// Returns the field's name as the user writes it.
     pub(crate) fn name(&self) -> String {
         match &self.member {
             Member::Named(name) => name.unraw().to_string(),
@@ -106,7 +106,7 @@ impl Field<'_> {
 }
 
 impl Shape<'_> {
-    /// "`Click`" or "variant `Click`".
+    /// Returns "`Click`" or "variant `Click`".
     pub(crate) fn describe(&self, input: &DeriveInput) -> String {
         match self.variant {
             Some(variant) => format!("variant `{}`", variant.ident),
@@ -114,7 +114,7 @@ impl Shape<'_> {
         }
     }
 
-    /// Where a mistake is reported that is about all of it.
+    /// Returns where to report a mistake of the struct or variant as a whole.
     pub(crate) fn ident<'b>(&'b self, input: &'b DeriveInput) -> &'b Ident {
         self.variant.map_or(&input.ident, |variant| &variant.ident)
     }

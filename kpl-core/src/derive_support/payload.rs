@@ -5,7 +5,7 @@ use crate::codec::{Decode, Raw};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a payload",
     label = "a payload is bytes: this type does not implement `AsRef<[u8]>`",
-    note = "`Vec<u8>`, `&[u8]` and `Cow<'_, [u8]>` do; for any other content use `#[kpl(codec = ...)]`"
+    note = "`Vec<u8>`, `&[u8]` and `Cow<'_, [u8]>` can; for any other content use `#[kpl(codec = ...)]`"
 )]
 pub trait PayloadField: AsRef<[u8]> {}
 
@@ -15,8 +15,8 @@ impl<T: AsRef<[u8]>> PayloadField for T {}
 /// A field that can be restored from the payload.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be restored from a payload",
-    label = "this field is read from bytes: its type must implement `TryFrom<&[u8]>`, and the error of that `Display`",
-    note = "`Vec<u8>`, `&[u8]` and `Cow<'_, [u8]>` do; for any other content use `#[kpl(codec = ...)]`"
+    label = "this field is read from bytes: its type must implement `TryFrom<&[u8]>`, with an error that implements `Display`",
+    note = "`Vec<u8>`, `&[u8]` and `Cow<'_, [u8]>` can; for any other content use `#[kpl(codec = ...)]`"
 )]
 pub trait RestoredPayload<'de>: Sized {
     fn from_payload(bytes: &'de [u8]) -> Result<Self, ReadError>;

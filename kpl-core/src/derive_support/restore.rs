@@ -8,7 +8,7 @@ use crate::{PartitionKey, ReadError};
 /// A field that can be restored from the partition key.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be restored from a partition key",
-    label = "this field is parsed from the key: its type must implement `FromStr`, and the error of that `Display`",
+    label = "this field is parsed from the key: its type must implement `FromStr`, with an error that implements `Display`",
     note = "implement `core::str::FromStr` for it, or keep the field in the payload: use a codec, and leave out `elide`"
 )]
 pub trait ElidedField: Sized {

@@ -18,7 +18,7 @@ impl<T: fmt::Display + ?Sized> TagField for T {}
 /// A field that can be restored from a tag.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be restored from a tag",
-    label = "this field is parsed from the tag: its type must implement `FromStr`, and the error of that `Display`",
+    label = "this field is parsed from the tag: its type must implement `FromStr`, with an error that implements `Display`",
     note = "beside `#[kpl(payload)]`, a field with a tag travels as that tag only"
 )]
 pub trait RestoredTag: Sized {

@@ -11,7 +11,7 @@ use crate::generics::{lifetime, mentions_parameter};
 use crate::model::{Content, Key, KeyPiece, Payload, Record, Shape};
 use crate::parse::Field;
 
-/// Predicates of the types that speak of a parameter: those of other types are certain, or errors at the field.
+/// Predicates of the types that mention a parameter. Those of other types hold, or are errors at the field.
 struct Predicates<'a> {
     record: &'a Record<'a>,
     all: Vec<WherePredicate>,
@@ -25,7 +25,7 @@ impl Predicates<'_> {
     }
 }
 
-/// What a type needs to be written.
+/// Returns what a type needs to be written.
 pub(super) fn written(record: &Record<'_>) -> Vec<WherePredicate> {
     let all = Vec::new();
     let mut predicates = Predicates { record, all };
@@ -72,7 +72,7 @@ fn written_beside_the_payload(shape: &Shape<'_>, predicates: &mut Predicates<'_>
     }
 }
 
-/// What a type needs to be read.
+/// Returns what a type needs to be read.
 pub(super) fn read(record: &Record<'_>) -> Vec<WherePredicate> {
     let lifetime = lifetime();
     let all = Vec::new();
@@ -97,7 +97,7 @@ pub(super) fn read(record: &Record<'_>) -> Vec<WherePredicate> {
     predicates.all
 }
 
-/// What a field needs to be restored beside a field that is the payload, or as that.
+/// Adds what a field needs to be restored, as the payload or beside it.
 fn restored(field: &Field<'_>, payload: &Field<'_>, predicates: &mut Predicates<'_>) {
     let lifetime = lifetime();
     let (ty, attrs) = (&field.ast.ty, &field.attrs);

@@ -109,7 +109,7 @@ fn partition_key(own: &Own<'_>) -> TokenStream {
     }
 }
 
-/// The fields that make a key, and the key.
+/// Returns the fields that make up a key, and the expression for it.
 fn key<'a>(key: &Key<'a>, buffer: &Ident) -> (Vec<&'a Field<'a>>, TokenStream) {
     match key {
         Key::Field(field) => {
@@ -141,7 +141,7 @@ fn template<'a>(literal: &LitStr, pieces: &[KeyPiece<'a>], buffer: &Ident) -> (V
                 let binding = &field.binding;
                 values.push(match formatting_trait(spec) {
                     "Display" => quote!(__kpl::display(#binding)),
-                    // Where the field points to, not where it is.
+                    // The address that the field holds, not the address of the field.
                     "Pointer" => quote!(*#binding),
                     _ => quote!(#binding),
                 });
@@ -156,7 +156,7 @@ fn template<'a>(literal: &LitStr, pieces: &[KeyPiece<'a>], buffer: &Ident) -> (V
     (fields, key)
 }
 
-/// The trait in `core::fmt` that a format specification asks for.
+/// Returns the trait in `core::fmt` that a format specification asks for.
 pub(super) fn formatting_trait(spec: &str) -> &'static str {
     match spec.trim_end().chars().last() {
         Some('?') => "Debug",
@@ -266,8 +266,8 @@ fn payload(own: &Own<'_>) -> TokenStream {
     }
 }
 
-/// A lone record that travelled raw would lose its explicit hash key, and perhaps its partition key: a stream need not
-/// give that back.
+/// A lone record that travels raw would lose its explicit hash key, and perhaps its partition key, which not every stream
+/// returns to its readers.
 fn always_wrapped(own: &Own<'_>) -> TokenStream {
     let body = match own.payload {
         Payload::Codec(_) => return TokenStream::new(),

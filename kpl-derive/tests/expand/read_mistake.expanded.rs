@@ -1,5 +1,5 @@
 ::core::compile_error! {
-    "`Event` has no codec: add `#[kpl(codec = ...)]`, one of kpl::codec::Json, kpl::codec::Postcard, kpl::codec::Bincode, kpl::codec::Prost, kpl::codec::Raw, or a type of your own that implements kpl::Codec"
+    "`Event` has no codec: add `#[kpl(codec = ...)]` with kpl::codec::Json, kpl::codec::Postcard, kpl::codec::Bincode, kpl::codec::Prost, kpl::codec::Raw, or a codec of your own"
 }
 #[doc(hidden)]
 #[allow(
