@@ -465,7 +465,7 @@ mod values_that_cannot_be_written {
 }
 
 #[test]
-fn raw_takes_whatever_is_bytes_and_says_why_not() {
+fn raw_says_why_bytes_cannot_be_read() {
     let error = <Raw as Decode<[u8; 4]>>::decode(b"five!").unwrap_err();
     assert_eq!((error.codec(), error.kind()), ("Raw", CodecErrorKind::Decode));
     assert!(error.cause().is_some());
@@ -682,7 +682,7 @@ proptest! {
         prop_assert_eq!(&<Bincode as Decode<Event>>::decode(&encode::<Bincode, _>(&event)).unwrap(), &event);
     }
 
-    /// The documented way out of the crate bincode, which nobody maintains any more.
+    /// The documented alternative to the crate bincode, which is no longer maintained.
     #[test]
     fn bincode_next_writes_and_reads_the_same_bytes(event in any_event()) {
         let bytes = encode::<Bincode, _>(&event);

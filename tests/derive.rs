@@ -1,4 +1,4 @@
-//! What `#[derive(KplRecord)]` makes of types: keys, tags, payload, and the same value back.
+//! `#[derive(KplRecord)]`: keys, tags and payload of a type, and the same value read back.
 #![cfg(all(
     feature = "derive",
     feature = "std",
@@ -487,7 +487,7 @@ mod keys_of_records {
 
         let mut bytes = Vec::new();
         Postcard::encode(&HashKey::new(300), &mut bytes).unwrap();
-        assert_eq!(bytes, [0xAC, 2], "a number where nobody reads it");
+        assert_eq!(bytes, [0xAC, 2], "a number in a format that is not human-readable");
         let key: HashKey = Postcard::decode(&bytes).unwrap();
         assert_eq!(key, HashKey::new(300));
     }
@@ -1099,7 +1099,7 @@ mod hygiene {
         pub(super) record: u16,
     }
 
-    /// A constant or a unit struct is no name that a pattern can bind.
+    /// A pattern cannot bind the name of a constant or a unit struct.
     pub(super) mod constants {
         #![allow(dead_code, non_camel_case_types, non_upper_case_globals)]
 

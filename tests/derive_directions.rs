@@ -185,7 +185,7 @@ mod with_every_codec {
 mod only_written {
     use super::*;
 
-    /// A field that nothing could be read into.
+    /// A field that cannot be deserialized.
     #[derive(Serialize)]
     struct Borrowed<'a>(&'a [String]);
 
@@ -248,7 +248,7 @@ mod only_written {
 
     /// A type with lifetimes that can be read is read, also through a newtype.
     #[test]
-    fn is_no_matter_for_types_that_can_be_read() {
+    fn makes_no_difference_to_types_that_can_be_read() {
         #[derive(Debug, PartialEq, Serialize, Deserialize, KplRecord)]
         #[kpl(codec = kpl::codec::Postcard)]
         struct Line<'a> {
@@ -271,7 +271,7 @@ mod only_written {
 mod only_read {
     use super::*;
 
-    /// No `Display`, no `Serialize`: nothing that only writing needs.
+    /// Has neither `Display` nor `Serialize`, which only writing needs.
     #[derive(Debug, PartialEq, Deserialize)]
     struct Plain(u8);
 
@@ -348,7 +348,7 @@ mod only_read {
         assert_eq!(value, Newtype(WithFunction { id: Plain(7) }));
     }
 
-    /// A payload that could not be written: its type has no `AsRef<[u8]>`.
+    /// A payload that cannot be written: its type does not implement `AsRef<[u8]>`.
     #[derive(Debug, PartialEq)]
     struct Body<'a>(Cow<'a, str>);
 

@@ -479,7 +479,7 @@ mod without_the_outer_key {
     }
 }
 
-/// Only the inside of an aggregate can have such a text for a key.
+/// Only a record inside an aggregate can have such a key.
 mod a_key_that_is_too_long {
     use super::*;
     use std::fmt::{self, Display};

@@ -82,7 +82,7 @@ fn codec<C: Encode<T> + for<'de> Decode<'de, T>, T: Debug>(payload: &[u8], lefto
                     assert!(byte.is_ascii_whitespace() || text(&other) != text(&value))
                 }
                 (Ok(other), Leftover::OtherValue) => assert_ne!(text(&other), text(&value)),
-                (Ok(_), Leftover::Error) => panic!("{byte:#04x} is left over, and nobody says so"),
+                (Ok(_), Leftover::Error) => panic!("{byte:#04x} is left over, and that is not an error"),
                 (Err(error), Leftover::OtherValue) => panic!("{error}"),
             }
         }
@@ -163,7 +163,7 @@ fn records<T: KplRecord + FromKplRecordOwned + Debug>(input: &mut Input<'_>) {
     assert_eq!(received.counts().user_records, sent.len() as u64);
 }
 
-/// A value that was read is written and read once more. Its key may be one that nobody can write.
+/// A value that was read is written and read once more. Its key may be one that cannot be written.
 fn again<T: KplRecord + FromKplRecordOwned + Debug>(value: &T) {
     let mut aggregator = Aggregator::<T>::builder().max_size(10 << 20).build().expect("valid");
     match aggregator.push(value) {
