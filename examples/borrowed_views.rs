@@ -6,7 +6,7 @@
 
 use std::error::Error;
 
-use kpl::codec::{Codec, Json};
+use kpl::codec::{Decode, Encode, Json};
 use kpl::{Aggregator, Deaggregator, KinesisRecord, KplRecord};
 use serde::{Deserialize, Serialize};
 

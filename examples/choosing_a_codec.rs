@@ -6,13 +6,13 @@
 
 use std::error::Error;
 
-use kpl::codec::{Bincode, Codec, Json, Postcard, Prost};
+use kpl::codec::{Bincode, Decode, Encode, Json, Postcard, Prost};
 use kpl::{Aggregator, Deaggregator, KinesisRecord, RawRecord, SealedRecord};
 use serde::{Deserialize, Serialize};
 
-/// One type with the traits of every codec: serde's for Json, Postcard and Bincode, prost's for Prost.
+/// A type that works with every codec: it has serde's traits for Json, Postcard and Bincode, and prost's for Prost.
 ///
-/// A type of a program needs those of one codec only.
+/// A type in a program needs the traits of one codec only.
 #[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
 struct Reading {
     #[prost(string, tag = "1")]
@@ -57,10 +57,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Sends the readings through a codec and prints what it took. Gives the bytes of the payloads.
+/// Sends the readings through a codec and prints the sizes. Returns the size of all payloads, in bytes.
 fn measure<C>(name: &str, readings: &[Reading]) -> Result<usize, Box<dyn Error>>
 where
-    C: for<'de> Codec<'de, Reading>,
+    C: Encode<Reading> + for<'de> Decode<'de, Reading>,
 {
     // `#[derive(KplRecord)]` with `#[kpl(codec = kpl::codec::Json)]` does the same inside `push`: here the codec is a
     // parameter, so that one function measures all four.

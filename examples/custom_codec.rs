@@ -6,22 +6,27 @@
 
 use std::error::Error;
 
-use kpl::codec::{Codec, Json};
+use kpl::codec::{Decode, Encode, Json};
 use kpl::{Aggregator, CodecError, DeaggregateErrorKind, Deaggregator, KinesisRecord, KplRecord, RawRecord, ReadError};
 use serde::{Deserialize, Serialize};
 
 /// One byte with the version `V` of the schema, then JSON.
 struct VersionedJson<const V: u8>;
 
-impl<'de, T, const V: u8> Codec<'de, T> for VersionedJson<V>
+impl<T, const V: u8> Encode<T> for VersionedJson<V>
 where
-    Json: Codec<'de, T>,
+    Json: Encode<T>,
 {
     fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
         out.push(V);
         Json::encode(value, out)
     }
+}
 
+impl<'de, T, const V: u8> Decode<'de, T> for VersionedJson<V>
+where
+    Json: Decode<'de, T>,
+{
     fn decode(bytes: &'de [u8]) -> Result<T, CodecError> {
         match bytes.split_first() {
             Some((&version, rest)) if version == V => Json::decode(rest),

@@ -6,4 +6,4 @@
 pub use kpl_core::*;
 #[cfg(feature = "derive")]
 #[cfg_attr(docsrs, doc(cfg(feature = "derive")))]
-pub use kpl_derive::KplRecord;
+pub use kpl_derive::{FromKplRecord, KplRecord};

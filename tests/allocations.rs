@@ -7,7 +7,7 @@ mod support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use kpl::codec::{Bincode, Codec, Postcard};
+use kpl::codec::{Bincode, Decode, Postcard};
 use kpl::wire::AggregatedRecord;
 use kpl::{
     Aggregator, Deaggregator, FromKplRecord, HashKeyRange, KinesisRecord, KplRecord, MalformedPolicy, RawRecord,
@@ -296,9 +296,9 @@ mod case_7_no_allocation_beyond_the_inputs_order {
     fn of_payloads_with_declared_lengths_beyond_them() {
         for length in [100, 1 << 20, 1 << 31, 1 << 40, i64::MAX as u64, u64::MAX] {
             let bincode = [&[0xFD][..], &length.to_le_bytes()].concat();
-            let (result, counted) = counted(|| <Bincode as Codec<String>>::decode(&bincode).is_err());
+            let (result, counted) = counted(|| <Bincode as Decode<String>>::decode(&bincode).is_err());
             assert!(result && counted.largest <= 1 << 20, "{length}: {counted:?}");
-            let (result, counted) = self::counted(|| <Postcard as Codec<String>>::decode(&varint(length)).is_err());
+            let (result, counted) = self::counted(|| <Postcard as Decode<String>>::decode(&varint(length)).is_err());
             assert!(result && counted.largest <= 1 << 20, "{length}: {counted:?}");
         }
     }

@@ -6,7 +6,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use kpl::codec::{Bincode, Codec, Json, Postcard, Prost, Raw};
+use kpl::codec::{Bincode, Decode, Encode, Json, Postcard, Prost, Raw};
 use kpl::{
     Aggregator, CodecError, CodecErrorKind, DeaggregateErrorKind, Deaggregator, FromKplRecord, KinesisRecord,
     KplRecord, ReadError, UserRecord,
@@ -72,7 +72,7 @@ struct Message {
     parts: Vec<Vec<u8>>,
 }
 
-fn encode<'de, C: Codec<'de, T>, T>(value: &T) -> Vec<u8> {
+fn encode<C: Encode<T>, T>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::new();
     C::encode(value, &mut bytes).unwrap();
     bytes
@@ -82,7 +82,7 @@ fn encode<'de, C: Codec<'de, T>, T>(value: &T) -> Vec<u8> {
 #[track_caller]
 fn assert_golden<C, T>(value: &T, golden: &[u8])
 where
-    C: for<'de> Codec<'de, T>,
+    C: Encode<T> + for<'de> Decode<'de, T>,
     T: PartialEq + core::fmt::Debug,
 {
     let mut bytes = b"before".to_vec();
@@ -96,7 +96,7 @@ where
 #[track_caller]
 fn assert_whole<C, T>(golden: &[u8])
 where
-    C: for<'de> Codec<'de, T>,
+    C: for<'de> Decode<'de, T>,
     T: PartialEq + core::fmt::Debug,
 {
     for length in 0..golden.len() {
@@ -179,7 +179,7 @@ mod bytes_left_over {
 
     #[test]
     fn say_how_many_they_are() {
-        fn left<C: for<'de> Codec<'de, T>, T: Debug>(bytes: &[u8]) -> CodecErrorKind {
+        fn left<C: for<'de> Decode<'de, T>, T: Debug>(bytes: &[u8]) -> CodecErrorKind {
             let error = C::decode(bytes).unwrap_err();
             assert!(error.to_string().contains(error.codec()), "{error}");
             error.kind()
@@ -196,9 +196,9 @@ mod bytes_left_over {
     /// White space is a part of JSON, and many streams have a line feed after each value.
     #[test]
     fn of_json_may_be_white_space_and_nothing_else() {
-        assert_eq!(<Json as Codec<u8>>::decode(b" 1\r\n\t ").unwrap(), 1);
+        assert_eq!(<Json as Decode<u8>>::decode(b" 1\r\n\t ").unwrap(), 1);
         for left in ["1,", "1}", "1 1", "1\u{0}", "1//", "1\u{a0}", "1\u{c}"] {
-            assert!(<Json as Codec<u8>>::decode(left.as_bytes()).is_err(), "{left:?}");
+            assert!(<Json as Decode<u8>>::decode(left.as_bytes()).is_err(), "{left:?}");
         }
     }
 
@@ -217,7 +217,7 @@ mod bytes_left_over {
             b"\x0C",
             b"\x08\x80",
         ] {
-            let error = <Prost as Codec<Message>>::decode(&[golden, left].concat()).unwrap_err();
+            let error = <Prost as Decode<Message>>::decode(&[golden, left].concat()).unwrap_err();
             assert_eq!(
                 (error.codec(), error.kind()),
                 ("Prost", CodecErrorKind::Decode),
@@ -225,7 +225,7 @@ mod bytes_left_over {
             );
         }
         let unknown = [&golden[..], b"\x48\x01"].concat();
-        assert_eq!(<Prost as Codec<Message>>::decode(&unknown).unwrap().name, "hi");
+        assert_eq!(<Prost as Decode<Message>>::decode(&unknown).unwrap().name, "hi");
     }
 }
 
@@ -238,7 +238,7 @@ mod borrowing {
         assert_eq!(text, "some text");
     }
 
-    fn view<'de, C: Codec<'de, View<'de>>>(bytes: &'de [u8]) -> View<'de> {
+    fn view<'de, C: Decode<'de, View<'de>>>(bytes: &'de [u8]) -> View<'de> {
         C::decode(bytes).unwrap()
     }
 
@@ -257,7 +257,7 @@ mod borrowing {
     #[test]
     fn text_with_escapes_is_an_error_in_json() {
         let bytes = encode::<Json, _>(&View { text: "a\nb", bytes: 7 });
-        assert!(<Json as Codec<View<'_>>>::decode(&bytes).is_err());
+        assert!(<Json as Decode<View<'_>>>::decode(&bytes).is_err());
     }
 
     #[test]
@@ -329,22 +329,22 @@ mod hostile_bytes {
         ] {
             let bincode = [&[0xFD][..], &length.to_le_bytes(), b"x"].concat();
             let varint = [&support::bytes::varint(length)[..], b"x"].concat();
-            assert!(<Bincode as Codec<String>>::decode(&bincode).is_err(), "{length}");
-            assert!(<Bincode as Codec<&str>>::decode(&bincode).is_err(), "{length}");
-            assert!(<Bincode as Codec<Vec<u8>>>::decode(&bincode).is_err(), "{length}");
-            assert!(<Bincode as Codec<Vec<u128>>>::decode(&bincode).is_err(), "{length}");
+            assert!(<Bincode as Decode<String>>::decode(&bincode).is_err(), "{length}");
+            assert!(<Bincode as Decode<&str>>::decode(&bincode).is_err(), "{length}");
+            assert!(<Bincode as Decode<Vec<u8>>>::decode(&bincode).is_err(), "{length}");
+            assert!(<Bincode as Decode<Vec<u128>>>::decode(&bincode).is_err(), "{length}");
             assert!(
-                <Bincode as Codec<BTreeMap<String, u8>>>::decode(&bincode).is_err(),
+                <Bincode as Decode<BTreeMap<String, u8>>>::decode(&bincode).is_err(),
                 "{length}"
             );
-            assert!(<Bincode as Codec<ByteBuf>>::decode(&bincode).is_err(), "{length}");
-            assert!(<Postcard as Codec<String>>::decode(&varint).is_err(), "{length}");
-            assert!(<Postcard as Codec<&str>>::decode(&varint).is_err(), "{length}");
-            assert!(<Postcard as Codec<Vec<u8>>>::decode(&varint).is_err(), "{length}");
-            assert!(<Postcard as Codec<Vec<u128>>>::decode(&varint).is_err(), "{length}");
-            assert!(<Postcard as Codec<ByteBuf>>::decode(&varint).is_err(), "{length}");
+            assert!(<Bincode as Decode<ByteBuf>>::decode(&bincode).is_err(), "{length}");
+            assert!(<Postcard as Decode<String>>::decode(&varint).is_err(), "{length}");
+            assert!(<Postcard as Decode<&str>>::decode(&varint).is_err(), "{length}");
+            assert!(<Postcard as Decode<Vec<u8>>>::decode(&varint).is_err(), "{length}");
+            assert!(<Postcard as Decode<Vec<u128>>>::decode(&varint).is_err(), "{length}");
+            assert!(<Postcard as Decode<ByteBuf>>::decode(&varint).is_err(), "{length}");
             let message = [&[0x12][..], &varint].concat();
-            assert!(<Prost as Codec<Message>>::decode(&message).is_err(), "{length}");
+            assert!(<Prost as Decode<Message>>::decode(&message).is_err(), "{length}");
         }
     }
 
@@ -405,11 +405,11 @@ mod hostile_bytes {
 
         #[test]
         fn of_any_kind_give_values_or_errors(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
-            let _ = <Json as Codec<Event>>::decode(&bytes);
-            let _ = <Postcard as Codec<Event>>::decode(&bytes);
-            let _ = <Bincode as Codec<Event>>::decode(&bytes);
-            let _ = <Bincode as Codec<Vec<String>>>::decode(&bytes);
-            let _ = <Prost as Codec<Message>>::decode(&bytes);
+            let _ = <Json as Decode<Event>>::decode(&bytes);
+            let _ = <Postcard as Decode<Event>>::decode(&bytes);
+            let _ = <Bincode as Decode<Event>>::decode(&bytes);
+            let _ = <Bincode as Decode<Vec<String>>>::decode(&bytes);
+            let _ = <Prost as Decode<Message>>::decode(&bytes);
             let raw: Vec<u8> = Raw::decode(&bytes).unwrap();
             prop_assert_eq!(raw, bytes);
         }
@@ -435,13 +435,13 @@ mod values_that_cannot_be_written {
     }
 
     #[track_caller]
-    fn assert_refused<C: for<'de> Codec<'de, Refuses> + for<'de> Codec<'de, (String, Refuses)>>(reason: &str) {
+    fn assert_refused<C: for<'de> Decode<'de, Refuses> + Encode<(String, Refuses)>>(reason: &str) {
         let mut bytes = b"before".to_vec();
         let error = C::encode(&("text".to_owned(), Refuses), &mut bytes).unwrap_err();
         assert_eq!(error.kind(), CodecErrorKind::Encode);
         assert!(error.to_string().contains(reason), "{error}");
         assert!(bytes.starts_with(b"before"), "{}", bytes.escape_ascii());
-        let error = <C as Codec<'_, Refuses>>::decode(b"").err().unwrap();
+        let error = <C as Decode<'_, Refuses>>::decode(b"").err().unwrap();
         assert_eq!(error.kind(), CodecErrorKind::Decode);
     }
 
@@ -465,10 +465,121 @@ mod values_that_cannot_be_written {
 }
 
 #[test]
-fn raw_takes_whatever_is_bytes_and_says_why_not() {
-    let error = <Raw as Codec<[u8; 4]>>::decode(b"five!").unwrap_err();
+fn raw_says_why_bytes_cannot_be_read() {
+    let error = <Raw as Decode<[u8; 4]>>::decode(b"five!").unwrap_err();
     assert_eq!((error.codec(), error.kind()), ("Raw", CodecErrorKind::Decode));
     assert!(error.cause().is_some());
+}
+
+mod one_direction {
+    use super::*;
+
+    #[derive(Serialize)]
+    struct Written {
+        id: u8,
+        text: &'static str,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Read {
+        id: u8,
+        text: String,
+    }
+
+    /// What a type with `Serialize` alone writes, a type with `Deserialize` alone reads.
+    #[track_caller]
+    fn assert_crosses<C: Encode<Written> + for<'de> Decode<'de, Read>>() {
+        let bytes = encode::<C, _>(&Written { id: 7, text: "a" });
+        let read: Read = C::decode(&bytes).unwrap();
+        assert_eq!(
+            read,
+            Read {
+                id: 7,
+                text: "a".into()
+            }
+        );
+    }
+
+    #[test]
+    fn needs_one_trait_of_serde() {
+        assert_crosses::<Json>();
+        assert_crosses::<Postcard>();
+        assert_crosses::<Bincode>();
+    }
+
+    #[test]
+    fn needs_one_conversion_for_raw() {
+        struct Written;
+
+        impl AsRef<[u8]> for Written {
+            fn as_ref(&self) -> &[u8] {
+                b"bytes"
+            }
+        }
+
+        #[derive(Debug, PartialEq)]
+        struct Read(usize);
+
+        impl TryFrom<&[u8]> for Read {
+            type Error = String;
+
+            fn try_from(bytes: &[u8]) -> Result<Self, String> {
+                Ok(Self(bytes.len()))
+            }
+        }
+
+        let bytes = encode::<Raw, _>(&Written);
+        assert_eq!(bytes, b"bytes");
+        assert_eq!(<Raw as Decode<Read>>::decode(&bytes).unwrap(), Read(5));
+    }
+
+    /// A message that is only written needs no `Default`.
+    #[test]
+    fn needs_no_default_to_be_written_by_prost() {
+        #[derive(Debug)]
+        struct Written(u64);
+
+        impl prost::Message for Written {
+            fn encode_raw(&self, out: &mut impl prost::bytes::BufMut) {
+                prost::encoding::uint64::encode(1, &self.0, out);
+            }
+
+            fn merge_field(
+                &mut self,
+                _: u32,
+                _: prost::encoding::WireType,
+                _: &mut impl prost::bytes::Buf,
+                _: prost::encoding::DecodeContext,
+            ) -> Result<(), prost::DecodeError> {
+                unreachable!("it is only written")
+            }
+
+            fn encoded_len(&self) -> usize {
+                prost::encoding::uint64::encoded_len(1, &self.0)
+            }
+
+            fn clear(&mut self) {
+                self.0 = 0;
+            }
+        }
+
+        let bytes = encode::<Prost, _>(&Written(300));
+        assert_eq!(bytes, b"\x08\xAC\x02");
+        assert_eq!(<Prost as Decode<Message>>::decode(&bytes).unwrap().id, 300);
+    }
+
+    #[test]
+    fn writes_values_without_a_known_size() {
+        fn written<C: Encode<str>>() -> Vec<u8> {
+            let mut bytes = Vec::new();
+            C::encode("a", &mut bytes).unwrap();
+            bytes
+        }
+        assert_eq!(written::<Json>(), b"\"a\"");
+        assert_eq!(written::<Postcard>(), b"\x01a");
+        assert_eq!(written::<Bincode>(), b"\x01a");
+        assert_eq!(written::<Raw>(), b"a");
+    }
 }
 
 /// "Implement it to use a format of your own."
@@ -476,11 +587,14 @@ fn raw_takes_whatever_is_bytes_and_says_why_not() {
 fn a_codec_of_the_users_own_works() {
     struct Upper;
 
-    impl Codec<'_, String> for Upper {
+    impl Encode<String> for Upper {
         fn encode(value: &String, out: &mut Vec<u8>) -> Result<(), CodecError> {
             out.extend(value.to_uppercase().bytes());
             Ok(())
         }
+    }
+
+    impl Decode<'_, String> for Upper {
         fn decode(bytes: &[u8]) -> Result<String, CodecError> {
             let text = std::str::from_utf8(bytes).map_err(|error| CodecError::decode("Upper", error))?;
             match text.chars().position(char::is_lowercase) {
@@ -563,12 +677,12 @@ proptest! {
 
     #[test]
     fn any_value_survives_every_codec(event in any_event()) {
-        prop_assert_eq!(&<Json as Codec<Event>>::decode(&encode::<Json, _>(&event)).unwrap(), &event);
-        prop_assert_eq!(&<Postcard as Codec<Event>>::decode(&encode::<Postcard, _>(&event)).unwrap(), &event);
-        prop_assert_eq!(&<Bincode as Codec<Event>>::decode(&encode::<Bincode, _>(&event)).unwrap(), &event);
+        prop_assert_eq!(&<Json as Decode<Event>>::decode(&encode::<Json, _>(&event)).unwrap(), &event);
+        prop_assert_eq!(&<Postcard as Decode<Event>>::decode(&encode::<Postcard, _>(&event)).unwrap(), &event);
+        prop_assert_eq!(&<Bincode as Decode<Event>>::decode(&encode::<Bincode, _>(&event)).unwrap(), &event);
     }
 
-    /// The documented way out of the crate bincode, which nobody maintains any more.
+    /// The documented alternative to the crate bincode, which is no longer maintained.
     #[test]
     fn bincode_next_writes_and_reads_the_same_bytes(event in any_event()) {
         let bytes = encode::<Bincode, _>(&event);
@@ -581,9 +695,9 @@ proptest! {
     #[test]
     fn bytes_left_over_are_refused_by_every_codec(event in any_event(), left in proptest::collection::vec(any::<u8>(), 1..9)) {
         let longer = |bytes: Vec<u8>| [bytes, left.clone()].concat();
-        prop_assert!(<Postcard as Codec<Event>>::decode(&longer(encode::<Postcard, _>(&event))).is_err());
-        prop_assert!(<Bincode as Codec<Event>>::decode(&longer(encode::<Bincode, _>(&event))).is_err());
+        prop_assert!(<Postcard as Decode<Event>>::decode(&longer(encode::<Postcard, _>(&event))).is_err());
+        prop_assert!(<Bincode as Decode<Event>>::decode(&longer(encode::<Bincode, _>(&event))).is_err());
         let white = left.iter().all(|byte| b" \t\r\n".contains(byte));
-        prop_assert_eq!(<Json as Codec<Event>>::decode(&longer(encode::<Json, _>(&event))).is_ok(), white);
+        prop_assert_eq!(<Json as Decode<Event>>::decode(&longer(encode::<Json, _>(&event))).is_ok(), white);
     }
 }

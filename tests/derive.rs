@@ -1,4 +1,4 @@
-//! What `#[derive(KplRecord)]` makes of types: keys, tags, payload, and the same value back.
+//! `#[derive(KplRecord)]`: keys, tags and payload of a type, and the same value read back.
 #![cfg(all(
     feature = "derive",
     feature = "std",
@@ -12,11 +12,10 @@ use std::fmt::{self, Binary, Debug, Display, LowerExp, LowerHex, Octal, UpperExp
 use std::marker::PhantomData;
 use std::str::FromStr;
 
-use kpl::codec::{Json, Postcard};
+use kpl::codec::{Decode, Encode, Json, Postcard};
 use kpl::{
-    Aggregator, Codec, CodecError, DeaggregateError, DeaggregateErrorKind, Deaggregator, FromKplRecord,
-    FromKplRecordOwned, HashKey, KeyError, KinesisRecord, KplRecord, PartitionKey, RawRecord, ReadError, SealedRecord,
-    Tags,
+    Aggregator, CodecError, DeaggregateError, DeaggregateErrorKind, Deaggregator, FromKplRecord, FromKplRecordOwned,
+    HashKey, KeyError, KinesisRecord, KplRecord, PartitionKey, RawRecord, ReadError, SealedRecord, Tags,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -488,7 +487,7 @@ mod keys_of_records {
 
         let mut bytes = Vec::new();
         Postcard::encode(&HashKey::new(300), &mut bytes).unwrap();
-        assert_eq!(bytes, [0xAC, 2], "a number where nobody reads it");
+        assert_eq!(bytes, [0xAC, 2], "a number in a format that is not human-readable");
         let key: HashKey = Postcard::decode(&bytes).unwrap();
         assert_eq!(key, HashKey::new(300));
     }
@@ -867,13 +866,9 @@ mod tags {
 
     struct NoPayload;
 
-    impl Codec<'_, Piecewise> for NoPayload {
+    impl Encode<Piecewise> for NoPayload {
         fn encode(_: &Piecewise, _: &mut Vec<u8>) -> Result<(), CodecError> {
             Ok(())
-        }
-
-        fn decode(_: &[u8]) -> Result<Piecewise, CodecError> {
-            Err(CodecError::decode("NoPayload", "nothing to read"))
         }
     }
 
@@ -929,12 +924,14 @@ mod codecs {
     /// `key=value`.
     struct Equation;
 
-    impl Codec<'_, Setting> for Equation {
+    impl Encode<Setting> for Equation {
         fn encode(value: &Setting, out: &mut Vec<u8>) -> Result<(), CodecError> {
             out.extend(format!("{}={}", value.name, value.value).bytes());
             Ok(())
         }
+    }
 
+    impl Decode<'_, Setting> for Equation {
         fn decode(bytes: &[u8]) -> Result<Setting, CodecError> {
             let text = std::str::from_utf8(bytes).map_err(|error| CodecError::decode("Equation", error))?;
             let (name, value) = text
@@ -1102,7 +1099,7 @@ mod hygiene {
         pub(super) record: u16,
     }
 
-    /// A constant or a unit struct is no name that a pattern can bind.
+    /// A pattern cannot bind the name of a constant or a unit struct.
     pub(super) mod constants {
         #![allow(dead_code, non_camel_case_types, non_upper_case_globals)]
 

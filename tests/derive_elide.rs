@@ -11,10 +11,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use kpl::codec::{Bincode, Json, Postcard};
+use kpl::codec::{Bincode, Decode, Encode, Json, Postcard};
 use kpl::{
-    Aggregator, Codec, CodecError, DeaggregateError, DeaggregateErrorKind, Deaggregator, FromKplRecordOwned,
-    KinesisRecord, KplRecord, PartitionKey, RawRecord, ReadError, SealedRecord,
+    Aggregator, CodecError, DeaggregateError, DeaggregateErrorKind, Deaggregator, FromKplRecordOwned, KinesisRecord,
+    KplRecord, PartitionKey, RawRecord, ReadError, SealedRecord,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ fn key<T: KplRecord>(value: &T) -> String {
     value.partition_key(&mut buffer).unwrap().to_owned()
 }
 
-fn encode<'de, C: Codec<'de, T>, T>(value: &T) -> Vec<u8> {
+fn encode<C: Encode<T>, T>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::new();
     C::encode(value, &mut bytes).unwrap();
     bytes
@@ -479,7 +479,7 @@ mod without_the_outer_key {
     }
 }
 
-/// Only the inside of an aggregate can have such a text for a key.
+/// Only a record inside an aggregate can have such a key.
 mod a_key_that_is_too_long {
     use super::*;
     use std::fmt::{self, Display};
@@ -969,17 +969,18 @@ mod with_the_attributes_of_serde {
 
 mod codecs {
     use super::*;
-    use kpl::codec::SerdeCodec;
 
     /// JSON after a version byte.
     struct Versioned;
 
-    impl<'de, T: Serialize + Deserialize<'de>> Codec<'de, T> for Versioned {
+    impl<T: Serialize> Encode<T> for Versioned {
         fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
             out.push(1);
             Json::encode(value, out)
         }
+    }
 
+    impl<'de, T: Deserialize<'de>> Decode<'de, T> for Versioned {
         fn decode(bytes: &'de [u8]) -> Result<T, CodecError> {
             match bytes {
                 [1, json @ ..] => Json::decode(json),
@@ -987,8 +988,6 @@ mod codecs {
             }
         }
     }
-
-    impl SerdeCodec for Versioned {}
 
     #[derive(Debug, PartialEq, KplRecord)]
     #[kpl(codec = Versioned)]

@@ -1,4 +1,4 @@
-//! What the compiler says about mistakes: by theme, in `tests/ui/`. `TRYBUILD=overwrite` writes the expectations anew.
+//! The compiler's messages about mistakes: by theme, in `tests/ui/`. `TRYBUILD=overwrite` writes the expectations anew.
 #![cfg(all(
     feature = "derive",
     feature = "json",
@@ -10,7 +10,7 @@
 use std::env;
 use std::process::Command;
 
-/// The compiler in whose words the expectations in `tests/ui/rustc/` are.
+/// The compiler that wrote the messages in `tests/ui/rustc/`.
 const RUSTC: &str = "rustc 1.95.";
 
 #[test]
@@ -23,6 +23,7 @@ fn ui() {
         "enums",
         "keys",
         "payload",
+        "read",
         "tags",
         "transparent",
     ] {

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use kpl::codec::{Bincode, Codec, Json, Postcard, Prost};
+use kpl::codec::{Bincode, Decode, Encode, Json, Postcard, Prost};
 use kpl::{Aggregator, Deaggregator, FromKplRecordOwned, KinesisRecord, KplRecord, RawRecord, SealedRecord, seal_all};
 
 const AGGREGATES: usize = 16;
@@ -89,7 +89,7 @@ fn aggregate<'a, T: KplRecord + 'a>(aggregator: &mut Aggregator<T>, values: impl
 fn decode_with<T, C>(c: &mut Criterion, name: &str, make: impl Fn(u64) -> T)
 where
     T: KplRecord + FromKplRecordOwned,
-    C: for<'de> Codec<'de, T>,
+    C: Encode<T> + for<'de> Decode<'de, T>,
 {
     let sample = Sample::new(make);
     let batch: Vec<_> = sample.sealed.iter().map(KinesisRecord::from).collect();
@@ -115,7 +115,7 @@ where
 fn encode_with<T, C>(c: &mut Criterion, name: &str, make: impl Fn(u64) -> T)
 where
     T: KplRecord,
-    C: for<'de> Codec<'de, T>,
+    C: Encode<T>,
 {
     let sample = Sample::new(make);
     let mut group = c.benchmark_group("typed_encode");

@@ -41,7 +41,6 @@ pub use aggregate::{
     Aggregator, AggregatorBuilder, DEFAULT_MAX_SIZE, LARGEST_MAX_SIZE, Sealed, ShardedAggregator, UnsealedRecord,
     seal_all,
 };
-pub use codec::Codec;
 pub use deaggregate::{Counts, Deaggregator, MalformedPolicy, Received, Records, StrayPolicy};
 pub use error::{
     AggregateError, CodecError, CodecErrorKind, DeaggregateError, DeaggregateErrorKind, InvalidOption, KeyError,

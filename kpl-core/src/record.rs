@@ -101,7 +101,9 @@ impl<T: KplRecord + ?Sized> KplRecord for &T {
     }
 }
 
-/// A type that can be read from a stream. The derive of [`KplRecord`] implements it as well.
+/// A type that can be read from a stream.
+///
+/// Derive it (feature `derive` of the crate `kpl`), derive [`KplRecord`], which implements both, or implement it by hand.
 ///
 /// The lifetime is that of the bytes: a type may borrow from them, as with serde's `Deserialize<'de>`.
 ///
@@ -119,7 +121,7 @@ impl<T: KplRecord + ?Sized> KplRecord for &T {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be read from a stream",
-    note = "derive it: `#[derive(KplRecord)]` implements `FromKplRecord` as well"
+    note = "derive `FromKplRecord`, or `KplRecord`, which implements both; the codec must be able to read the type"
 )]
 pub trait FromKplRecord<'de>: Sized {
     /// What a [`Deaggregator`](crate::Deaggregator) of this type does with bytes that carry the magic but are not

@@ -1,4 +1,4 @@
-//! The attributes `#[kpl(...)]`, as they are written.
+//! The attributes `#[kpl(...)]`, as the user writes them.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
@@ -8,7 +8,7 @@ use syn::punctuated::Punctuated;
 use syn::{Attribute, ExprPath, Ident, LitStr, Path, Token, Type, WherePredicate};
 
 use crate::errors::Errors;
-use crate::names::{self, Place, Unknown};
+use crate::names::{self, Target, Unknown};
 
 /// An attribute with a value: `name = value`.
 pub(crate) struct Named<T> {
@@ -16,7 +16,7 @@ pub(crate) struct Named<T> {
     pub(crate) value: T,
 }
 
-/// What stands on the type.
+/// The attributes on the type.
 #[derive(Default)]
 pub(crate) struct ContainerAttrs {
     pub(crate) bound: Option<Named<Punctuated<WherePredicate, Token![,]>>>,
@@ -29,14 +29,14 @@ pub(crate) struct ContainerAttrs {
     pub(crate) failed: Failed,
 }
 
-/// What stands on a variant.
+/// The attributes on a variant.
 #[derive(Default)]
 pub(crate) struct VariantAttrs {
     pub(crate) partition_key: Option<Named<LitStr>>,
     pub(crate) failed: Failed,
 }
 
-/// What stands on a field.
+/// The attributes on a field.
 #[derive(Default)]
 pub(crate) struct FieldAttrs {
     pub(crate) elide: Option<Ident>,
@@ -47,7 +47,7 @@ pub(crate) struct FieldAttrs {
     pub(crate) failed: Failed,
 }
 
-/// The attributes that were meant but have a mistake. To say that they are missing would be wrong.
+/// The attributes that are there but have a mistake: they must not be reported as missing.
 #[derive(Default)]
 pub(crate) struct Failed(Vec<String>);
 
@@ -61,7 +61,7 @@ impl ContainerAttrs {
     pub(crate) fn parse(attributes: &[Attribute], errors: &mut Errors) -> Self {
         let mut this = Self::default();
         let mut failed = Failed::default();
-        each(attributes, Place::Container, errors, &mut failed, |name, input| {
+        each(attributes, Target::Container, errors, &mut failed, |name, input| {
             match name.unraw().to_string().as_str() {
                 names::BOUND => set(&mut this.bound, name, predicates(input)),
                 names::CODEC => set(&mut this.codec, name, maybe_quoted(input)),
@@ -78,7 +78,7 @@ impl ContainerAttrs {
         this
     }
 
-    /// The attributes that say how records are made, to be named where they contradict another.
+    /// Returns the attributes that contradict `transparent`.
     pub(crate) fn present(&self) -> Vec<&Ident> {
         let named = [
             self.codec.as_ref().map(|attr| &attr.name),
@@ -94,7 +94,7 @@ impl VariantAttrs {
     pub(crate) fn parse(attributes: &[Attribute], errors: &mut Errors) -> Self {
         let mut this = Self::default();
         let mut failed = Failed::default();
-        each(attributes, Place::Variant, errors, &mut failed, |name, input| {
+        each(attributes, Target::Variant, errors, &mut failed, |name, input| {
             match name.unraw().to_string().as_str() {
                 names::PARTITION_KEY => set(&mut this.partition_key, name, template(name, input)),
                 _ => return None,
@@ -110,7 +110,7 @@ impl FieldAttrs {
     pub(crate) fn parse(attributes: &[Attribute], errors: &mut Errors) -> Self {
         let mut this = Self::default();
         let mut failed = Failed::default();
-        each(attributes, Place::Field, errors, &mut failed, |name, input| {
+        each(attributes, Target::Field, errors, &mut failed, |name, input| {
             match name.unraw().to_string().as_str() {
                 names::ELIDE => set_flag(&mut this.elide, name, input),
                 names::EXPLICIT_HASH_KEY => set_flag(&mut this.explicit_hash_key, name, input),
@@ -125,7 +125,7 @@ impl FieldAttrs {
         this
     }
 
-    /// The attributes, to be named where they contradict another.
+    /// Returns the attributes that are present, to name those that contradict another.
     pub(crate) fn present(&self) -> Vec<&Ident> {
         let named = [
             self.elide.as_ref(),
@@ -138,11 +138,11 @@ impl FieldAttrs {
     }
 }
 
-/// Reads what is in all attributes `#[kpl(...)]`. A mistake in one item costs none of the others. `item` reads the
-/// value of an item, if it knows the name.
+/// Reads the items of all attributes `#[kpl(...)]`. After a mistake it continues with the next item. `item` reads the
+/// value of an item if it knows the name.
 fn each(
     attributes: &[Attribute],
-    place: Place,
+    target: Target,
     errors: &mut Errors,
     failed: &mut Failed,
     mut item: impl FnMut(&Ident, ParseStream<'_>) -> Option<syn::Result<()>>,
@@ -153,7 +153,7 @@ fn each(
         }
         let parsed = attribute.parse_args_with(|input: ParseStream<'_>| {
             while !input.is_empty() {
-                if let Err(error) = one(input, place, failed, &mut item) {
+                if let Err(error) = one(input, target, failed, &mut item) {
                     errors.push(error);
                     skip_item(input)?;
                 }
@@ -169,7 +169,7 @@ fn each(
 
 fn one(
     input: ParseStream<'_>,
-    place: Place,
+    target: Target,
     failed: &mut Failed,
     item: &mut impl FnMut(&Ident, ParseStream<'_>) -> Option<syn::Result<()>>,
 ) -> syn::Result<()> {
@@ -179,7 +179,7 @@ fn one(
         Some(Ok(())) => Err(input.error("expected `,`")),
         Some(Err(error)) => Err(error),
         None => {
-            let unknown = Unknown::new(&name.to_string(), place);
+            let unknown = Unknown::new(&name.to_string(), target);
             failed.0.extend(unknown.meant.map(String::from));
             Err(syn::Error::new_spanned(&name, unknown))
         }
@@ -212,7 +212,7 @@ fn set_flag(slot: &mut Option<Ident>, name: &Ident, input: ParseStream<'_>) -> s
         let equals: Token![=] = input.parse()?;
         let value: TokenStream = input.parse::<TokenTree>()?.into();
         let message = match *name == names::PARTITION_KEY {
-            true => "on a field, `partition_key` takes no value: the field is the key. A template belongs on the type or on the variant".into(),
+            true => "on a field, `partition_key` takes no value: the field is the key; a template belongs on the type or the variant".into(),
             false => format!("`{name}` takes no value"),
         };
         return Err(syn::Error::new_spanned(Together(equals, value), message));
@@ -233,7 +233,7 @@ fn value<T: Parse>(input: ParseStream<'_>) -> syn::Result<T> {
     input.parse()
 }
 
-/// A type or path, in quotation marks or without.
+/// Reads a type or path, with or without quotation marks.
 fn maybe_quoted<T: Parse>(input: ParseStream<'_>) -> syn::Result<T> {
     input.parse::<Token![=]>()?;
     match input.peek(LitStr) {
@@ -263,7 +263,7 @@ fn template(name: &Ident, input: ParseStream<'_>) -> syn::Result<LitStr> {
     value(input)
 }
 
-/// Two pieces of tokens, to be underlined together.
+/// Two pieces of tokens that an error underlines together.
 struct Together<A, B>(A, B);
 
 impl<A: ToTokens, B: ToTokens> ToTokens for Together<A, B> {

@@ -1,11 +1,11 @@
 //! The helper types behind `elide`.
 //!
-//! serde's own derive writes and reads what is left of the type, so that all of its attributes mean what they mean
-//! there. Two types of the same shape are made for it:
+//! serde's own derive writes and reads the rest of the type, so that serde's attributes keep their meaning. It works on
+//! two types of the same shape:
 //!
-//! * `__Written`, a remote definition: it serializes straight from a reference to the type, and skips the elided
-//!   field. `__WrittenRef` is such a reference with the trait `Serialize`.
-//! * `__Read`, in which the elided field has no value: it is deserialized, and then moved into the type.
+//! * `__Written`, a remote definition, serializes directly from a reference to the type, and skips the elided field.
+//!   `__WrittenRef` is such a reference that implements `Serialize`.
+//! * `__Read`, in which the elided field has no value, is deserialized and then moved into the type.
 
 use proc_macro2::{Group, TokenStream, TokenTree};
 use quote::{ToTokens as _, quote};
@@ -15,12 +15,13 @@ use crate::generics::{is_generic, lifetime, mentions_parameter, this_type, with_
 use crate::model::{Own, Record, Shape};
 use crate::serde_attr;
 
-pub(crate) fn helpers(record: &Record<'_>, own: &Own<'_>) -> TokenStream {
+/// Returns the definitions of `__Written` and `__WrittenRef`.
+pub(crate) fn written_types(record: &Record<'_>, own: &Own<'_>) -> TokenStream {
     let input = record.input;
     let this = this_type(input);
     let remote = input.ident.to_string();
     let attributes = container_attributes(input);
-    // The where clause says it, unless the user does.
+    // The where clause has the bounds, unless the user wrote them.
     let bound = serde_attr::serialize_bound(&input.attrs)
         .is_none()
         .then(|| quote!(#[serde(bound(serialize = ""))]));
@@ -29,13 +30,6 @@ pub(crate) fn helpers(record: &Record<'_>, own: &Own<'_>) -> TokenStream {
     let (_, arguments, where_clause) = bounded.split_for_impl();
     let turbofish = arguments.as_turbofish();
     let written = definition(input, own, &quote!(__Written), &bounded, &|ty| ty);
-    let read = definition(
-        input,
-        own,
-        &quote!(__Read),
-        &input.generics,
-        &|ty| quote!(__kpl::PhantomData<fn() -> #ty>),
-    );
 
     let lifetime = lifetime();
     let mut referring = bounded.clone();
@@ -62,25 +56,34 @@ pub(crate) fn helpers(record: &Record<'_>, own: &Own<'_>) -> TokenStream {
                 __Written #turbofish::serialize(self.0, __serializer)
             }
         }
+    }
+}
 
+/// Returns the definition of `__Read`.
+pub(crate) fn read_type_definition(record: &Record<'_>, own: &Own<'_>) -> TokenStream {
+    let input = record.input;
+    let attributes = container_attributes(input);
+    let no_value = |ty| quote!(__kpl::PhantomData<fn() -> #ty>);
+    let read = definition(input, own, &quote!(__Read), &input.generics, &no_value);
+    quote! {
         #[derive(__kpl::serde::Deserialize)]
         #attributes
         #read
     }
 }
 
-/// The expression whose value serializes `value` without its elided field.
+/// Returns an expression that serializes `value` without its elided field.
 pub(crate) fn written(value: &TokenStream) -> TokenStream {
     quote!(__WrittenRef(#value))
 }
 
-/// The type that is read.
+/// Returns `__Read` with its arguments.
 pub(crate) fn read_type(record: &Record<'_>) -> TokenStream {
     let (_, arguments, _) = record.input.generics.split_for_impl();
     quote!(__Read #arguments)
 }
 
-/// The path of its constructor.
+/// Returns the path of the constructor of `__Read`.
 pub(crate) fn read_path(shape: &Shape<'_>) -> TokenStream {
     match shape.variant.map(|variant| &variant.ident) {
         Some(variant) => quote!(__Read::#variant),
@@ -88,7 +91,7 @@ pub(crate) fn read_path(shape: &Shape<'_>) -> TokenStream {
     }
 }
 
-/// What a generic type needs to be serialized without its elided field.
+/// Returns what a generic type needs to be serialized without its elided field.
 pub(crate) fn written_predicates(record: &Record<'_>, own: &Own<'_>) -> Vec<WherePredicate> {
     let input = record.input;
     if !is_generic(&input.generics) {
@@ -121,8 +124,11 @@ pub(crate) fn written_predicates(record: &Record<'_>, own: &Own<'_>) -> Vec<Wher
     predicates
 }
 
-/// What a generic type needs to be read without its elided field, which is then made of the key.
+/// Returns what a generic type needs to be read without its elided field, and to restore that from the key.
 pub(crate) fn read_predicates(record: &Record<'_>, own: &Own<'_>) -> Vec<WherePredicate> {
+    if !is_generic(&record.input.generics) {
+        return Vec::new();
+    }
     let (read, lifetime) = (read_type(record), lifetime());
     let elided = own
         .shapes
@@ -138,7 +144,7 @@ pub(crate) fn read_predicates(record: &Record<'_>, own: &Own<'_>) -> Vec<WherePr
         .collect()
 }
 
-/// serde's attributes of the type, and those that a type in another place needs.
+/// Returns serde's attributes of the type, and those that a type in another module needs.
 fn container_attributes(input: &DeriveInput) -> TokenStream {
     let copied = serde_attr::of_serde(&input.attrs);
     let krate = (!serde_attr::has(&input.attrs, "crate")).then(|| quote!(#[serde(crate = "__kpl::serde")]));
@@ -149,7 +155,7 @@ fn container_attributes(input: &DeriveInput) -> TokenStream {
     quote!(#krate #rename #(#copied)*)
 }
 
-/// A type of the same shape, in which the elided fields have another type.
+/// Returns a type of the same shape, in which the elided fields have another type.
 fn definition(
     input: &DeriveInput,
     own: &Own<'_>,
@@ -197,7 +203,7 @@ fn body(
     }
 }
 
-/// A field's type, in which `Self` would be another type than it was.
+/// Returns a field's type in which `Self`, which would mean the helper type, is replaced.
 fn without_self(ty: TokenStream, this: &TokenStream) -> TokenStream {
     let mut tokens = ty.into_iter().peekable();
     let mut result = TokenStream::new();

@@ -1,4 +1,4 @@
-//! From a record without mistakes to the two impls.
+//! From a record without mistakes to its impls.
 
 mod bounds;
 mod read;
@@ -9,47 +9,63 @@ use quote::{ToTokens, format_ident, quote};
 use syn::spanned::Spanned as _;
 use syn::{GenericArgument, Generics, Ident, Path, PathArguments, Type, WherePredicate};
 
-use crate::elide;
-use crate::generics::{self, lifetime, with_outliving, with_predicates};
-use crate::model::{Content, Payload, Record};
+use crate::generics::{is_generic, lifetime, this_type, with_outliving, with_predicates};
+use crate::model::{Content, Own, Payload, Record};
 use crate::parse::Field;
+use crate::{Derive, elide};
 
 pub(crate) fn expand(record: &Record<'_>) -> TokenStream {
-    let helpers = match &record.content {
-        Content::Own(own) => match own.payload {
-            Payload::Elided(_) => elide::helpers(record, own),
-            Payload::Codec(_) | Payload::Field(_) => TokenStream::new(),
-        },
-        Content::Transparent(_) => TokenStream::new(),
-    };
-    let this = generics::this_type(record.input);
-
-    let writing = bounded(record, bounds::written);
-    let (impl_generics, _, where_clause) = writing.split_for_impl();
-    let methods = write::methods(record);
-
-    let lifetime = lifetime();
-    let reading = with_outliving(&bounded(record, bounds::read), &lifetime);
-    let (read_generics, _, read_where_clause) = reading.split_for_impl();
-    let items = read::items(record);
-
-    in_const(
-        &record.root,
-        &quote! {
-            #helpers
-            #[automatically_derived]
-            impl #impl_generics __kpl::KplRecord for #this #where_clause {
-                #methods
-            }
-            #[automatically_derived]
-            impl #read_generics __kpl::FromKplRecord<#lifetime> for #this #read_where_clause {
-                #items
-            }
-        },
-    )
+    let writing = (record.derive == Derive::KplRecord).then(|| writing(record));
+    let reading = reading(record);
+    in_const(&record.root, &quote!(#writing #reading))
 }
 
-/// The impls in a scope of their own, where `__kpl` is all that they name.
+fn writing(record: &Record<'_>) -> TokenStream {
+    let this = this_type(record.input);
+    let helpers = eliding(record).map(|own| elide::written_types(record, own));
+    let predicates = is_generic(&record.input.generics).then(|| bounds::written(record));
+    let generics = bounded(record, predicates);
+    let (generics, _, where_clause) = generics.split_for_impl();
+    let methods = write::methods(record);
+    quote! {
+        #helpers
+        #[automatically_derived]
+        impl #generics __kpl::KplRecord for #this #where_clause {
+            #methods
+        }
+    }
+}
+
+/// `FromKplRecord` asks for this impl, so that a type which cannot be read is a mistake. `KplRecord` does not: there, a
+/// where clause makes the impl apply only if the type can be read, be it generic or not. It mentions a lifetime, so the
+/// compiler does not reject it where it is false.
+fn reading(record: &Record<'_>) -> TokenStream {
+    let this = this_type(record.input);
+    let lifetime = lifetime();
+    let helpers = eliding(record).map(|own| elide::read_type_definition(record, own));
+    let conditional = is_generic(&record.input.generics) || record.derive == Derive::KplRecord;
+    let predicates = conditional.then(|| bounds::read(record));
+    let generics = with_outliving(&bounded(record, predicates), &lifetime);
+    let (generics, _, where_clause) = generics.split_for_impl();
+    let items = read::items(record);
+    quote! {
+        #helpers
+        #[automatically_derived]
+        impl #generics __kpl::FromKplRecord<#lifetime> for #this #where_clause {
+            #items
+        }
+    }
+}
+
+/// Returns the content if one of its fields is left out of the payload.
+fn eliding<'a>(record: &'a Record<'a>) -> Option<&'a Own<'a>> {
+    match &record.content {
+        Content::Own(own) if matches!(own.payload, Payload::Elided(_)) => Some(own),
+        Content::Own(_) | Content::Transparent(_) => None,
+    }
+}
+
+/// Returns the impls in a scope of their own, in which `__kpl` is the only name that they use.
 pub(crate) fn in_const(root: &Path, items: &TokenStream) -> TokenStream {
     quote! {
         #[doc(hidden)]
@@ -68,31 +84,27 @@ pub(crate) fn in_const(root: &Path, items: &TokenStream) -> TokenStream {
     }
 }
 
-/// The type's generics with the user's `bound`, or else with the bounds that the derive makes.
-fn bounded<F>(record: &Record<'_>, predicates: F) -> Generics
-where
-    F: FnOnce(&Record<'_>) -> Vec<WherePredicate>,
-{
-    let generics = &record.input.generics;
-    match record.bound {
-        Some(bound) => with_predicates(generics, bound.iter().cloned()),
-        None if generics::is_generic(generics) => with_predicates(generics, predicates(record)),
-        None => generics.clone(),
-    }
+/// Returns the type's generics with the user's `bound`, or else with these predicates.
+fn bounded(record: &Record<'_>, predicates: Option<Vec<WherePredicate>>) -> Generics {
+    let predicates = match record.bound {
+        Some(bound) => bound.iter().cloned().collect(),
+        None => predicates.unwrap_or_default(),
+    };
+    with_predicates(&record.input.generics, predicates)
 }
 
-/// The place of some tokens of the user's, with the names of the derive.
+/// Returns the position of some tokens of the user's, with the names of the derive.
 fn at(tokens: &impl ToTokens) -> Span {
     Span::call_site().located_at(tokens.span())
 }
 
-/// A variable that the user's tokens cannot see. Nor can a constant or unit struct of the user's be meant by it, for
-/// which `mixed_site` is not enough: so it has a name that nobody gives one.
+/// Returns a variable that the user's tokens cannot see. `mixed_site` does not keep it from meaning a constant or unit
+/// struct of the user's, so the prefix does.
 fn variable(name: &str) -> Ident {
     format_ident!("__{name}", span = Span::mixed_site())
 }
 
-/// A pattern that binds some fields of a struct or variant.
+/// Returns a pattern that binds some fields of a struct or variant.
 fn pattern(path: &TokenStream, fields: &[&Field<'_>]) -> TokenStream {
     let fields = fields.iter().map(|field| {
         let (member, binding) = (&field.member, &field.binding);
@@ -101,7 +113,7 @@ fn pattern(path: &TokenStream, fields: &[&Field<'_>]) -> TokenStream {
     quote!(#path { #(#fields,)* .. })
 }
 
-/// The `T` of an `Option<T>`, as far as tokens tell, or else the type.
+/// Returns the `T` of an `Option<T>`, as far as tokens show one, or else the type.
 fn optional(ty: &Type) -> &Type {
     let Type::Path(path) = ty else { return ty };
     let Some(last) = path.path.segments.last().filter(|last| last.ident == "Option") else {

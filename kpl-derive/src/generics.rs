@@ -1,15 +1,15 @@
-//! The generics of the two impls.
+//! The generics of the impls.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::{DeriveInput, GenericParam, Generics, Ident, Lifetime, LifetimeParam, Type, WherePredicate};
 
-/// The lifetime of the bytes that a record is read from.
+/// Returns the lifetime of the bytes that a record is read from.
 pub(crate) fn lifetime() -> Lifetime {
     Lifetime::new("'__kpl", Span::call_site())
 }
 
-/// Whether the type has parameters that decide about its traits: types and constants, not lifetimes.
+/// Returns whether the type has parameters that decide about its traits: types and constants, not lifetimes.
 pub(crate) fn is_generic(generics: &Generics) -> bool {
     generics
         .params
@@ -17,14 +17,14 @@ pub(crate) fn is_generic(generics: &Generics) -> bool {
         .any(|param| !matches!(param, GenericParam::Lifetime(_)))
 }
 
-/// The type itself, with its parameters.
+/// Returns the type itself, with its parameters.
 pub(crate) fn this_type(input: &DeriveInput) -> TokenStream {
     let ident = &input.ident;
     let (_, arguments, _) = input.generics.split_for_impl();
     quote!(#ident #arguments)
 }
 
-/// Whether a type speaks of a parameter of the container.
+/// Returns whether a type mentions a parameter of the container.
 pub(crate) fn mentions_parameter(ty: &Type, generics: &Generics) -> bool {
     let params: Vec<&Ident> = generics
         .params
@@ -46,7 +46,7 @@ fn any_ident(tokens: TokenStream, test: &mut impl FnMut(&Ident) -> bool) -> bool
     })
 }
 
-/// The same generics with more predicates.
+/// Returns the same generics with more predicates.
 pub(crate) fn with_predicates(generics: &Generics, predicates: impl IntoIterator<Item = WherePredicate>) -> Generics {
     let mut generics = generics.clone();
     let mut predicates = predicates.into_iter().peekable();
@@ -56,7 +56,7 @@ pub(crate) fn with_predicates(generics: &Generics, predicates: impl IntoIterator
     generics
 }
 
-/// The same generics with a lifetime before them that outlives all of theirs.
+/// Returns the same generics, preceded by a lifetime that outlives all of theirs.
 pub(crate) fn with_outliving(generics: &Generics, lifetime: &Lifetime) -> Generics {
     let mut generics = generics.clone();
     let mut param = LifetimeParam::new(lifetime.clone());

@@ -1,4 +1,5 @@
-//! The derive macro of [kpl](https://docs.rs/kpl). Programs use it through that crate, as `kpl::KplRecord`.
+//! The derive macros of [kpl](https://docs.rs/kpl). Programs use them through that crate, as `kpl::KplRecord` and
+//! `kpl::FromKplRecord`.
 #![forbid(unsafe_code)]
 
 mod attr;
@@ -20,7 +21,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::DeriveInput;
 
-/// Makes a type a record of a Kinesis stream: implements `KplRecord` to write it and `FromKplRecord` to read it.
+/// Turns a type into a record of a Kinesis stream: implements `KplRecord`, to write it, and `FromKplRecord`, to read it.
 ///
 /// ```
 /// use kpl::{Aggregator, Deaggregator, KinesisRecord, KplRecord};
@@ -47,26 +48,30 @@ use syn::DeriveInput;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A record needs two things: a payload, which is the matter of a codec, and a partition key.
+/// A record needs two things: a payload, which a codec writes and reads, and a partition key.
+///
+/// A type that is only read needs neither a partition key nor serde's `Serialize`: derive
+/// [`FromKplRecord`](macro@FromKplRecord) instead. A type that is only written needs no `Deserialize`:
+/// [see below](#types-that-are-only-written).
 ///
 /// # On the type
 ///
 /// | attribute | meaning |
 /// |---|---|
 /// | [`codec = path`](#the-payload) | writes and reads the payload |
-/// | [`partition_key = "{tenant}/{user}"`](#the-partition-key) | the key is made of fields |
-/// | [`partition_key_with = path`](#the-partition-key) | the key is made by a function |
-/// | [`explicit_hash_key_with = path`](#the-explicit-hash-key) | the explicit hash key is made by a function |
+/// | [`partition_key = "{tenant}/{user}"`](#the-partition-key) | the key is built from fields |
+/// | [`partition_key_with = path`](#the-partition-key) | a function returns the key |
+/// | [`explicit_hash_key_with = path`](#the-explicit-hash-key) | a function returns the explicit hash key |
 /// | [`transparent`](#newtypes) | everything is left to the only field |
-/// | [`bound = "T: Trait"`](#generic-types) | instead of the where clauses that the derive makes |
-/// | [`crate = path`](#re-exports) | where the crate kpl is to be found |
+/// | [`bound = "T: Trait"`](#generic-types) | replaces the where clauses that the derive generates |
+/// | [`crate = path`](#re-exports) | the path of the crate kpl |
 ///
 /// # On a field
 ///
 /// | attribute | meaning |
 /// |---|---|
 /// | [`partition_key`](#the-partition-key) | this field is the key |
-/// | [`elide`](#a-field-that-travels-only-once), beside it | ... and is left out of the payload |
+/// | [`elide`](#a-field-that-travels-only-once), beside `partition_key` | ... and is left out of the payload |
 /// | [`explicit_hash_key`](#the-explicit-hash-key) | this field is the explicit hash key |
 /// | [`payload`](#the-payload) | this field is the payload, its bytes as they are |
 /// | [`tag = "name"`](#tags) | this field also travels as a tag |
@@ -75,13 +80,13 @@ use syn::DeriveInput;
 ///
 /// | attribute | meaning |
 /// |---|---|
-/// | [`partition_key = "{tenant}/{user}"`](#enums) | the variant's key is made of its fields |
+/// | [`partition_key = "{tenant}/{user}"`](#enums) | the variant's key is built from its fields |
 ///
 /// # The partition key
 ///
-/// It is a field of any type with [`Display`](std::fmt::Display), or a template of fields, or the result of a
-/// function. A template is written as for [`format!`], with the names of fields or the indexes of tuple structs;
-/// `{{` and `}}` are braces, and format specifications are passed on.
+/// The key is a field of any type that implements [`Display`](std::fmt::Display), or a template of fields, or the result
+/// of a function. A template is written as for [`format!`], with the names of fields, or their indexes in a tuple struct.
+/// `{{` and `}}` stand for braces, and format specifications work as usual.
 ///
 /// ```
 /// # use kpl::KplRecord;
@@ -109,8 +114,9 @@ use syn::DeriveInput;
 ///
 /// # A field that travels only once
 ///
-/// A record's partition key reaches the reader anyway. With `elide` the field that is the key is left out of the
-/// payload, and restored from the key on reading. The payload is, byte for byte, that of a type without the field.
+/// The partition key of a record reaches the reader anyway. With `elide`, the field that is the key is left out of the
+/// payload, and restored from the key when the record is read. The payload is, byte for byte, that of a type without the
+/// field.
 ///
 /// ```
 /// # use kpl::KplRecord;
@@ -150,25 +156,29 @@ use syn::DeriveInput;
 /// assert_eq!(of_bincode, (38, 1)); // 37 bytes saved
 /// ```
 ///
-/// The field's type needs [`Display`](std::fmt::Display) and [`FromStr`](std::str::FromStr), and what is written must
-/// parse to the same value; `&str` and `Cow<str>` borrow the key instead. A key that does not parse is an error of
-/// that record alone, with the field, the text and the payload. serde's traits are needed of the other fields only:
-/// `#[serde(...)]` attributes mean what they always do, also on a type that does not derive serde's traits itself.
+/// The type of the field must implement [`Display`](std::fmt::Display) and [`FromStr`](std::str::FromStr), and what
+/// `Display` writes must parse to the same value; `&str` and `Cow<str>` borrow the key instead. If a key does not parse,
+/// only that record is an error, with the field, the key and the payload.
 ///
-/// Such a record is always sent inside an aggregate, also alone: a plain record has no key but the outer one, which not
-/// every stream gives back to its readers. That costs a lone record 28 bytes and its key once more (a little more with
-/// a key or payload of over 100 bytes); among others it costs nothing.
+/// Only the other fields need serde's traits, and they need both. `#[serde(...)]` attributes have their usual meaning,
+/// even on a type that does not derive serde's traits itself.
 ///
-/// The codec must go through serde: with `Prost` or `Raw` there is an error at the codec. With none but a codec of your
-/// own, the crate's feature `serde` must be on; `json`, `postcard` and `bincode` turn it on themselves.
+/// Such a record is always sent inside an aggregate, even when it is alone: the only key of a plain record is the outer
+/// one, which not every stream returns to its readers. That costs a lone record 28 bytes and a second copy of its key (a
+/// little more if the key or the payload is longer than 100 bytes); a record that shares its aggregate costs nothing
+/// extra.
+///
+/// The codec must go through serde: `Prost` and `Raw` are an error at the codec. If you use only a codec of your own,
+/// enable the feature `serde` of the crate; `json`, `postcard` and `bincode` enable it themselves. A codec of your own
+/// must implement `Encode<T>` for every `T: Serialize`, and `Decode<'de, T>` for every `T: Deserialize<'de>`.
 ///
 /// Types with serde's container attributes `default`, `from`, `into`, `remote`, `transparent`, `try_from` or `untagged`
 /// cannot leave a field out, nor can enums with an `untagged` variant. The only field of a tuple struct, or of a tuple
-/// variant in an enum with `content`, needs a name to be left out.
+/// variant in an enum with `content`, can be left out only if it has a name.
 ///
 /// # The explicit hash key
 ///
-/// It decides about the shard instead of the partition key. The field, or the function's result, is a `u128`, a
+/// It determines the shard instead of the partition key. The field, or the result of the function, is a `u128`, a
 /// `HashKey`, or an `Option` of one of them.
 ///
 /// ```
@@ -192,13 +202,15 @@ use syn::DeriveInput;
 ///
 /// # The payload
 ///
-/// By a codec: `kpl::codec::Json`, `Postcard`, `Bincode`, `Prost` or `Raw`, or a type of your own that implements
-/// `kpl::Codec`. The codec writes and reads the whole type, so the type must have what the codec needs: for the first
-/// three that is serde's `Serialize` and `Deserialize`. Types that borrow are read without copying where the codec can.
+/// A codec writes and reads the whole type: `kpl::codec::Json`, `Postcard`, `Bincode`, `Prost` or `Raw`, or a type of
+/// your own that implements `kpl::codec::Encode` and `kpl::codec::Decode`. The type must implement what the codec needs:
+/// for the first three that is serde's `Serialize` and `Deserialize`. Types that borrow are read without copying if the
+/// codec supports it.
 ///
-/// Or one field is the payload, its bytes as they are: a type with `AsRef<[u8]>` and `TryFrom<&[u8]>`. There is no
-/// codec then, and every other field must be the key, the explicit hash key or a tag, from which it is restored. Where
-/// one is restored from a key, the record is always sent inside an aggregate, also alone, as with `elide`.
+/// Alternatively, the bytes of one field are the payload, and there is no codec. The type of that field must implement
+/// `AsRef<[u8]>` and `TryFrom<&[u8]>`. Every other field must be the key, the explicit hash key or a tag, and is restored
+/// from it. If one is restored from a key, the record is always sent inside an aggregate, even when it is alone, as with
+/// `elide`.
 ///
 /// ```
 /// # use kpl::{Aggregator, Deaggregator, KinesisRecord, KplRecord};
@@ -228,13 +240,13 @@ use syn::DeriveInput;
 /// # Tags
 ///
 /// A field with `tag = "name"` also travels as a tag of the KPL's format: readers see it without decoding the payload.
-/// Its type needs [`Display`](std::fmt::Display); an `Option` without a value is no tag. Records with tags are always
-/// sent inside an aggregate, also alone, since a plain record cannot carry them.
+/// Its type must implement [`Display`](std::fmt::Display); for an `Option` without a value, no tag is written. Records
+/// with tags are always sent inside an aggregate, even when they are alone, because a plain record cannot carry tags.
 ///
 /// # Enums
 ///
-/// Every variant has its own key: a field, or a template on the variant, which may also be a constant. A template or a
-/// function on the type is for all variants that have neither.
+/// Every variant has its own key: a field, or a template on the variant, which may also be a constant. A template on the
+/// type applies to the variants that have neither; a function on the type applies to all variants.
 ///
 /// ```
 /// # use kpl::KplRecord;
@@ -258,6 +270,8 @@ use syn::DeriveInput;
 ///
 /// # Newtypes
 ///
+/// With `transparent`, a struct with one field is the same record as that field.
+///
 /// ```
 /// # use kpl::{KplRecord, RawRecord};
 /// #[derive(KplRecord)]
@@ -267,8 +281,8 @@ use syn::DeriveInput;
 ///
 /// # Generic types
 ///
-/// The impls of a generic type ask for what the fields and the codec need. Where that is too much or too little,
-/// `bound` says it instead, for both impls.
+/// The impls of a generic type require what the fields and the codec need. Where that is too much or too little, `bound`
+/// replaces it, in both impls.
 ///
 /// ```
 /// # use kpl::KplRecord;
@@ -290,27 +304,109 @@ use syn::DeriveInput;
 /// }
 /// ```
 ///
+/// # Types that are only written
+///
+/// The derive implements `FromKplRecord` for a type that its codec can read, and only for such a type. A producer's type
+/// that implements `Serialize` alone can be written; the compiler reports the missing `Deserialize` where a program reads
+/// the type. The same is true of `transparent`: the struct can be read if its field can.
+///
+/// ```
+/// # use kpl::KplRecord;
+/// # use serde::Serialize;
+/// #[derive(Serialize, KplRecord)]
+/// #[kpl(codec = kpl::codec::Json)]
+/// struct Alert<'a> {
+///     #[kpl(partition_key)]
+///     host: &'static str, // cannot be deserialized
+///     lines: &'a [String],
+/// }
+///
+/// let alert = Alert { host: "web-1", lines: &["disk full".into()] };
+/// let mut buffer = Vec::new();
+/// assert_eq!(alert.payload(&mut buffer)?, br#"{"host":"web-1","lines":["disk full"]}"#);
+/// # Ok::<(), kpl::CodecError>(())
+/// ```
+///
 /// # Re-exports
 ///
-/// The output names nothing but the crate `kpl`. A library that re-exports it says where:
+/// The output names only the crate `kpl`. If a library re-exports it, name that path:
 /// `#[kpl(crate = my_library::kpl)]`.
 #[proc_macro_derive(KplRecord, attributes(kpl, serde))]
 pub fn derive_kpl_record(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
-    derive(input.into()).into()
+    derive(Derive::KplRecord, input.into()).into()
 }
 
-fn derive(input: TokenStream) -> TokenStream {
+/// Implements `FromKplRecord` alone, for a type that is only read from a Kinesis stream.
+///
+/// The type needs what its codec needs to read it: for `kpl::codec::Json`, `Postcard` and `Bincode` that is serde's
+/// `Deserialize`, and not `Serialize`.
+///
+/// ```
+/// use kpl::{Deaggregator, FromKplRecord, KinesisRecord};
+/// use serde::Deserialize;
+///
+/// /// What this program reads of the records that another one writes.
+/// #[derive(Debug, PartialEq, Deserialize, FromKplRecord)]
+/// #[kpl(codec = kpl::codec::Json)]
+/// struct Visit<'a> {
+///     url: &'a str,
+/// }
+///
+/// let batch = [KinesisRecord::new(br#"{"user":"ada","url":"/"}"#)];
+/// for record in Deaggregator::<Visit<'_>>::new().records(&batch) {
+///     assert_eq!(record?.value, Visit { url: "/" });
+/// }
+/// # Ok::<(), kpl::DeaggregateError>(())
+/// ```
+///
+/// The attributes are those of [`KplRecord`](macro@KplRecord). Those that matter only when a record is written are
+/// optional: a type that is only read does not need a partition key, unless a field is restored from it.
+///
+/// ```
+/// # use kpl::{Deaggregator, FromKplRecord, KinesisRecord};
+/// # use serde::Deserialize;
+/// #[derive(Debug, PartialEq, Deserialize, FromKplRecord)]
+/// #[kpl(codec = kpl::codec::Json)]
+/// struct Click {
+///     #[kpl(partition_key, elide)]
+///     user: String,
+///     url: String,
+/// }
+///
+/// let batch = [KinesisRecord::new(br#"{"url":"/"}"#).with_partition_key("ada")];
+/// for record in Deaggregator::<Click>::new().records(&batch) {
+///     assert_eq!(record?.value, Click { user: "ada".into(), url: "/".into() });
+/// }
+/// # Ok::<(), kpl::DeaggregateError>(())
+/// ```
+///
+/// A type has one of the two derives, because `KplRecord` implements both traits.
+#[proc_macro_derive(FromKplRecord, attributes(kpl, serde))]
+pub fn derive_from_kpl_record(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    derive(Derive::FromKplRecord, input.into()).into()
+}
+
+/// Which derive the user wrote.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Derive {
+    /// Implements both traits: reading only if the type can be read.
+    KplRecord,
+    /// Implements reading alone.
+    FromKplRecord,
+}
+
+fn derive(derive: Derive, input: TokenStream) -> TokenStream {
     let input: DeriveInput = match syn::parse2(input) {
         Ok(input) => input,
         Err(error) => return error.into_compile_error(),
     };
     let mut errors = errors::Errors::default();
-    let container = parse::Container::parse(&input, &mut errors);
+    let container = parse::Container::parse(derive, &input, &mut errors);
     let record = validate::validate(&container, &mut errors);
     match (record, errors.into_compile_errors()) {
         (Some(record), None) => expand::expand(&record),
         (_, mistakes) => {
-            let stub = stub::stub(&input, &validate::root(&container.attrs));
+            let stub = stub::stub(&container);
             quote!(#mistakes #stub)
         }
     }

@@ -1,23 +1,25 @@
-//! What the derive knows of a type once it is free of mistakes.
+//! What the derive knows about a type without mistakes.
 
 use syn::punctuated::Punctuated;
 use syn::{DeriveInput, ExprPath, Fields, LitStr, Path, Token, Type, Variant, WherePredicate};
 
+use crate::Derive;
 use crate::parse::Field;
 
 pub(crate) struct Record<'a> {
+    pub(crate) derive: Derive,
     pub(crate) input: &'a DeriveInput,
-    /// The path of the crate kpl, or of whatever re-exports it.
+    /// The path of the crate kpl, or of its re-export.
     pub(crate) root: Path,
-    /// Instead of the where clauses that the derive would make.
+    /// Replaces the where clauses that the derive would generate.
     pub(crate) bound: Option<&'a Punctuated<WherePredicate, Token![,]>>,
     pub(crate) content: Content<'a>,
 }
 
 pub(crate) enum Content<'a> {
-    /// All is left to the only field.
+    /// Everything is left to the only field.
     Transparent(&'a Field<'a>),
-    /// The type says itself what its keys and its payload are.
+    /// The attributes of the type name its keys and its payload.
     Own(Own<'a>),
 }
 
@@ -48,6 +50,8 @@ pub(crate) struct Shape<'a> {
 }
 
 pub(crate) enum Key<'a> {
+    /// Of a type that is only read.
+    None,
     Field(&'a Field<'a>),
     Template(&'a LitStr, Vec<KeyPiece<'a>>),
     Function(&'a ExprPath),

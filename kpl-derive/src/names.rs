@@ -1,4 +1,4 @@
-//! The names of the attributes, and what to say about one that is not among them.
+//! The names of the attributes, and the message about an unknown one.
 
 use std::fmt::{self, Display};
 
@@ -16,19 +16,19 @@ pub(crate) const PAYLOAD: &str = "payload";
 pub(crate) const TAG: &str = "tag";
 pub(crate) const TRANSPARENT: &str = "transparent";
 
-/// What to choose from where a codec is missing.
+/// The choice if a codec is missing.
 pub(crate) const CODECS: &str = "kpl::codec::Json, kpl::codec::Postcard, kpl::codec::Bincode, kpl::codec::Prost, kpl::codec::Raw, \
-     or a type of your own that implements kpl::Codec";
+     or a codec of your own";
 
 /// What an attribute stands on.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Target {
     Container,
     Variant,
     Field,
 }
 
-impl Place {
+impl Target {
     const ALL: [Self; 3] = [Self::Container, Self::Variant, Self::Field];
 
     pub(crate) const fn names(self) -> &'static [&'static str] {
@@ -48,7 +48,7 @@ impl Place {
     }
 }
 
-impl Display for Place {
+impl Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Container => "type",
@@ -58,20 +58,20 @@ impl Display for Place {
     }
 }
 
-/// A name that does not exist at a place.
+/// A name that the target does not accept.
 pub(crate) struct Unknown {
     name: String,
-    place: Place,
-    /// The name that was perhaps meant.
+    target: Target,
+    /// The accepted name that the user probably meant.
     pub(crate) meant: Option<&'static str>,
 }
 
 impl Unknown {
-    pub(crate) fn new(name: &str, place: Place) -> Self {
-        let nearest = place.names().iter().map(|known| (distance(name, known), *known)).min();
+    pub(crate) fn new(name: &str, target: Target) -> Self {
+        let nearest = target.names().iter().map(|known| (distance(name, known), *known)).min();
         Self {
             name: name.into(),
-            place,
+            target,
             meant: nearest
                 .filter(|(distance, known)| *distance <= known.len() / 3)
                 .map(|(_, known)| known),
@@ -81,26 +81,26 @@ impl Unknown {
 
 impl Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, place, .. } = self;
-        if let Some(other) = Place::ALL
+        let Self { name, target, .. } = self;
+        if let Some(other) = Target::ALL
             .into_iter()
             .find(|other| other.names().contains(&name.as_str()))
         {
             return write!(
                 f,
-                "`{name}` belongs on a {other}, and this is a {place}: here are known {}",
-                list(place.names())
+                "`{name}` belongs on a {other}, not on a {target}; a {target} accepts {}",
+                list(target.names())
             );
         }
         write!(f, "unknown attribute `{name}`")?;
         match self.meant {
             Some(meant) => write!(f, ", did you mean `{meant}`?"),
-            None => write!(f, ": on a {place} are known {}", list(place.names())),
+            None => write!(f, "; a {target} accepts {}", list(target.names())),
         }
     }
 }
 
-/// "`a`, `b` and `c`".
+/// Returns "`a`, `b` and `c`".
 pub(crate) fn list<T: Display>(names: &[T]) -> String {
     let mut text = String::new();
     for (index, name) in names.iter().enumerate() {
@@ -114,7 +114,7 @@ pub(crate) fn list<T: Display>(names: &[T]) -> String {
     text
 }
 
-/// How many characters must be added, removed or replaced to make `b` of `a`.
+/// Returns how many characters must be added, removed or replaced to turn `a` into `b`.
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.chars().count()).collect();
     for (index, left) in a.chars().enumerate() {
@@ -135,7 +135,7 @@ fn distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{Place, Unknown, distance, list};
+    use super::{Target, Unknown, distance, list};
 
     #[test]
     fn distances() {
@@ -148,11 +148,11 @@ mod tests {
 
     #[test]
     fn suggestions() {
-        let meant = |name, place| Unknown::new(name, place).meant;
-        assert_eq!(meant("codc", Place::Container), Some("codec"));
-        assert_eq!(meant("partition_kye", Place::Field), Some("partition_key"));
-        assert_eq!(meant("tga", Place::Field), None);
-        assert_eq!(meant("rename", Place::Container), None);
+        let meant = |name, target| Unknown::new(name, target).meant;
+        assert_eq!(meant("codc", Target::Container), Some("codec"));
+        assert_eq!(meant("partition_kye", Target::Field), Some("partition_key"));
+        assert_eq!(meant("tga", Target::Field), None);
+        assert_eq!(meant("rename", Target::Container), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The type and its attributes, read and not yet judged.
+//! The type and its attributes, parsed and not validated yet.
 
 use proc_macro2::Span;
 use quote::format_ident;
@@ -6,11 +6,13 @@ use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
 use syn::{Data, DeriveInput, Ident, Index, Member, Variant};
 
+use crate::Derive;
 use crate::attr::{ContainerAttrs, FieldAttrs, VariantAttrs};
 use crate::errors::Errors;
 
 /// The type that the derive stands on.
 pub(crate) struct Container<'a> {
+    pub(crate) derive: Derive,
     pub(crate) input: &'a DeriveInput,
     pub(crate) attrs: ContainerAttrs,
     /// One for a struct, one per variant for an enum, none for a union.
@@ -29,13 +31,13 @@ pub(crate) struct Field<'a> {
     pub(crate) ast: &'a syn::Field,
     pub(crate) attrs: FieldAttrs,
     pub(crate) member: Member,
-    /// The variable that holds the field, or a reference to it. It stands at the field's type, so that the compiler
-    /// points there if the type has not what is asked of it. Its name is one that no constant has.
+    /// The variable that holds the field, or a reference to it. Its span is that of the field's type, so that the
+    /// compiler points there if the type lacks a trait. Its name is one that a constant never has.
     pub(crate) binding: Ident,
 }
 
 impl<'a> Container<'a> {
-    pub(crate) fn parse(input: &'a DeriveInput, errors: &mut Errors) -> Self {
+    pub(crate) fn parse(derive: Derive, input: &'a DeriveInput, errors: &mut Errors) -> Self {
         let attrs = ContainerAttrs::parse(&input.attrs, errors);
         let shapes = match &input.data {
             Data::Struct(data) => vec![Shape {
@@ -56,12 +58,17 @@ impl<'a> Container<'a> {
             Data::Union(data) => {
                 errors.at(
                     data.union_token,
-                    "a union cannot be a record: nothing tells which of its fields is meant",
+                    "a union cannot be a record: it is unknown which of its fields holds a value",
                 );
                 Vec::new()
             }
         };
-        Self { input, attrs, shapes }
+        Self {
+            derive,
+            input,
+            attrs,
+            shapes,
+        }
     }
 }
 
@@ -89,7 +96,7 @@ fn fields<'a>(fields: &'a syn::Fields, errors: &mut Errors) -> Vec<Field<'a>> {
 }
 
 impl Field<'_> {
-    /// The field's name as the user says it.
+    /// Returns the field's name as the user writes it.
     pub(crate) fn name(&self) -> String {
         match &self.member {
             Member::Named(name) => name.unraw().to_string(),
@@ -99,7 +106,7 @@ impl Field<'_> {
 }
 
 impl Shape<'_> {
-    /// "`Click`" or "variant `Click`".
+    /// Returns "`Click`" or "variant `Click`".
     pub(crate) fn describe(&self, input: &DeriveInput) -> String {
         match self.variant {
             Some(variant) => format!("variant `{}`", variant.ident),
@@ -107,7 +114,7 @@ impl Shape<'_> {
         }
     }
 
-    /// Where a mistake is reported that is about all of it.
+    /// Returns where to report a mistake of the struct or variant as a whole.
     pub(crate) fn ident<'b>(&'b self, input: &'b DeriveInput) -> &'b Ident {
         self.variant.map_or(&input.ident, |variant| &variant.ident)
     }

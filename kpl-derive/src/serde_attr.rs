@@ -1,4 +1,4 @@
-//! The attributes `#[serde(...)]`, as far as `elide` must know them.
+//! The attributes `#[serde(...)]` that matter to `elide`.
 
 use quote::ToTokens as _;
 use syn::punctuated::Punctuated;
@@ -6,13 +6,13 @@ use syn::{Attribute, Expr, LitStr, Meta, Token, WherePredicate};
 
 use crate::errors::Errors;
 
-/// What serde would have to do with the whole type, of which it sees a part only.
+/// What serde would have to do with the whole type, of which it sees only a part.
 const CONTRADICTING: [&str; 7] = ["default", "from", "into", "remote", "transparent", "try_from", UNTAGGED];
 
-/// The variant is told by its fields: without one of them it could be another.
+/// The fields identify the variant: without one of them it could be another.
 const UNTAGGED: &str = "untagged";
 
-/// The attributes that say that a field or variant is not serialized by its type's own impl.
+/// The attributes with which a field or variant is not serialized by its type's own impl.
 const NOT_SERIALIZED: [&str; 4] = ["serialize_with", "skip", "skip_serializing", "with"];
 
 /// Reports the attributes of a type with which a field cannot be left out.
@@ -37,7 +37,7 @@ fn check(attributes: &[Attribute], contradicting: &[&str], place: &str, errors: 
     }
 }
 
-/// The attributes for the helper types: all of serde's.
+/// Returns serde's attributes, which the helper types copy.
 pub(crate) fn of_serde(attributes: &[Attribute]) -> impl Iterator<Item = &Attribute> {
     attributes.iter().filter(|attribute| attribute.path().is_ident("serde"))
 }
@@ -52,7 +52,7 @@ pub(crate) fn is_serialized(attributes: &[Attribute]) -> bool {
         .any(|meta| NOT_SERIALIZED.into_iter().any(|name| meta.path().is_ident(name)))
 }
 
-/// The bounds for serializing that stand in `bound = "..."` or `bound(serialize = "...")`.
+/// Returns the bounds for serializing in `bound = "..."` or `bound(serialize = "...")`.
 pub(crate) fn serialize_bound(attributes: &[Attribute]) -> Option<Vec<WherePredicate>> {
     let literal = metas(attributes).into_iter().find_map(|meta| match meta {
         Meta::NameValue(meta) if meta.path.is_ident("bound") => literal(&meta.value),
@@ -77,7 +77,7 @@ fn literal(value: &Expr) -> Option<LitStr> {
     syn::parse2(value.to_token_stream()).ok()
 }
 
-/// What is in all attributes of serde's. Mistakes are left to serde, which says more about them.
+/// Returns the items of all of serde's attributes. Mistakes are left to serde, which reports them better.
 fn metas(attributes: &[Attribute]) -> Vec<Meta> {
     of_serde(attributes)
         .filter_map(|attribute| {

@@ -2,22 +2,23 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{DeriveInput, Path};
 
-use crate::expand;
-use crate::generics::{lifetime, with_outliving};
+use crate::generics::{lifetime, this_type, with_outliving};
+use crate::parse::Container;
+use crate::validate::root;
+use crate::{Derive, expand};
 
-pub(crate) fn stub(input: &DeriveInput, root: &Path) -> TokenStream {
-    let ident = &input.ident;
-    let (impl_generics, arguments, where_clause) = input.generics.split_for_impl();
+pub(crate) fn stub(container: &Container<'_>) -> TokenStream {
+    let input = container.input;
+    let this = this_type(input);
+    let (impl_generics, _, where_clause) = input.generics.split_for_impl();
     let lifetime = lifetime();
     let reading = with_outliving(&input.generics, &lifetime);
     let (read_generics, _, _) = reading.split_for_impl();
-    expand::in_const(
-        root,
-        &quote! {
+    let written = (container.derive == Derive::KplRecord).then(|| {
+        quote! {
             #[automatically_derived]
-            impl #impl_generics __kpl::KplRecord for #ident #arguments #where_clause {
+            impl #impl_generics __kpl::KplRecord for #this #where_clause {
                 fn partition_key<'__a>(
                     &'__a self,
                     _: &'__a mut __kpl::String,
@@ -31,8 +32,14 @@ pub(crate) fn stub(input: &DeriveInput, root: &Path) -> TokenStream {
                     __kpl::core::unreachable!()
                 }
             }
+        }
+    });
+    expand::in_const(
+        &root(&container.attrs),
+        &quote! {
+            #written
             #[automatically_derived]
-            impl #read_generics __kpl::FromKplRecord<#lifetime> for #ident #arguments #where_clause {
+            impl #read_generics __kpl::FromKplRecord<#lifetime> for #this #where_clause {
                 fn from_user_record(_: &__kpl::UserRecord<'_, #lifetime>) -> __kpl::Result<Self, __kpl::ReadError> {
                     __kpl::core::unreachable!()
                 }

@@ -13,7 +13,7 @@ pub(crate) enum Piece {
     },
 }
 
-/// Reads a template. All its mistakes are at the literal: stable compilers cannot point into it.
+/// Reads a template. Mistakes are reported at the whole literal, because stable compilers cannot point into it.
 pub(crate) fn parse(literal: &LitStr) -> syn::Result<Vec<Piece>> {
     pieces(&literal.value()).map_err(|message| syn::Error::new_spanned(literal, message))
 }
@@ -30,7 +30,7 @@ fn pieces(template: &str) -> Result<Vec<Piece>, String> {
                     pieces.push(Piece::Text(std::mem::take(&mut text)));
                 }
                 let inside: String = rest.by_ref().take_while(|character| *character != '}').collect();
-                // A `}` was taken with it, unless the template ended.
+                // This consumed the `}` as well, unless the template ended.
                 let closed = template.ends_with('}') || rest.peek().is_some();
                 if !closed {
                     return Err(format!(
@@ -53,7 +53,7 @@ fn placeholder(inside: &str) -> Result<Piece, String> {
     let (name, spec) = inside.split_once(':').unwrap_or((inside, ""));
     let name = name.trim();
     if name.is_empty() {
-        return Err(format!("`{{{inside}}}` names no field"));
+        return Err(format!("`{{{inside}}}` does not name a field"));
     }
     if after_fill(spec).contains(['$', '*']) {
         return Err(format!("`{{{inside}}}`: a width or precision must be a number here"));
@@ -64,7 +64,7 @@ fn placeholder(inside: &str) -> Result<Piece, String> {
     })
 }
 
-/// A format specification without its alignment, and without the character to fill with, which can be any.
+/// Returns a format specification without its alignment and fill character, which can be any character.
 fn after_fill(spec: &str) -> &str {
     let is_alignment = |character: Option<char>| matches!(character, Some('<' | '^' | '>'));
     let mut rest = spec.chars();

@@ -1,4 +1,4 @@
-//! From what is written to what is meant. Finds every mistake that tokens alone can show.
+//! From attributes to their meaning. Finds every mistake that tokens alone can show.
 
 mod key;
 mod payload;
@@ -12,7 +12,7 @@ use crate::errors::Errors;
 use crate::model::{Content, Own, Record, Shape, Tag};
 use crate::parse::{self, Container, Field};
 
-/// The path of the crate, also where the rest has mistakes.
+/// Returns the path of the crate, even if the rest has mistakes.
 pub(crate) fn root(attrs: &ContainerAttrs) -> Path {
     attrs
         .krate
@@ -20,7 +20,7 @@ pub(crate) fn root(attrs: &ContainerAttrs) -> Path {
         .map_or_else(|| parse_quote!(::kpl), |attr| attr.value.clone())
 }
 
-/// The record, or `None` with at least one error.
+/// Returns the record, or `None` if at least one error was reported.
 pub(crate) fn validate<'a>(container: &'a Container<'a>, errors: &mut Errors) -> Option<Record<'a>> {
     let attrs = &container.attrs;
     let content = match &attrs.transparent {
@@ -28,6 +28,7 @@ pub(crate) fn validate<'a>(container: &'a Container<'a>, errors: &mut Errors) ->
         None => Content::Own(own(container, errors)?),
     };
     Some(Record {
+        derive: container.derive,
         input: container.input,
         root: root(attrs),
         bound: attrs.bound.as_ref().map(|attr| &attr.value),
@@ -45,13 +46,13 @@ fn transparent_field<'a>(
     for name in container.attrs.present().into_iter().chain(of_fields) {
         errors.at(
             name,
-            format_args!("`{name}` contradicts `transparent`, which leaves all of it to the only field's type"),
+            format_args!("`{name}` contradicts `transparent`, which leaves everything to the type of the only field"),
         );
     }
     match container.shapes.as_slice() {
         [shape] if shape.variant.is_none() && shape.fields.len() == 1 => shape.fields.first(),
         _ => {
-            errors.at(transparent, "`transparent` is for structs of one field");
+            errors.at(transparent, "`transparent` is for structs with exactly one field");
             None
         }
     }
@@ -62,7 +63,7 @@ fn own<'a>(container: &'a Container<'a>, errors: &mut Errors) -> Option<Own<'a>>
     if container.shapes.is_empty() && !is_union {
         errors.at(
             &container.input.ident,
-            "an enum without variants has no values, so no records",
+            "an enum without variants cannot be a record: it has no values",
         );
     }
     let payload = payload::payload(container, errors);
@@ -99,7 +100,7 @@ fn tags<'a>(shape: &'a parse::Shape<'a>, errors: &mut Errors) -> Vec<Tag<'a>> {
         if let Some(other) = by_name.insert(name.clone(), field.name()) {
             errors.at(
                 &tag.value,
-                format_args!("the field `{other}` is the tag {name:?} already"),
+                format_args!("the field `{other}` already has the tag {name:?}"),
             );
         }
         tags.push(Tag {

@@ -3,7 +3,7 @@ use std::fmt::Debug;
 
 use super::input::Input;
 use super::{bytes, writing};
-use kpl::codec::{Bincode, Codec, Json, Postcard, Prost, Raw};
+use kpl::codec::{Bincode, Decode, Encode, Json, Postcard, Prost, Raw};
 use kpl::{
     AggregateError, Aggregator, DeaggregateErrorKind, Deaggregator, FromKplRecordOwned, HashKey, KinesisRecord,
     KplRecord, RawRecord,
@@ -54,14 +54,14 @@ fn text(value: &impl Debug) -> String {
     format!("{value:?}")
 }
 
-fn encode<C: for<'de> Codec<'de, T>, T>(value: &T) -> Vec<u8> {
+fn encode<C: Encode<T>, T>(value: &T) -> Vec<u8> {
     let mut bytes = b"before".to_vec();
     C::encode(value, &mut bytes).expect("what was read can be written");
     assert!(bytes.starts_with(b"before"));
     bytes.split_off(6)
 }
 
-fn codec<C: for<'de> Codec<'de, T>, T: Debug>(payload: &[u8], leftover: Leftover) {
+fn codec<C: Encode<T> + for<'de> Decode<'de, T>, T: Debug>(payload: &[u8], leftover: Leftover) {
     let value: T = match C::decode(payload) {
         Ok(value) => value,
         Err(error) => {
@@ -82,7 +82,7 @@ fn codec<C: for<'de> Codec<'de, T>, T: Debug>(payload: &[u8], leftover: Leftover
                     assert!(byte.is_ascii_whitespace() || text(&other) != text(&value))
                 }
                 (Ok(other), Leftover::OtherValue) => assert_ne!(text(&other), text(&value)),
-                (Ok(_), Leftover::Error) => panic!("{byte:#04x} is left over, and nobody says so"),
+                (Ok(_), Leftover::Error) => panic!("{byte:#04x} is left over, and that is not an error"),
                 (Err(error), Leftover::OtherValue) => panic!("{error}"),
             }
         }
@@ -101,7 +101,7 @@ fn codec<C: for<'de> Codec<'de, T>, T: Debug>(payload: &[u8], leftover: Leftover
 fn borrowed(payload: &[u8]) {
     let raw: &[u8] = Raw::decode(payload).expect("bytes are bytes");
     assert_eq!(raw, payload);
-    fn view<'de, C: Codec<'de, View<'de>>>(payload: &'de [u8]) {
+    fn view<'de, C: Encode<View<'de>> + Decode<'de, View<'de>>>(payload: &'de [u8]) {
         if let Ok(View { text, number }) = C::decode(payload) {
             assert!(payload.as_ptr_range().contains(&text.as_ptr()) || text.is_empty());
             let mut written = Vec::new();
@@ -163,7 +163,7 @@ fn records<T: KplRecord + FromKplRecordOwned + Debug>(input: &mut Input<'_>) {
     assert_eq!(received.counts().user_records, sent.len() as u64);
 }
 
-/// A value that was read is written and read once more. Its key may be one that nobody can write.
+/// A value that was read is written and read once more. Its key may be one that cannot be written.
 fn again<T: KplRecord + FromKplRecordOwned + Debug>(value: &T) {
     let mut aggregator = Aggregator::<T>::builder().max_size(10 << 20).build().expect("valid");
     match aggregator.push(value) {

@@ -2,17 +2,17 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Codec, SerdeCodec};
+use super::{Decode, Encode};
 use crate::error::CodecError;
 
-/// JSON, by `serde_json`: readable by everything, and the largest.
+/// JSON, by `serde_json`: every language reads it, and its payloads are the largest.
 ///
-/// Finite numbers come back exactly as they were. JSON has no NaN and no infinity: they are written as `null`, and a
-/// field that is not an `Option` refuses that when it is read. A `&str` can borrow only from text without escapes; use
-/// `Cow<str>` with `#[serde(borrow)]` where there may be some.
+/// Finite numbers survive the round trip exactly. JSON cannot represent NaN and infinity: they are written as `null`,
+/// which only an `Option` accepts when it is read. A `&str` can borrow only from a string without escapes; use
+/// `Cow<str>` with `#[serde(borrow)]` if there may be escapes.
 ///
 /// ```
-/// use kpl_core::codec::{Codec, Json};
+/// use kpl_core::codec::{Decode, Encode, Json};
 ///
 /// let mut bytes = Vec::new();
 /// Json::encode(&("a", 7), &mut bytes)?;
@@ -24,7 +24,7 @@ use crate::error::CodecError;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Json;
 
-impl<'de, T: Serialize + Deserialize<'de>> Codec<'de, T> for Json {
+impl<T: Serialize + ?Sized> Encode<T> for Json {
     fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
         #[cfg(feature = "std")]
         let written = serde_json::to_writer(out, value);
@@ -32,10 +32,10 @@ impl<'de, T: Serialize + Deserialize<'de>> Codec<'de, T> for Json {
         let written = serde_json::to_vec(value).map(|bytes| out.extend(bytes));
         written.map_err(|error| CodecError::encode("Json", error))
     }
+}
 
+impl<'de, T: Deserialize<'de>> Decode<'de, T> for Json {
     fn decode(bytes: &'de [u8]) -> Result<T, CodecError> {
         serde_json::from_slice(bytes).map_err(|error| CodecError::decode("Json", error))
     }
 }
-
-impl SerdeCodec for Json {}

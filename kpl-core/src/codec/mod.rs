@@ -1,14 +1,18 @@
 //! Payload codecs: how a value becomes the bytes of a user record, and back.
 //!
-//! | codec | feature | bound | reads without copying | an elided field |
+//! | codec | feature | to write | to read | reads without copying |
 //! |---|---|---|---|---|
-//! | [`Json`] | `json` (default) | serde | `&str` without escapes | yes |
-//! | [`Postcard`] | `postcard` | serde | `&str`, `&[u8]` | yes |
-//! | [`Bincode`] | `bincode` | serde | `&str`, `&[u8]` | yes |
-//! | [`Prost`] | `prost` | `prost::Message` | no | no |
-//! | [`Raw`] | | `AsRef<[u8]>`, `TryFrom<&[u8]>` | `&[u8]` | no |
+//! | [`Json`] | `json` (default) | `Serialize` | `Deserialize` | `&str` without escapes |
+//! | [`Postcard`] | `postcard` | `Serialize` | `Deserialize` | `&str`, `&[u8]` |
+//! | [`Bincode`] | `bincode` | `Serialize` | `Deserialize` | `&str`, `&[u8]` |
+//! | [`Prost`] | `prost` | `prost::Message` | `prost::Message`, `Default` | nothing |
+//! | [`Raw`] | | `AsRef<[u8]>` | `TryFrom<&[u8]>` | `&[u8]` |
 //!
-//! All of them refuse bytes that are left over after the value.
+//! As serde has `Serialize` and `Deserialize`, a codec has [`Encode`] and [`Decode`]: a type that is only read needs only
+//! what reading needs. The codecs that go through serde can leave out a field that is the partition key: see `elide` in
+//! the documentation of `#[derive(KplRecord)]`.
+//!
+//! Every codec rejects trailing bytes after the value.
 
 #[cfg(feature = "bincode")]
 mod bincode;
@@ -34,48 +38,84 @@ use alloc::vec::Vec;
 
 use crate::error::CodecError;
 
-/// Writes values of type `T` as bytes, and reads them from bytes that live for `'de`.
+/// Writes values of type `T` as bytes.
 ///
-/// Implement it to use a format of your own:
+/// Implement it, and [`Decode`] for the way back, to use a format of your own. A codec that goes through serde
+/// implements them for every type with `Serialize` and `Deserialize`, and can then also leave a field out (`elide`).
 ///
 /// ```
 /// use kpl_core::CodecError;
-/// use kpl_core::codec::Codec;
+/// use kpl_core::codec::{Decode, Encode};
 ///
 /// /// Numbers in decimal digits.
 /// struct Decimal;
 ///
-/// impl Codec<'_, u64> for Decimal {
+/// impl Encode<u64> for Decimal {
 ///     fn encode(value: &u64, out: &mut Vec<u8>) -> Result<(), CodecError> {
 ///         out.extend(value.to_string().bytes());
 ///         Ok(())
 ///     }
+/// }
+///
+/// impl Decode<'_, u64> for Decimal {
 ///     fn decode(bytes: &[u8]) -> Result<u64, CodecError> {
-///         let text = std::str::from_utf8(bytes).map_err(|error| CodecError::decode("Decimal", error))?;
-///         text.parse().map_err(|error: std::num::ParseIntError| CodecError::decode("Decimal", error))
+///         let digits = std::str::from_utf8(bytes).map_err(|error| CodecError::decode("Decimal", error))?;
+///         digits.parse().map_err(|error: std::num::ParseIntError| CodecError::decode("Decimal", error))
 ///     }
 /// }
+///
+/// let mut bytes = Vec::new();
+/// Decimal::encode(&4950, &mut bytes)?;
+/// assert_eq!(bytes, b"4950");
+/// assert_eq!(Decimal::decode(&bytes)?, 4950);
+/// assert!(Decimal::decode(b"49 50").is_err());
+/// # Ok::<(), CodecError>(())
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "the codec `{Self}` cannot write and read `{T}`",
-    note = "`Json`, `Postcard` and `Bincode` need `serde::Serialize` and `serde::Deserialize`",
-    note = "`Prost` needs `prost::Message` and `Default`"
+    message = "the codec `{Self}` cannot write `{T}`",
+    note = "`Json`, `Postcard` and `Bincode` need `serde::Serialize`",
+    note = "`Prost` needs `prost::Message`, and `Raw` needs `AsRef<[u8]>`"
 )]
-pub trait Codec<'de, T> {
-    /// Appends a value's bytes to `out`.
+pub trait Encode<T: ?Sized> {
+    /// Appends the bytes of a value to `out`.
     ///
     /// # Errors
     ///
-    /// [`CodecError`] if the format cannot hold the value. What was appended until then is of no use.
+    /// [`CodecError`] if the format cannot represent the value. Discard what has been appended to `out` by then.
     fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError>;
+}
 
+/// Reads values of type `T` from bytes that live for `'de`.
+///
+/// The value may borrow from the bytes, as with serde's `Deserialize<'de>`. See [`Encode`] for a codec of your own.
+///
+/// ```
+/// use kpl_core::CodecError;
+/// use kpl_core::codec::Decode;
+///
+/// /// Lines of UTF-8, for a program that only reads them.
+/// struct Utf8;
+///
+/// impl<'de> Decode<'de, &'de str> for Utf8 {
+///     fn decode(bytes: &'de [u8]) -> Result<&'de str, CodecError> {
+///         std::str::from_utf8(bytes).map_err(|error| CodecError::decode("Utf8", error))
+///     }
+/// }
+///
+/// assert_eq!(Utf8::decode(b"a line")?, "a line");
+/// assert!(Utf8::decode(b"\xFF").is_err());
+/// # Ok::<(), CodecError>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "the codec `{Self}` cannot read `{T}`",
+    note = "`Json`, `Postcard` and `Bincode` need `serde::Deserialize`",
+    note = "`Prost` needs `prost::Message` and `Default`, and `Raw` needs `TryFrom<&[u8]>`"
+)]
+pub trait Decode<'de, T> {
     /// Reads a value from all of `bytes`.
     ///
     /// # Errors
     ///
-    /// [`CodecError`] if the bytes are not a value, or more than one.
+    /// [`CodecError`] if `bytes` is not exactly one value: malformed, too short, or followed by more bytes.
     fn decode(bytes: &'de [u8]) -> Result<T, CodecError>;
 }
-
-/// A codec that writes and reads whatever has serde's traits: so it can leave a field out of a type.
-pub trait SerdeCodec {}

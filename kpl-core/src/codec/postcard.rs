@@ -2,17 +2,17 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Codec, SerdeCodec};
+use super::{Decode, Encode};
 use crate::error::CodecError;
 
-/// [Postcard](https://postcard.jamesmunns.com/wire-format): small and fast, with a stable wire format. Fields have no
-/// names, so a type can only grow at the cost of its old records.
+/// [Postcard](https://postcard.jamesmunns.com/wire-format): small and fast, with a stable wire format. Field names
+/// are not written, so a type that gains a field can no longer read its old records.
 ///
-/// Two kinds of types are not for bytes from strangers: one that contains itself can be nested by them until the stack
-/// overflows, and a list of elements that take no bytes, as `Vec<()>`, can be declared as long as they like.
+/// Do not decode untrusted bytes into two kinds of types: a recursive type, because the bytes can nest it until the stack
+/// overflows, and a list of elements that take no bytes, such as `Vec<()>`, because the bytes can declare any length.
 ///
 /// ```
-/// use kpl_core::codec::{Codec, Postcard};
+/// use kpl_core::codec::{Decode, Encode, Postcard};
 ///
 /// let mut bytes = Vec::new();
 /// Postcard::encode(&("a", 7_u8), &mut bytes)?;
@@ -26,13 +26,15 @@ pub struct Postcard;
 
 const NAME: &str = "Postcard";
 
-impl<'de, T: Serialize + Deserialize<'de>> Codec<'de, T> for Postcard {
+impl<T: Serialize + ?Sized> Encode<T> for Postcard {
     fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
         postcard::to_extend(value, Append(out))
             .map(drop)
             .map_err(|error| CodecError::encode(NAME, error))
     }
+}
 
+impl<'de, T: Deserialize<'de>> Decode<'de, T> for Postcard {
     fn decode(bytes: &'de [u8]) -> Result<T, CodecError> {
         let (value, rest) = postcard::take_from_bytes(bytes).map_err(|error| CodecError::decode(NAME, error))?;
         if !rest.is_empty() {
@@ -42,9 +44,8 @@ impl<'de, T: Serialize + Deserialize<'de>> Codec<'de, T> for Postcard {
     }
 }
 
-impl SerdeCodec for Postcard {}
-
-/// Bytes that are not lost when a value cannot be written.
+/// Appends to a vector that stays with its owner. `to_extend` itself takes the vector, and drops it if the value cannot
+/// be written.
 struct Append<'a>(&'a mut Vec<u8>);
 
 impl Extend<u8> for Append<'_> {

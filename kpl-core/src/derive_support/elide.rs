@@ -1,68 +1,38 @@
 use alloc::vec::Vec;
 
-use serde::de::{Deserialize, Deserializer, Error as _};
-use serde::ser::{Error as _, Serialize, Serializer};
-
-use crate::codec::{Codec, SerdeCodec};
+use crate::codec::{Decode, Encode};
 use crate::{CodecError, ReadError};
 
-/// A codec that can leave a field out.
+/// A codec that writes `T`, which is a type without its elided field.
 #[diagnostic::on_unimplemented(
     message = "the codec `{Self}` cannot leave a field out",
     label = "`elide` needs a codec that goes through serde",
-    note = "`Json`, `Postcard` and `Bincode` can; for a codec of your own that goes through serde implement `SerdeCodec`"
+    note = "`Json`, `Postcard` and `Bincode` do; a codec of your own must implement `Encode<T>` for every `T: Serialize`"
 )]
-pub trait ElidingCodec<'de, T>: Codec<'de, T> {}
+pub trait EncodeElided<T>: Encode<T> {}
 
 #[diagnostic::do_not_recommend]
-impl<'de, T, C: SerdeCodec + Codec<'de, T>> ElidingCodec<'de, T> for C {}
+impl<T, C: Encode<T>> EncodeElided<T> for C {}
+
+/// A codec that reads `T`, which is a type without its elided field.
+#[diagnostic::on_unimplemented(
+    message = "the codec `{Self}` cannot read a type without one of its fields",
+    label = "`elide` needs a codec that goes through serde",
+    note = "`Json`, `Postcard` and `Bincode` do; a codec of your own must implement `Decode<'de, T>` for every `T: Deserialize<'de>`"
+)]
+pub trait DecodeElided<'de, T>: Decode<'de, T> {}
+
+#[diagnostic::do_not_recommend]
+impl<'de, T, C: Decode<'de, T>> DecodeElided<'de, T> for C {}
 
 /// Writes a value without its elided field.
 #[inline]
-pub fn encode_elided<'de, C, T>(value: T, out: &mut Vec<u8>) -> Result<(), CodecError>
-where
-    C: ElidingCodec<'de, WriteOnly<T>>,
-{
-    C::encode(&WriteOnly(value), out)
+pub fn encode_elided<C: EncodeElided<T>, T>(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
+    C::encode(value, out)
 }
 
 /// Reads a value without its elided field.
 #[inline]
-pub fn decode_elided<'de, C, T>(bytes: &'de [u8]) -> Result<T, ReadError>
-where
-    C: ElidingCodec<'de, ReadOnly<T>>,
-{
-    Ok(C::decode(bytes)?.0)
-}
-
-/// A value that is only written. Codecs ask for both of serde's traits.
-pub struct WriteOnly<T>(T);
-
-impl<T: Serialize> Serialize for WriteOnly<T> {
-    #[inline]
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
-impl<'de, T> Deserialize<'de> for WriteOnly<T> {
-    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
-        Err(D::Error::custom("this half of the type is only written"))
-    }
-}
-
-/// A value that is only read. Codecs ask for both of serde's traits.
-pub struct ReadOnly<T>(T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for ReadOnly<T> {
-    #[inline]
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        T::deserialize(deserializer).map(Self)
-    }
-}
-
-impl<T> Serialize for ReadOnly<T> {
-    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
-        Err(S::Error::custom("this half of the type is only read"))
-    }
+pub fn decode_elided<'de, C: DecodeElided<'de, T>, T>(bytes: &'de [u8]) -> Result<T, ReadError> {
+    Ok(C::decode(bytes)?)
 }

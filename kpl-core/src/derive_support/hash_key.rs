@@ -1,6 +1,6 @@
 use crate::{HashKey, ReadError};
 
-/// A field, or a function's result, that can be an explicit hash key.
+/// A field, or the result of a function, that can be an explicit hash key.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an explicit hash key",
     label = "an explicit hash key is a `u128`, a `HashKey`, or an `Option` of one of them"
@@ -46,13 +46,13 @@ impl<T: HashKeyField> HashKeyField for Option<T> {
     }
 }
 
-/// The explicit hash key in a field, or in what a function returned.
+/// Returns the explicit hash key in a field, or in the result of a function.
 #[inline]
 pub fn hash_key<T: HashKeyField>(key: &T) -> Option<HashKey> {
     key.explicit_hash_key()
 }
 
-/// The field of that name, made of the record's explicit hash key.
+/// Restores the named field from the record's explicit hash key.
 #[inline]
 pub fn restore_hash_key<T: HashKeyField>(field: &'static str, key: Option<HashKey>) -> Result<T, ReadError> {
     T::restore(field, key)

@@ -1,9 +1,9 @@
 //! What the output of the derive calls. Not part of the public API.
 //!
-//! The derive does not know types, only tokens. Where the type of a field decides what is done with it, the output
-//! asks a [`Probe`] of the field's type: the method is found on `Probe<T>` for the special types, and one reference
-//! further, on `&Probe<T>`, for all others. The answer is a unit struct, whose method has the trait bound that the
-//! compiler reports.
+//! The derive sees tokens, not types. Where the type of a field decides what to do, the output asks a [`Probe`] of that
+//! type: for the special types the method is found on `Probe<T>`, and for all others one reference further, on
+//! `&Probe<T>`. The method returns a unit struct, and the method of that struct has the trait bound that the compiler
+//! reports.
 #![allow(
     missing_debug_implementations,
     clippy::new_without_default,
@@ -19,17 +19,18 @@ mod restore;
 mod tag;
 
 #[cfg(feature = "serde")]
-pub use self::elide::{ElidingCodec, ReadOnly, WriteOnly, decode_elided, encode_elided};
+pub use self::elide::{DecodeElided, EncodeElided, decode_elided, encode_elided};
 pub use self::hash_key::{HashKeyField, hash_key, restore_hash_key};
 pub use self::partition_key::{
     DisplayKind, KeyField, Text, TextKind, ViaDisplay, ViaText, display, write_key, write_key_of,
 };
-pub use self::payload::{PayloadField, raw_payload, restore_payload};
+pub use self::payload::{PayloadField, RestoredPayload, raw_payload, restore_payload};
 pub use self::restore::{BorrowKind, ElidedField, KeyText, ParseKind, ViaBorrow, ViaParse};
 pub use self::tag::{OptionTagKind, RestoredTag, TagField, TagKind, ViaOptionTag, ViaTag};
 
+pub use crate::codec::{Decode, Encode};
 pub use crate::{
-    Codec, CodecError, FromKplRecord, HashKey, KeyError, KplRecord, MalformedPolicy, ReadError, Tags, UserRecord,
+    CodecError, FromKplRecord, HashKey, KeyError, KplRecord, MalformedPolicy, ReadError, Tags, UserRecord,
 };
 pub use alloc::string::String;
 pub use alloc::vec::Vec;
@@ -41,7 +42,7 @@ pub use core::result::Result::{self, Err, Ok};
 #[cfg(feature = "serde")]
 pub use serde;
 
-/// Stands for a type while it is found out what kind of type it is.
+/// Stands for a type whose kind is not known yet.
 pub struct Probe<T: ?Sized>(PhantomData<T>);
 
 impl<T: ?Sized> Probe<T> {
@@ -50,7 +51,7 @@ impl<T: ?Sized> Probe<T> {
         Self(PhantomData)
     }
 
-    /// The probe of a value's type.
+    /// Returns the probe of a value's type.
     #[inline]
     pub const fn of(_: &T) -> Self {
         Self(PhantomData)

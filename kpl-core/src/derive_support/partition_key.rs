@@ -9,15 +9,15 @@ use crate::{KeyError, PartitionKey};
 /// A field that can be a partition key, or a part of one.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a partition key",
-    label = "a partition key is text: this type has no `Display`",
-    note = "implement `core::fmt::Display` for it, or use `#[kpl(partition_key_with = \"path\")]` on the container"
+    label = "a partition key is a string: this type does not implement `Display`",
+    note = "implement `core::fmt::Display` for it, or use `#[kpl(partition_key_with = path)]` on the type"
 )]
 pub trait KeyField: fmt::Display {}
 
 #[diagnostic::do_not_recommend]
 impl<T: fmt::Display + ?Sized> KeyField for T {}
 
-/// A type whose `Display` is a text that it holds: as a key it needs no copy.
+/// A type whose `Display` writes a string that the type holds: used as a key, it is not copied.
 pub trait Text {
     fn text(&self) -> &str;
 }
@@ -85,7 +85,7 @@ impl<T: ?Sized> ViaDisplay for &Probe<T> {}
 pub struct TextKind;
 
 impl TextKind {
-    /// The field as a key.
+    /// Returns the field as a key.
     #[inline]
     pub fn key<'a, T: Text + ?Sized>(self, field: &'a T, _: &'a mut String) -> Result<&'a str, KeyError> {
         Ok(field.text())
@@ -95,21 +95,21 @@ impl TextKind {
 pub struct DisplayKind;
 
 impl DisplayKind {
-    /// The field as a key.
+    /// Returns the field as a key.
     #[inline]
     pub fn key<'a, T: KeyField + ?Sized>(self, field: &'a T, buffer: &'a mut String) -> Result<&'a str, KeyError> {
         write_key(buffer, format_args!("{field}"))
     }
 }
 
-/// A part of a key that is made of several. The result is the same type for all fields, so that a field that cannot
-/// be a part is one error and not two.
+/// Returns a field as one part of a key. The result has the same type for all fields, so that a field that cannot be a
+/// part is one error and not two.
 #[inline]
 pub fn display<T: KeyField>(field: &T) -> &dyn fmt::Display {
     field
 }
 
-/// Writes a key that is made of several parts.
+/// Writes a key that consists of several parts.
 #[inline]
 pub fn write_key<'a>(buffer: &'a mut String, text: fmt::Arguments<'_>) -> Result<&'a str, KeyError> {
     buffer.write_fmt(text)?;

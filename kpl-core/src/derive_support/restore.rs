@@ -8,8 +8,8 @@ use crate::{PartitionKey, ReadError};
 /// A field that can be restored from the partition key.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be restored from a partition key",
-    label = "this field is read back from the text of the key: its type has no `FromStr` with an error that has `Display`",
-    note = "implement `core::str::FromStr` for it, or let the field travel in the payload too: without `elide`, with a codec"
+    label = "this field is parsed from the key: its type must implement `FromStr`, with an error that implements `Display`",
+    note = "implement `core::str::FromStr` for it, or keep the field in the payload: use a codec, and leave out `elide`"
 )]
 pub trait ElidedField: Sized {
     fn from_key(text: &str) -> Result<Self, impl fmt::Display>;
@@ -27,7 +27,7 @@ where
     }
 }
 
-/// A type that borrows the text of the key.
+/// A type that borrows the key.
 pub trait KeyText<'de> {
     fn from_key(text: &'de str) -> Self;
 }
@@ -68,7 +68,7 @@ impl<T> ViaParse for &Probe<T> {}
 pub struct BorrowKind;
 
 impl BorrowKind {
-    /// The field of that name, made of the record's partition key.
+    /// Restores the named field from the record's partition key.
     #[inline]
     pub fn restore<'de, T: KeyText<'de>>(self, field: &'static str, key: Option<&'de str>) -> Result<T, ReadError> {
         Ok(T::from_key(present(field, key)?))
@@ -78,7 +78,7 @@ impl BorrowKind {
 pub struct ParseKind;
 
 impl ParseKind {
-    /// The field of that name, made of the record's partition key.
+    /// Restores the named field from the record's partition key.
     #[inline]
     pub fn restore<T: ElidedField>(self, field: &'static str, key: Option<&str>) -> Result<T, ReadError> {
         let key = present(field, key)?;
@@ -86,8 +86,8 @@ impl ParseKind {
     }
 }
 
-/// A key that can be one. A long text is none, and every record of an aggregate can refer to the one text: to parse or
-/// to copy it for each of them could take more time and more memory than there is.
+/// Returns the key, if there is one that is not too long. Every record of an aggregate can refer to the same long string:
+/// to parse or copy it for each of them could take more time and memory than the program has.
 #[inline]
 fn present<'de>(field: &'static str, key: Option<&'de str>) -> Result<&'de str, ReadError> {
     let key = key.ok_or_else(|| ReadError::field(field, None, "the record has no partition key"))?;
@@ -99,10 +99,10 @@ fn present<'de>(field: &'static str, key: Option<&'de str>) -> Result<&'de str, 
     Ok(key)
 }
 
-/// Looks at no more of the text than a key has.
+/// Returns whether a string is too long for a key, without reading more of it than a key has.
 #[inline]
 fn is_too_long(key: &str) -> bool {
-    // A character has from 1 to 4 bytes.
+    // A character takes 1 to 4 bytes.
     key.len() > PartitionKey::MAX_CHARACTERS
         && (key.len() > 4 * PartitionKey::MAX_CHARACTERS || key.chars().count() > PartitionKey::MAX_CHARACTERS)
 }

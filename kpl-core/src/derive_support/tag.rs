@@ -7,8 +7,8 @@ use crate::{KeyError, ReadError, Tags, UserRecord};
 /// A field that can be a tag.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a tag",
-    label = "a tag is text: this type has no `Display`",
-    note = "implement `core::fmt::Display` for it; an `Option` of such a type is a tag too, or none"
+    label = "the value of a tag is a string: this type does not implement `Display`",
+    note = "implement `core::fmt::Display` for it; an `Option` of such a type is a tag if it has a value"
 )]
 pub trait TagField: fmt::Display {}
 
@@ -18,8 +18,8 @@ impl<T: fmt::Display + ?Sized> TagField for T {}
 /// A field that can be restored from a tag.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be restored from a tag",
-    label = "this field is read back from the text of the tag: its type has no `FromStr` with an error that has `Display`",
-    note = "beside `#[kpl(payload)]`, a field with a tag travels as the tag alone"
+    label = "this field is parsed from the tag: its type must implement `FromStr`, with an error that implements `Display`",
+    note = "beside `#[kpl(payload)]`, a field with a tag travels as that tag only"
 )]
 pub trait RestoredTag: Sized {
     fn from_tag(text: &str) -> Result<Self, impl fmt::Display>;
@@ -63,7 +63,7 @@ impl OptionTagKind {
         field.as_ref().map_or(Ok(()), |field| TagKind.push(field, name, tags))
     }
 
-    /// The field of that name, made of the record's tag if it has one.
+    /// Restores the named field from the record's tag, if there is one.
     pub fn restore<T: RestoredTag>(
         self,
         field: &'static str,
@@ -82,7 +82,7 @@ impl TagKind {
         Ok(tags.push_fmt(name, format_args!("{field}"))?)
     }
 
-    /// The field of that name, made of the record's tag.
+    /// Restores the named field from the record's tag.
     pub fn restore<T: RestoredTag>(
         self,
         field: &'static str,

@@ -11,7 +11,7 @@ use crate::generics::{lifetime, mentions_parameter};
 use crate::model::{Content, Key, KeyPiece, Payload, Record, Shape};
 use crate::parse::Field;
 
-/// Predicates of the types that speak of a parameter: those of other types are certain, or errors at the field.
+/// Predicates of the types that mention a parameter. Those of other types hold, or are errors at the field.
 struct Predicates<'a> {
     record: &'a Record<'a>,
     all: Vec<WherePredicate>,
@@ -25,7 +25,7 @@ impl Predicates<'_> {
     }
 }
 
-/// What a type needs to be written.
+/// Returns what a type needs to be written.
 pub(super) fn written(record: &Record<'_>) -> Vec<WherePredicate> {
     let all = Vec::new();
     let mut predicates = Predicates { record, all };
@@ -33,9 +33,9 @@ pub(super) fn written(record: &Record<'_>) -> Vec<WherePredicate> {
         Content::Transparent(field) => predicates.push(&field.ast.ty, &quote!(__kpl::KplRecord)),
         Content::Own(own) => {
             match own.payload {
-                Payload::Codec(codec) => predicates.all.push(parse_quote!(#codec: __kpl::Codec<'static, Self>)),
+                Payload::Codec(codec) => predicates.all.push(parse_quote!(#codec: __kpl::Encode<Self>)),
                 Payload::Elided(_) => predicates.all.extend(elide::written_predicates(record, own)),
-                Payload::Field(field) => predicates.push(&field.ast.ty, &quote!(__kpl::PayloadField<'static>)),
+                Payload::Field(field) => predicates.push(&field.ast.ty, &quote!(__kpl::PayloadField)),
             }
             for shape in &own.shapes {
                 written_beside_the_payload(shape, &mut predicates);
@@ -62,7 +62,7 @@ fn written_beside_the_payload(shape: &Shape<'_>, predicates: &mut Predicates<'_>
                 }
             }
         }
-        Key::Function(_) => {}
+        Key::Function(_) | Key::None => {}
     }
     if let Some(field) = shape.explicit_hash_key {
         predicates.push(&field.ast.ty, &quote!(__kpl::HashKeyField));
@@ -72,15 +72,20 @@ fn written_beside_the_payload(shape: &Shape<'_>, predicates: &mut Predicates<'_>
     }
 }
 
-/// What a type needs to be read.
+/// Returns what a type needs to be read.
 pub(super) fn read(record: &Record<'_>) -> Vec<WherePredicate> {
     let lifetime = lifetime();
     let all = Vec::new();
     let mut predicates = Predicates { record, all };
     match &record.content {
-        Content::Transparent(field) => predicates.push(&field.ast.ty, &quote!(__kpl::FromKplRecord<#lifetime>)),
+        Content::Transparent(field) => {
+            let ty = &field.ast.ty;
+            predicates.all.push(parse_quote!(#ty: __kpl::FromKplRecord<#lifetime>));
+        }
         Content::Own(own) => match own.payload {
-            Payload::Codec(codec) => predicates.all.push(parse_quote!(#codec: __kpl::Codec<#lifetime, Self>)),
+            Payload::Codec(codec) => predicates
+                .all
+                .push(parse_quote!(#codec: __kpl::Decode<#lifetime, Self>)),
             Payload::Elided(_) => predicates.all.extend(elide::read_predicates(record, own)),
             Payload::Field(payload) => {
                 for field in own.shapes.iter().flat_map(|shape| shape.fields) {
@@ -92,12 +97,12 @@ pub(super) fn read(record: &Record<'_>) -> Vec<WherePredicate> {
     predicates.all
 }
 
-/// What a field needs to be restored beside a field that is the payload, or as that.
+/// Adds what a field needs to be restored, as the payload or beside it.
 fn restored(field: &Field<'_>, payload: &Field<'_>, predicates: &mut Predicates<'_>) {
     let lifetime = lifetime();
     let (ty, attrs) = (&field.ast.ty, &field.attrs);
     if std::ptr::eq(field, payload) {
-        predicates.push(ty, &quote!(__kpl::PayloadField<#lifetime>));
+        predicates.push(ty, &quote!(__kpl::RestoredPayload<#lifetime>));
     } else if attrs.partition_key.is_some() {
         predicates.push(ty, &quote!(__kpl::ElidedField));
     } else if attrs.explicit_hash_key.is_some() {

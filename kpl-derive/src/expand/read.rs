@@ -24,7 +24,7 @@ pub(super) fn items(record: &Record<'_>) -> TokenStream {
         Content::Own(own) => {
             let body = match own.payload {
                 Payload::Codec(codec) => {
-                    let decode = quote_spanned!(at(codec)=> <#codec as __kpl::Codec<'_, Self>>::decode);
+                    let decode = quote_spanned!(at(codec)=> <#codec as __kpl::Decode<'_, Self>>::decode);
                     quote!(#decode(#source.data).map_err(__kpl::ReadError::Payload))
                 }
                 Payload::Elided(codec) => {
@@ -56,7 +56,7 @@ pub(super) fn items(record: &Record<'_>) -> TokenStream {
     }
 }
 
-/// Moves what was read into the type, and adds the elided field.
+/// Returns a match arm that moves the fields that were read into the type, and restores the elided one.
 fn elided(shape: &Shape<'_>, source: &syn::Ident) -> TokenStream {
     let read = elide::read_path(shape);
     let this = match shape.variant.map(|variant| &variant.ident) {

@@ -68,7 +68,7 @@ fn partition_key(own: &Own<'_>) -> TokenStream {
     let buffer = variable("buffer");
     let functions = own.shapes.iter().find_map(|shape| match &shape.key {
         Key::Function(function) => Some(function),
-        Key::Field(_) | Key::Template(..) => None,
+        Key::Field(_) | Key::Template(..) | Key::None => None,
     });
     let body = match functions {
         Some(function) => {
@@ -109,7 +109,7 @@ fn partition_key(own: &Own<'_>) -> TokenStream {
     }
 }
 
-/// The fields that make a key, and the key.
+/// Returns the fields that make up a key, and the expression for it.
 fn key<'a>(key: &Key<'a>, buffer: &Ident) -> (Vec<&'a Field<'a>>, TokenStream) {
     match key {
         Key::Field(field) => {
@@ -118,7 +118,7 @@ fn key<'a>(key: &Key<'a>, buffer: &Ident) -> (Vec<&'a Field<'a>>, TokenStream) {
             (vec![field], key)
         }
         Key::Template(literal, pieces) => template(literal, pieces, buffer),
-        Key::Function(_) => (Vec::new(), TokenStream::new()),
+        Key::Function(_) | Key::None => (Vec::new(), TokenStream::new()),
     }
 }
 
@@ -141,7 +141,7 @@ fn template<'a>(literal: &LitStr, pieces: &[KeyPiece<'a>], buffer: &Ident) -> (V
                 let binding = &field.binding;
                 values.push(match formatting_trait(spec) {
                     "Display" => quote!(__kpl::display(#binding)),
-                    // Where the field points to, not where it is.
+                    // The address that the field holds, not the address of the field.
                     "Pointer" => quote!(*#binding),
                     _ => quote!(#binding),
                 });
@@ -156,7 +156,7 @@ fn template<'a>(literal: &LitStr, pieces: &[KeyPiece<'a>], buffer: &Ident) -> (V
     (fields, key)
 }
 
-/// The trait in `core::fmt` that a format specification asks for.
+/// Returns the trait in `core::fmt` that a format specification asks for.
 pub(super) fn formatting_trait(spec: &str) -> &'static str {
     match spec.trim_end().chars().last() {
         Some('?') => "Debug",
@@ -232,7 +232,7 @@ fn payload(own: &Own<'_>) -> TokenStream {
     let buffer = variable("buffer");
     let body = match own.payload {
         Payload::Codec(codec) => {
-            let encode = quote_spanned!(at(codec)=> <#codec as __kpl::Codec<'_, Self>>::encode);
+            let encode = quote_spanned!(at(codec)=> <#codec as __kpl::Encode<Self>>::encode);
             quote! {
                 #encode(self, #buffer)?;
                 __kpl::Ok(#buffer)
@@ -242,7 +242,7 @@ fn payload(own: &Own<'_>) -> TokenStream {
             let written = elide::written(&quote!(self));
             let encode = quote_spanned!(at(codec)=> __kpl::encode_elided::<#codec, _>);
             quote! {
-                #encode(#written, #buffer)?;
+                #encode(&#written, #buffer)?;
                 __kpl::Ok(#buffer)
             }
         }
@@ -266,8 +266,8 @@ fn payload(own: &Own<'_>) -> TokenStream {
     }
 }
 
-/// A lone record that travelled raw would lose its explicit hash key, and perhaps its partition key: a stream need not
-/// give that back.
+/// A lone record that travels raw would lose its explicit hash key, and perhaps its partition key, which not every stream
+/// returns to its readers.
 fn always_wrapped(own: &Own<'_>) -> TokenStream {
     let body = match own.payload {
         Payload::Codec(_) => return TokenStream::new(),

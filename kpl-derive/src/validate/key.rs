@@ -2,6 +2,7 @@
 
 use syn::LitStr;
 
+use crate::Derive;
 use crate::attr::{ContainerAttrs, Failed};
 use crate::errors::Errors;
 use crate::model::{Key, KeyPiece};
@@ -13,7 +14,7 @@ pub(super) fn contradicting(attrs: &ContainerAttrs, errors: &mut Errors) {
     if let (Some(_), Some(with)) = (&attrs.partition_key, &attrs.partition_key_with) {
         errors.at(
             &with.name,
-            "`partition_key_with` contradicts `partition_key`: there is a template already",
+            "`partition_key_with` contradicts `partition_key`: there is already a template",
         );
     }
 }
@@ -28,7 +29,7 @@ pub(super) fn key<'a>(container: &'a Container<'a>, shape: &'a Shape<'a>, errors
     if let Some((first, _)) = field {
         for (second, name) in marked {
             let message = format!(
-                "`{first}` is the partition key already. For a key of both: `partition_key = \"{{{first}}}/{{{second}}}\"`",
+                "`{first}` is already the partition key; for a key of both fields write a template: `partition_key = \"{{{first}}}/{{{second}}}\"`",
                 first = first.name(),
                 second = second.name()
             );
@@ -40,7 +41,7 @@ pub(super) fn key<'a>(container: &'a Container<'a>, shape: &'a Shape<'a>, errors
     if let (Some((_, name)), Some(_)) = (field, template) {
         errors.at(
             name,
-            "this field and a template contradict each other: there can be one partition key only",
+            "this field contradicts the template: there can be only one partition key",
         );
     }
     if let Some(with) = &attrs.partition_key_with {
@@ -51,7 +52,7 @@ pub(super) fn key<'a>(container: &'a Container<'a>, shape: &'a Shape<'a>, errors
         for name in own {
             errors.at(
                 name,
-                "`partition_key` contradicts `partition_key_with`: the function makes the key already",
+                "`partition_key` contradicts `partition_key_with`: the function already returns the key",
             );
         }
         return Some(Key::Function(&with.value));
@@ -62,6 +63,9 @@ pub(super) fn key<'a>(container: &'a Container<'a>, shape: &'a Shape<'a>, errors
     if let Some(template) = template.or(attrs.partition_key.as_ref()) {
         let pieces = template_pieces(container, shape, &template.value, errors)?;
         return Some(Key::Template(&template.value, pieces));
+    }
+    if container.derive == Derive::FromKplRecord {
+        return Some(Key::None);
     }
     missing_key(container, shape, errors);
     None
@@ -117,11 +121,12 @@ fn template_pieces<'a>(
                 None => {
                     let described = shape.describe(container.input);
                     let names: Vec<_> = shape.fields.iter().map(Field::name).collect();
-                    let message = match names.is_empty() {
-                        true => format!("{described} has no field `{name}`: it has no fields"),
-                        false => format!("{described} has no field `{name}`: it has {}", list(&names)),
+                    let fields = match names.as_slice() {
+                        [] => "it has no fields".into(),
+                        [only] => format!("its only field is `{only}`"),
+                        _ => format!("its fields are {}", list(&names)),
                     };
-                    errors.at(literal, message);
+                    errors.at(literal, format_args!("{described} has no field `{name}`: {fields}"));
                     None
                 }
             },
@@ -134,7 +139,7 @@ fn template_pieces<'a>(
     found
 }
 
-/// What is wrong with a template that names no field, if anything.
+/// Returns what is wrong with a template that does not name a field, if anything.
 fn constant_mistake(pieces: &[Piece], shape: &Shape<'_>) -> Option<String> {
     const MAX_CHARACTERS: usize = 256;
     let text = match pieces {
@@ -144,13 +149,13 @@ fn constant_mistake(pieces: &[Piece], shape: &Shape<'_>) -> Option<String> {
     };
     if shape.fields.iter().any(|field| field.name() == *text) {
         return Some(format!(
-            "all records would have the partition key `{text}`: for the field's value write `\"{{{text}}}\"`"
+            "every record would have the partition key `{text}`; for the value of the field write `\"{{{text}}}\"`"
         ));
     }
     match text.chars().count() {
         1..=MAX_CHARACTERS => None,
         count => Some(format!(
-            "a partition key has 1 to {MAX_CHARACTERS} characters, this one has {count}"
+            "a partition key has 1 to {MAX_CHARACTERS} characters; this one has {count}"
         )),
     }
 }
@@ -168,14 +173,14 @@ pub(super) fn explicit_hash_key<'a>(
         if container.attrs.explicit_hash_key_with.is_some() {
             errors.at(
                 name,
-                "`explicit_hash_key` contradicts `explicit_hash_key_with`: the function makes the key already",
+                "`explicit_hash_key` contradicts `explicit_hash_key_with`: the function already returns the key",
             );
         }
         match first {
             Some(first) => errors.at(
                 name,
                 format_args!(
-                    "`{}` is the explicit hash key already, and there can be one only",
+                    "`{}` is already the explicit hash key: there can be only one",
                     first.name()
                 ),
             ),

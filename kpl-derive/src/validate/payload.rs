@@ -22,7 +22,7 @@ pub(super) fn payload<'a>(container: &'a Container<'a>, errors: &mut Errors) -> 
             errors.at(
                 ident,
                 format_args!(
-                    "`{ident}` has no codec: add `#[kpl(codec = ...)]`, one of {}",
+                    "`{ident}` has no codec: add `#[kpl(codec = ...)]` with {}",
                     names::CODECS
                 ),
             );
@@ -45,7 +45,7 @@ pub(super) fn payload<'a>(container: &'a Container<'a>, errors: &mut Errors) -> 
 fn payload_field<'a>(container: &'a Container<'a>, field: &'a Field<'a>, errors: &mut Errors) -> Option<Payload<'a>> {
     if let Some(codec) = &container.attrs.codec {
         let message = format!(
-            "`codec` contradicts `payload`: the field `{}` is the payload, its bytes as they are",
+            "`codec` contradicts `payload`: the bytes of the field `{}` are the payload",
             field.name()
         );
         errors.at(&codec.name, message);
@@ -54,16 +54,16 @@ fn payload_field<'a>(container: &'a Container<'a>, field: &'a Field<'a>, errors:
         let mut first = true;
         for other in &shape.fields {
             let Some(name) = &other.attrs.payload else {
-                would_be_lost(other, field, errors);
+                must_travel(other, field, errors);
                 continue;
             };
             if shape.variant.is_some() {
                 errors.at(
                     name,
-                    "`payload` in an enum: nothing would tell the variant on reading. Use a codec",
+                    "`payload` cannot be used in an enum: a reader could not determine the variant; use a codec",
                 );
             } else if !std::mem::take(&mut first) {
-                let message = format!("`{}` is the payload already, and there can be one only", field.name());
+                let message = format!("`{}` is already the payload: there can be only one", field.name());
                 errors.at(name, message);
             }
             for other in other.attrs.present().into_iter().filter(|other| *other != name) {
@@ -74,13 +74,16 @@ fn payload_field<'a>(container: &'a Container<'a>, field: &'a Field<'a>, errors:
     Some(Payload::Field(field))
 }
 
-/// Beside a payload field, others must travel as a key or as a tag.
-fn would_be_lost(field: &Field<'_>, payload: &Field<'_>, errors: &mut Errors) {
+/// Reports a field beside the payload that travels neither as a key nor as a tag.
+fn must_travel(field: &Field<'_>, payload: &Field<'_>, errors: &mut Errors) {
     let attrs = &field.attrs;
     if let Some(elide) = &attrs.elide {
         errors.at(
             elide,
-            "`elide` has no meaning beside `payload`: the payload is that one field in any case",
+            format_args!(
+                "`elide` has no effect beside `payload`: the payload is the field `{}` alone",
+                payload.name()
+            ),
         );
     }
     let travels = attrs.partition_key.is_some() || attrs.explicit_hash_key.is_some() || attrs.tag.is_some();
@@ -94,7 +97,7 @@ fn would_be_lost(field: &Field<'_>, payload: &Field<'_>, errors: &mut Errors) {
         return;
     }
     let message = format!(
-        "the field `{}` would be lost: the payload is `{}` alone. Mark it with `partition_key`, \
+        "the field `{}` does not travel: the payload is the field `{}` alone; mark it with `partition_key`, \
          `explicit_hash_key` or `tag = \"name\"`, or use a codec for all fields",
         field.name(),
         payload.name()
@@ -111,7 +114,7 @@ pub(super) fn elided_fields(container: &Container<'_>, shape: &Shape<'_>, errors
         if field.attrs.partition_key.is_none() && !field.attrs.failed.contains(names::PARTITION_KEY) {
             errors.at(
                 elide,
-                "`elide` without `partition_key`: a field can be left out only if it travels as the key",
+                "`elide` needs `partition_key`: a field can be left out only if it is the key",
             );
             continue;
         }
@@ -126,7 +129,7 @@ pub(super) fn elided_fields(container: &Container<'_>, shape: &Shape<'_>, errors
                 );
                 errors.at(elide, message);
             }
-            // serde writes no content then, and does not read the variant without.
+            // serde then writes the variant without content, and does not read it without.
             Some(variant) if serde_attr::has(&container.input.attrs, "content") => {
                 let message = format!(
                     "`elide` would leave nothing of the variant `{}`, which `#[serde(content)]` could not read back: \

@@ -33,7 +33,7 @@ const _: () = {
             &'__a self,
             __buffer: &'__a mut __kpl::Vec<__kpl::u8>,
         ) -> __kpl::Result<&'__a [__kpl::u8], __kpl::CodecError> {
-            <Json as __kpl::Codec<'_, Self>>::encode(self, __buffer)?;
+            <Json as __kpl::Encode<Self>>::encode(self, __buffer)?;
             __kpl::Ok(__buffer)
         }
     }
@@ -46,7 +46,7 @@ const _: () = {
         fn from_user_record(
             __record: &__kpl::UserRecord<'_, '__kpl>,
         ) -> __kpl::Result<Self, __kpl::ReadError> {
-            <Json as __kpl::Codec<'_, Self>>::decode(__record.data)
+            <Json as __kpl::Decode<'_, Self>>::decode(__record.data)
                 .map_err(__kpl::ReadError::Payload)
         }
     }

@@ -1,3 +1,4 @@
+#[derive(KplRecord)]
 #[kpl(codec = Json, bound = "T: Serialize + DeserializeOwned")]
 struct Event<T> {
     #[kpl(partition_key)]

@@ -31,16 +31,6 @@ const _: () = {
             __Written::<'a>::serialize(self.0, __serializer)
         }
     }
-    #[derive(__kpl::serde::Deserialize)]
-    #[serde(crate = "__kpl::serde")]
-    #[serde(rename = "Click")]
-    #[serde(rename_all = "camelCase")]
-    struct __Read<'a> {
-        #[serde(skip)]
-        user: __kpl::PhantomData<fn() -> &'a str>,
-        #[serde(default)]
-        at_ms: u64,
-    }
     #[automatically_derived]
     impl<'a> __kpl::KplRecord for Click<'a> {
         #[inline]
@@ -65,13 +55,23 @@ const _: () = {
             __kpl::encode_elided::<
                 kpl::codec::Postcard,
                 _,
-            >(__WrittenRef(self), __buffer)?;
+            >(&__WrittenRef(self), __buffer)?;
             __kpl::Ok(__buffer)
         }
         #[inline]
         fn always_wrapped(&self) -> __kpl::bool {
             true
         }
+    }
+    #[derive(__kpl::serde::Deserialize)]
+    #[serde(crate = "__kpl::serde")]
+    #[serde(rename = "Click")]
+    #[serde(rename_all = "camelCase")]
+    struct __Read<'a> {
+        #[serde(skip)]
+        user: __kpl::PhantomData<fn() -> &'a str>,
+        #[serde(default)]
+        at_ms: u64,
     }
     #[automatically_derived]
     impl<'__kpl: 'a, 'a> __kpl::FromKplRecord<'__kpl> for Click<'a> {

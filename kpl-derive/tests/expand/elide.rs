@@ -1,3 +1,4 @@
+#[derive(KplRecord)]
 #[kpl(codec = kpl::codec::Postcard)]
 #[serde(rename_all = "camelCase")]
 struct Click<'a> {

@@ -52,23 +52,6 @@ const _: () = {
             __Written::<K, T, U>::serialize(self.0, __serializer)
         }
     }
-    #[derive(__kpl::serde::Deserialize)]
-    #[serde(crate = "__kpl::serde")]
-    #[serde(rename = "Event")]
-    enum __Read<K, T, U> {
-        Tuple {
-            #[serde(skip)]
-            key: __kpl::PhantomData<fn() -> K>,
-            pair: (T, u8),
-            list: [U; 2],
-        },
-        #[serde(bound = "T: Clone")]
-        Bound { #[serde(skip)] key: __kpl::PhantomData<fn() -> K>, bound: T },
-        #[serde(rename(serialize = "bound"), bound(serialize = "U: Copy"))]
-        Renamed { #[serde(skip)] key: __kpl::PhantomData<fn() -> K>, renamed: U },
-        #[serde(skip_serializing)]
-        Skipped { #[serde(skip)] key: __kpl::PhantomData<fn() -> K>, skipped: U },
-    }
     #[automatically_derived]
     impl<K, T, U> __kpl::KplRecord for Event<K, T, U>
     where
@@ -115,13 +98,30 @@ const _: () = {
             &'__a self,
             __buffer: &'__a mut __kpl::Vec<__kpl::u8>,
         ) -> __kpl::Result<&'__a [__kpl::u8], __kpl::CodecError> {
-            __kpl::encode_elided::<kpl::codec::Json, _>(__WrittenRef(self), __buffer)?;
+            __kpl::encode_elided::<kpl::codec::Json, _>(&__WrittenRef(self), __buffer)?;
             __kpl::Ok(__buffer)
         }
         #[inline]
         fn always_wrapped(&self) -> __kpl::bool {
             true
         }
+    }
+    #[derive(__kpl::serde::Deserialize)]
+    #[serde(crate = "__kpl::serde")]
+    #[serde(rename = "Event")]
+    enum __Read<K, T, U> {
+        Tuple {
+            #[serde(skip)]
+            key: __kpl::PhantomData<fn() -> K>,
+            pair: (T, u8),
+            list: [U; 2],
+        },
+        #[serde(bound = "T: Clone")]
+        Bound { #[serde(skip)] key: __kpl::PhantomData<fn() -> K>, bound: T },
+        #[serde(rename(serialize = "bound"), bound(serialize = "U: Copy"))]
+        Renamed { #[serde(skip)] key: __kpl::PhantomData<fn() -> K>, renamed: U },
+        #[serde(skip_serializing)]
+        Skipped { #[serde(skip)] key: __kpl::PhantomData<fn() -> K>, skipped: U },
     }
     #[automatically_derived]
     impl<'__kpl, K, T, U> __kpl::FromKplRecord<'__kpl> for Event<K, T, U>

@@ -39,14 +39,6 @@ const _: () = {
             __Written::<K, T>::serialize(self.0, __serializer)
         }
     }
-    #[derive(__kpl::serde::Deserialize)]
-    #[serde(crate = "__kpl::serde")]
-    #[serde(rename = "Event")]
-    enum __Read<K, T> {
-        Created { #[serde(skip)] key: __kpl::PhantomData<fn() -> K>, body: Vec<T> },
-        #[serde(rename = "tick")]
-        Tick(u8, #[serde(with = "other")] T),
-    }
     #[automatically_derived]
     impl<K, T> __kpl::KplRecord for Event<K, T>
     where
@@ -75,13 +67,21 @@ const _: () = {
             &'__a self,
             __buffer: &'__a mut __kpl::Vec<__kpl::u8>,
         ) -> __kpl::Result<&'__a [__kpl::u8], __kpl::CodecError> {
-            __kpl::encode_elided::<Json, _>(__WrittenRef(self), __buffer)?;
+            __kpl::encode_elided::<Json, _>(&__WrittenRef(self), __buffer)?;
             __kpl::Ok(__buffer)
         }
         #[inline]
         fn always_wrapped(&self) -> __kpl::bool {
             __kpl::core::matches!(self, Self::Created { .. })
         }
+    }
+    #[derive(__kpl::serde::Deserialize)]
+    #[serde(crate = "__kpl::serde")]
+    #[serde(rename = "Event")]
+    enum __Read<K, T> {
+        Created { #[serde(skip)] key: __kpl::PhantomData<fn() -> K>, body: Vec<T> },
+        #[serde(rename = "tick")]
+        Tick(u8, #[serde(with = "other")] T),
     }
     #[automatically_derived]
     impl<'__kpl, K, T> __kpl::FromKplRecord<'__kpl> for Event<K, T>

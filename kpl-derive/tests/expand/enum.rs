@@ -1,3 +1,4 @@
+#[derive(KplRecord)]
 #[kpl(codec = Json)]
 enum Event {
     Created {

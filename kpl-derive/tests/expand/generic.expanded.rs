@@ -13,7 +13,7 @@ const _: () = {
     impl<'a, K: Clone, T, const N: usize> __kpl::KplRecord for Event<'a, K, T, N>
     where
         T: Copy,
-        Json: __kpl::Codec<'static, Self>,
+        Json: __kpl::Encode<Self>,
         K: __kpl::KeyField,
         T: __kpl::TagField,
     {
@@ -50,7 +50,7 @@ const _: () = {
             &'__a self,
             __buffer: &'__a mut __kpl::Vec<__kpl::u8>,
         ) -> __kpl::Result<&'__a [__kpl::u8], __kpl::CodecError> {
-            <Json as __kpl::Codec<'_, Self>>::encode(self, __buffer)?;
+            <Json as __kpl::Encode<Self>>::encode(self, __buffer)?;
             __kpl::Ok(__buffer)
         }
     }
@@ -59,13 +59,13 @@ const _: () = {
     for Event<'a, K, T, N>
     where
         T: Copy,
-        Json: __kpl::Codec<'__kpl, Self>,
+        Json: __kpl::Decode<'__kpl, Self>,
     {
         #[inline]
         fn from_user_record(
             __record: &__kpl::UserRecord<'_, '__kpl>,
         ) -> __kpl::Result<Self, __kpl::ReadError> {
-            <Json as __kpl::Codec<'_, Self>>::decode(__record.data)
+            <Json as __kpl::Decode<'_, Self>>::decode(__record.data)
                 .map_err(__kpl::ReadError::Payload)
         }
     }

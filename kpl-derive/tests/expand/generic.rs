@@ -1,3 +1,4 @@
+#[derive(KplRecord)]
 #[kpl(codec = Json)]
 struct Event<'a, K: Clone, T = u8, const N: usize = 1>
 where

@@ -1,3 +1,4 @@
+#[derive(KplRecord)]
 #[kpl(codec = Json)]
 struct Event<'a, T: Clone> {
     key: &'a str,

@@ -12,7 +12,7 @@ const _: () = {
     #[automatically_derived]
     impl<B> __kpl::KplRecord for Envelope<B>
     where
-        B: __kpl::PayloadField<'static>,
+        B: __kpl::PayloadField,
     {
         #[inline]
         fn partition_key<'__a>(
@@ -66,7 +66,7 @@ const _: () = {
     #[automatically_derived]
     impl<'__kpl, B> __kpl::FromKplRecord<'__kpl> for Envelope<B>
     where
-        B: __kpl::PayloadField<'__kpl>,
+        B: __kpl::RestoredPayload<'__kpl>,
     {
         #[inline]
         fn from_user_record(

@@ -1,3 +1,4 @@
+#[derive(KplRecord)]
 struct Envelope<B> {
     #[kpl(partition_key)]
     id: u32,

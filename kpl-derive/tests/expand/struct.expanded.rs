@@ -30,17 +30,20 @@ const _: () = {
             &'__a self,
             __buffer: &'__a mut __kpl::Vec<__kpl::u8>,
         ) -> __kpl::Result<&'__a [__kpl::u8], __kpl::CodecError> {
-            <kpl::codec::Json as __kpl::Codec<'_, Self>>::encode(self, __buffer)?;
+            <kpl::codec::Json as __kpl::Encode<Self>>::encode(self, __buffer)?;
             __kpl::Ok(__buffer)
         }
     }
     #[automatically_derived]
-    impl<'__kpl> __kpl::FromKplRecord<'__kpl> for Click {
+    impl<'__kpl> __kpl::FromKplRecord<'__kpl> for Click
+    where
+        kpl::codec::Json: __kpl::Decode<'__kpl, Self>,
+    {
         #[inline]
         fn from_user_record(
             __record: &__kpl::UserRecord<'_, '__kpl>,
         ) -> __kpl::Result<Self, __kpl::ReadError> {
-            <kpl::codec::Json as __kpl::Codec<'_, Self>>::decode(__record.data)
+            <kpl::codec::Json as __kpl::Decode<'_, Self>>::decode(__record.data)
                 .map_err(__kpl::ReadError::Payload)
         }
     }

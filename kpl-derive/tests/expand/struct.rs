@@ -1,3 +1,4 @@
+#[derive(KplRecord)]
 #[kpl(codec = kpl::codec::Json)]
 struct Click {
     #[kpl(partition_key)]

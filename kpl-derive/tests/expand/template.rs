@@ -1,3 +1,4 @@
+#[derive(KplRecord)]
 #[kpl(
     codec = kpl::codec::Json,
     partition_key = "{{{tenant}}}/{r#type:?}/{tenant}",

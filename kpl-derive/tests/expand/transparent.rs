@@ -1,2 +1,3 @@
+#[derive(KplRecord)]
 #[kpl(transparent)]
 struct Newtype<T>(T);

@@ -1,7 +1,8 @@
 //! A crate that knows kpl as `aggregation` only, and re-exports it under yet another name, as a library does that
 //! gives its users types with the derive.
 
-use aggregation::{Codec, CodecError};
+use aggregation::CodecError;
+use aggregation::codec::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 /// The crate kpl.
@@ -31,17 +32,17 @@ pub struct Envelope {
 #[derive(Debug)]
 pub struct Pretty;
 
-impl<'de, T: Serialize + Deserialize<'de>> Codec<'de, T> for Pretty {
+impl<T: Serialize> Encode<T> for Pretty {
     fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
         serde_json::to_writer_pretty(out, value).map_err(|error| CodecError::encode("Pretty", error))
     }
+}
 
+impl<'de, T: Deserialize<'de>> Decode<'de, T> for Pretty {
     fn decode(bytes: &'de [u8]) -> Result<T, CodecError> {
         serde_json::from_slice(bytes).map_err(|error| CodecError::decode("Pretty", error))
     }
 }
-
-impl aggregation::codec::SerdeCodec for Pretty {}
 
 /// A record that leaves a field out with it.
 #[derive(Debug, PartialEq, aggregation::KplRecord)]

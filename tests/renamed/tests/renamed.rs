@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use renamed::Envelope;
-use renamed::streams::{Aggregator, Deaggregator, FromKplRecordOwned, KinesisRecord, KplRecord};
+use renamed::streams::{Aggregator, Deaggregator, FromKplRecord, FromKplRecordOwned, KinesisRecord, KplRecord};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize, KplRecord)]
@@ -30,6 +30,15 @@ enum Elided<T> {
 #[derive(Debug, PartialEq, KplRecord)]
 #[kpl(crate = "renamed::streams", transparent)]
 struct Newtype(Click);
+
+/// Is only read, with a field from the key.
+#[derive(Debug, PartialEq, FromKplRecord)]
+#[kpl(crate = renamed::streams, codec = renamed::streams::codec::Json)]
+struct Visit {
+    #[kpl(partition_key, elide)]
+    user: String,
+    url: String,
+}
 
 fn round_trip<T: KplRecord + FromKplRecordOwned + PartialEq + Debug>(values: &[T]) {
     let mut aggregator = Aggregator::<T>::new();
@@ -70,4 +79,15 @@ fn the_derive_goes_through_the_re_export() {
         tag: "3".into(),
         body: vec![4],
     }]);
+}
+
+#[test]
+fn the_derive_for_reading_goes_through_the_re_export() {
+    let batch = [KinesisRecord::new(br#"{"url":"/"}"#).with_partition_key("ada")];
+    let record = Deaggregator::<Visit>::new().records(&batch).next().unwrap();
+    let expected = Visit {
+        user: "ada".into(),
+        url: "/".into(),
+    };
+    assert_eq!(record.unwrap().value, expected);
 }

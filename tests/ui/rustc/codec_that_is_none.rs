@@ -1,9 +1,15 @@
-use kpl::KplRecord;
+use kpl::{FromKplRecord, KplRecord};
 
 #[derive(KplRecord)]
 #[kpl(codec = String)]
 struct NotACodec {
     #[kpl(partition_key)]
+    user: String,
+}
+
+#[derive(FromKplRecord)]
+#[kpl(codec = String)]
+struct NotACodecToRead {
     user: String,
 }
 

@@ -1,5 +1,5 @@
-use kpl::KplRecord;
-use serde::Serialize;
+use kpl::{FromKplRecord, KplRecord};
+use serde::{Deserialize, Serialize};
 
 #[derive(KplRecord)]
 #[kpl(codec = kpl::codec::Json)]
@@ -8,10 +8,16 @@ struct Neither {
     user: String,
 }
 
-#[derive(Serialize, KplRecord)]
-#[kpl(codec = kpl::codec::Postcard)]
-struct OnlySerialize {
+#[derive(Deserialize, KplRecord)]
+#[kpl(codec = kpl::codec::Bincode)]
+struct WrittenWithoutSerialize {
     #[kpl(partition_key)]
+    user: String,
+}
+
+#[derive(Serialize, FromKplRecord)]
+#[kpl(codec = kpl::codec::Postcard)]
+struct ReadWithoutDeserialize {
     user: String,
 }
 

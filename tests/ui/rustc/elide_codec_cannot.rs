@@ -1,4 +1,4 @@
-use kpl::KplRecord;
+use kpl::{FromKplRecord, KplRecord};
 
 #[derive(Clone, PartialEq, prost::Message, KplRecord)]
 #[kpl(codec = kpl::codec::Prost)]
@@ -13,6 +13,14 @@ struct Message {
 #[derive(KplRecord)]
 #[kpl(codec = kpl::codec::Raw)]
 struct Bytes {
+    #[kpl(partition_key, elide)]
+    user: String,
+    at: u64,
+}
+
+#[derive(FromKplRecord)]
+#[kpl(codec = kpl::codec::Raw)]
+struct OnlyRead {
     #[kpl(partition_key, elide)]
     user: String,
     at: u64,

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use kpl::KplRecord;
+use kpl::{FromKplRecord, KplRecord};
 
 #[derive(KplRecord)]
 struct NotBytes {
@@ -36,6 +36,12 @@ struct NotRestorable {
     maybe: Option<OnlyDisplay>,
     #[kpl(payload)]
     body: Vec<u8>,
+}
+
+#[derive(FromKplRecord)]
+struct OnlyRead {
+    #[kpl(payload)]
+    body: Vec<u32>,
 }
 
 fn main() {}

@@ -1,0 +1,4 @@
+#[derive(FromKplRecord)]
+struct Event {
+    user: String,
+}
