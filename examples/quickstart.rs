@@ -5,11 +5,9 @@
 //! ```
 
 use std::error::Error;
-use std::fs;
-use std::path::Path;
 
-use data_encoding::BASE64;
 use kpl::{Aggregator, Deaggregator, KinesisRecord, KplRecord, RawRecord, SealedRecord};
+use kpl_testkit::golden::Golden;
 use serde::{Deserialize, Serialize};
 
 /// An event: what the application knows, with the field marked that decides about its shard.
@@ -24,15 +22,8 @@ struct Click {
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("1. Records that other libraries wrote");
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let mut files = fs::read_dir(&golden)?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<Result<Vec<_>, std::io::Error>>()?;
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
-    files.sort();
-    check(!files.is_empty(), || format!("no files in {}", golden.display()))?;
-    for file in &files {
-        read_golden_file(file)?;
+    for golden in Golden::all() {
+        read_golden_file(&golden)?;
     }
 
     println!("\n2. Ten thousand events of a type, there and back\n");
@@ -40,12 +31,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Prints what an aggregated record of another library holds, and checks it against what is known to be inside.
-fn read_golden_file(file: &Path) -> Result<(), Box<dyn Error>> {
+fn read_golden_file(golden: &Golden) -> Result<(), Box<dyn Error>> {
     const SHOWN: u64 = 8;
-    let name = file.file_name().unwrap_or_default().display();
-    let golden: GoldenFile = serde_json::from_slice(&fs::read(file)?).map_err(|error| format!("{name}: {error}"))?;
-    let data = BASE64.decode(golden.aggregated.as_bytes())?;
-    let batch = [KinesisRecord::new(&data)];
+    let (name, data) = (&golden.name, &golden.aggregated);
+    let batch = [KinesisRecord::new(data)];
 
     let expected = golden.user_records.len();
     println!("\n{name}: {} bytes, {expected} user records", thousands(data.len()));
@@ -60,23 +49,15 @@ fn read_golden_file(file: &Path) -> Result<(), Box<dyn Error>> {
     })?;
 
     let mut aggregator = Aggregator::<RawRecord<'_>>::new();
-    for (record, expected) in records.iter().zip(&golden.user_records) {
-        let (
-            sub,
-            RawRecord {
-                partition_key, data, ..
-            },
-        ) = (record.record.sub_sequence_number, &record.value);
-        let text = String::from_utf8_lossy(data);
+    let expected_records = golden.sub_sequence_numbers.iter().zip(&golden.user_records);
+    for (record, (&expected_sub, expected)) in records.iter().zip(expected_records) {
+        let sub = record.record.sub_sequence_number;
         if sub < SHOWN {
-            println!("  {sub:>3}  {partition_key:36}  {}", text.trim_end());
+            let key = record.record.partition_key.unwrap_or_default();
+            let text = String::from_utf8_lossy(record.record.data);
+            println!("  {sub:>3}  {key:36}  {}", text.trim_end());
         }
-        let explicit_hash_key = record.value.explicit_hash_key.map(|key| key.to_string());
-        let as_expected = sub == expected.sub_sequence_number
-            && *partition_key == expected.partition_key
-            && explicit_hash_key == expected.explicit_hash_key
-            && BASE64.encode(data) == expected.data;
-        check(as_expected, || {
+        check(sub == expected_sub && record.value == *expected, || {
             format!("{name}: user record {sub} is {:?}", record.value)
         })?;
         let full = aggregator.push(&record.value)?;
@@ -87,7 +68,7 @@ fn read_golden_file(file: &Path) -> Result<(), Box<dyn Error>> {
     }
 
     let again = aggregator.finish().map(|sealed| sealed.data);
-    check(again.as_ref() == Some(&data), || {
+    check(again.as_ref() == Some(data), || {
         format!("{name}: other bytes when aggregated again")
     })?;
     println!("  All {expected} are as expected, and aggregated again they give the same bytes.");
@@ -198,24 +179,6 @@ fn clicks(count: usize) -> Vec<Click> {
             }
         })
         .collect()
-}
-
-/// What a golden file says.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct GoldenFile {
-    origin: String,
-    aggregated: String,
-    user_records: Vec<GoldenRecord>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct GoldenRecord {
-    partition_key: String,
-    explicit_hash_key: Option<String>,
-    sub_sequence_number: u64,
-    data: String,
 }
 
 fn check(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), Box<dyn Error>> {

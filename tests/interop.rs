@@ -515,7 +515,7 @@ fn golden_files_are_what_the_peers_write() {
             json["encodesBack"] = false.into();
         }
         let text = serde_json::to_string_pretty(&json).expect("JSON") + "\n";
-        let path = format!("{}/tests/golden/{file}.json", env!("CARGO_MANIFEST_DIR"));
+        let path = support::golden::path(&format!("{file}.json"));
         if std::env::var_os("KPL_INTEROP_GOLDEN").is_some_and(|value| value == "write") {
             std::fs::write(&path, &text).expect("the golden file");
         }

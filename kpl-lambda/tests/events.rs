@@ -8,16 +8,17 @@ use aws_lambda_events::event::firehose::KinesisFirehoseEvent;
 use aws_lambda_events::event::kinesis::{KinesisEvent, KinesisTimeWindowEvent};
 use kpl::{EncryptionType, RawRecord};
 use kpl_lambda::{Batch, WindowResponse};
+use kpl_testkit::golden::Golden;
 use serde_json::{Value, json};
-use support::{ARN, Line, SHARD, aggregate, event, from_json, golden, numbered, record};
+use support::{ARN, Line, SHARD, aggregate, event, from_json, numbered, record};
 
 /// Every user record of each golden file comes out of an event, with its keys, data and sub-sequence number.
 #[test]
 fn golden_files_as_events() {
-    let files = golden();
+    let files = Golden::all();
     assert!(files.len() >= 10);
-    for (name, file) in files {
-        let event = event(&[(support::bytes(&file["aggregated"]), "a".into())]);
+    for golden in files {
+        let event = event(&[(golden.aggregated.clone(), "a".into())]);
         let batch = Batch::from(&event);
         let received: Vec<Value> = batch
             .user_records::<RawRecord<'_>>()
@@ -34,22 +35,18 @@ fn golden_files_as_events() {
                 })
             })
             .collect();
-        assert_eq!(Value::Array(received), file["userRecords"], "{name}");
+        assert_eq!(received, golden.json_records(), "{}", golden.name);
     }
 }
 
 /// The sample event of the awslabs modules for Lambda: one aggregate of 100 user records with the key `abc`.
 #[test]
 fn the_sample_event_of_the_reference_project() {
-    let files = golden();
-    let (_, file) = files
-        .iter()
-        .find(|(name, _)| name == "java-100-records-one-key.json")
-        .unwrap();
+    let golden = Golden::load("java-100-records-one-key.json");
     let event: KinesisEvent = from_json(&json!({ "Records": [record(
         "shardId-000000000000",
         "49545115243490985018280067714973144582180062593244200961",
-        &(support::bytes(&file["aggregated"]), "a".into()),
+        &(golden.aggregated, "a".into()),
     )] }));
     let batch = Batch::from(&event);
     let records: Vec<_> = batch.user_records::<Line>().map(Result::unwrap).collect();

@@ -3,22 +3,19 @@
 #[path = "../examples/forward.rs"]
 #[allow(dead_code, reason = "its main is not called")]
 mod example;
-#[path = "../../kpl-stream/tests/support/mod.rs"]
-mod kinesis;
 mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use aws_sdk_kinesis::types::ShardIteratorType;
 use example::Visit;
-use kinesis::Server;
 use kpl::{Deaggregator, KinesisRecord, SealedRecord, Shard};
 use kpl_lambda::BoxFuture;
 use kpl_stream::Producer;
 use kpl_stream::aws::AwsClient;
 use kpl_stream::client::{EntryError, PutResult, RequestError, StreamDescription, WriteClient};
+use kpl_testkit::server::Server;
 use serde_json::json;
 use support::{Data, aggregate, event, failed, retry};
 
@@ -36,28 +33,8 @@ fn clicks(urls: &[&str]) -> Data {
 
 /// What is in the target stream: the data of its Kinesis records.
 async fn written(server: &Server) -> Vec<Vec<u8>> {
-    let mut records = Vec::new();
-    for shard in server.shards(TARGET).await {
-        let iterator = server
-            .sdk()
-            .get_shard_iterator()
-            .stream_name(TARGET)
-            .shard_id(shard.shard_id);
-        let iterator = iterator
-            .shard_iterator_type(ShardIteratorType::TrimHorizon)
-            .send()
-            .await
-            .unwrap();
-        let got = server
-            .sdk()
-            .get_records()
-            .set_shard_iterator(iterator.shard_iterator)
-            .send()
-            .await
-            .unwrap();
-        records.extend(got.records.into_iter().map(|record| record.data.into_inner()));
-    }
-    records
+    let records = server.records(TARGET).await.into_iter();
+    records.map(|record| record.data.into_inner()).collect()
 }
 
 fn visits(records: &[Vec<u8>]) -> Vec<Visit> {
@@ -104,7 +81,7 @@ async fn a_thousand_clicks_become_visits_in_few_kinesis_records() {
 /// Refuses aggregates with this text in them, as long as it is told to.
 #[derive(Debug)]
 struct Refusing {
-    client: Arc<AwsClient>,
+    client: AwsClient,
     refuse: Arc<AtomicBool>,
 }
 
@@ -165,7 +142,7 @@ async fn what_the_target_refuses_is_named_and_comes_with_the_retry() {
     server.create_stream(TARGET, 1).await;
     let refuse = Arc::new(AtomicBool::new(true));
     let client = Refusing {
-        client: server.client(),
+        client: AwsClient::new(server.config()),
         refuse: Arc::clone(&refuse),
     };
     let producer = Producer::builder()

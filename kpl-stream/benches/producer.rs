@@ -14,6 +14,7 @@ use kpl_core::{Aggregator, HashKey, HashKeyRange, RawRecord, SealedRecord, Shard
 use kpl_stream::client::{PutResult, RequestError, StreamDescription, WriteClient, Written};
 use kpl_stream::pipeline::{EncodedRecord, Output, Pipeline};
 use kpl_stream::{Options, Producer, StreamProducer};
+use kpl_testkit::even_shards;
 use tokio::runtime::{Builder, Runtime};
 
 const RECORDS: usize = 100_000;
@@ -29,18 +30,7 @@ struct AtOnce {
 
 impl AtOnce {
     fn new(count: u128) -> Self {
-        let width = u128::MAX / count;
-        let shards: Vec<Shard> = (0..count)
-            .map(|shard| {
-                let end = if shard + 1 == count {
-                    u128::MAX
-                } else {
-                    (shard + 1) * width - 1
-                };
-                let range = HashKeyRange::try_from(shard * width..=end).expect("a range");
-                Shard::new(format!("shardId-{shard:012}"), range)
-            })
-            .collect();
+        let shards = even_shards(count);
         let written = shards
             .iter()
             .map(|shard| {

@@ -4,8 +4,6 @@
 //! cargo run -p kpl-stream --example local
 //! ```
 
-mod support;
-
 use std::collections::HashSet;
 use std::error::Error;
 use std::sync::Arc;
@@ -20,6 +18,7 @@ use kpl_stream::aws::AwsClient;
 use kpl_stream::client::{PutResult, RequestError, StreamDescription, WriteClient};
 use kpl_stream::reader::Reader;
 use kpl_stream::{Delivery, Producer, Receipt, StreamProducer};
+use kpl_testkit::server::Server;
 use serde::{Deserialize, Serialize};
 
 const RECORDS: u32 = 200_000;
@@ -43,13 +42,14 @@ fn click(number: u32) -> Click {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let config = support::serve().await?;
-    support::create_stream(&config, "clicks", 4).await?;
+    let server = Arc::new(Server::builder().enforce_limits().start().await);
+    server.create_stream("clicks", 4).await;
+    let config = server.config();
 
     let counted = Arc::new(Counts::default());
     let producer = Producer::builder()
         .client(Counting {
-            client: AwsClient::new(&config),
+            client: AwsClient::new(config),
             counts: Arc::clone(&counted),
         })
         .record_ttl(Duration::from_secs(120))
@@ -59,7 +59,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let started = Instant::now();
     let bar = bar("sent")?;
     let sending = tokio::spawn(send(stream));
-    let split = tokio::spawn(split_later(config.clone()));
+    let split = tokio::spawn(split_later(Arc::clone(&server)));
     let mut receipts: Vec<Receipt> = Vec::with_capacity(RECORDS as usize);
     for delivery in sending.await? {
         receipts.push(delivery.await?);
@@ -68,13 +68,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     producer.close(Duration::from_secs(30)).await?;
     let took = started.elapsed();
     bar.finish();
-    split.await?.map_err(|error| error as Box<dyn Error>)?;
+    split.await?;
 
     let bar = self::bar("read")?;
     let mut found = vec![0_u32; RECORDS as usize];
     let mut left = RECORDS;
     let mut reader = Reader::<Click>::builder()
-        .load_aws_config(&config)
+        .load_aws_config(config)
         .fetch_interval(Duration::from_millis(20))
         .build("clicks")
         .await?;
@@ -120,15 +120,9 @@ async fn send(stream: StreamProducer<Click>) -> Vec<Delivery<Click>> {
 }
 
 /// Splits the first shard in its middle while records are on their way.
-async fn split_later(config: aws_config::SdkConfig) -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn split_later(server: Arc<Server>) {
     tokio::time::sleep(Duration::from_millis(1500)).await;
-    let request = aws_sdk_kinesis::Client::new(&config).split_shard();
-    let request = request.stream_name("clicks").shard_to_split("shardId-000000000000");
-    request
-        .new_starting_hash_key((1_u128 << 125).to_string())
-        .send()
-        .await?;
-    Ok(())
+    server.split("clicks", "shardId-000000000000").await;
 }
 
 fn summary(receipts: &[Receipt], found: &[u32], counted: &Counts, took: Duration) {

@@ -5,8 +5,6 @@
 //! cargo run -p kpl-stream --example ordered_keys              # a server in this process instead
 //! ```
 
-mod support;
-
 use std::collections::HashMap;
 use std::error::Error;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use kpl::KplRecord;
 use kpl_stream::Producer;
 use kpl_stream::reader::{Reader, ReaderError, Start};
+use kpl_testkit::server::config_and_stream;
 use serde::{Deserialize, Serialize};
 
 const ACCOUNTS: u64 = 20;
@@ -31,7 +30,7 @@ struct Booking {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let (config, stream) = support::config_and_stream().await?;
+    let (config, stream) = config_and_stream().await;
     let producer = Producer::builder().load_aws_config(&config).ordered(true).build();
     let bookings = producer.stream::<Booking>(&stream).await?;
 

@@ -5,13 +5,12 @@
 //! cargo run -p kpl-stream --example plain_aws              # a server in this process instead
 //! ```
 
-mod support;
-
 use std::error::Error;
 use std::time::Duration;
 
 use kpl::KplRecord;
 use kpl_stream::Producer;
+use kpl_testkit::server::config_and_stream;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Serialize, Deserialize, KplRecord)]
@@ -24,7 +23,7 @@ struct Click {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let (config, stream) = support::config_and_stream().await?;
+    let (config, stream) = config_and_stream().await;
     let producer = Producer::builder().load_aws_config(&config).build();
     let clicks = producer.stream::<Click>(&stream).await?;
 

@@ -5,13 +5,12 @@
 //! cargo run -p kpl-stream --example prometheus              # a server in this process instead
 //! ```
 
-mod support;
-
 use std::error::Error;
 use std::time::Duration;
 
 use kpl_core::RawRecord;
 use kpl_stream::Producer;
+use kpl_testkit::server::config_and_stream;
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 #[tokio::main]
@@ -19,7 +18,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Its feature `http-listener` serves them on a port; here they are printed.
     let exporter = PrometheusBuilder::new().install_recorder()?;
 
-    let (config, stream) = support::config_and_stream().await?;
+    let (config, stream) = config_and_stream().await;
     let producer = Producer::builder().load_aws_config(&config).build();
     let records = producer.stream::<RawRecord<'static>>(&stream).await?;
     for number in 0..10_000 {

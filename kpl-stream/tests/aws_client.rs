@@ -2,12 +2,10 @@
 
 #![cfg(feature = "aws")]
 
-mod support;
-
 use kpl_core::ShardMap;
+use kpl_stream::aws::AwsClient;
 use kpl_stream::client::WriteClient as _;
-
-use self::support::Server;
+use kpl_testkit::server::Server;
 
 #[tokio::test]
 async fn shards_that_were_split_or_merged_are_not_open() {
@@ -19,7 +17,7 @@ async fn shards_that_were_split_or_merged_are_not_open() {
         .await;
     assert_eq!(server.shards("clicks").await.len(), 5);
 
-    let open = server.client().open_shards("clicks").await.unwrap();
+    let open = AwsClient::new(server.config()).open_shards("clicks").await.unwrap();
     let ids: Vec<&str> = open.iter().map(|shard| &*shard.id).collect();
     assert_eq!(ids, ["shardId-000000000002", "shardId-000000000004"]);
     ShardMap::new(open.clone()).unwrap();

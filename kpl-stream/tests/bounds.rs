@@ -1,69 +1,27 @@
 //! The producer takes no more than its budget whatever the service does, and loses nothing when it ends.
 #![forbid(unsafe_code)]
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures_core::future::BoxFuture;
 use futures_util::{SinkExt as _, StreamExt as _, stream};
-use kpl_core::{HashKeyRange, RawRecord, SealedRecord, Shard};
-use kpl_stream::client::{PutResult, RequestError, StreamDescription, WriteClient, Written};
+use kpl_core::RawRecord;
 use kpl_stream::{FailureReason, OVERHEAD, Producer, ProducerBuilder, SendErrorKind, StreamProducer, blocking};
+use kpl_testkit::service::{Service, Stream, sequence_number};
 
-/// A service that answers as many requests as it is told, and then nothing any more.
-#[derive(Debug)]
-struct Service {
-    answers: AtomicUsize,
-    written: Arc<AtomicUsize>,
+/// A service that answers this many requests, and no more.
+fn service(answers: usize) -> Service {
+    let service = Service::new(Stream::with_shards(1));
+    service.state(|state| state.puts = answers);
+    service
 }
 
-impl Service {
-    fn new(answers: usize) -> (Self, Arc<AtomicUsize>) {
-        let written = Arc::new(AtomicUsize::new(0));
-        let service = Self {
-            answers: AtomicUsize::new(answers),
-            written: Arc::clone(&written),
-        };
-        (service, written)
-    }
-}
-
-impl WriteClient for Service {
-    fn put_records<'a>(
-        &'a self,
-        _: &'a str,
-        entries: Vec<SealedRecord>,
-    ) -> BoxFuture<'a, Result<Vec<PutResult>, RequestError>> {
-        Box::pin(async move {
-            let left = self
-                .answers
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-            if left.is_err() {
-                std::future::pending::<()>().await;
-            }
-            let written = Written {
-                shard_id: "shardId-000000000000".into(),
-                sequence_number: "49".into(),
-            };
-            let user_records: usize = entries.iter().map(|entry| entry.user_records).sum();
-            self.written.fetch_add(user_records, Ordering::Relaxed);
-            Ok(entries.iter().map(|_| Ok(written.clone())).collect())
-        })
-    }
-
-    fn open_shards<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<Shard>, RequestError>> {
-        Box::pin(async { Ok(vec![Shard::new("shardId-000000000000", HashKeyRange::FULL)]) })
-    }
-
-    fn describe_stream<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<StreamDescription, RequestError>> {
-        Box::pin(async { Ok(StreamDescription::default()) })
-    }
+fn written(service: &Service) -> usize {
+    service.state(|state| state.user_records)
 }
 
 fn builder(answers: usize) -> ProducerBuilder {
     Producer::builder()
-        .client(Service::new(answers).0)
+        .client(service(answers))
         .record_max_buffered_time(Duration::from_millis(1))
         .rate_limit(100_000)
 }
@@ -160,7 +118,7 @@ async fn closing_in_time_delivers_everything() {
     let clicks = open(&producer).await;
     let delivery = clicks.send(record(1)).await.unwrap();
     producer.close(Duration::from_secs(10)).await.unwrap();
-    assert_eq!(delivery.await.unwrap().sequence_number(), "49");
+    assert_eq!(delivery.await.unwrap().sequence_number(), sequence_number(0));
     let closed = clicks.send(record(2)).await.unwrap_err();
     assert!(matches!(closed.kind, SendErrorKind::Closed), "{closed:?}");
     assert_eq!(closed.record, record(2));
@@ -220,9 +178,9 @@ fn a_runtime_that_ends_gives_the_records_back() {
 
 #[tokio::test]
 async fn a_flush_waits_for_all_before_it() {
-    let (service, written) = Service::new(usize::MAX);
+    let service = service(usize::MAX);
     let producer = Producer::builder()
-        .client(service)
+        .client(service.clone())
         .record_max_buffered_time(Duration::from_secs(20))
         .build();
     let clicks = open(&producer).await;
@@ -232,18 +190,21 @@ async fn a_flush_waits_for_all_before_it() {
     }
     producer.flush().await;
     assert!(deliveries.iter().all(kpl_stream::Delivery::is_done));
-    assert_eq!(written.load(Ordering::Relaxed), 1000);
+    assert_eq!(written(&service), 1000);
 }
 
 #[tokio::test]
 #[expect(clippy::result_large_err, reason = "the error gives the record back")]
 async fn a_sink_sends_and_flushes() {
-    let (service, written) = Service::new(usize::MAX);
-    let producer = Producer::builder().client(service).max_buffered_records(50).build();
+    let service = service(usize::MAX);
+    let producer = Producer::builder()
+        .client(service.clone())
+        .max_buffered_records(50)
+        .build();
     let mut sink = open(&producer).await.sink();
     let mut records = stream::iter((0..500).map(|number| Ok(record(number))));
     sink.send_all(&mut records).await.unwrap();
-    assert_eq!(written.load(Ordering::Relaxed), 500);
+    assert_eq!(written(&service), 500);
     let error = sink.send(RawRecord::new("", "no key")).await.unwrap_err();
     assert_eq!(error.into_record(), RawRecord::new("", "no key"));
 }

@@ -5,10 +5,11 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use kpl_core::{HashKeyRange, RawRecord, Shard};
+use kpl_core::RawRecord;
 use kpl_stream::client::StreamDescription;
 use kpl_stream::pipeline::{EncodedRecord, Output, Pipeline, StreamId};
 use kpl_stream::{OVERHEAD, Options};
+use kpl_testkit::even_shards;
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
 
@@ -45,17 +46,7 @@ fn pipeline(shards: u128, now: Instant) -> (Pipeline<u64>, StreamId) {
     let Some(Output::ListShards { id, .. }) = pipeline.poll(now) else {
         panic!("shards are listed first");
     };
-    let width = u128::MAX / shards;
-    let list = (0..shards).map(|place| {
-        let end = if place + 1 == shards {
-            u128::MAX
-        } else {
-            width * (place + 1) - 1
-        };
-        let range = HashKeyRange::try_from(width * place..=end).unwrap();
-        Shard::new(format!("shardId-{place:012}"), range)
-    });
-    pipeline.listed(id, Ok((list.collect(), StreamDescription::default())), now);
+    pipeline.listed(id, Ok((even_shards(shards), StreamDescription::default())), now);
     (pipeline, stream)
 }
 

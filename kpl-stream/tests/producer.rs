@@ -2,22 +2,19 @@
 
 #![cfg(feature = "aws")]
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use ferrokinesis::store::StoreOptions;
 use futures_util::future::join_all;
 use kpl::KplRecord;
 use kpl_core::{Deaggregator, KinesisRecord, StrayPolicy};
+use kpl_stream::aws::AwsClient;
 use kpl_stream::client::{IteratorStart, ReadClient as _, ShardFilter};
 use kpl_stream::{
     Delivery, FailureReason, OpenError, Producer, ProducerBuilder, Receipt, SendErrorKind, StreamProducer,
 };
+use kpl_testkit::server::{Server, ServerBuilder};
 use serde::{Deserialize, Serialize};
-
-use self::support::Server;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KplRecord)]
 #[kpl(codec = kpl::codec::Json)]
@@ -72,7 +69,7 @@ async fn receipts(deliveries: Vec<Delivery<Event>>) -> Vec<Receipt> {
 
 /// All that a reader finds that drops an aggregate with strays, as the KCL does.
 async fn read(server: &Server, stream: &str) -> Vec<(Place, Event)> {
-    let client = server.client();
+    let client = AwsClient::new(server.config());
     let mut events = Vec::new();
     for shard in client.list_shards(stream, ShardFilter::All).await.unwrap() {
         let deaggregator = Deaggregator::<Event>::new().range(shard.range, StrayPolicy::DropAggregate);
@@ -306,7 +303,7 @@ async fn a_producer_that_is_closed_in_time_has_written_everything() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_producer_that_is_closed_too_early_gives_back_what_has_no_outcome() {
     // A shard takes 1 MiB a second: this is more.
-    let server = Server::with(limited()).await;
+    let server = limited().start().await;
     let stream = open(&server, producer(&server), 1).await;
     let mut deliveries = send(&stream, (0..500).map(|n| sized(n, 1000))).await;
     stream.producer().flush().await;
@@ -367,16 +364,13 @@ async fn a_producer_that_is_dropped_gives_back_what_has_no_outcome() {
 }
 
 /// As the service: a shard takes 1,000 records and 1 MiB in a second.
-fn limited() -> StoreOptions {
-    StoreOptions {
-        enforce_limits: true,
-        ..support::options()
-    }
+fn limited() -> ServerBuilder {
+    Server::builder().enforce_limits()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn records_of_a_key_keep_their_order_through_limits_and_a_split() {
-    let server = Server::with(limited()).await;
+    let server = limited().start().await;
     let builder = producer(&server).ordered(true).record_ttl(Duration::from_secs(60));
     let stream = open(&server, builder, 1).await;
     let sender = stream.clone();
@@ -405,7 +399,7 @@ fn wide(n: u32) -> Event {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_while_shards_are_split_and_merged_and_have_no_room() {
-    let server = Server::with(limited()).await;
+    let server = limited().start().await;
     let builder = producer(&server).record_ttl(Duration::from_secs(120)).rate_limit(300);
     let stream = open(&server, builder, 1).await;
     let sending: Vec<_> = (0..4)

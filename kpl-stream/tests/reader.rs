@@ -2,12 +2,9 @@
 
 #![cfg(feature = "aws")]
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ferrokinesis::store::StoreOptions;
 use futures_util::TryStreamExt as _;
 use kpl::KplRecord;
 use kpl_core::{Aggregator, DeaggregateErrorKind, PartitionKey, SealedRecord};
@@ -15,9 +12,9 @@ use kpl_stream::client::ErrorClass;
 use kpl_stream::reader::{
     MemoryPositions, Positions as _, Reader, ReaderBuilder, ReaderError, Received, ShardState, Start,
 };
+use kpl_testkit::aggregate_into_one_with;
+use kpl_testkit::server::Server;
 use serde::{Deserialize, Serialize};
-
-use self::support::Server;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KplRecord)]
 #[kpl(codec = kpl::codec::Json)]
@@ -38,12 +35,7 @@ fn clicks(user: &str, numbers: std::ops::Range<u32>) -> Vec<Click> {
 
 /// As one aggregate.
 fn aggregate(clicks: &[Click]) -> SealedRecord {
-    let mut sealed = Aggregator::new()
-        .aggregate(clicks)
-        .collect::<Result<Vec<_>, _>>()
-        .unwrap();
-    assert_eq!(sealed.len(), 1);
-    sealed.remove(0)
+    aggregate_into_one_with(Aggregator::new(), clicks)
 }
 
 fn plain(click: &Click) -> SealedRecord {
@@ -272,11 +264,7 @@ async fn a_reader_goes_on_in_the_middle_of_an_aggregate() {
 
 #[tokio::test]
 async fn iterators_that_expire_are_renewed_after_the_aggregate_that_was_read_last() {
-    let server = Server::with(StoreOptions {
-        iterator_ttl_seconds: 1,
-        ..support::options()
-    })
-    .await;
+    let server = Server::builder().iterator_ttl_seconds(1).start().await;
     server.create_stream("clicks", 1).await;
     server.put("clicks", [aggregate(&clicks("anna", 0..3))]).await;
     let builder = reader(&server).poll_interval(Duration::from_millis(1200));

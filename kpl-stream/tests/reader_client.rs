@@ -1,21 +1,20 @@
 //! The reader, beside a client made by hand: what no local server does. Time is tokio's, and passes at once.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
-use kpl_core::{FromKplRecord, HashKeyRange, Position, ReadError, UserRecord};
-use kpl_stream::client::{
-    Fetched, FetchedRecord, IteratorStart, ReadClient, RequestError, ShardDescription, ShardFilter,
-};
+use kpl_core::{FromKplRecord, Position, ReadError, UserRecord};
+use kpl_stream::client::{IteratorStart, ReadClient, RequestError};
 use kpl_stream::reader::{
     MemoryPositions, Positions, PositionsError, Reader, ReaderBuilder, ReaderError, ShardState, Start,
 };
+use kpl_testkit::service::{Service, Shard, Stream, sequence_number as number};
 use tokio::time::{Instant, sleep, timeout};
 
-/// A text.
+/// A line of UTF-8.
 #[derive(Debug, PartialEq)]
 struct Line(String);
 
@@ -27,179 +26,8 @@ impl<'de> FromKplRecord<'de> for Line {
     }
 }
 
-/// A service with shards as a test sets them.
-#[derive(Debug, Default)]
-struct Service(Mutex<State>);
-
-#[derive(Debug, Default)]
-struct State {
-    shards: Vec<Shard>,
-    /// What the next requests fail with. `None`: there is no answer.
-    failures: VecDeque<Option<RequestError>>,
-    /// How many listings do not have shards with parents yet.
-    stale_listings: usize,
-    listings: usize,
-    iterators: Vec<(String, IteratorStart)>,
-    /// When records of which shard were asked for, and how many came.
-    fetches: Vec<(Instant, String, usize)>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Shard {
-    id: String,
-    parents: Vec<String>,
-    closed: bool,
-    lines: Vec<&'static str>,
-    /// So many of the first are no more.
-    trimmed: usize,
-    /// GetRecords tells its children.
-    tells: bool,
-}
-
-impl Shard {
-    fn new(id: &str, lines: &[&'static str]) -> Self {
-        Self {
-            id: id.into(),
-            lines: lines.into(),
-            ..Self::default()
-        }
-    }
-
-    fn closed(mut self) -> Self {
-        self.closed = true;
-        self
-    }
-
-    fn of(mut self, parents: &[&str]) -> Self {
-        self.parents = parents.iter().copied().map(Into::into).collect();
-        self
-    }
-
-    fn description(&self) -> ShardDescription {
-        let description = ShardDescription::new(&*self.id, HashKeyRange::FULL).with_closed(self.closed);
-        self.parents
-            .iter()
-            .fold(description, |description, id| description.with_parent(id))
-    }
-}
-
-/// The sequence number of the line `index`, and back.
-fn number(index: usize) -> String {
-    (1000 + index).to_string()
-}
-
-fn index(number: &str) -> usize {
-    number.parse::<usize>().unwrap() - 1000
-}
-
-impl Service {
-    fn new(shards: impl Into<Vec<Shard>>) -> Arc<Self> {
-        let shards = shards.into();
-        Arc::new(Self(Mutex::new(State {
-            shards,
-            ..State::default()
-        })))
-    }
-
-    fn state<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
-        change(&mut self.0.lock().unwrap())
-    }
-
-    fn fail(&self, failures: impl IntoIterator<Item = Option<RequestError>>) {
-        self.state(|state| state.failures.extend(failures));
-    }
-
-    /// Fails, or never answers, if a test wants it.
-    async fn failure(&self) -> Result<(), RequestError> {
-        match self.state(|state| state.failures.pop_front()) {
-            None => Ok(()),
-            Some(Some(error)) => Err(error),
-            Some(None) => std::future::pending().await,
-        }
-    }
-}
-
-impl ReadClient for Service {
-    fn list_shards<'a>(
-        &'a self,
-        _: &'a str,
-        _: ShardFilter,
-    ) -> BoxFuture<'a, Result<Vec<ShardDescription>, RequestError>> {
-        Box::pin(async move {
-            self.failure().await?;
-            Ok(self.state(|state| {
-                state.listings += 1;
-                let stale = state.stale_listings > 0;
-                state.stale_listings = state.stale_listings.saturating_sub(1);
-                let shards = state.shards.iter().filter(|shard| !stale || shard.parents.is_empty());
-                shards.map(Shard::description).collect()
-            }))
-        })
-    }
-
-    fn get_shard_iterator<'a>(
-        &'a self,
-        _: &'a str,
-        shard_id: &'a str,
-        start: IteratorStart,
-    ) -> BoxFuture<'a, Result<String, RequestError>> {
-        Box::pin(async move {
-            self.failure().await?;
-            self.state(|state| {
-                state.iterators.push((shard_id.into(), start.clone()));
-                let shard = state.shards.iter().find(|shard| shard.id == shard_id);
-                let shard = shard.ok_or_else(|| RequestError::refused("ResourceNotFoundException", "no shard"))?;
-                let next = match start {
-                    IteratorStart::Latest => shard.lines.len(),
-                    IteratorStart::TrimHorizon | IteratorStart::AtTimestamp(_) => shard.trimmed,
-                    IteratorStart::AtSequenceNumber(number) => index(&number),
-                    IteratorStart::AfterSequenceNumber(number) => index(&number) + 1,
-                };
-                if next < shard.trimmed {
-                    return Err(RequestError::refused("InvalidArgumentException", "it is trimmed"));
-                }
-                Ok(format!("{shard_id} {next}"))
-            })
-        })
-    }
-
-    fn get_records<'a>(&'a self, iterator: &'a str, limit: usize) -> BoxFuture<'a, Result<Fetched, RequestError>> {
-        let (shard_id, next) = iterator.split_once(' ').unwrap();
-        let next: usize = next.parse().unwrap();
-        Box::pin(async move {
-            self.failure().await?;
-            self.state(|state| {
-                let shard = state.shards.iter().find(|shard| shard.id == shard_id);
-                let shard = shard.ok_or_else(|| RequestError::refused("ResourceNotFoundException", "no shard"))?;
-                let lines = shard.lines.iter().enumerate().skip(next.max(shard.trimmed)).take(limit);
-                let records: Vec<_> = lines
-                    .map(|(index, line)| FetchedRecord {
-                        data: line.as_bytes().into(),
-                        sequence_number: number(index),
-                        ..FetchedRecord::default()
-                    })
-                    .collect();
-                let end = next.max(shard.trimmed) + records.len();
-                let behind = shard.lines.len() - end;
-                let over = shard.closed && behind == 0;
-                let children = state
-                    .shards
-                    .iter()
-                    .filter(|child| child.parents.iter().any(|id| id == shard_id));
-                let child_shards = match over && shard.tells {
-                    true => children.map(Shard::description).collect(),
-                    false => Vec::new(),
-                };
-                state.fetches.push((Instant::now(), shard_id.into(), records.len()));
-                Ok(Fetched {
-                    records,
-                    next_iterator: (!over).then(|| format!("{shard_id} {end}")),
-                    behind_latest: Some(Duration::from_secs(behind as u64)),
-                    child_shards,
-                })
-            })
-        })
-    }
+fn service(shards: impl Into<Vec<Shard>>) -> Arc<Service> {
+    Arc::new(Service::new(Stream::new(shards)))
 }
 
 fn reader(service: &Arc<Service>) -> ReaderBuilder<Line> {
@@ -240,7 +68,7 @@ fn refused(code: &str) -> Option<RequestError> {
 
 #[tokio::test(start_paused = true)]
 async fn an_expired_iterator_is_renewed_after_the_last_record() {
-    let service = Service::new([Shard::new("a", &["0", "1", "2", "3"])]);
+    let service = service([Shard::new("a", &["0", "1", "2", "3"])]);
     let mut reader = built(reader(&service).max_records(2)).await;
     assert_eq!(reader.next().await.unwrap().unwrap().value, Line("0".into()));
     service.fail([refused("ExpiredIteratorException")]);
@@ -253,9 +81,9 @@ async fn an_expired_iterator_is_renewed_after_the_last_record() {
 /// Latest would skip what arrived since.
 #[tokio::test(start_paused = true)]
 async fn an_iterator_of_latest_that_expires_before_the_first_record_loses_nothing() {
-    let service = Service::new([Shard::new("a", &[])]);
+    let service = service([Shard::new("a", &[])]);
     let mut reader = built(reader(&service).start(Start::Latest)).await;
-    service.state(|state| state.shards[0].lines.push("new"));
+    service.state(|state| state.stream.shards[0].push("new"));
     service.fail([refused("ExpiredIteratorException")]);
     assert_eq!(lines(&mut reader).await, ["new"]);
     let starts = service.state(|state| state.iterators.clone());
@@ -267,7 +95,7 @@ async fn an_iterator_of_latest_that_expires_before_the_first_record_loses_nothin
 
 #[tokio::test(start_paused = true)]
 async fn requests_that_may_succeed_later_are_made_again_more_and_more_slowly() {
-    let service = Service::new([Shard::new("a", &["0"])]);
+    let service = service([Shard::new("a", &["0"])]);
     service.fail((0..3).map(|_| refused("ThrottlingException")));
     let begin = Instant::now();
     let mut reader = built(reader(&service)).await;
@@ -284,7 +112,7 @@ async fn requests_that_may_succeed_later_are_made_again_more_and_more_slowly() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_without_an_answer_are_made_again() {
-    let service = Service::new([Shard::new("a", &["0"])]);
+    let service = service([Shard::new("a", &["0"])]);
     service.fail([None, None, None]);
     let begin = Instant::now();
     let mut reader = built(reader(&service).request_timeout(Duration::from_secs(7))).await;
@@ -296,18 +124,18 @@ async fn requests_without_an_answer_are_made_again() {
 #[tokio::test(start_paused = true)]
 async fn children_that_the_service_tells_of_are_not_looked_for() {
     let mut parent = Shard::new("a", &["0", "1"]).closed();
-    parent.tells = true;
+    parent.names_children = true;
     let children = ["b", "c"].map(|id| Shard::new(id, &["2"]).of(&["a"]));
-    let service = Service::new([parent]);
+    let service = service([parent]);
     let mut reader = built(reader(&service)).await;
-    service.state(|state| state.shards.extend(children));
+    service.state(|state| state.stream.shards.extend(children));
     assert_eq!(lines(&mut reader).await, ["0", "1", "2", "2"]);
     assert_eq!(service.state(|state| state.listings), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn children_that_are_not_listed_yet_are_looked_for_until_they_are() {
-    let service = Service::new([
+    let service = service([
         Shard::new("a", &["0"]).closed(),
         Shard::new("b", &["1"]).closed().of(&["a"]),
         Shard::new("c", &["2"]).of(&["b"]),
@@ -320,7 +148,7 @@ async fn children_that_are_not_listed_yet_are_looked_for_until_they_are() {
 
 #[tokio::test(start_paused = true)]
 async fn a_child_waits_until_the_consumer_has_all_records_of_both_parents() {
-    let service = Service::new([
+    let service = service([
         Shard::new("a", &["0", "1"]).closed(),
         Shard::new("b", &["2", "3"]).closed(),
         Shard::new("c", &["4"]).of(&["a", "b"]),
@@ -339,16 +167,16 @@ async fn a_child_waits_until_the_consumer_has_all_records_of_both_parents() {
 async fn a_position_that_is_trimmed_goes_on_at_the_oldest_record() {
     let mut shard = Shard::new("a", &["0", "1", "2", "3"]);
     shard.trimmed = 2;
-    let service = Service::new([shard]);
+    let service = service([shard]);
     let mut reader = built(reader(&service).positions(saved(&[("a", after(0))]))).await;
     assert_eq!(lines(&mut reader).await, ["2", "3"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_shard_that_is_trimmed_with_all_its_records_is_left_out() {
-    let service = Service::new([Shard::new("a", &["0"]).closed(), Shard::new("b", &["1"]).of(&["a"])]);
+    let service = service([Shard::new("a", &["0"]).closed(), Shard::new("b", &["1"]).of(&["a"])]);
     let mut reader = built(reader(&service).positions(saved(&[("a", after(0))]))).await;
-    service.state(|state| drop(state.shards.remove(0)));
+    service.state(|state| drop(state.stream.shards.remove(0)));
     assert_eq!(lines(&mut reader).await, ["1"]);
     let (asked, fetches) = service.state(|state| (state.iterators.clone(), state.fetches.clone()));
     assert_eq!(asked[0].0, "a");
@@ -358,7 +186,7 @@ async fn a_shard_that_is_trimmed_with_all_its_records_is_left_out() {
 #[tokio::test(start_paused = true)]
 async fn a_shard_that_came_into_being_between_two_readers_is_read_from_its_first_record() {
     // Of "b", the child of "a", nothing is known any more.
-    let service = Service::new([Shard::new("a", &["0"]).closed(), Shard::new("c", &["1"]).of(&["b"])]);
+    let service = service([Shard::new("a", &["0"]).closed(), Shard::new("c", &["1"]).of(&["b"])]);
     let positions = saved(&[("a", ShardState::Ended)]);
     let mut reader = built(reader(&service).start(Start::Latest).positions(positions)).await;
     assert_eq!(lines(&mut reader).await, ["1"]);
@@ -366,7 +194,7 @@ async fn a_shard_that_came_into_being_between_two_readers_is_read_from_its_first
 
 #[tokio::test(start_paused = true)]
 async fn an_ended_shard_is_saved_as_ended_when_its_last_record_is() {
-    let service = Service::new([Shard::new("a", &["0", "1"]).closed(), Shard::new("b", &[]).of(&["a"])]);
+    let service = service([Shard::new("a", &["0", "1"]).closed(), Shard::new("b", &[]).of(&["a"])]);
     let positions = MemoryPositions::new();
     let mut reader = built(reader(&service).positions(positions.clone())).await;
     let first = reader.next().await.unwrap().unwrap();
@@ -388,7 +216,7 @@ async fn an_ended_shard_is_saved_as_ended_when_its_last_record_is() {
 #[tokio::test(start_paused = true)]
 async fn requests_keep_to_the_limits_of_a_shard() {
     let large = "x".repeat(1 << 20).leak();
-    let service = Service::new([
+    let service = service([
         Shard::new("many", &["0", "1", "2", "3", "4", "5"]),
         Shard::new("large", &[large, large, large]),
     ]);
@@ -412,7 +240,7 @@ async fn no_more_is_fetched_than_the_consumer_lets_it() {
     let shards: Vec<_> = (0..20)
         .map(|id| Shard::new(&format!("{id:02}"), &["0", "1", "2", "3"]))
         .collect();
-    let service = Service::new(shards);
+    let service = service(shards);
     let mut reader = built(reader(&service).max_records(2).max_batches(3)).await;
     let fetched = || service.state(|state| state.fetches.iter().filter(|(_, _, count)| *count > 0).count());
     sleep(Duration::from_secs(600)).await;
@@ -427,7 +255,7 @@ async fn no_more_is_fetched_than_the_consumer_lets_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_is_dropped_asks_no_more() {
-    let service = Service::new([Shard::new("a", &["0"]), Shard::new("b", &["1"]).closed()]);
+    let service = service([Shard::new("a", &["0"]), Shard::new("b", &["1"]).closed()]);
     let mut reader = built(reader(&service)).await;
     reader.next().await.unwrap().unwrap();
     reader.next().await.unwrap().unwrap();
@@ -441,14 +269,14 @@ async fn a_reader_that_is_dropped_asks_no_more() {
 #[tokio::test(start_paused = true)]
 #[should_panic(expected = "as the test wants it")]
 async fn a_type_that_panics_does_so_where_records_are_taken() {
-    let service = Service::new([Shard::new("a", &["panic"]), Shard::new("b", &[])]);
+    let service = service([Shard::new("a", &["panic"]), Shard::new("b", &[])]);
     let mut reader = built(reader(&service)).await;
     drop(timeout(Duration::from_secs(60), reader.next()).await);
 }
 
 #[tokio::test(start_paused = true)]
 async fn options_out_of_range_are_named() {
-    let service = Service::new([]);
+    let service = service([]);
     let refused = async |builder: ReaderBuilder<Line>| builder.build("lines").await.unwrap_err().to_string();
     assert_eq!(
         refused(reader(&service).max_records(10_001)).await,
@@ -505,7 +333,7 @@ impl Positions for Failing {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_store_of_positions_refuses_is_told_and_saved_the_next_time() {
-    let service = Service::new([Shard::new("a", &["0", "1"])]);
+    let service = service([Shard::new("a", &["0", "1"])]);
     let positions = Failing::default();
     let (fails, memory) = (Arc::clone(&positions.fails), positions.memory.clone());
     let mut first = built(reader(&service).positions(positions)).await;

@@ -2,7 +2,7 @@
 //!
 //! Nothing here depends on the fuzzer, so that plain tests can run the same checks on seeds and on past crashes.
 
-#[path = "../../../tests/support/bytes.rs"]
+#[path = "../../../tests/testkit/src/bytes.rs"]
 #[allow(dead_code, reason = "tests of the format use the rest")]
 mod bytes;
 #[path = "../../../tests/support/oracle.rs"]

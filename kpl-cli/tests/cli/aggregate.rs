@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use data_encoding::BASE64;
 use kpl_core::wire::AggregatedRecord;
 use kpl_core::{HashKey, PartitionKey};
+use kpl_testkit::golden::Golden;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::support::{Directory, Golden, json_lines, kpl, list_shards};
+use crate::support::{Directory, json_lines, kpl, list_shards};
 
 fn aggregate(arguments: &[&str], input: impl AsRef<[u8]>) -> Vec<Value> {
     kpl(&[&["aggregate"], arguments].concat(), input).lines()
@@ -38,7 +39,7 @@ fn many(count: usize) -> String {
 fn golden_records_are_packed_to_exactly_their_bytes() {
     for golden in Golden::all() {
         let lines: Vec<_> = golden
-            .user_records
+            .json_records()
             .iter()
             .map(|record| {
                 json!({
@@ -51,7 +52,7 @@ fn golden_records_are_packed_to_exactly_their_bytes() {
         let entries = aggregate(&[], json_lines(&lines));
         assert_eq!(entries.len(), 1, "{}", golden.name);
         assert_eq!(data(&entries[0]), golden.aggregated, "{}", golden.name);
-        assert_eq!(entries[0]["PartitionKey"], golden.user_records[0]["partitionKey"]);
+        assert_eq!(entries[0]["PartitionKey"], golden.json_records()[0]["partitionKey"]);
 
         // What `kpl deaggregate` writes is what `kpl aggregate` reads.
         let lines = kpl(&["deaggregate", "--raw"], &golden.aggregated).stdout;

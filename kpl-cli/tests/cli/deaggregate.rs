@@ -2,9 +2,11 @@
 
 use data_encoding::BASE64;
 use kpl_core::{Aggregator, HashKey, RawRecord};
+use kpl_testkit::bytes::sealed;
+use kpl_testkit::golden::Golden;
 use serde_json::{Value, json};
 
-use crate::support::{Golden, json_lines, kpl, kpl_golden, record, sealed};
+use crate::support::{json_lines, kpl, kpl_golden, record};
 
 /// A user record in hand-made bytes: key index, and hash key index if there is one.
 fn user_record(key: u8, hash_key: Option<u8>, data: &[u8]) -> Vec<u8> {

@@ -2,9 +2,11 @@
 
 use data_encoding::BASE64;
 use kpl_core::{Aggregator, RawRecord};
+use kpl_testkit::bytes::sealed;
+use kpl_testkit::golden::Golden;
 use serde_json::{Value, json};
 
-use crate::support::{Golden, Run, json_lines, kpl, kpl_golden, record, sealed};
+use crate::support::{Run, json_lines, kpl, kpl_golden, record};
 
 fn inspect_json(arguments: &[&str], input: impl AsRef<[u8]>) -> Value {
     let run = kpl(&[&["inspect", "--output", "json"], arguments].concat(), input);
@@ -54,7 +56,7 @@ fn golden_records_are_taken_apart() {
         let records = json["UserRecords"].as_array().unwrap();
         assert_eq!(records.len(), golden.user_records.len());
         let keys = json["PartitionKeys"].as_array().unwrap();
-        for (record, expected) in records.iter().zip(&golden.user_records) {
+        for (record, expected) in records.iter().zip(golden.json_records()) {
             assert_eq!(record["Data"], expected["data"]);
             let index = record["PartitionKeyIndex"].as_u64().unwrap() as usize;
             assert_eq!(keys[index]["Key"], expected["partitionKey"]);

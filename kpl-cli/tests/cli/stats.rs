@@ -1,8 +1,9 @@
 //! `kpl stats`: its figures, against what is known of the input.
 
+use kpl_testkit::bytes::sealed;
 use serde_json::{Value, json};
 
-use crate::support::{Directory, json_lines, kpl, kpl_golden, list_shards, record, sealed};
+use crate::support::{Directory, json_lines, kpl, kpl_golden, list_shards, record};
 
 fn stats_json(arguments: &[&str], input: impl AsRef<[u8]>) -> Value {
     let run = kpl(&[&["stats", "--output", "json"], arguments].concat(), input);

@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use data_encoding::BASE64;
-use kpl_core::digest::md5;
-use kpl_core::wire::MAGIC;
+use kpl_testkit::even_shards;
+use kpl_testkit::golden::Golden;
 use serde_json::{Value, json};
 
 /// What a run of `kpl` gave.
@@ -107,72 +107,27 @@ pub(crate) fn data_file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
 }
 
-/// An aggregated record that another library wrote.
-pub(crate) struct Golden {
-    pub(crate) name: String,
-    pub(crate) aggregated: Vec<u8>,
-    /// What is inside, as the file tells it.
-    pub(crate) user_records: Vec<Value>,
-}
-
-impl Golden {
-    pub(crate) fn all() -> Vec<Self> {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden");
-        let mut files: Vec<_> = fs::read_dir(directory)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .collect();
-        files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
-        files.sort();
-        assert!(files.len() >= 2, "{files:?}");
-        files
-            .iter()
-            .map(|file| {
-                let json: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
-                Self {
-                    name: file.file_name().unwrap().to_str().unwrap().to_owned(),
-                    aggregated: BASE64.decode(json["aggregated"].as_str().unwrap().as_bytes()).unwrap(),
-                    user_records: json["userRecords"].as_array().unwrap().clone(),
-                }
-            })
-            .collect()
-    }
-
-    pub(crate) fn base64(&self) -> String {
-        BASE64.encode(&self.aggregated)
-    }
-
-    /// The lines that `kpl deaggregate` has to write.
-    pub(crate) fn lines(&self, sequence_number: Option<&str>, arrival: &Value) -> Vec<Value> {
-        assert!(!self.user_records.is_empty());
-        self.user_records
-            .iter()
-            .map(|record| {
-                json!({
-                    "PartitionKey": record["partitionKey"],
-                    "ExplicitHashKey": record["explicitHashKey"],
-                    "SequenceNumber": sequence_number,
-                    "SubSequenceNumber": record["subSequenceNumber"],
-                    "Aggregated": true,
-                    "ApproximateArrivalTimestamp": arrival,
-                    "Data": record["data"],
-                })
-            })
-            .collect()
-    }
-}
-
-/// The KPL's golden file.
+/// Returns the KPL's golden file.
 pub(crate) fn kpl_golden() -> Golden {
-    Golden::all()
-        .into_iter()
-        .find(|golden| golden.name.starts_with("kpl-8"))
-        .unwrap()
+    Golden::load("kpl-8-records.json")
 }
 
-/// An aggregated record with this body.
-pub(crate) fn sealed(body: &[u8]) -> Vec<u8> {
-    [&MAGIC[..], body, &md5(body)].concat()
+/// Returns the lines that `kpl deaggregate` has to write for a golden file.
+pub(crate) fn lines(golden: &Golden, sequence_number: Option<&str>, arrival: &Value) -> Vec<Value> {
+    let records = golden.json_records().iter();
+    records
+        .map(|record| {
+            json!({
+                "PartitionKey": record["partitionKey"],
+                "ExplicitHashKey": record["explicitHashKey"],
+                "SequenceNumber": sequence_number,
+                "SubSequenceNumber": record["subSequenceNumber"],
+                "Aggregated": true,
+                "ApproximateArrivalTimestamp": arrival,
+                "Data": record["data"],
+            })
+        })
+        .collect()
 }
 
 /// A record of GetRecords.
@@ -191,21 +146,16 @@ pub(crate) fn json_lines(records: &[Value]) -> String {
     records.iter().map(|record| format!("{record}\n")).collect()
 }
 
-/// The JSON of `aws kinesis list-shards` for so many shards of the same size.
+/// Returns what `aws kinesis list-shards` prints for this many shards of the same size.
 pub(crate) fn list_shards(count: u128) -> String {
-    let width = u128::MAX / count;
-    let shards: Vec<_> = (0..count)
-        .map(|number| {
-            let end = if number + 1 == count {
-                u128::MAX
-            } else {
-                (number + 1) * width - 1
-            };
+    let shards: Vec<_> = even_shards(count)
+        .into_iter()
+        .map(|shard| {
             json!({
-                "ShardId": format!("shardId-{number:012}"),
+                "ShardId": shard.id,
                 "HashKeyRange": {
-                    "StartingHashKey": (number * width).to_string(),
-                    "EndingHashKey": end.to_string(),
+                    "StartingHashKey": shard.range.start().to_string(),
+                    "EndingHashKey": shard.range.end().to_string(),
                 },
                 "SequenceNumberRange": {
                     "StartingSequenceNumber": "49680498447590481346750955377077056603702562401659387906",

@@ -1,4 +1,4 @@
-//! Events made of aggregates that kpl-core writes, and of the golden files.
+//! Events built from aggregates, and what Lambda does with the answers.
 
 #![allow(dead_code, reason = "each test file needs a part of it")]
 
@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use aws_lambda_events::event::kinesis::KinesisEvent;
 use aws_lambda_events::event::streams::KinesisEventResponse;
 use data_encoding::BASE64;
-use kpl::{Aggregator, FromKplRecord, RawRecord, ReadError, UserRecord};
+use kpl::{FromKplRecord, ReadError, UserRecord};
+use kpl_testkit::{aggregate_into_one, raw};
 use serde_json::{Value, json};
 
 pub(crate) const ARN: &str = "arn:aws:kinesis:eu-central-1:123456789012:stream/clicks";
@@ -32,18 +33,11 @@ impl FromKplRecord<'_> for Line {
 /// A Kinesis record: its data and its outer partition key.
 pub(crate) type Data = (Vec<u8>, String);
 
-/// One aggregate of these records, by key and payload.
+/// Returns one aggregate of these records, by key and payload.
 pub(crate) fn aggregate<D: AsRef<[u8]>>(records: &[(&str, D)]) -> Data {
-    let raw: Vec<_> = records.iter().map(|(key, data)| RawRecord::new(key, data)).collect();
-    let mut aggregator = Aggregator::<RawRecord<'_>>::builder()
-        .wrap_single(true)
-        .build()
-        .unwrap();
-    for record in &raw {
-        assert!(aggregator.push(record).unwrap().is_none(), "one aggregate");
-    }
-    let sealed = aggregator.finish().unwrap();
-    (sealed.data.to_vec(), sealed.partition_key.as_str().to_owned())
+    let raw: Vec<_> = records.iter().map(|(key, data)| raw(key, data)).collect();
+    let sealed = aggregate_into_one(&raw);
+    (sealed.data, sealed.partition_key.into_string())
 }
 
 pub(crate) fn record(shard: &str, sequence_number: &str, (data, key): &Data) -> Value {
@@ -121,21 +115,7 @@ impl Log {
     }
 }
 
-/// The golden files by name.
-pub(crate) fn golden() -> Vec<(String, Value)> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden");
-    let entries = std::fs::read_dir(folder).unwrap();
-    let files = entries.map(|entry| {
-        let entry = entry.unwrap();
-        let text = std::fs::read_to_string(entry.path()).unwrap();
-        (
-            entry.file_name().into_string().unwrap(),
-            serde_json::from_str(&text).unwrap(),
-        )
-    });
-    files.collect()
-}
-
+/// Decodes base64.
 pub(crate) fn bytes(base64: &Value) -> Vec<u8> {
     BASE64.decode(base64.as_str().unwrap().as_bytes()).unwrap()
 }

@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use kpl_core::{Deaggregator, KinesisRecord, RawRecord, SealedRecord, StrayPolicy};
 use kpl_stream::{FailureReason, Options};
+use kpl_testkit::service::Stream;
+use kpl_testkit::user_records;
 
-use crate::service::Stream;
-use crate::world::{Accepted, World, user_records};
+use crate::world::{Accepted, World};
 
 /// Of each request, when it is made.
 pub(crate) fn check_request(entries: &[SealedRecord], in_flight: usize, options: &Options) -> Result<(), String> {
@@ -112,7 +113,7 @@ fn check_receipt(world: &World, number: usize, record: &Accepted, receipt: &kpl_
         .records
         .iter()
         .find(|stored| stored.sequence_number == receipt.sequence_number());
-    let inside = user_records(&stored.ok_or("no such sequence number")?.data);
+    let inside = user_records(&stored.ok_or("no such sequence number")?.data, "-");
     let sub = receipt.sub_sequence_number() as usize;
     let found = inside.get(sub).ok_or("no such sub-sequence number")?;
     if id(&found.data) != number || *found.data != *record.data {
@@ -139,7 +140,7 @@ fn written(world: &World) -> HashMap<usize, usize> {
         .flat_map(|stream| &stream.shards)
         .flat_map(|shard| &shard.records)
     {
-        for record in user_records(&stored.data) {
+        for record in user_records(&stored.data, "-") {
             *written.entry(id(&record.data)).or_default() += 1;
         }
     }
@@ -150,13 +151,9 @@ fn written(world: &World) -> HashMap<usize, usize> {
 fn read_stream(stream: &Stream) -> Result<Vec<usize>, String> {
     let mut seen = Vec::new();
     for shard in &stream.shards {
-        let batch: Vec<KinesisRecord<'_>> = shard
-            .records
-            .iter()
-            .map(|stored| KinesisRecord::new(&stored.data).with_partition_key(&stored.partition_key))
-            .collect();
+        let batch: Vec<KinesisRecord<'_>> = shard.records.iter().map(KinesisRecord::from).collect();
         let mut deaggregator = Deaggregator::<RawRecord<'_>>::new();
-        if !stream.plan.auto {
+        if !stream.auto {
             deaggregator = deaggregator.range(shard.range, StrayPolicy::DropAggregate);
         }
         for record in deaggregator.records(&batch) {
@@ -177,7 +174,7 @@ fn read(world: &World) -> Result<HashSet<usize>, String> {
 /// The first reads of the delivered records of a key come in the order in which they were sent. Keys with explicit hash keys
 /// are spread over shards, whose order nobody knows.
 fn check_order(world: &World) -> Result<(), String> {
-    for stream in world.streams.iter().filter(|stream| !stream.plan.auto) {
+    for stream in world.streams.iter().filter(|stream| !stream.auto) {
         let mut first = HashSet::new();
         let mut last: HashMap<&str, usize> = HashMap::new();
         for number in read_stream(stream)? {

@@ -5,7 +5,6 @@
 
 mod claims;
 mod plan;
-mod service;
 mod world;
 
 use std::env;

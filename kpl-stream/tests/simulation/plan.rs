@@ -4,35 +4,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use kpl_stream::Options;
-
-/// The chances of faults, of each request or entry.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Faults {
-    /// An entry: the shard has no room.
-    pub(crate) throttled: f64,
-    /// An entry: an internal failure.
-    pub(crate) failed: f64,
-    /// A request: no answer, and it was never carried out.
-    pub(crate) lost: f64,
-    /// A request: carried out, and the answer is cut off.
-    pub(crate) cut: f64,
-    /// A request: carried out long after anybody waits for it.
-    pub(crate) late: f64,
-    /// A request: the answer has a wrong number of results.
-    pub(crate) miscounted: f64,
-    /// A request: refused because there are too many.
-    pub(crate) request_throttled: f64,
-    /// A request: the service breaks down, half of the time after it carried it out.
-    pub(crate) broken: f64,
-    /// A listing of shards: it fails.
-    pub(crate) unlisted: f64,
-}
-
-impl Faults {
-    pub(crate) fn is_none(&self) -> bool {
-        *self == Self::default()
-    }
-}
+use kpl_testkit::service::Faults;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {

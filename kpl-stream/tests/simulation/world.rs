@@ -8,16 +8,15 @@ use std::ops::AddAssign;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use kpl_core::{Deaggregator, HashKey, KinesisRecord, RawRecord, SealedRecord, Shard};
-use kpl_stream::client::{PutResult, RequestError, StreamDescription};
+use kpl_core::{HashKey, RawRecord, SealedRecord, Shard};
+use kpl_stream::client::{RequestError, StreamDescription};
 use kpl_stream::pipeline::{EncodedRecord, FlushId, Output, Pipeline, RequestId, StreamId};
 use kpl_stream::{Failure, Receipt};
+use kpl_testkit::service::{Answer, Fate, Faults, Resharding, Stream};
+use kpl_testkit::user_records;
 
 use crate::claims;
-use crate::plan::{Faults, Plan, pick};
-use crate::service::Stream;
-
-pub(crate) type Answer = Result<Vec<PutResult>, RequestError>;
+use crate::plan::{Plan, StreamPlan, pick};
 
 #[derive(Debug)]
 enum Event {
@@ -30,16 +29,6 @@ enum Event {
     Jump(Duration),
     Flush,
     Abandon,
-}
-
-/// What the network makes of the answer.
-#[derive(Clone, Copy, Debug)]
-enum Fate {
-    Answered,
-    Cut,
-    Miscounted,
-    Silent,
-    BrokenAfter,
 }
 
 /// A record that was accepted.
@@ -149,7 +138,6 @@ pub(crate) struct World {
     events: BinaryHeap<Reverse<(Instant, u64)>>,
     payloads: BTreeMap<u64, Event>,
     next_event: u64,
-    sequence: u64,
     /// Records that wait for room.
     waiting: usize,
     under_way: usize,
@@ -168,15 +156,9 @@ impl World {
         let plan = Plan::new(&mut rng);
         let start = Instant::now();
         let mut pipeline = Pipeline::new(plan.options.clone(), seed).expect("the options are valid");
-        let streams: Vec<Stream> = plan
-            .streams
-            .iter()
-            .enumerate()
-            .map(|(place, stream)| Stream::new(format!("stream-{place}"), stream.clone(), start))
-            .collect();
-        let ids = streams
-            .iter()
-            .map(|stream| pipeline.open(&stream.name, start))
+        let streams: Vec<Stream> = plan.streams.iter().map(|plan| stream(plan, start)).collect();
+        let ids = (0..streams.len())
+            .map(|place| pipeline.open(&name(place), start))
             .collect();
         if trace {
             println!("{plan:#?}");
@@ -193,7 +175,6 @@ impl World {
             events: BinaryHeap::new(),
             payloads: BTreeMap::new(),
             next_event: 0,
-            sequence: 0,
             waiting: 0,
             under_way: 0,
             in_flight: HashSet::new(),
@@ -312,29 +293,11 @@ impl World {
                         "one of them is poison",
                     ))
                 } else {
-                    let Self {
-                        streams,
-                        sequence,
-                        rng,
-                        now,
-                        ..
-                    } = self;
-                    streams[stream].put(&entries, &faults, sequence, rng, *now)
+                    self.streams[stream].put(&entries, &faults, &mut self.rng, self.now)
                 };
                 self.tell(format_args!("carried out {id:?}: {}", brief(&answer)));
-                let answer = match (fate, answer) {
-                    (Fate::Silent, _) => return Ok(()),
-                    (Fate::Cut, _) => Err(RequestError::unanswered("ResponseError", "cut off")),
-                    (Fate::BrokenAfter, _) => Err(RequestError::unanswered("InternalFailure", "500")),
-                    (Fate::Miscounted, Ok(mut results)) => {
-                        if self.rng.bool() {
-                            results.pop();
-                        } else {
-                            results.extend(results.first().cloned());
-                        }
-                        Ok(results)
-                    }
-                    (_, answer) => answer,
+                let Some(answer) = fate.deliver(answer, &mut self.rng) else {
+                    return Ok(());
                 };
                 let at = self.now + Duration::from_millis(self.rng.u64(1..100));
                 self.at(at, Event::Answer(id, answer));
@@ -355,9 +318,9 @@ impl World {
             Event::Reshard => {
                 let stream = self.rng.usize(0..self.streams.len());
                 let what = self.streams[stream].reshard(&mut self.rng);
-                self.statistics.splits += u64::from(what == "split");
-                self.statistics.merges += u64::from(what == "merge");
-                self.tell(format_args!("{what} in stream {stream}"));
+                self.statistics.splits += u64::from(what == Resharding::Split);
+                self.statistics.merges += u64::from(what == Resharding::Merge);
+                self.tell(format_args!("{what:?} in stream {stream}"));
             }
             Event::Jump(by) => {
                 self.tell(format_args!("the clock jumps by {by:?}"));
@@ -518,9 +481,8 @@ impl World {
     }
 
     fn place(&self, name: &str) -> usize {
-        self.streams
-            .iter()
-            .position(|stream| stream.name == name)
+        (0..self.streams.len())
+            .find(|place| self::name(*place) == name)
             .expect("it is one of ours")
     }
 
@@ -538,33 +500,13 @@ impl World {
                 delay += to - self.now;
             }
         }
-        let fate = {
-            let rng = &mut self.rng;
-            let mut chance = |of: f64| rng.f64() < of;
-            if chance(faults.lost) {
-                return;
-            } else if chance(faults.late) {
-                delay += self.plan.options.request_timeout;
-                Fate::Silent
-            } else if chance(faults.cut) {
-                Fate::Cut
-            } else if chance(faults.miscounted) {
-                Fate::Miscounted
-            } else if chance(faults.request_throttled) {
-                let error = RequestError::refused("ProvisionedThroughputExceededException", "too many requests");
-                self.at(self.now + delay, Event::Answer(id, Err(error)));
-                return;
-            } else if chance(faults.broken) {
-                if chance(0.5) {
-                    let error = RequestError::unanswered("InternalFailure", "500");
-                    self.at(self.now + delay, Event::Answer(id, Err(error)));
-                    return;
-                }
-                Fate::BrokenAfter
-            } else {
-                Fate::Answered
-            }
-        };
+        let fate = faults.fate(&mut self.rng);
+        match fate {
+            Fate::Lost => return,
+            Fate::Failed(error) => return self.at(self.now + delay, Event::Answer(id, Err(error))),
+            Fate::Late => delay += self.plan.options.request_timeout,
+            _ => {}
+        }
         self.at(self.now + delay, Event::Arrive(id, stream, entries, fate));
     }
 
@@ -599,17 +541,21 @@ impl World {
     }
 }
 
-/// The user records of a Kinesis record: their numbers and keys.
-pub(crate) fn user_records(data: &[u8]) -> Vec<RawRecord<'static>> {
-    let record = KinesisRecord::new(data).with_partition_key("-");
-    Deaggregator::<RawRecord<'_>>::new()
-        .record(&record)
-        .map(|record| record.expect("it is what the pipeline wrote").value.into_owned())
-        .collect()
+fn name(place: usize) -> String {
+    format!("stream-{place}")
+}
+
+fn stream(plan: &StreamPlan, start: Instant) -> Stream {
+    let mut stream = Stream::with_shards(plan.shards as u128);
+    stream.auto = plan.auto;
+    stream.described = plan.described;
+    stream.exists_from = Some(start + plan.exists_from);
+    stream.unlistable = plan.unlistable;
+    stream
 }
 
 fn is_poisoned(entry: &SealedRecord) -> bool {
-    user_records(&entry.data).iter().any(|record| record.data[8] == 1)
+    user_records(&entry.data, "-").iter().any(|record| record.data[8] == 1)
 }
 
 fn brief(answer: &Answer) -> String {

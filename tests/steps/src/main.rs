@@ -7,9 +7,6 @@
 //! count as one step each, however long they take: what they copy is a matter of `tests/allocations.rs`.
 #![allow(unsafe_code, reason = "the compiler calls a function by its name")]
 
-#[allow(dead_code, reason = "tests of the format use the rest")]
-#[path = "../../support/bytes.rs"]
-mod bytes;
 #[path = "../../support/hostile.rs"]
 mod hostile;
 
@@ -19,6 +16,7 @@ use kpl::{
     Aggregator, Deaggregator, FromKplRecord, HashKeyRange, KinesisRecord, KplRecord, MalformedPolicy, RawRecord, Shard,
     ShardMap, StrayPolicy,
 };
+use kpl_testkit::bytes;
 use serde::{Deserialize, Serialize};
 
 static mut STEPS: u64 = 0;

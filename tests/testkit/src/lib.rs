@@ -1,0 +1,30 @@
+//! What the tests and examples of several crates share. It is not published.
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | none | [golden files](golden), [bytes](bytes) built by hand, builders of records and shards |
+#![cfg_attr(
+    feature = "server",
+    doc = "| `server` | [`server`]: a Kinesis server in this process, over HTTP |"
+)]
+#![cfg_attr(
+    feature = "service",
+    doc = "| `service` | [`service`]: a fake service with faults, as a client of kpl-stream |"
+)]
+//!
+//! Everything here panics if it fails: only tests and examples use it.
+
+pub mod bytes;
+pub mod golden;
+mod records;
+#[cfg(feature = "server")]
+pub mod server;
+#[cfg(feature = "service")]
+pub mod service;
+mod shards;
+
+pub use records::{
+    Text, aggregate, aggregate_into_one, aggregate_into_one_with, all_contents, as_readers_get, contents, effective,
+    items, raw, raw_at, user_records,
+};
+pub use shards::{even_shards, shard_map, shards};

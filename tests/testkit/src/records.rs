@@ -1,0 +1,105 @@
+//! User records, and what aggregators and deaggregators make of them.
+
+use kpl_core::{
+    Aggregator, CodecError, DeaggregateError, Deaggregator, FromKplRecord, HashKey, KeyError, KinesisRecord, KplRecord,
+    LARGEST_MAX_SIZE, RawRecord, ReadError, SealedRecord, UserRecord,
+};
+
+/// Returns a user record with this partition key and data.
+pub fn raw(key: &str, data: impl AsRef<[u8]>) -> RawRecord<'static> {
+    RawRecord::new(key, data.as_ref()).into_owned()
+}
+
+/// Returns a user record with an explicit hash key.
+pub fn raw_at(key: &str, hash_key: u128, data: impl AsRef<[u8]>) -> RawRecord<'static> {
+    raw(key, data).with_explicit_hash_key(hash_key)
+}
+
+/// Returns everything that is in a batch, in order.
+pub fn items(batch: &[KinesisRecord<'_>]) -> Vec<Result<RawRecord<'static>, DeaggregateError>> {
+    Deaggregator::<RawRecord<'_>>::new()
+        .records(batch)
+        .map(|item| item.map(|record| record.value.into_owned()))
+        .collect()
+}
+
+/// Returns the user records of one Kinesis record with this partition key. None of them may be an error.
+pub fn user_records(data: &[u8], key: &str) -> Vec<RawRecord<'static>> {
+    items(&[KinesisRecord::new(data).with_partition_key(key)])
+        .into_iter()
+        .collect::<Result<_, _>>()
+        .expect("every user record can be read")
+}
+
+/// Returns the user records of a sealed record.
+pub fn contents(sealed: &SealedRecord) -> Vec<RawRecord<'static>> {
+    user_records(&sealed.data, sealed.partition_key.as_str())
+}
+
+/// Returns the user records of many sealed records, in order.
+pub fn all_contents<'a>(sealed: impl IntoIterator<Item = &'a SealedRecord>) -> Vec<RawRecord<'static>> {
+    sealed.into_iter().flat_map(contents).collect()
+}
+
+/// Aggregates records to the end. Each must fit.
+pub fn aggregate<'a, T: KplRecord + 'a>(
+    mut aggregator: Aggregator<T>,
+    records: impl IntoIterator<Item = &'a T>,
+) -> Vec<SealedRecord> {
+    let mut sealed = Vec::new();
+    for record in records {
+        sealed.extend(aggregator.push(record).expect("the record fits"));
+    }
+    sealed.extend(aggregator.finish());
+    sealed
+}
+
+/// Aggregates records into one sealed record of any size, wrapped even if there is only one.
+pub fn aggregate_into_one<T: KplRecord>(records: &[T]) -> SealedRecord {
+    let builder = Aggregator::builder().wrap_single(true).max_size(LARGEST_MAX_SIZE);
+    aggregate_into_one_with(builder.build().expect("the options are valid"), records)
+}
+
+/// Aggregates records into one sealed record, where the aggregator makes only one of them.
+pub fn aggregate_into_one_with<T: KplRecord>(aggregator: Aggregator<T>, records: &[T]) -> SealedRecord {
+    let mut sealed = aggregate(aggregator, records);
+    let only = sealed.pop().expect("there are records");
+    assert!(sealed.is_empty(), "they fit into one");
+    only
+}
+
+/// Returns what readers get of a record that an aggregator sent: a raw one does not carry its explicit hash key.
+pub fn as_readers_get(sealed: &SealedRecord, records: &[RawRecord<'static>]) -> Vec<RawRecord<'static>> {
+    let mut records = records.to_vec();
+    if !sealed.aggregated {
+        assert_eq!(records.len(), 1, "only a lone record travels raw");
+        records[0].explicit_hash_key = None;
+    }
+    records
+}
+
+/// Returns the effective hash key of a user record.
+pub fn effective(record: &RawRecord<'_>) -> HashKey {
+    HashKey::effective(&record.partition_key, record.explicit_hash_key)
+}
+
+/// A record whose data must be UTF-8, so that malformed aggregates and bad payloads are errors. Its partition key is `text`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Text(pub String);
+
+impl KplRecord for Text {
+    fn partition_key<'a>(&'a self, _: &'a mut String) -> Result<&'a str, KeyError> {
+        Ok("text")
+    }
+
+    fn payload<'a>(&'a self, _: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError> {
+        Ok(self.0.as_bytes())
+    }
+}
+
+impl FromKplRecord<'_> for Text {
+    fn from_user_record(record: &UserRecord<'_, '_>) -> Result<Self, ReadError> {
+        let text = std::str::from_utf8(record.data).map_err(|error| CodecError::decode("Text", error))?;
+        Ok(Self(text.to_owned()))
+    }
+}

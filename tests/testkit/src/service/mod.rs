@@ -1,0 +1,237 @@
+//! A fake of the service, as a client of kpl-stream: a [`Service`] with one stream, whose requests fail as a test wants it.
+//!
+//! A test with a clock of its own uses the parts without the client: the [`Stream`] and its [`Faults`].
+
+mod faults;
+mod stream;
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fastrand::Rng;
+use futures_core::future::BoxFuture;
+use kpl_core::SealedRecord;
+use kpl_stream::client::{
+    Fetched, IteratorStart, PutResult, ReadClient, RequestError, ShardDescription, ShardFilter, StreamDescription,
+    WriteClient,
+};
+use tokio::time::Instant;
+
+pub use faults::{Answer, Fate, Faults};
+pub use stream::{Resharding, Shard, Stream, sequence_number};
+
+/// A service with one stream, which it has under every name. Clones share it. Its time is tokio's.
+#[derive(Clone, Debug)]
+pub struct Service(Arc<Mutex<State>>);
+
+/// What a service has, will do, and was asked for.
+#[derive(Debug)]
+pub struct State {
+    /// The stream.
+    pub stream: Stream,
+    /// What fails by chance.
+    pub faults: Faults,
+    /// What chance depends on.
+    pub rng: Rng,
+    /// What the next requests of a reader fail with. `None`: there is no answer.
+    pub failures: VecDeque<Option<RequestError>>,
+    /// How many more PutRecords requests are carried out and answered. Those after them get no answer.
+    pub puts: usize,
+    /// How many more listings do not show shards with parents.
+    pub stale_listings: usize,
+    /// How many user records were written.
+    pub user_records: usize,
+    /// How often a reader listed the shards.
+    pub listings: usize,
+    /// Which iterators were asked for: the shard's id, and the start.
+    pub iterators: Vec<(String, IteratorStart)>,
+    /// When records were asked for, of which shard, and how many there were.
+    pub fetches: Vec<(Instant, String, usize)>,
+}
+
+impl Service {
+    /// Returns a service with this stream. Nothing fails.
+    pub fn new(stream: Stream) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            stream,
+            faults: Faults::default(),
+            rng: Rng::with_seed(0),
+            failures: VecDeque::new(),
+            puts: usize::MAX,
+            stale_listings: 0,
+            user_records: 0,
+            listings: 0,
+            iterators: Vec::new(),
+            fetches: Vec::new(),
+        })))
+    }
+
+    /// Reads or changes the service.
+    pub fn state<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
+        change(&mut self.0.lock().expect("no test has panicked in it"))
+    }
+
+    /// Lets the next requests of a reader fail. `None`: there is no answer.
+    pub fn fail(&self, failures: impl IntoIterator<Item = Option<RequestError>>) {
+        self.state(|state| state.failures.extend(failures));
+    }
+
+    /// Fails, or never answers, if a test wants it.
+    async fn failure(&self) -> Result<(), RequestError> {
+        match self.state(|state| state.failures.pop_front()) {
+            None => Ok(()),
+            Some(Some(error)) => Err(error),
+            Some(None) => pending().await,
+        }
+    }
+}
+
+impl State {
+    /// `None`: there is no answer.
+    fn put(&mut self, entries: &[SealedRecord]) -> Option<Answer> {
+        self.puts = self.puts.checked_sub(1)?;
+        let fate = self.faults.fate(&mut self.rng);
+        if matches!(fate, Fate::Lost | Fate::Failed(_)) {
+            return fate.deliver(Ok(Vec::new()), &mut self.rng);
+        }
+        let now = Instant::now().into_std();
+        let answer = self.stream.put(entries, &self.faults, &mut self.rng, now);
+        for (entry, result) in entries.iter().zip(answer.iter().flatten()) {
+            self.user_records += if result.is_ok() { entry.user_records } else { 0 };
+        }
+        fate.deliver(answer, &mut self.rng)
+    }
+
+    fn list(&mut self) -> Result<(Vec<kpl_core::Shard>, StreamDescription), RequestError> {
+        if self.rng.f64() < self.faults.unlisted {
+            return Err(faults::broken());
+        }
+        self.stream.list(Instant::now().into_std())
+    }
+
+    fn descriptions(&mut self, filter: ShardFilter) -> Vec<ShardDescription> {
+        self.listings += 1;
+        let stale = self.stale_listings > 0;
+        self.stale_listings = self.stale_listings.saturating_sub(1);
+        let shards = self.stream.shards.iter();
+        shards
+            .filter(|shard| filter != ShardFilter::AtLatest || !shard.closed)
+            .filter(|shard| !stale || shard.parents.is_empty())
+            .map(Shard::description)
+            .collect()
+    }
+
+    fn shard(&self, id: &str) -> Result<&Shard, RequestError> {
+        let shard = self.stream.shard(id);
+        shard.ok_or_else(|| RequestError::refused("ResourceNotFoundException", "no such shard"))
+    }
+
+    fn iterator(&mut self, shard_id: &str, start: IteratorStart) -> Result<String, RequestError> {
+        self.iterators.push((shard_id.into(), start.clone()));
+        let shard = self.shard(shard_id)?;
+        let at = |number: &str| {
+            shard
+                .records
+                .partition_point(|record| is_before(&record.sequence_number, number))
+        };
+        let next = match start {
+            IteratorStart::Latest => shard.records.len(),
+            IteratorStart::TrimHorizon | IteratorStart::AtTimestamp(_) => shard.trimmed,
+            IteratorStart::AtSequenceNumber(number) => at(&number),
+            IteratorStart::AfterSequenceNumber(number) => at(&number) + 1,
+        };
+        if next < shard.trimmed {
+            return Err(RequestError::refused("InvalidArgumentException", "it is trimmed"));
+        }
+        Ok(format!("{shard_id} {next}"))
+    }
+
+    fn fetch(&mut self, iterator: &str, limit: usize) -> Result<Fetched, RequestError> {
+        let invalid = || RequestError::refused("InvalidArgumentException", "not an iterator");
+        let (shard_id, next) = iterator.split_once(' ').ok_or_else(invalid)?;
+        let shard = self.shard(shard_id)?;
+        let next = next.parse::<usize>().map_err(|_| invalid())?.max(shard.trimmed);
+        let records: Vec<_> = shard.records.iter().skip(next).take(limit).cloned().collect();
+        let end = next + records.len();
+        let behind = shard.records.len() - end;
+        let over = shard.closed && behind == 0;
+        let child_shards = if over && shard.names_children {
+            let children = self.stream.shards.iter();
+            children
+                .filter(|child| child.parents.iter().any(|id| id == shard_id))
+                .map(Shard::description)
+                .collect()
+        } else {
+            Vec::new()
+        };
+        self.fetches.push((Instant::now(), shard_id.into(), records.len()));
+        Ok(Fetched {
+            records,
+            next_iterator: (!over).then(|| format!("{shard_id} {end}")),
+            behind_latest: Some(Duration::from_secs(behind as u64)),
+            child_shards,
+        })
+    }
+}
+
+/// Compares decimal numbers of any length.
+fn is_before(number: &str, other: &str) -> bool {
+    (number.len(), number) < (other.len(), other)
+}
+
+impl WriteClient for Service {
+    fn put_records<'a>(
+        &'a self,
+        _: &'a str,
+        entries: Vec<SealedRecord>,
+    ) -> BoxFuture<'a, Result<Vec<PutResult>, RequestError>> {
+        Box::pin(async move {
+            match self.state(|state| state.put(&entries)) {
+                Some(answer) => answer,
+                None => pending().await,
+            }
+        })
+    }
+
+    fn open_shards<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<kpl_core::Shard>, RequestError>> {
+        Box::pin(async { self.state(State::list).map(|(shards, _)| shards) })
+    }
+
+    fn describe_stream<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<StreamDescription, RequestError>> {
+        Box::pin(async { self.state(State::list).map(|(_, description)| description) })
+    }
+}
+
+impl ReadClient for Service {
+    fn list_shards<'a>(
+        &'a self,
+        _: &'a str,
+        filter: ShardFilter,
+    ) -> BoxFuture<'a, Result<Vec<ShardDescription>, RequestError>> {
+        Box::pin(async move {
+            self.failure().await?;
+            Ok(self.state(|state| state.descriptions(filter)))
+        })
+    }
+
+    fn get_shard_iterator<'a>(
+        &'a self,
+        _: &'a str,
+        shard_id: &'a str,
+        start: IteratorStart,
+    ) -> BoxFuture<'a, Result<String, RequestError>> {
+        Box::pin(async move {
+            self.failure().await?;
+            self.state(|state| state.iterator(shard_id, start))
+        })
+    }
+
+    fn get_records<'a>(&'a self, iterator: &'a str, limit: usize) -> BoxFuture<'a, Result<Fetched, RequestError>> {
+        Box::pin(async move {
+            self.failure().await?;
+            self.state(|state| state.fetch(iterator, limit))
+        })
+    }
+}

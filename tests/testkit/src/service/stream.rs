@@ -1,0 +1,259 @@
+//! A model of a stream: its shards, and what was written to them.
+
+use std::time::Instant;
+
+use fastrand::Rng;
+use kpl_core::{HashKey, HashKeyRange, SealedRecord};
+use kpl_stream::client::{
+    Distribution, EntryError, FetchedRecord, PutResult, RequestError, ShardDescription, StreamDescription, Written,
+};
+
+use super::Faults;
+
+/// A stream. Where a method takes `now`, it is the time of the caller's clock.
+#[derive(Clone, Debug, Default)]
+pub struct Stream {
+    /// The shards, in the order in which they were created: parents before children.
+    pub shards: Vec<Shard>,
+    /// Whether the service chooses the shard of each record and ignores keys.
+    pub auto: bool,
+    /// Whether DescribeStreamSummary says how records are distributed.
+    pub described: bool,
+    /// When the stream comes into being. `None`: it is there.
+    pub exists_from: Option<Instant>,
+    /// Whether listing the shards is not allowed.
+    pub unlistable: bool,
+}
+
+/// A shard.
+#[derive(Clone, Debug)]
+pub struct Shard {
+    /// The shard's id.
+    pub id: String,
+    /// The hash keys that it owns.
+    pub range: HashKeyRange,
+    /// The ids of the shards that it came from.
+    pub parents: Vec<String>,
+    /// Whether it takes no more records.
+    pub closed: bool,
+    /// What was written. The record at index `n` has the sequence number `sequence_number(n)`.
+    pub records: Vec<FetchedRecord>,
+    /// How many of the first records have been trimmed.
+    pub trimmed: usize,
+    /// Whether GetRecords names the children at the shard's end.
+    pub names_children: bool,
+}
+
+/// What a resharding did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resharding {
+    /// A shard was split.
+    Split,
+    /// Two shards were merged.
+    Merge,
+    /// The shard was too small to be split.
+    Nothing,
+}
+
+/// Returns the sequence number of a shard's record.
+pub fn sequence_number(index: usize) -> String {
+    (1000 + index).to_string()
+}
+
+impl Shard {
+    /// Returns an open shard of all hash keys, with records of this data.
+    pub fn new(id: &str, data: &[&str]) -> Self {
+        let mut shard = Self::of_range(id.to_owned(), HashKeyRange::FULL);
+        data.iter().for_each(|data| shard.push(data));
+        shard
+    }
+
+    fn of_range(id: String, range: HashKeyRange) -> Self {
+        Self {
+            id,
+            range,
+            parents: Vec::new(),
+            closed: false,
+            records: Vec::new(),
+            trimmed: 0,
+            names_children: false,
+        }
+    }
+
+    /// Returns the same shard, closed.
+    #[must_use]
+    pub fn closed(mut self) -> Self {
+        self.closed = true;
+        self
+    }
+
+    /// Returns the same shard with these parents.
+    #[must_use]
+    pub fn of(mut self, parents: &[&str]) -> Self {
+        self.parents = parents.iter().copied().map(Into::into).collect();
+        self
+    }
+
+    /// Writes a record without a partition key.
+    pub fn push(&mut self, data: impl AsRef<[u8]>) {
+        self.write(None, data.as_ref().into());
+    }
+
+    /// Returns the sequence number.
+    fn write(&mut self, partition_key: Option<String>, data: Vec<u8>) -> String {
+        let sequence_number = sequence_number(self.records.len());
+        self.records.push(FetchedRecord {
+            data,
+            partition_key,
+            sequence_number: sequence_number.clone(),
+            ..FetchedRecord::default()
+        });
+        sequence_number
+    }
+
+    /// Returns the shard as ListShards shows it.
+    pub fn description(&self) -> ShardDescription {
+        let description = ShardDescription::new(&*self.id, self.range).with_closed(self.closed);
+        self.parents.iter().fold(description, ShardDescription::with_parent)
+    }
+}
+
+impl Stream {
+    /// Returns a stream of these shards.
+    pub fn new(shards: impl Into<Vec<Shard>>) -> Self {
+        Self {
+            shards: shards.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Returns a stream of this many shards of the same size.
+    pub fn with_shards(count: u128) -> Self {
+        let shards = crate::even_shards(count).into_iter();
+        Self::new(
+            shards
+                .map(|shard| Shard::of_range(shard.id.to_string(), shard.range))
+                .collect::<Vec<_>>(),
+        )
+    }
+
+    /// Returns the shard with this id.
+    pub fn shard(&self, id: &str) -> Option<&Shard> {
+        self.shards.iter().find(|shard| shard.id == id)
+    }
+
+    /// The indexes of the open shards, by hash key.
+    fn open(&self) -> Vec<usize> {
+        let mut open: Vec<usize> = (0..self.shards.len())
+            .filter(|index| !self.shards[*index].closed)
+            .collect();
+        open.sort_by_key(|index| self.shards[*index].range.start());
+        open
+    }
+
+    /// Closes the parents, and adds a shard that came from them.
+    fn add(&mut self, range: HashKeyRange, parents: &[usize]) {
+        let mut shard = Shard::of_range(format!("shardId-{:012}", self.shards.len()), range);
+        for parent in parents {
+            let parent = &mut self.shards[*parent];
+            parent.closed = true;
+            shard.parents.push(parent.id.clone());
+        }
+        self.shards.push(shard);
+    }
+
+    /// Splits a shard somewhere, or merges two neighbours.
+    pub fn reshard(&mut self, rng: &mut Rng) -> Resharding {
+        let open = self.open();
+        if rng.bool() && open.len() > 1 {
+            let first = rng.usize(0..open.len() - 1);
+            let (one, other) = (open[first], open[first + 1]);
+            let range = HashKeyRange::new(self.shards[one].range.start(), self.shards[other].range.end());
+            self.add(range.expect("they are neighbours"), &[one, other]);
+            return Resharding::Merge;
+        }
+        let parent = open[rng.usize(0..open.len())];
+        let range = self.shards[parent].range;
+        let (start, end) = (range.start().value(), range.end().value());
+        if end - start < 10 {
+            return Resharding::Nothing;
+        }
+        let middle = start + 1 + rng.u128(0..(end - start - 1));
+        for half in [start..=middle - 1, middle..=end] {
+            self.add(HashKeyRange::try_from(half).expect("in order"), &[parent]);
+        }
+        Resharding::Split
+    }
+
+    fn shard_for(&mut self, key: HashKey, rng: &mut Rng) -> &mut Shard {
+        let open = self.open();
+        let index = if self.auto {
+            open[rng.usize(0..open.len())]
+        } else {
+            open.into_iter()
+                .find(|index| self.shards[*index].range.contains(key))
+                .expect("every key has a shard")
+        };
+        &mut self.shards[index]
+    }
+
+    fn check_exists(&self, now: Instant) -> Result<(), RequestError> {
+        match self.exists_from {
+            Some(from) if now < from => Err(RequestError::refused("ResourceNotFoundException", "no such stream")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the open shards and the description of the stream.
+    pub fn list(&self, now: Instant) -> Result<(Vec<kpl_core::Shard>, StreamDescription), RequestError> {
+        self.check_exists(now)?;
+        if self.unlistable {
+            return Err(RequestError::refused("AccessDeniedException", "not allowed"));
+        }
+        let shards = self.open().into_iter().map(|index| {
+            let shard = &self.shards[index];
+            kpl_core::Shard::new(&*shard.id, shard.range)
+        });
+        let distribution = if self.auto {
+            Distribution::Auto
+        } else {
+            Distribution::UserPartitionKey
+        };
+        let description = StreamDescription::new(self.described.then_some(distribution));
+        Ok((shards.collect(), description))
+    }
+
+    /// Carries out a PutRecords request, with the faults of entries.
+    pub fn put(
+        &mut self,
+        entries: &[SealedRecord],
+        faults: &Faults,
+        rng: &mut Rng,
+        now: Instant,
+    ) -> Result<Vec<PutResult>, RequestError> {
+        self.check_exists(now)?;
+        let results = entries.iter().map(|entry| {
+            if rng.f64() < faults.throttled {
+                return Err(error("ProvisionedThroughputExceededException"));
+            }
+            if rng.f64() < faults.failed {
+                return Err(error("InternalFailure"));
+            }
+            let shard = self.shard_for(entry.explicit_hash_key, rng);
+            let partition_key = entry.partition_key.as_str().to_owned();
+            let sequence_number = shard.write(Some(partition_key), entry.data.clone());
+            Ok(Written {
+                shard_id: shard.id.as_str().into(),
+                sequence_number: sequence_number.into(),
+            })
+        });
+        Ok(results.collect())
+    }
+}
+
+fn error(code: &str) -> EntryError {
+    EntryError {
+        code: code.into(),
+        message: "not now".into(),
+    }
+}
