@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, StdoutLock, Write};
 use data_encoding::BASE64;
 use kpl_core::HashKey;
 
-use crate::args::DataForm;
+use crate::forms::DataForm;
 use crate::input::Arrival;
 use crate::problems::Stop;
 

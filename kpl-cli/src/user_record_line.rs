@@ -6,7 +6,7 @@ use data_encoding::BASE64;
 use kpl_core::{HashKey, RawRecord};
 use serde::{Deserialize, Serialize};
 
-use crate::args::InputForm;
+use crate::forms::InputForm;
 
 /// A line of the input.
 #[derive(Deserialize, Serialize)]

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use clap::{Args, ValueHint};
 use kpl_core::KinesisRecord;
 use kpl_core::wire::MAGIC;
 use serde_json::Deserializer;
@@ -18,8 +19,19 @@ pub(crate) use self::fields::Arrival;
 pub(crate) use self::lines::{LineSink, each_line};
 pub(crate) use self::source::BYTE_ORDER_MARK;
 use self::source::Source;
-use crate::args::Input;
 use crate::problems::{Place, Stop};
+
+/// What records are read from.
+#[derive(Debug, Args)]
+pub(crate) struct Input {
+    /// What to read; standard input if there is none, or for `-`
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    files: Vec<PathBuf>,
+
+    /// Each input is the bytes of one record
+    #[arg(long)]
+    raw: bool,
+}
 
 /// The most bytes that one record may take in the input: more than the largest record in base64, every character
 /// escaped.

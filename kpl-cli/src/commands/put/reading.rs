@@ -7,7 +7,7 @@ use std::thread;
 use kpl_core::RawRecord;
 use tokio::sync::mpsc;
 
-use crate::args::InputForm;
+use crate::forms::InputForm;
 use crate::input::{LineSink, each_line};
 use crate::problems::{Place, Stop};
 use crate::user_record_line;

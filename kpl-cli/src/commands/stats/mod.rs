@@ -5,15 +5,18 @@ mod histogram;
 mod keys;
 mod report;
 
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
 use kpl_core::{Counts, Deaggregator, RawRecord, ShardMap, UserRecord};
 use serde::Serialize;
 
 use self::cost::{Cost, Repacked};
 use self::histogram::Histogram;
 use self::keys::Keys;
-use crate::args::{ReportForm, Stats};
 use crate::draw;
-use crate::input::{self, Entry, Sink};
+use crate::forms::{ReportForm, max_size};
+use crate::input::{self, Entry, Input, Sink};
 use crate::output;
 use crate::problems::{Place, Problems, Stop};
 use crate::shards;
@@ -26,39 +29,78 @@ const MAX_SIZES: [usize; 4] = [51_200, 102_400, 256_000, 1_048_576];
 /// How many aggregated records that mix shards are listed.
 const MIXED_LISTED: usize = 5;
 
-pub(crate) fn run(options: &Stats, problems: &mut Problems) -> Result<(), Stop> {
-    problems.strict = options.strict;
-    let shards = options.shards.as_deref().map(shards::load).transpose()?;
-    let max_sizes = if options.max_size.is_empty() {
-        &MAX_SIZES[..]
-    } else {
-        &options.max_size
-    };
-    let repacked = max_sizes
-        .iter()
-        .map(|&max_size| Repacked::new(max_size, shards.as_ref().map_or(1, ShardMap::len)))
-        .collect::<Result<_, _>>()
-        .map_err(|error| Stop::Usage(error.to_string()))?;
-    let mut stream = Stream {
-        counts: Counts::default(),
-        unreadable: 0,
-        alone: Cost::default(),
-        cost: Cost::default(),
-        repacked,
-        user_records: Histogram::default(),
-        data_sizes: Histogram::default(),
-        keys: Keys::default(),
-        by_shard: vec![0; shards.as_ref().map_or(0, ShardMap::len)],
-        shards,
-        mixed: 0,
-        mixed_listed: Vec::new(),
-        problems,
-    };
-    input::read(&options.input, &mut stream)?;
-    let report = report::Report::new(&stream, options.keys);
-    match options.output {
-        ReportForm::Text => draw::print(&report.draw()),
-        ReportForm::Json => output::document(&report.to_json()?),
+/// Count a stream's records: what aggregation saves, and what more of it would
+///
+/// Reads what `kpl deaggregate` reads. To tell what records of another size would save, it packs the user records anew.
+///
+/// Memory does not grow with the input: keys are counted exactly as long as there are no more than 10,000 different ones;
+/// beyond that counts may be too low, and the table says by how much. For each --max-size one record is held, or with
+/// --shards one for each shard.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  aws kinesis list-shards --stream-name clicks > shards.json
+  kpl stats --shards shards.json records-*.json")]
+pub(crate) struct Stats {
+    #[command(flatten)]
+    input: Input,
+
+    /// Warn of aggregated records that mix shards: the JSON of `aws kinesis list-shards`
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    shards: Option<PathBuf>,
+
+    /// Count what records of this size would save, instead of the usual sizes; may be repeated
+    #[arg(long, value_name = "BYTES", value_parser = max_size)]
+    max_size: Vec<usize>,
+
+    /// How many keys to list
+    #[arg(long, value_name = "COUNT", default_value_t = 10)]
+    keys: usize,
+
+    /// What to write
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    output: ReportForm,
+
+    /// Stop at the first record that is malformed or cannot be read
+    #[arg(long)]
+    strict: bool,
+}
+
+impl Stats {
+    pub(crate) fn run(&self, problems: &mut Problems) -> Result<(), Stop> {
+        problems.strict = self.strict;
+        let shards = self.shards.as_deref().map(shards::load).transpose()?;
+        let max_sizes = if self.max_size.is_empty() {
+            &MAX_SIZES[..]
+        } else {
+            &self.max_size
+        };
+        let repacked = max_sizes
+            .iter()
+            .map(|&max_size| Repacked::new(max_size, shards.as_ref().map_or(1, ShardMap::len)))
+            .collect::<Result<_, _>>()
+            .map_err(|error| Stop::Usage(error.to_string()))?;
+        let mut stream = Stream {
+            counts: Counts::default(),
+            unreadable: 0,
+            alone: Cost::default(),
+            cost: Cost::default(),
+            repacked,
+            user_records: Histogram::default(),
+            data_sizes: Histogram::default(),
+            keys: Keys::default(),
+            by_shard: vec![0; shards.as_ref().map_or(0, ShardMap::len)],
+            shards,
+            mixed: 0,
+            mixed_listed: Vec::new(),
+            problems,
+        };
+        input::read(&self.input, &mut stream)?;
+        let report = report::Report::new(&stream, self.keys);
+        match self.output {
+            ReportForm::Text => draw::print(&report.draw()),
+            ReportForm::Json => output::document(&report.to_json()?),
+        }
     }
 }
 

@@ -6,54 +6,93 @@ mod drawing;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
+use clap::{Args, ValueHint};
 use data_encoding::BASE64;
 use kpl_core::wire::MAGIC;
 
 use self::anatomy::Anatomy;
-use crate::args::{Inspect, ReportForm};
 use crate::draw;
+use crate::forms::ReportForm;
 use crate::input::{self, BYTE_ORDER_MARK, Entry, MAX_RECORD, Sink};
 use crate::output;
 use crate::problems::{Place, Problems, Stop, tell};
 
-pub(crate) fn run(options: &Inspect, problems: &mut Problems) -> Result<(), Stop> {
-    problems.strict = options.strict;
-    let path = options.file.clone().unwrap_or_else(|| PathBuf::from("-"));
-    let mut wanted = Wanted {
-        number: options.record,
-        record: None,
-        count: 0,
-        problems,
-    };
-    let file = match find(&path, options.raw, &mut wanted) {
-        Ok(file) => file,
-        Err((file, Stop::Enough)) => file,
-        Err((_, stop)) => return Err(stop),
-    };
-    let Some(entry) = wanted.record else {
-        let count = draw::count(wanted.count, "record");
-        let problem = match options.record {
-            Some(number) => format!("{file}: there is no record {number} in it, but {count}"),
-            None => format!("{file}: there is no record in it"),
+/// Draw one record: what is where in its bytes
+///
+/// Reads the bytes of a record, its base64 text, or any JSON that `kpl deaggregate` reads; of that it draws the first
+/// record that is aggregated or malformed, or the one that --record names. Of damaged bytes it draws what is in one
+/// piece, and where they stop making sense.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  aws kinesis get-records --shard-iterator $ITERATOR | kpl inspect --record 3
+  kpl inspect --output json record.bin | jq '.UserRecords[0]'")]
+pub(crate) struct Inspect {
+    /// What to read; standard input if there is none, or for `-`
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    file: Option<PathBuf>,
+
+    /// The input is the bytes of one record, whatever it looks like
+    #[arg(long)]
+    raw: bool,
+
+    /// Which record of JSON input to draw; the first is 1
+    #[arg(long, value_name = "NUMBER", conflicts_with = "raw", value_parser = clap::value_parser!(u64).range(1..))]
+    record: Option<u64>,
+
+    /// How many keys and user records to draw at most
+    #[arg(long, value_name = "COUNT", default_value_t = 20)]
+    limit: usize,
+
+    /// What to write; json has every key and user record
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    output: ReportForm,
+
+    /// Exit with 1 if the record is malformed
+    #[arg(long)]
+    strict: bool,
+}
+
+impl Inspect {
+    pub(crate) fn run(&self, problems: &mut Problems) -> Result<(), Stop> {
+        problems.strict = self.strict;
+        let path = self.file.clone().unwrap_or_else(|| PathBuf::from("-"));
+        let mut wanted = Wanted {
+            number: self.record,
+            record: None,
+            count: 0,
+            problems,
         };
-        // It may be in what could not be read.
-        if problems.has_left_out() {
-            tell(problem);
-            return Err(Stop::Data);
+        let file = match find(&path, self.raw, &mut wanted) {
+            Ok(file) => file,
+            Err((file, Stop::Enough)) => file,
+            Err((_, stop)) => return Err(stop),
+        };
+        let Some(entry) = wanted.record else {
+            let count = draw::count(wanted.count, "record");
+            let problem = match self.record {
+                Some(number) => format!("{file}: there is no record {number} in it, but {count}"),
+                None => format!("{file}: there is no record in it"),
+            };
+            // It may be in what could not be read.
+            if problems.has_left_out() {
+                tell(problem);
+                return Err(Stop::Data);
+            }
+            return Err(Stop::Usage(problem));
+        };
+        let anatomy = Anatomy::of(&entry);
+        match self.output {
+            ReportForm::Text => draw::print(&drawing::draw(&anatomy, &entry, &file, self.limit))?,
+            ReportForm::Json => output::document(&anatomy.to_json(&entry)?)?,
         }
-        return Err(Stop::Usage(problem));
-    };
-    let anatomy = Anatomy::of(&entry);
-    match options.output {
-        ReportForm::Text => draw::print(&drawing::draw(&anatomy, &entry, &file, options.limit))?,
-        ReportForm::Json => output::document(&anatomy.to_json(&entry)?)?,
-    }
-    match &anatomy.malformed {
-        Some(malformed) if options.strict => {
-            tell(format_args!("{}: {}", entry.place(&file), malformed.reason));
-            Err(Stop::Data)
+        match &anatomy.malformed {
+            Some(malformed) if self.strict => {
+                tell(format_args!("{}: {}", entry.place(&file), malformed.reason));
+                Err(Stop::Data)
+            }
+            _ => Ok(()),
         }
-        _ => Ok(()),
     }
 }
 

@@ -1,8 +1,11 @@
 //! `kpl aggregate`: JSON Lines into the entries of PutRecords.
 
-use kpl_core::{Aggregator, RawRecord, SealedRecord, ShardedAggregator};
+use std::path::PathBuf;
 
-use crate::args::{Aggregate, EntryForm, InputForm, OuterKey};
+use clap::{Args, ValueHint};
+use kpl_core::{Aggregator, DEFAULT_MAX_SIZE, RawRecord, SealedRecord, ShardedAggregator};
+
+use crate::forms::{EntryForm, InputForm, OuterKey, at_least_one, max_size, outer_key};
 use crate::input::{LineSink, each_line};
 use crate::output::Lines;
 use crate::problems::{Place, Problems, Stop, tell};
@@ -12,21 +15,74 @@ use crate::{shards, user_record_line};
 const PUT_RECORDS_ENTRIES: u64 = 500;
 const PUT_RECORDS_BYTES: u64 = 10 * 1024 * 1024;
 
-pub(crate) fn run(options: &Aggregate, problems: &mut Problems) -> Result<(), Stop> {
-    problems.strict = options.strict;
-    let mut packing = Packing {
-        packer: Packer::new(options)?,
-        entries: Entries::new(options.output),
-        data: options.data,
-        problems,
-    };
-    let result = each_line(&options.files, &mut packing);
-    // Whatever ended it, what was packed goes out.
-    for sealed in packing.packer.finish() {
-        packing.entries.write(&sealed)?;
+/// Pack JSON Lines into records for `aws kinesis put-records`
+///
+/// Reads {"PartitionKey", "ExplicitHashKey", "Data"}, one user record a line: Data is base64 and ExplicitHashKey may be
+/// missing or null. What `kpl deaggregate` writes is read, so "DataEncoding" goes before --data; other keys are passed
+/// over.
+///
+/// Writes {"Data", "PartitionKey", "ExplicitHashKey"}, the entries of PutRecords. A line that cannot be packed goes to
+/// standard error with its number and its text, and the next one follows.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  kpl aggregate --shards shards.json --output array lines.jsonl > records.json
+  aws kinesis put-records --stream-name clicks --records file://records.json")]
+pub(crate) struct Aggregate {
+    /// What to read; standard input if there is none, or for `-`
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    files: Vec<PathBuf>,
+
+    /// What Data is in the input
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    data: InputForm,
+
+    /// What to write
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    output: EntryForm,
+
+    /// The most bytes a record may take: its data and its partition key
+    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_MAX_SIZE, value_parser = max_size)]
+    max_size: usize,
+
+    /// The most user records in one record
+    #[arg(long, value_name = "COUNT", value_parser = at_least_one)]
+    max_count: Option<usize>,
+
+    /// The partition key of aggregated records: that of the first user record inside, or always the same
+    #[arg(long, value_name = "first|fixed:TEXT", default_value = "first", value_parser = outer_key)]
+    outer_key: OuterKey,
+
+    /// Wrap a user record that is alone as well, instead of writing it as it is
+    #[arg(long)]
+    wrap_single: bool,
+
+    /// Never mix shards in a record: the JSON of `aws kinesis list-shards`
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    shards: Option<PathBuf>,
+
+    /// Stop at the first line that cannot be packed
+    #[arg(long)]
+    strict: bool,
+}
+
+impl Aggregate {
+    pub(crate) fn run(&self, problems: &mut Problems) -> Result<(), Stop> {
+        problems.strict = self.strict;
+        let mut packing = Packing {
+            packer: Packer::new(self)?,
+            entries: Entries::new(self.output),
+            data: self.data,
+            problems,
+        };
+        let result = each_line(&self.files, &mut packing);
+        // Whatever ended it, what was packed goes out.
+        for sealed in packing.packer.finish() {
+            packing.entries.write(&sealed)?;
+        }
+        packing.entries.finish()?;
+        result
     }
-    packing.entries.finish()?;
-    result
 }
 
 struct Packing<'p> {
