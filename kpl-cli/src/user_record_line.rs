@@ -61,8 +61,8 @@ pub(crate) fn read<T>(line: &[u8], data: InputForm, take: impl FnOnce(RawRecord<
 /// Why a line is no user record, without the line number that it would have alone.
 fn no_line(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    let text = text.strip_suffix(&place).unwrap_or(&text);
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    let text = text.strip_suffix(&position).unwrap_or(&text);
     format!("{text}, at column {}", error.column())
 }
 

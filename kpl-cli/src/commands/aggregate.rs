@@ -8,7 +8,7 @@ use kpl_core::{Aggregator, DEFAULT_MAX_SIZE, RawRecord, SealedRecord, ShardedAgg
 use crate::forms::{EntryForm, InputForm, OuterKey, at_least_one, max_size, outer_key};
 use crate::input::{LineSink, each_line};
 use crate::output::Lines;
-use crate::problems::{Place, Problems, Stop, tell};
+use crate::problems::{Location, Problems, Stop, tell};
 use crate::{shards, user_record_line};
 
 /// What one PutRecords request takes.
@@ -93,7 +93,7 @@ struct Packing<'p> {
 }
 
 impl LineSink for Packing<'_> {
-    fn line(&mut self, place: Place<'_>, line: &[u8]) -> Result<(), Stop> {
+    fn line(&mut self, location: Location<'_>, line: &[u8]) -> Result<(), Stop> {
         let line = line.trim_ascii();
         if line.is_empty() {
             return Ok(());
@@ -104,13 +104,13 @@ impl LineSink for Packing<'_> {
             Err(problem) => {
                 self.entries.flush()?;
                 let line = String::from_utf8_lossy(line);
-                self.problems.left_out(place, format_args!("{problem}: {line}"))
+                self.problems.left_out(location, format_args!("{problem}: {line}"))
             }
         }
     }
 
-    fn unreadable(&mut self, place: Place<'_>, problem: &str) -> Result<(), Stop> {
-        self.problems.left_out(place, problem)
+    fn unreadable(&mut self, location: Location<'_>, problem: &str) -> Result<(), Stop> {
+        self.problems.left_out(location, problem)
     }
 
     fn caught_up(&mut self) -> Result<(), Stop> {

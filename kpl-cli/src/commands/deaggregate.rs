@@ -7,7 +7,7 @@ use crate::draw;
 use crate::forms::{DataForm, Stray, hash_key_range};
 use crate::input::{self, Entry, Input, Sink};
 use crate::output::{Lines, Unpacked};
-use crate::problems::{Place, Problems, Stop, tell};
+use crate::problems::{Location, Problems, Stop, tell};
 use crate::user_records::{self, MAGIC_BUT, Untyped, reason, reason_with_key};
 
 /// Unpack records into user records, one JSON line each
@@ -107,9 +107,9 @@ impl Sink for UserRecords<'_> {
         Ok(())
     }
 
-    fn unreadable(&mut self, place: Place<'_>, problem: &str) -> Result<(), Stop> {
+    fn unreadable(&mut self, location: Location<'_>, problem: &str) -> Result<(), Stop> {
         self.lines.flush()?;
-        self.problems.left_out(place, problem)
+        self.problems.left_out(location, problem)
     }
 
     fn caught_up(&mut self) -> Result<(), Stop> {
@@ -158,8 +158,6 @@ impl UserRecords<'_> {
         if self.problems.strict {
             self.lines.flush()?;
         }
-        let details = entry.details(user_record);
-        self.problems
-            .marked(entry.place(file), format_args!("{details}: {problem}"))
+        self.problems.marked(entry.full_location(file, user_record), problem)
     }
 }

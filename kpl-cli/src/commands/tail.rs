@@ -14,10 +14,10 @@ use kpl_stream::reader::{FilePositions, Reader, ReaderError, RecordError, Start}
 use tokio::time::sleep;
 
 use crate::forms::{DataForm, positive_seconds};
-use crate::input::{Arrival, details};
+use crate::input::Arrival;
 use crate::interrupts::{self, Interrupts};
 use crate::output::{Lines, Unpacked};
-use crate::problems::{Place, Problems, Stop};
+use crate::problems::{Location, Problems, Stop};
 use crate::service::Service;
 use crate::user_records::{MAGIC_BUT, reason, reason_with_key};
 use crate::{log, pipe};
@@ -234,12 +234,12 @@ impl Tailing<'_> {
             return Ok(());
         }
         self.lines.flush()?;
-        let place = Place {
+        let location = Location {
             file: &format!("stream {stream}, shard {shard_id}"),
-            line: None,
-            record: None,
+            sequence_number,
+            user_record,
+            ..Location::default()
         };
-        let details = details(sequence_number, user_record);
-        self.problems.marked(place, format_args!("{details}: {problem}"))
+        self.problems.marked(location, problem)
     }
 }

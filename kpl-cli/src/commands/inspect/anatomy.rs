@@ -212,8 +212,8 @@ impl Anatomy {
     fn mark_unresolved(&mut self, intact: &[u8]) {
         let record = KinesisRecord::new(intact);
         for error in Deaggregator::<Untyped>::new().record(&record).filter_map(Result::err) {
-            let place = usize::try_from(error.sub_sequence_number()).unwrap_or(usize::MAX);
-            if let Some(record) = self.user_records.get_mut(place) {
+            let index = usize::try_from(error.sub_sequence_number()).unwrap_or(usize::MAX);
+            if let Some(record) = self.user_records.get_mut(index) {
                 record.malformed = Some(reason(error.kind()));
             }
         }

@@ -15,7 +15,7 @@ use crate::draw;
 use crate::forms::ReportForm;
 use crate::input::{self, BYTE_ORDER_MARK, Entry, MAX_RECORD, Sink};
 use crate::output;
-use crate::problems::{Place, Problems, Stop, tell};
+use crate::problems::{Location, Problems, Stop, tell};
 
 /// Draw one record: what is where in its bytes
 ///
@@ -88,7 +88,7 @@ impl Inspect {
         }
         match &anatomy.malformed {
             Some(malformed) if self.strict => {
-                tell(format_args!("{}: {}", entry.place(&file), malformed.reason));
+                tell(format_args!("{}: {}", entry.location(&file), malformed.reason));
                 Err(Stop::Data)
             }
             _ => Ok(()),
@@ -103,13 +103,12 @@ fn find(path: &Path, raw: bool, wanted: &mut Wanted<'_>) -> Result<String, (Stri
         input::read_raw(&name, reader, wanted)
     } else {
         let mut start = Vec::new();
-        let place = Place {
+        let location = Location {
             file: &name,
-            line: None,
-            record: None,
+            ..Location::default()
         };
         match reader.by_ref().take(4096).read_to_end(&mut start) {
-            Err(error) => wanted.unreadable(place, &error.to_string()),
+            Err(error) => wanted.unreadable(location, &error.to_string()),
             Ok(_) if is_json(&start) => input::read_json(&name, Cursor::new(start).chain(reader), wanted),
             Ok(_) => read_bytes(&name, Cursor::new(start).chain(reader), wanted),
         }
@@ -170,8 +169,8 @@ impl Sink for Wanted<'_> {
         Ok(())
     }
 
-    fn unreadable(&mut self, place: Place<'_>, problem: &str) -> Result<(), Stop> {
-        self.problems.left_out(place, problem)
+    fn unreadable(&mut self, location: Location<'_>, problem: &str) -> Result<(), Stop> {
+        self.problems.left_out(location, problem)
     }
 
     fn caught_up(&mut self) -> Result<(), Stop> {

@@ -159,7 +159,7 @@ async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) 
         // Only Ctrl-C is enough.
         Err(Stop::Enough) => {
             match &putting.last {
-                Some(origin) => tell(format_args!("interrupted after {}", origin.place())),
+                Some(origin) => tell(format_args!("interrupted after {}", origin.location())),
                 None => tell(NOTHING),
             }
             drained
@@ -327,16 +327,16 @@ impl Putting<'_> {
             Err(DeliveryError { record, failure, .. }) => {
                 self.figures.not_delivered += 1;
                 let problem = format!("{failure}: {}", self.text(&record));
-                let place = outcome.origin.place();
-                self.progress.suspend(|| self.problems.not_delivered(place, problem))
+                let location = outcome.origin.location();
+                self.progress.suspend(|| self.problems.not_delivered(location, problem))
             }
         }
     }
 
     fn leave_out(&mut self, origin: Origin, problem: &str) -> Result<(), Stop> {
         self.figures.left_out += 1;
-        let place = origin.place();
-        let result = self.progress.suspend(|| self.problems.left_out(place, problem));
+        let location = origin.location();
+        let result = self.progress.suspend(|| self.problems.left_out(location, problem));
         self.last = Some(origin);
         result
     }

@@ -18,7 +18,7 @@ use crate::draw;
 use crate::forms::{ReportForm, max_size};
 use crate::input::{self, Entry, Input, Sink};
 use crate::output;
-use crate::problems::{Place, Problems, Stop};
+use crate::problems::{Location, Problems, Stop};
 use crate::shards;
 use crate::user_records::{self, MAGIC_BUT, reason};
 
@@ -131,7 +131,7 @@ struct Stream<'p> {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Mixed {
-    place: String,
+    location: String,
     sequence_number: Option<String>,
     /// Two of them.
     shards: [String; 2],
@@ -148,8 +148,8 @@ struct Inside {
 impl Sink for Stream<'_> {
     fn batch(&mut self, file: &str, entries: &mut Vec<Entry>) -> Result<(), Stop> {
         let mut insides = vec![Inside::default(); entries.len()];
-        let counts = user_records::each(&Deaggregator::new(), entries, |place, entry, record| {
-            let Some(inside) = insides.get_mut(place) else {
+        let counts = user_records::each(&Deaggregator::new(), entries, |index, entry, record| {
+            let Some(inside) = insides.get_mut(index) else {
                 return Ok(());
             };
             inside.user_records += 1;
@@ -158,10 +158,8 @@ impl Sink for Stream<'_> {
                 Err(error) => {
                     self.alone.add(error.data().len() as u64);
                     self.data_sizes.add(error.data().len() as u64);
-                    let details = entry.details(Some(error.sub_sequence_number()));
-                    let problem = reason(error.kind());
-                    self.problems
-                        .marked(entry.place(file), format_args!("{details}: {problem}"))
+                    let location = entry.full_location(file, Some(error.sub_sequence_number()));
+                    self.problems.marked(location, reason(error.kind()))
                 }
             }
         })?;
@@ -172,9 +170,9 @@ impl Sink for Stream<'_> {
         Ok(())
     }
 
-    fn unreadable(&mut self, place: Place<'_>, problem: &str) -> Result<(), Stop> {
+    fn unreadable(&mut self, location: Location<'_>, problem: &str) -> Result<(), Stop> {
         self.unreadable += 1;
-        self.problems.left_out(place, problem)
+        self.problems.left_out(location, problem)
     }
 
     fn caught_up(&mut self) -> Result<(), Stop> {
@@ -191,9 +189,8 @@ impl Stream<'_> {
         inside: &mut Inside,
     ) -> Result<(), Stop> {
         if let Some(reason) = record.malformed {
-            let details = entry.details(None);
-            let problem = format_args!("{details}: {MAGIC_BUT} {reason}");
-            self.problems.marked(entry.place(file), problem)?;
+            let location = entry.full_location(file, None);
+            self.problems.marked(location, format_args!("{MAGIC_BUT} {reason}"))?;
         }
         let key = record.partition_key.unwrap_or_default();
         self.alone.add((record.data.len() + key.len()) as u64);
@@ -237,7 +234,7 @@ impl Stream<'_> {
             let low_id = ids.by_ref().nth(low).unwrap_or_default();
             let high_id = ids.nth(high - low - 1).unwrap_or_default();
             self.mixed_listed.push(Mixed {
-                place: entry.place(file).to_string(),
+                location: entry.location(file).to_string(),
                 sequence_number: entry.sequence_number.clone(),
                 shards: [low_id.to_owned(), high_id.to_owned()],
             });

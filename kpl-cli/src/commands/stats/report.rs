@@ -327,7 +327,7 @@ impl Text {
             "Readers that use the Kinesis Client Library drop such a record whole. The first:"
         );
         for mixed in &shards.first_mixed {
-            line!(self, "  {}: {}", mixed.place, mixed.shards.join(", "));
+            line!(self, "  {}: {}", mixed.location, mixed.shards.join(", "));
         }
     }
 }
