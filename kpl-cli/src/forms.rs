@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 use kpl_core::{HashKey, HashKeyRange, LARGEST_MAX_SIZE, PartitionKey};
+use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DataForm {
@@ -14,8 +15,10 @@ pub(crate) enum DataForm {
     Json,
 }
 
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub(crate) enum InputForm {
+/// How Data is encoded in a line of JSON. `DataEncoding` in the line itself goes before the option.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DataEncoding {
     /// Base64 of the bytes
     #[default]
     Base64,

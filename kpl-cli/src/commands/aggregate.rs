@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
-use kpl_core::{Aggregator, DEFAULT_MAX_SIZE, RawRecord, SealedRecord, ShardedAggregator};
+use kpl_core::{Aggregator, DEFAULT_MAX_SIZE, HashKey, RawRecord, SealedRecord, ShardedAggregator};
+use serde::Serialize;
 
-use crate::forms::{EntryForm, InputForm, OuterKey, at_least_one, max_size, outer_key};
+use crate::forms::{DataEncoding, EntryForm, OuterKey, at_least_one, max_size, outer_key};
 use crate::input::{LineSink, each_line};
-use crate::output::Lines;
+use crate::output::{self, Lines};
 use crate::problems::{Location, Problems, Stop, tell};
 use crate::{shards, user_record_line};
 
@@ -35,7 +36,7 @@ pub(crate) struct Aggregate {
 
     /// What Data is in the input
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
-    data: InputForm,
+    data: DataEncoding,
 
     /// What to write
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
@@ -88,7 +89,7 @@ impl Aggregate {
 struct Packing<'p> {
     packer: Packer,
     entries: Entries,
-    data: InputForm,
+    data: DataEncoding,
     problems: &'p mut Problems,
 }
 
@@ -170,6 +171,16 @@ impl Packer {
     }
 }
 
+/// An entry of PutRecords.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Entry<'a> {
+    #[serde(serialize_with = "output::base64")]
+    data: &'a [u8],
+    partition_key: &'a str,
+    explicit_hash_key: HashKey,
+}
+
 /// The entries on their way out.
 struct Entries {
     lines: Lines,
@@ -195,13 +206,16 @@ impl Entries {
         }
         self.count += 1;
         self.bytes += sealed.size() as u64;
-        let entry = self
-            .lines
-            .object()
-            .base64("Data", &sealed.data)
-            .text("PartitionKey", sealed.partition_key.as_str())
-            .hash_key("ExplicitHashKey", Some(sealed.explicit_hash_key));
-        if is_array { entry.write_inline() } else { entry.write() }
+        let entry = Entry {
+            data: &sealed.data,
+            partition_key: sealed.partition_key.as_str(),
+            explicit_hash_key: sealed.explicit_hash_key,
+        };
+        if is_array {
+            self.lines.value(&entry)
+        } else {
+            self.lines.line(&entry)
+        }
     }
 
     fn flush(&mut self) -> Result<(), Stop> {

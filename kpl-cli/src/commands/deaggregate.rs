@@ -6,7 +6,7 @@ use kpl_core::{Counts, DeaggregateError, Deaggregator, HashKeyRange, Position, S
 use crate::draw;
 use crate::forms::{DataForm, Stray, hash_key_range};
 use crate::input::{self, Entry, Input, Sink};
-use crate::output::{Lines, Unpacked};
+use crate::output::{Data, Lines, Unpacked};
 use crate::problems::{Location, Problems, Stop, tell};
 use crate::user_records::{self, MAGIC_BUT, Untyped, reason, reason_with_key};
 
@@ -123,7 +123,8 @@ impl UserRecords<'_> {
         if let Some(reason) = &malformed {
             self.marked(file, entry, None, &format!("{MAGIC_BUT} {reason}"))?;
         }
-        let unpacked = Unpacked {
+        let (data, data_encoding) = Data::new(record.data, self.data);
+        self.lines.line(&Unpacked {
             partition_key: record.partition_key,
             explicit_hash_key: record.explicit_hash_key,
             sequence_number: record.kinesis_record.sequence_number,
@@ -131,16 +132,17 @@ impl UserRecords<'_> {
             aggregated: record.aggregated,
             arrival: entry.arrival.as_ref(),
             shard_id: None,
-            data: record.data,
+            data,
+            data_encoding,
             malformed: malformed.as_deref(),
-        };
-        self.lines.user_record(&unpacked, self.data)
+        })
     }
 
     fn deliver_without_keys(&mut self, file: &str, entry: &Entry, error: &DeaggregateError) -> Result<(), Stop> {
         let sub_sequence_number = error.sub_sequence_number();
         self.marked(file, entry, Some(sub_sequence_number), &reason(error.kind()))?;
-        let unpacked = Unpacked {
+        let (data, data_encoding) = Data::new(error.data(), self.data);
+        self.lines.line(&Unpacked {
             partition_key: None,
             explicit_hash_key: None,
             sequence_number: error.sequence_number(),
@@ -148,10 +150,10 @@ impl UserRecords<'_> {
             aggregated: true,
             arrival: entry.arrival.as_ref(),
             shard_id: None,
-            data: error.data(),
+            data,
+            data_encoding,
             malformed: Some(&reason_with_key(error)),
-        };
-        self.lines.user_record(&unpacked, self.data)
+        })
     }
 
     fn marked(&mut self, file: &str, entry: &Entry, user_record: Option<u64>, problem: &str) -> Result<(), Stop> {

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use crate::forms::{DataForm, positive_seconds};
 use crate::input::Arrival;
 use crate::interrupts::{self, Interrupts};
-use crate::output::{Lines, Unpacked};
+use crate::output::{Data, Lines, Unpacked};
 use crate::problems::{Location, Problems, Stop};
 use crate::service::Service;
 use crate::user_records::{MAGIC_BUT, reason, reason_with_key};
@@ -184,7 +184,8 @@ impl Tailing<'_> {
         }
         let arrival = record.approximate_arrival();
         let arrival = arrival.map(|arrival| Arrival::Seconds(arrival.as_secs_f64()));
-        let unpacked = Unpacked {
+        let (data, data_encoding) = Data::new(data, self.data);
+        self.lines.line(&Unpacked {
             partition_key: record.partition_key(),
             explicit_hash_key: record.explicit_hash_key(),
             sequence_number,
@@ -193,9 +194,9 @@ impl Tailing<'_> {
             arrival: arrival.as_ref(),
             shard_id: Some(record.shard_id()),
             data,
+            data_encoding,
             malformed: malformed.as_deref(),
-        };
-        self.lines.user_record(&unpacked, self.data)
+        })
     }
 
     fn deliver_without_keys(&mut self, record: &RecordError) -> Result<(), Stop> {
@@ -208,7 +209,8 @@ impl Tailing<'_> {
             Some(sub_sequence_number),
             &reason(error.kind()),
         )?;
-        let unpacked = Unpacked {
+        let (data, data_encoding) = Data::new(record.data(), self.data);
+        self.lines.line(&Unpacked {
             partition_key: None,
             explicit_hash_key: None,
             sequence_number: error.sequence_number(),
@@ -216,10 +218,10 @@ impl Tailing<'_> {
             aggregated: true,
             arrival: None,
             shard_id: Some(record.shard_id()),
-            data: record.data(),
+            data,
+            data_encoding,
             malformed: Some(&reason_with_key(error)),
-        };
-        self.lines.user_record(&unpacked, self.data)
+        })
     }
 
     fn marked(

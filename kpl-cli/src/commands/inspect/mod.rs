@@ -84,7 +84,7 @@ impl Inspect {
         let anatomy = Anatomy::of(&entry);
         match self.output {
             ReportForm::Text => draw::print(&drawing::draw(&anatomy, &entry, &file, self.limit))?,
-            ReportForm::Json => output::document(&anatomy.to_json(&entry)?)?,
+            ReportForm::Json => output::document(&anatomy.report(&entry))?,
         }
         match &anatomy.malformed {
             Some(malformed) if self.strict => {

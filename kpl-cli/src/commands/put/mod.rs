@@ -25,7 +25,7 @@ use tokio::time::{Interval, interval};
 use self::client::{CountingClient, Sent};
 use self::figures::{Figures, Progress};
 use self::reading::{Form, Line, Message, Origin};
-use crate::forms::{InputForm, max_size, partition_key, positive_seconds};
+use crate::forms::{DataEncoding, max_size, partition_key, positive_seconds};
 use crate::interrupts::{self, Interrupts};
 use crate::problems::{Problems, Stop, tell};
 use crate::service::Service;
@@ -58,7 +58,7 @@ pub(crate) struct Put {
 
     /// What Data is in the input
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
-    data: InputForm,
+    data: DataEncoding,
 
     /// Each line is the data of a record
     #[arg(long, conflicts_with = "data")]

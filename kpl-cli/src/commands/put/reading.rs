@@ -7,7 +7,7 @@ use std::thread;
 use kpl_core::RawRecord;
 use tokio::sync::mpsc;
 
-use crate::forms::InputForm;
+use crate::forms::DataEncoding;
 use crate::input::{LineSink, each_line};
 use crate::problems::{Location, Stop};
 use crate::user_record_line;
@@ -16,7 +16,7 @@ use crate::user_record_line;
 #[derive(Clone, Debug)]
 pub(super) enum Form {
     /// JSON, with Data in this form.
-    Json(InputForm),
+    Json(DataEncoding),
     /// The data of a record with this partition key, or with a random one.
     Plain(Option<String>),
 }

@@ -99,7 +99,7 @@ impl Stats {
         let report = report::Report::new(&stream, self.keys);
         match self.output {
             ReportForm::Text => draw::print(&report.draw()),
-            ReportForm::Json => output::document(&report.to_json()?),
+            ReportForm::Json => output::document(&report),
         }
     }
 }
