@@ -41,8 +41,8 @@ pub(crate) fn styled(style: Style, text: impl std::fmt::Display) -> String {
 pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -135,10 +135,10 @@ pub(crate) fn bytes_around(data: &[u8], offset: usize) -> String {
     for (number, bytes) in rows {
         let start = number * WIDTH;
         let _ = write!(drawing, "  {}  ", styled(FAINT, format_args!("{start:08x}")));
-        for place in 0..WIDTH {
-            let gap = if place == WIDTH / 2 { " " } else { "" };
-            let byte = bytes.get(place).map_or("  ".into(), |byte| format!("{byte:02x}"));
-            let style = if start + place == offset { BAD } else { Style::new() };
+        for column in 0..WIDTH {
+            let gap = if column == WIDTH / 2 { " " } else { "" };
+            let byte = bytes.get(column).map_or("  ".into(), |byte| format!("{byte:02x}"));
+            let style = if start + column == offset { BAD } else { Style::new() };
             let _ = write!(drawing, "{gap}{style}{byte}{style:#} ");
         }
         let text: String = bytes
@@ -153,8 +153,8 @@ pub(crate) fn bytes_around(data: &[u8], offset: usize) -> String {
             .collect();
         let _ = writeln!(drawing, " {text}");
         if (start..start + WIDTH).contains(&offset) {
-            let place = offset - start;
-            let indent = 12 + 3 * place + usize::from(place >= WIDTH / 2);
+            let column = offset - start;
+            let indent = 12 + 3 * column + usize::from(column >= WIDTH / 2);
             let _ = writeln!(drawing, "{}{}", " ".repeat(indent), styled(BAD, "^^"));
         }
     }

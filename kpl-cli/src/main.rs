@@ -1,42 +1,81 @@
 //! `kpl`: unpacks, packs and shows Amazon Kinesis records in the KPL format.
 #![forbid(unsafe_code)]
 
-mod aggregate;
-mod args;
-mod deaggregate;
+mod commands;
 mod draw;
+mod forms;
 mod input;
-mod inspect;
-mod manual;
-mod output;
-mod problems;
-mod shards;
-mod stats;
 #[cfg(feature = "stream")]
-mod stream;
+mod interrupts;
+#[cfg(feature = "stream")]
+mod log;
+mod output;
+#[cfg(feature = "stream")]
+mod pipe;
+mod problems;
+#[cfg(feature = "stream")]
+mod service;
+mod shards;
 mod user_record_line;
 mod user_records;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::args::{Args, Command};
-use crate::problems::Problems;
+use self::commands::aggregate::Aggregate;
+use self::commands::deaggregate::Deaggregate;
+use self::commands::inspect::Inspect;
+use self::commands::manual::{Completions, Man};
+#[cfg(feature = "stream")]
+use self::commands::put::Put;
+use self::commands::stats::Stats;
+#[cfg(feature = "stream")]
+use self::commands::tail::Tail;
+use self::problems::Problems;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  all of the input came out
+  1  some of it did not, or --strict ended it at the first problem
+  2  the command line is wrong, a file cannot be opened, or there are no credentials
+  3  the service refused, or cannot be reached";
+
+/// Unpacks, packs and shows Amazon Kinesis records in the aggregated format of the KPL.
+#[derive(Debug, Parser)]
+#[command(name = "kpl", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Deaggregate(Deaggregate),
+    Aggregate(Aggregate),
+    Inspect(Inspect),
+    Stats(Stats),
+    #[cfg(feature = "stream")]
+    Put(Put),
+    #[cfg(feature = "stream")]
+    Tail(Tail),
+    Completions(Completions),
+    Man(Man),
+}
 
 fn main() -> ExitCode {
     let mut problems = Problems::default();
     let result = match Args::parse().command {
-        Command::Deaggregate(options) => deaggregate::run(&options, &mut problems),
-        Command::Aggregate(options) => aggregate::run(&options, &mut problems),
-        Command::Inspect(options) => inspect::run(&options, &mut problems),
-        Command::Stats(options) => stats::run(&options, &mut problems),
+        Command::Deaggregate(options) => options.run(&mut problems),
+        Command::Aggregate(options) => options.run(&mut problems),
+        Command::Inspect(options) => options.run(&mut problems),
+        Command::Stats(options) => options.run(&mut problems),
         #[cfg(feature = "stream")]
-        Command::Put(options) => stream::put(options, &mut problems),
+        Command::Put(options) => options.run(&mut problems),
         #[cfg(feature = "stream")]
-        Command::Tail(options) => stream::tail(options, &mut problems),
-        Command::Completions { shell } => manual::completions(shell),
-        Command::Man { directory } => manual::man_pages(&directory),
+        Command::Tail(options) => options.run(&mut problems),
+        Command::Completions(options) => options.run(Args::command()),
+        Command::Man(options) => options.run(Args::command()),
     };
     match result {
         Ok(()) => problems.exit_code(),

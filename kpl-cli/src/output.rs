@@ -1,31 +1,121 @@
-//! JSON Lines on standard output.
+//! JSON on standard output.
 
+use std::borrow::Cow;
 use std::io::{self, BufWriter, StdoutLock, Write};
 
 use data_encoding::BASE64;
 use kpl_core::HashKey;
+use serde::de::IgnoredAny;
+use serde::{Serialize, Serializer};
+use serde_json::ser::Formatter;
 
-use crate::args::DataForm;
+use crate::forms::{DataEncoding, DataForm};
 use crate::input::Arrival;
 use crate::problems::Stop;
 
-/// A user record that came out.
-#[derive(Debug)]
+/// A user record that was unpacked, as a line of output.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
 pub(crate) struct Unpacked<'a> {
     pub(crate) partition_key: Option<&'a str>,
     pub(crate) explicit_hash_key: Option<HashKey>,
     pub(crate) sequence_number: Option<&'a str>,
     pub(crate) sub_sequence_number: u64,
     pub(crate) aggregated: bool,
+    #[serde(rename = "ApproximateArrivalTimestamp", serialize_with = "arrival")]
     pub(crate) arrival: Option<&'a Arrival>,
-    /// Only a stream tells it.
+    /// Known only if the record was read from a stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) shard_id: Option<&'a str>,
-    pub(crate) data: &'a [u8],
-    /// What is wrong with it.
+    pub(crate) data: Data<'a>,
+    /// Set if the data is not in the form that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) data_encoding: Option<DataEncoding>,
+    /// Why the record is malformed, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) malformed: Option<&'a str>,
 }
 
-/// Objects, one a line.
+/// The data of a user record.
+#[derive(Debug)]
+pub(crate) enum Data<'a> {
+    Base64(&'a [u8]),
+    Text(&'a str),
+    /// JSON on one line.
+    Json(Cow<'a, str>),
+}
+
+impl<'a> Data<'a> {
+    /// Returns the data in a form, and how it is encoded if it cannot have that form.
+    pub(crate) fn new(data: &'a [u8], form: DataForm) -> (Self, Option<DataEncoding>) {
+        match (form, std::str::from_utf8(data)) {
+            (DataForm::Base64, _) => (Self::Base64(data), None),
+            (_, Err(_)) => (Self::Base64(data), Some(DataEncoding::Base64)),
+            (DataForm::Text, Ok(text)) => (Self::Text(text), None),
+            (DataForm::Json, Ok(text)) if is_json(text) => (Self::Json(on_one_line(text)), None),
+            (DataForm::Json, Ok(text)) => (Self::Text(text), Some(DataEncoding::Text)),
+        }
+    }
+}
+
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
+
+/// Removes line breaks: in JSON they are always white space between tokens.
+fn on_one_line(json: &str) -> Cow<'_, str> {
+    let json = json.trim_ascii();
+    if json.contains(['\r', '\n']) {
+        json.replace(['\r', '\n'], "").into()
+    } else {
+        json.into()
+    }
+}
+
+impl Serialize for Data<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Base64(data) => base64(data, serializer),
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::Json(json) => verbatim(json, serializer),
+        }
+    }
+}
+
+/// Serializes bytes as base64, for [`Lines`].
+pub(crate) fn base64<S: Serializer>(data: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut json = String::with_capacity(BASE64.encode_len(data.len()) + 2);
+    json.push('"');
+    BASE64.encode_append(data, &mut json);
+    json.push('"');
+    verbatim(&json, serializer)
+}
+
+/// Serializes a time of arrival as it was read, for [`Lines`]: seconds have neither an exponent nor a fraction of zero.
+fn arrival<S: Serializer>(arrival: &Option<&Arrival>, serializer: S) -> Result<S::Ok, S::Error> {
+    match arrival {
+        Some(Arrival::Text(text)) => serializer.serialize_str(text),
+        Some(Arrival::Seconds(seconds)) => verbatim(&seconds.to_string(), serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// Serializes what is JSON already, for [`Lines`]. `RawValue` would do it for every serializer, but the feature that it needs
+/// makes serde_json read its input a fifth slower.
+fn verbatim<S: Serializer>(json: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(json.as_bytes())
+}
+
+/// Writes compact JSON, with bytes as they are: [`verbatim`].
+struct Verbatim;
+
+impl Formatter for Verbatim {
+    fn write_byte_array<W: Write + ?Sized>(&mut self, writer: &mut W, json: &[u8]) -> io::Result<()> {
+        writer.write_all(json)
+    }
+}
+
+/// Values as JSON, one a line.
 #[derive(Debug)]
 pub(crate) struct Lines {
     out: BufWriter<StdoutLock<'static>>,
@@ -40,163 +130,37 @@ impl Lines {
         }
     }
 
-    /// Starts an object.
-    pub(crate) fn object(&mut self) -> Object<'_> {
+    /// Writes a line.
+    pub(crate) fn line(&mut self, value: &impl Serialize) -> Result<(), Stop> {
+        self.value(value)?;
+        self.text("\n")
+    }
+
+    /// Writes a value without ending the line.
+    pub(crate) fn value(&mut self, value: &impl Serialize) -> Result<(), Stop> {
         self.line.clear();
-        self.line.push(b'{');
-        Object(self)
+        let mut serializer = serde_json::Serializer::with_formatter(&mut self.line, Verbatim);
+        value.serialize(&mut serializer).map_err(io::Error::from)?;
+        Ok(self.out.write_all(&self.line)?)
     }
 
-    /// Writes a user record.
-    pub(crate) fn user_record(&mut self, record: &Unpacked<'_>, form: DataForm) -> Result<(), Stop> {
-        let line = self
-            .object()
-            .optional_text("PartitionKey", record.partition_key)
-            .hash_key("ExplicitHashKey", record.explicit_hash_key)
-            .optional_text("SequenceNumber", record.sequence_number)
-            .number("SubSequenceNumber", record.sub_sequence_number)
-            .boolean("Aggregated", record.aggregated)
-            .arrival("ApproximateArrivalTimestamp", record.arrival);
-        let line = match record.shard_id {
-            Some(shard_id) => line.text("ShardId", shard_id),
-            None => line,
-        };
-        let line = line.data(record.data, form);
-        match record.malformed {
-            Some(reason) => line.text("Malformed", reason).write(),
-            None => line.write(),
-        }
-    }
-
-    /// Writes something that is no object.
+    /// Writes text as it is.
     pub(crate) fn text(&mut self, text: &str) -> Result<(), Stop> {
         Ok(self.out.write_all(text.as_bytes())?)
     }
 
-    /// Gives everything to whoever reads.
+    /// Writes what is buffered, so that the reader of the output has everything.
     pub(crate) fn flush(&mut self) -> Result<(), Stop> {
         Ok(self.out.flush()?)
     }
 }
 
-/// Writes a JSON document to standard output. What is written through `anstream` may lose control characters, also those
+/// Writes a value as one JSON document, indented. `anstream`, which drawings are written to, might remove control characters
 /// that JSON does not escape.
-pub(crate) fn document(json: &str) -> Result<(), Stop> {
+pub(crate) fn document(value: &impl Serialize) -> Result<(), Stop> {
+    let mut json = serde_json::to_vec_pretty(value).map_err(io::Error::from)?;
+    json.push(b'\n');
     let mut out = io::stdout().lock();
-    out.write_all(json.as_bytes())?;
+    out.write_all(&json)?;
     Ok(out.flush()?)
-}
-
-/// One object in the making.
-#[derive(Debug)]
-pub(crate) struct Object<'l>(&'l mut Lines);
-
-impl Object<'_> {
-    fn key(&mut self, key: &str) -> &mut Vec<u8> {
-        let line = &mut self.0.line;
-        if line.len() > 1 {
-            line.push(b',');
-        }
-        line.push(b'"');
-        line.extend_from_slice(key.as_bytes());
-        line.extend_from_slice(b"\":");
-        line
-    }
-
-    pub(crate) fn text(mut self, key: &str, text: &str) -> Self {
-        put_text(self.key(key), text);
-        self
-    }
-
-    pub(crate) fn optional_text(mut self, key: &str, text: Option<&str>) -> Self {
-        match text {
-            Some(text) => self.text(key, text),
-            None => {
-                self.key(key).extend_from_slice(b"null");
-                self
-            }
-        }
-    }
-
-    pub(crate) fn hash_key(mut self, key: &str, hash_key: Option<HashKey>) -> Self {
-        match hash_key {
-            Some(hash_key) => put(self.key(key), format_args!("\"{hash_key}\"")),
-            None => self.key(key).extend_from_slice(b"null"),
-        }
-        self
-    }
-
-    pub(crate) fn number(mut self, key: &str, number: u64) -> Self {
-        put(self.key(key), format_args!("{number}"));
-        self
-    }
-
-    pub(crate) fn boolean(mut self, key: &str, value: bool) -> Self {
-        put(self.key(key), format_args!("{value}"));
-        self
-    }
-
-    pub(crate) fn arrival(mut self, key: &str, arrival: Option<&Arrival>) -> Self {
-        match arrival {
-            Some(Arrival::Text(text)) => put_text(self.key(key), text),
-            Some(Arrival::Seconds(seconds)) => put(self.key(key), format_args!("{seconds}")),
-            None => self.key(key).extend_from_slice(b"null"),
-        }
-        self
-    }
-
-    /// Data in the form that is wished for, if it has one.
-    pub(crate) fn data(self, data: &[u8], form: DataForm) -> Self {
-        match (form, std::str::from_utf8(data)) {
-            (DataForm::Base64, _) => self.base64("Data", data),
-            (_, Err(_)) => self.base64("Data", data).text("DataEncoding", "base64"),
-            (DataForm::Text, Ok(text)) => self.text("Data", text),
-            (DataForm::Json, Ok(text)) if is_json(text) => self.nested("Data", text),
-            (DataForm::Json, Ok(text)) => self.text("Data", text).text("DataEncoding", "text"),
-        }
-    }
-
-    pub(crate) fn base64(mut self, key: &str, data: &[u8]) -> Self {
-        let line = self.key(key);
-        line.push(b'"');
-        let start = line.len();
-        line.resize(start + BASE64.encode_len(data.len()), 0);
-        if let Some(room) = line.get_mut(start..) {
-            BASE64.encode_mut(data, room);
-        }
-        line.push(b'"');
-        self
-    }
-
-    /// JSON as it is, but on one line: a line break in it can only be white space.
-    fn nested(mut self, key: &str, json: &str) -> Self {
-        let one_line = json.trim_ascii().bytes().filter(|byte| !matches!(byte, b'\r' | b'\n'));
-        self.key(key).extend(one_line);
-        self
-    }
-
-    /// Ends the line.
-    pub(crate) fn write(self) -> Result<(), Stop> {
-        self.0.line.extend_from_slice(b"}\n");
-        Ok(self.0.out.write_all(&self.0.line)?)
-    }
-
-    /// Ends the object, and leaves the line to whoever goes on.
-    pub(crate) fn write_inline(self) -> Result<(), Stop> {
-        self.0.line.push(b'}');
-        Ok(self.0.out.write_all(&self.0.line)?)
-    }
-}
-
-fn is_json(text: &str) -> bool {
-    serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
-}
-
-// A vector takes all that is written to it.
-fn put(line: &mut Vec<u8>, value: std::fmt::Arguments<'_>) {
-    let _ = line.write_fmt(value);
-}
-
-fn put_text(line: &mut Vec<u8>, text: &str) {
-    let _ = serde_json::to_writer(line, text);
 }

@@ -13,25 +13,34 @@ const USAGE: u8 = 2;
 const SERVICE: u8 = 3;
 
 /// Where something is in the input.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place<'a> {
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Location<'a> {
     pub(crate) file: &'a str,
-    /// The first line is 1; `None` in bytes that have no lines.
+    /// The first line is 1; `None` in bytes that do not have lines.
     pub(crate) line: Option<u64>,
-    /// Which record of the file, if it is in one. The first is 1.
+    /// The number of the record in the file. The first is 1.
     pub(crate) record: Option<u64>,
+    pub(crate) sequence_number: Option<&'a str>,
+    /// The sub-sequence number of the user record.
+    pub(crate) user_record: Option<u64>,
 }
 
-impl Display for Place<'_> {
+impl Display for Location<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.file)?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
         }
-        match self.record {
-            Some(record) => write!(f, ": record {record}"),
-            None => Ok(()),
+        if let Some(record) = self.record {
+            write!(f, ": record {record}")?;
         }
+        if let Some(number) = self.sequence_number {
+            write!(f, " (sequence number {number})")?;
+        }
+        if let Some(user_record) = self.user_record {
+            write!(f, ", user record {user_record}")?;
+        }
+        Ok(())
     }
 }
 
@@ -47,26 +56,26 @@ pub(crate) struct Problems {
 
 impl Problems {
     /// Tells of input that does not come out at all.
-    pub(crate) fn left_out(&mut self, place: Place<'_>, problem: impl Display) -> Result<(), Stop> {
+    pub(crate) fn left_out(&mut self, location: Location<'_>, problem: impl Display) -> Result<(), Stop> {
         self.left_out = true;
-        tell(format_args!("{place}: {problem}"));
+        tell(format_args!("{location}: {problem}"));
         if self.strict { Err(Stop::Data) } else { Ok(()) }
     }
 
     /// Takes note of input that comes out, but marked. Where the first problem ends it, it is told.
-    pub(crate) fn marked(&mut self, place: Place<'_>, problem: impl Display) -> Result<(), Stop> {
+    pub(crate) fn marked(&mut self, location: Location<'_>, problem: impl Display) -> Result<(), Stop> {
         if !self.strict {
             return Ok(());
         }
-        tell(format_args!("{place}{problem}"));
+        tell(format_args!("{location}: {problem}"));
         Err(Stop::Data)
     }
 
     /// Tells of a record that did not get into a stream.
     #[cfg(feature = "stream")]
-    pub(crate) fn not_delivered(&mut self, place: Place<'_>, problem: impl Display) -> Result<(), Stop> {
+    pub(crate) fn not_delivered(&mut self, location: Location<'_>, problem: impl Display) -> Result<(), Stop> {
         self.not_delivered = true;
-        tell(format_args!("{place}: {problem}"));
+        tell(format_args!("{location}: {problem}"));
         if self.strict { Err(Stop::Undelivered) } else { Ok(()) }
     }
 

@@ -6,7 +6,7 @@ use data_encoding::BASE64;
 use kpl_core::{HashKey, RawRecord};
 use serde::{Deserialize, Serialize};
 
-use crate::args::InputForm;
+use crate::forms::DataEncoding;
 
 /// A line of the input.
 #[derive(Deserialize, Serialize)]
@@ -22,33 +22,16 @@ struct UserRecordLine<'a> {
     data_encoding: Option<DataEncoding>,
 }
 
-/// What `kpl deaggregate` says of Data that is not in the form that was asked for.
-#[derive(Clone, Copy, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum DataEncoding {
-    Base64,
-    Text,
-}
-
-impl From<DataEncoding> for InputForm {
-    fn from(encoding: DataEncoding) -> Self {
-        match encoding {
-            DataEncoding::Base64 => Self::Base64,
-            DataEncoding::Text => Self::Text,
-        }
-    }
-}
-
 /// Reads a line, and gives the user record to `take`.
-pub(crate) fn read<T>(line: &[u8], data: InputForm, take: impl FnOnce(RawRecord<'_>) -> T) -> Result<T, String> {
+pub(crate) fn read<T>(line: &[u8], encoding: DataEncoding, take: impl FnOnce(RawRecord<'_>) -> T) -> Result<T, String> {
     let line: UserRecordLine<'_> = serde_json::from_slice(line).map_err(|error| no_line(&error))?;
-    let form = line.data_encoding.map_or(data, InputForm::from);
-    let data: Cow<'_, [u8]> = match (form, &line.data) {
-        (InputForm::Base64, text) => {
+    let encoding = line.data_encoding.unwrap_or(encoding);
+    let data: Cow<'_, [u8]> = match (encoding, &line.data) {
+        (DataEncoding::Base64, text) => {
             let data = BASE64.decode(text.as_bytes());
             data.map_err(|error| format!("its Data is not base64: {error}"))?.into()
         }
-        (InputForm::Text, text) => Cow::Borrowed(text.as_bytes()),
+        (DataEncoding::Text, text) => Cow::Borrowed(text.as_bytes()),
     };
     let mut record = RawRecord::from_parts(&*line.partition_key, data);
     if let Some(text) = &line.explicit_hash_key {
@@ -61,18 +44,18 @@ pub(crate) fn read<T>(line: &[u8], data: InputForm, take: impl FnOnce(RawRecord<
 /// Why a line is no user record, without the line number that it would have alone.
 fn no_line(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    let text = text.strip_suffix(&place).unwrap_or(&text);
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    let text = text.strip_suffix(&position).unwrap_or(&text);
     format!("{text}, at column {}", error.column())
 }
 
 /// A user record as the line that it may have come from.
 #[cfg(feature = "stream")]
-pub(crate) fn write(record: &RawRecord<'_>, form: InputForm) -> String {
-    let (data, data_encoding) = match (form, std::str::from_utf8(&record.data)) {
-        (InputForm::Text, Ok(text)) => (Cow::Borrowed(text), None),
-        (InputForm::Text, Err(_)) => (BASE64.encode(&record.data).into(), Some(DataEncoding::Base64)),
-        (InputForm::Base64, _) => (BASE64.encode(&record.data).into(), None),
+pub(crate) fn write(record: &RawRecord<'_>, encoding: DataEncoding) -> String {
+    let (data, data_encoding) = match (encoding, std::str::from_utf8(&record.data)) {
+        (DataEncoding::Text, Ok(text)) => (Cow::Borrowed(text), None),
+        (DataEncoding::Text, Err(_)) => (BASE64.encode(&record.data).into(), Some(DataEncoding::Base64)),
+        (DataEncoding::Base64, _) => (BASE64.encode(&record.data).into(), None),
     };
     let line = UserRecordLine {
         partition_key: Cow::Borrowed(&record.partition_key),

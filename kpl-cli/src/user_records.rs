@@ -22,8 +22,8 @@ impl<'de> FromKplRecord<'de> for Untyped {
     }
 }
 
-/// Unpacks records, and gives each user record, or why it has no keys, with the record that it was in and the place of that
-/// among all of them.
+/// Unpacks records, and passes on each user record, or why its keys cannot be resolved, with the index of the record that it
+/// was in, and that record.
 pub(crate) fn each(
     deaggregator: &Deaggregator<Untyped>,
     entries: &[Entry],
@@ -31,19 +31,19 @@ pub(crate) fn each(
 ) -> Result<Counts, Stop> {
     let batch: Vec<KinesisRecord<'_>> = entries.iter().map(Entry::kinesis_record).collect();
     let mut records = deaggregator.records(&batch);
-    let mut place = 0;
+    let mut index = 0;
     for received in &mut records {
         match &received {
             Ok(received) => {
                 let is_other = |outer: &KinesisRecord<'_>| !ptr::eq(outer, received.record.kinesis_record);
-                while batch.get(place).is_some_and(is_other) {
-                    place += 1;
+                while batch.get(index).is_some_and(is_other) {
+                    index += 1;
                 }
             }
-            Err(error) => place = error.kinesis_record_index(),
+            Err(error) => index = error.kinesis_record_index(),
         }
-        if let Some(entry) = entries.get(place) {
-            take(place, entry, received.as_ref().map(|received| &received.record))?;
+        if let Some(entry) = entries.get(index) {
+            take(index, entry, received.as_ref().map(|received| &received.record))?;
         }
     }
     Ok(records.counts())

@@ -4,15 +4,15 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::path::PathBuf;
 
 use super::{BYTE_ORDER_MARK, MAX_RECORD, each_file, too_long};
-use crate::problems::{Place, Stop};
+use crate::problems::{Location, Stop};
 
 /// What is done with the lines that are read.
 pub(crate) trait LineSink {
     /// Takes the next line, without its end.
-    fn line(&mut self, place: Place<'_>, line: &[u8]) -> Result<(), Stop>;
+    fn line(&mut self, location: Location<'_>, line: &[u8]) -> Result<(), Stop>;
 
     /// Takes note of what is too long for a line, or cannot be read.
-    fn unreadable(&mut self, place: Place<'_>, problem: &str) -> Result<(), Stop>;
+    fn unreadable(&mut self, location: Location<'_>, problem: &str) -> Result<(), Stop>;
 
     /// All that has come in so far was taken, and more may come much later.
     fn caught_up(&mut self) -> Result<(), Stop>;
@@ -32,18 +32,18 @@ fn lines_of(file: &str, reader: impl Read, sink: &mut dyn LineSink) -> Result<()
         if reader.buffer().is_empty() {
             sink.caught_up()?;
         }
-        let place = Place {
+        let location = Location {
             file,
             line: Some(number),
-            record: None,
+            ..Location::default()
         };
         match reader.by_ref().take(MAX_RECORD as u64).read_until(b'\n', &mut text) {
             Ok(0) => break,
             Ok(_) => {}
-            Err(error) => return sink.unreadable(place, &error.to_string()),
+            Err(error) => return sink.unreadable(location, &error.to_string()),
         }
         if text.len() == MAX_RECORD && !text.ends_with(b"\n") {
-            sink.unreadable(place, &too_long(MAX_RECORD))?;
+            sink.unreadable(location, &too_long(MAX_RECORD))?;
             if !skip_line(&mut reader) {
                 break;
             }
@@ -54,7 +54,7 @@ fn lines_of(file: &str, reader: impl Read, sink: &mut dyn LineSink) -> Result<()
             _ => &text,
         };
         let line = line.strip_suffix(b"\n").unwrap_or(line);
-        sink.line(place, line.strip_suffix(b"\r").unwrap_or(line))?;
+        sink.line(location, line.strip_suffix(b"\r").unwrap_or(line))?;
     }
     Ok(())
 }

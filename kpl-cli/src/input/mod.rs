@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use clap::{Args, ValueHint};
 use kpl_core::KinesisRecord;
 use kpl_core::wire::MAGIC;
 use serde_json::Deserializer;
@@ -18,8 +19,19 @@ pub(crate) use self::fields::Arrival;
 pub(crate) use self::lines::{LineSink, each_line};
 pub(crate) use self::source::BYTE_ORDER_MARK;
 use self::source::Source;
-use crate::args::Input;
-use crate::problems::{Place, Stop};
+use crate::problems::{Location, Stop};
+
+/// What records are read from.
+#[derive(Debug, Args)]
+pub(crate) struct Input {
+    /// What to read; standard input if there is none, or for `-`
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    files: Vec<PathBuf>,
+
+    /// Each input is the bytes of one record
+    #[arg(long)]
+    raw: bool,
+}
 
 /// The most bytes that one record may take in the input: more than the largest record in base64, every character
 /// escaped.
@@ -43,17 +55,22 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    pub(crate) fn place<'a>(&self, file: &'a str) -> Place<'a> {
-        Place {
+    pub(crate) fn location<'a>(&self, file: &'a str) -> Location<'a> {
+        Location {
             file,
             line: self.line,
             record: self.line.map(|_| self.number),
+            ..Location::default()
         }
     }
 
-    /// What to call it after its place: its sequence number, and the user record in it that is meant.
-    pub(crate) fn details(&self, user_record: Option<u64>) -> String {
-        details(self.sequence_number.as_deref(), user_record)
+    /// The location of a user record in it, or its own, with its sequence number.
+    pub(crate) fn full_location<'a>(&'a self, file: &'a str, user_record: Option<u64>) -> Location<'a> {
+        Location {
+            sequence_number: self.sequence_number.as_deref(),
+            user_record,
+            ..self.location(file)
+        }
     }
 
     /// The bytes of its data and of its texts: any of them may be as long as a record of the input.
@@ -74,20 +91,13 @@ impl Entry {
     }
 }
 
-/// What to call a record after its place.
-pub(crate) fn details(sequence_number: Option<&str>, user_record: Option<u64>) -> String {
-    let number = sequence_number.map(|number| format!(" (sequence number {number})"));
-    let user_record = user_record.map(|number| format!(", user record {number}"));
-    number.unwrap_or_default() + &user_record.unwrap_or_default()
-}
-
 /// What is done with the records that are read.
 pub(crate) trait Sink {
     /// Takes some records of a file, the next ones in order. Those that it leaves are thrown away.
     fn batch(&mut self, file: &str, entries: &mut Vec<Entry>) -> Result<(), Stop>;
 
     /// Takes note of something that is no record.
-    fn unreadable(&mut self, place: Place<'_>, problem: &str) -> Result<(), Stop>;
+    fn unreadable(&mut self, location: Location<'_>, problem: &str) -> Result<(), Stop>;
 
     /// All that has come in so far was taken, and more may come much later.
     fn caught_up(&mut self) -> Result<(), Stop>;
@@ -129,15 +139,14 @@ pub(crate) fn open(path: &Path) -> Result<(String, Box<dyn Read>), Stop> {
 
 /// Reads one record, whatever is in it.
 pub(crate) fn read_raw(name: &str, reader: impl Read, sink: &mut dyn Sink) -> Result<(), Stop> {
-    let place = Place {
+    let location = Location {
         file: name,
-        line: None,
-        record: None,
+        ..Location::default()
     };
     let mut data = Vec::new();
     match reader.take(MAX_RECORD as u64 + 1).read_to_end(&mut data) {
-        Err(error) => sink.unreadable(place, &error.to_string()),
-        Ok(len) if len > MAX_RECORD => sink.unreadable(place, &too_long(MAX_RECORD)),
+        Err(error) => sink.unreadable(location, &error.to_string()),
+        Ok(len) if len > MAX_RECORD => sink.unreadable(location, &too_long(MAX_RECORD)),
         Ok(_) => {
             let entry = Entry {
                 number: 1,
@@ -212,8 +221,8 @@ fn read_documents(records: &mut Records<'_>) -> Result<(), Failure> {
 /// What is wrong with text that is no JSON, without the place: that is told in front.
 fn describe(error: &serde_json::Error, line: u64, goes_on: bool, next_line: u64) -> String {
     let text = error.to_string();
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    let text = text.strip_suffix(&place).unwrap_or(&text);
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    let text = text.strip_suffix(&position).unwrap_or(&text);
     let rest = if goes_on && next_line > line + 1 {
         format!("; going on at line {next_line}")
     } else if !goes_on && error.is_syntax() && next_line > line + 1 {
@@ -288,7 +297,13 @@ impl<'a> Records<'a> {
     fn unreadable(&mut self, line: Option<u64>, record: Option<u64>, problem: &str) -> Result<(), Stop> {
         self.flush()?;
         let file = self.file;
-        self.sink.unreadable(Place { file, line, record }, problem)
+        let location = Location {
+            file,
+            line,
+            record,
+            ..Location::default()
+        };
+        self.sink.unreadable(location, problem)
     }
 
     fn flush(&mut self) -> Result<(), Stop> {
@@ -319,8 +334,8 @@ mod tests {
             Ok(())
         }
 
-        fn unreadable(&mut self, place: Place<'_>, problem: &str) -> Result<(), Stop> {
-            self.1.push(format!("{place}: {problem}"));
+        fn unreadable(&mut self, location: Location<'_>, problem: &str) -> Result<(), Stop> {
+            self.1.push(format!("{location}: {problem}"));
             Ok(())
         }
 
@@ -389,8 +404,8 @@ mod tests {
                 Ok(())
             }
 
-            fn unreadable(&mut self, place: Place<'_>, problem: &str) -> Result<(), Stop> {
-                panic!("{place}: {problem}")
+            fn unreadable(&mut self, location: Location<'_>, problem: &str) -> Result<(), Stop> {
+                panic!("{location}: {problem}")
             }
 
             fn caught_up(&mut self) -> Result<(), Stop> {
@@ -421,8 +436,8 @@ mod tests {
             end in 0..EVENT.len(),
         ) {
             let mut bytes = EVENT.as_bytes().to_vec();
-            for (place, byte) in changes {
-                bytes[place] = byte;
+            for (index, byte) in changes {
+                bytes[index] = byte;
             }
             bytes.truncate(end);
             // Nothing before the damage is lost, and what follows on lines of its own is read.

@@ -1,4 +1,4 @@
-//! The bytes of an input, with the place that reading has come to.
+//! The bytes of an input, and where in it reading has come to.
 
 use std::cell::RefCell;
 use std::io::{self, Read};
@@ -8,49 +8,67 @@ use super::too_long;
 const BUFFER: usize = 256 * 1024;
 pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
 
-/// Bytes that are read through a shared reference, so that a visitor can ask for the place while serde_json reads.
+/// How many bytes that were read stay in the buffer.
+const KEPT: usize = 2;
+
+/// Bytes that are read through a shared reference, so that a visitor can ask for the line while serde_json reads.
+///
+/// serde_json reads byte by byte: whatever can wait until it is asked for, or until the buffer is empty, is not done for
+/// each of them.
 pub(super) struct Source(RefCell<Inner>);
 
 struct Inner {
     reader: Box<dyn Read>,
     buffer: Box<[u8]>,
+    /// The next byte to read. At least [`KEPT`] bytes are before it: those that were read last.
     next: usize,
+    /// The end of what is in the buffer.
     end: usize,
-    /// How many line feeds were read.
-    lines: u64,
-    last: u8,
-    /// Whether that was the first byte of its line.
-    last_is_first: bool,
-    /// How many bytes may be read until the next mark.
-    left: usize,
+    /// The end of what may be read until the next mark; it may be outside the buffer.
+    limit_end: usize,
+    /// The smaller one of these two ends.
+    stop: usize,
     limit: usize,
+    /// How many line feeds were read before `counted`.
+    lines: u64,
+    counted: usize,
     failed: Option<io::Error>,
 }
 
 impl Source {
     /// No record may be longer than `limit` bytes.
     pub(super) fn new(reader: impl Read + 'static, limit: usize) -> Self {
+        let mut buffer = vec![0; BUFFER];
+        // A line starts here.
+        if let Some(last) = buffer.get_mut(KEPT - 1) {
+            *last = b'\n';
+        }
         let mut inner = Inner {
             reader: Box::new(reader),
-            buffer: vec![0; BUFFER].into(),
-            next: 0,
-            end: 0,
-            lines: 0,
-            last: b'\n',
-            last_is_first: false,
-            left: limit,
+            buffer: buffer.into(),
+            next: KEPT,
+            end: KEPT,
+            limit_end: KEPT + limit,
+            stop: KEPT,
             limit,
+            lines: 0,
+            counted: KEPT,
             failed: None,
         };
-        // An error comes back when it is read past what came before it.
+        // An error is reported when the bytes before it have been read.
         inner.failed = inner.fill(4).err();
         if inner.rest().starts_with(&BYTE_ORDER_MARK) {
-            inner.next = BYTE_ORDER_MARK.len();
+            inner.next += BYTE_ORDER_MARK.len();
+            inner.counted = inner.next;
+            // The line starts behind it.
+            if let Some(last) = inner.buffer.get_mut(inner.next - 1) {
+                *last = b'\n';
+            }
         }
         Self(RefCell::new(inner))
     }
 
-    /// The first bytes.
+    /// Returns the first bytes, filled up with zeros.
     pub(super) fn start(&self) -> [u8; 4] {
         let inner = self.0.borrow();
         let mut start = [0; 4];
@@ -60,34 +78,38 @@ impl Source {
         start
     }
 
-    /// The line of the byte that was read last. The first line is 1.
+    /// Returns the line of the byte that was read last. The first line is 1.
     pub(super) fn last_line(&self) -> u64 {
-        let inner = self.0.borrow();
-        inner.lines + u64::from(inner.last != b'\n')
+        let mut inner = self.0.borrow_mut();
+        inner.count_lines();
+        inner.lines + u64::from(inner.last(0) != b'\n')
     }
 
-    /// A record may start here: it has as many bytes as one can have.
+    /// Returns the line of the byte that is read next.
+    pub(super) fn next_line(&self) -> u64 {
+        let mut inner = self.0.borrow_mut();
+        inner.count_lines();
+        inner.lines + 1
+    }
+
+    /// Marks where a record may start: from here on, as many bytes may be read as the longest record has.
     pub(super) fn mark(&self) {
         let mut inner = self.0.borrow_mut();
-        inner.left = inner.limit;
+        inner.limit_end = inner.next + inner.limit;
+        inner.stop = inner.end.min(inner.limit_end);
     }
 
-    /// Whether nothing but white space is at hand, so that the next read may wait for a long time.
+    /// Returns whether nothing but white space is in the buffer, so that the next read may wait for a long time.
     pub(super) fn is_drained(&self) -> bool {
         self.0.borrow().rest().trim_ascii().is_empty()
     }
 
-    /// The line of the byte that is read next.
-    pub(super) fn next_line(&self) -> u64 {
-        self.0.borrow().lines + 1
-    }
-
-    /// Goes on to a line that starts like an object or an array, where a document may start after one that was broken:
-    /// the line of the byte that was read last, if that was its first, or one of those that follow.
+    /// Skips to a line that starts like an object or an array, where a document may start after a broken one: the line of
+    /// the byte that was read last, if that was its first byte, or a later one. Returns whether there is such a line.
     pub(super) fn next_start(&self) -> bool {
         let mut inner = self.0.borrow_mut();
         let inner = &mut *inner;
-        if inner.last_is_first && is_start(inner.last) {
+        if inner.last(1) == b'\n' && is_start(inner.last(0)) {
             inner.next -= 1;
             return true;
         }
@@ -95,14 +117,12 @@ impl Source {
             if inner.rest().is_empty() && !matches!(inner.fill(1), Ok(true)) {
                 return false;
             }
-            if inner.last == b'\n' && inner.rest().first().is_some_and(|&byte| is_start(byte)) {
+            let rest = inner.rest();
+            if inner.last(0) == b'\n' && rest.first().is_some_and(|&byte| is_start(byte)) {
                 return true;
             }
-            let rest = inner.rest();
             let line_feed = rest.iter().position(|&byte| byte == b'\n');
             inner.next += line_feed.map_or(rest.len(), |at| at + 1);
-            inner.lines += u64::from(line_feed.is_some());
-            inner.last = if line_feed.is_some() { b'\n' } else { 0 };
         }
     }
 }
@@ -116,15 +136,37 @@ impl Inner {
         self.buffer.get(self.next..self.end).unwrap_or_default()
     }
 
-    /// Reads on, until there are so many bytes at hand. Whether there are.
+    /// Returns the byte that was read last, or with 1 the one before it.
+    fn last(&self, before: usize) -> u8 {
+        let index = self.next.saturating_sub(1 + before);
+        self.buffer.get(index).copied().unwrap_or_default()
+    }
+
+    fn count_lines(&mut self) {
+        let read = self.buffer.get(self.counted..self.next).unwrap_or_default();
+        self.lines += read.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        self.counted = self.next;
+    }
+
+    /// Reads until at least this many bytes are in the buffer. Returns whether they are: the input may end before.
     fn fill(&mut self, least: usize) -> io::Result<bool> {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        self.buffer.copy_within(self.next..self.end, 0);
-        self.end -= self.next;
-        self.next = 0;
-        while self.end < least {
+        self.count_lines();
+        let shift = self.next - KEPT;
+        self.buffer.copy_within(shift..self.end, 0);
+        self.next -= shift;
+        self.counted -= shift;
+        self.end -= shift;
+        self.limit_end = self.limit_end.saturating_sub(shift);
+        let result = self.read_to(self.next + least);
+        self.stop = self.end.min(self.limit_end);
+        result
+    }
+
+    fn read_to(&mut self, end: usize) -> io::Result<bool> {
+        while self.end < end {
             let room = self.buffer.get_mut(self.end..).unwrap_or_default();
             match self.reader.read(room) {
                 Ok(0) => return Ok(false),
@@ -135,6 +177,18 @@ impl Inner {
         }
         Ok(true)
     }
+
+    /// Makes room for a read at the end of the buffer, or of what may be read. Returns whether there is another byte.
+    #[cold]
+    fn go_on(&mut self) -> io::Result<bool> {
+        if self.next >= self.end && !self.fill(1)? {
+            return Ok(false);
+        }
+        if self.next >= self.limit_end {
+            return Err(io::Error::other(too_long(self.limit)));
+        }
+        Ok(true)
+    }
 }
 
 /// One byte at a time: that is how serde_json asks.
@@ -142,22 +196,14 @@ impl Read for &Source {
     #[inline]
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let mut inner = self.0.borrow_mut();
-        let inner = &mut *inner;
-        if inner.next == inner.end && !inner.fill(1)? {
+        if inner.next >= inner.stop && !inner.go_on()? {
             return Ok(0);
         }
         let (Some(to), Some(&byte)) = (out.first_mut(), inner.buffer.get(inner.next)) else {
             return Ok(0);
         };
-        inner.left = inner
-            .left
-            .checked_sub(1)
-            .ok_or_else(|| io::Error::other(too_long(inner.limit)))?;
-        inner.next += 1;
-        inner.last_is_first = inner.last == b'\n';
-        inner.last = byte;
-        inner.lines += u64::from(byte == b'\n');
         *to = byte;
+        inner.next += 1;
         Ok(1)
     }
 }

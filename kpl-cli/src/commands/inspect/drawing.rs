@@ -61,7 +61,7 @@ impl Drawing<'_> {
                 line!(self, "{title}, {size} bytes");
             }
         }
-        line!(self, "  {:16} {}", "from", entry.place(file));
+        line!(self, "  {:16} {}", "from", entry.location(file));
         if let Some(key) = &entry.partition_key {
             line!(self, "  {:16} {}", "partition key", draw::line_of(key, 60));
         }

@@ -9,7 +9,6 @@ use super::histogram::Histogram;
 use super::keys::Keys;
 use super::{Mixed, Stream};
 use crate::draw::{self, BAD, FAINT, GOOD, HEADING, KEY, WARNING, bar, count, line, percent, styled, thousands};
-use crate::problems::Stop;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -131,12 +130,6 @@ impl Report {
                     .collect(),
             }),
         }
-    }
-
-    pub(super) fn to_json(&self) -> Result<String, Stop> {
-        let mut json = serde_json::to_string_pretty(self).map_err(std::io::Error::from)?;
-        json.push('\n');
-        Ok(json)
     }
 
     pub(super) fn draw(&self) -> String {
@@ -327,7 +320,7 @@ impl Text {
             "Readers that use the Kinesis Client Library drop such a record whole. The first:"
         );
         for mixed in &shards.first_mixed {
-            line!(self, "  {}: {}", mixed.place, mixed.shards.join(", "));
+            line!(self, "  {}: {}", mixed.location, mixed.shards.join(", "));
         }
     }
 }

@@ -1,43 +1,100 @@
 //! `kpl aggregate`: JSON Lines into the entries of PutRecords.
 
-use kpl_core::{Aggregator, RawRecord, SealedRecord, ShardedAggregator};
+use std::path::PathBuf;
 
-use crate::args::{Aggregate, EntryForm, InputForm, OuterKey};
+use clap::{Args, ValueHint};
+use kpl_core::{Aggregator, DEFAULT_MAX_SIZE, HashKey, RawRecord, SealedRecord, ShardedAggregator};
+use serde::Serialize;
+
+use crate::forms::{DataEncoding, EntryForm, OuterKey, at_least_one, max_size, outer_key};
 use crate::input::{LineSink, each_line};
-use crate::output::Lines;
-use crate::problems::{Place, Problems, Stop, tell};
+use crate::output::{self, Lines};
+use crate::problems::{Location, Problems, Stop, tell};
 use crate::{shards, user_record_line};
 
 /// What one PutRecords request takes.
 const PUT_RECORDS_ENTRIES: u64 = 500;
 const PUT_RECORDS_BYTES: u64 = 10 * 1024 * 1024;
 
-pub(crate) fn run(options: &Aggregate, problems: &mut Problems) -> Result<(), Stop> {
-    problems.strict = options.strict;
-    let mut packing = Packing {
-        packer: Packer::new(options)?,
-        entries: Entries::new(options.output),
-        data: options.data,
-        problems,
-    };
-    let result = each_line(&options.files, &mut packing);
-    // Whatever ended it, what was packed goes out.
-    for sealed in packing.packer.finish() {
-        packing.entries.write(&sealed)?;
+/// Pack JSON Lines into records for `aws kinesis put-records`
+///
+/// Reads {"PartitionKey", "ExplicitHashKey", "Data"}, one user record a line: Data is base64 and ExplicitHashKey may be
+/// missing or null. What `kpl deaggregate` writes is read, so "DataEncoding" goes before --data; other keys are passed
+/// over.
+///
+/// Writes {"Data", "PartitionKey", "ExplicitHashKey"}, the entries of PutRecords. A line that cannot be packed goes to
+/// standard error with its number and its text, and the next one follows.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  kpl aggregate --shards shards.json --output array lines.jsonl > records.json
+  aws kinesis put-records --stream-name clicks --records file://records.json")]
+pub(crate) struct Aggregate {
+    /// What to read; standard input if there is none, or for `-`
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    files: Vec<PathBuf>,
+
+    /// What Data is in the input
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    data: DataEncoding,
+
+    /// What to write
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    output: EntryForm,
+
+    /// The most bytes a record may take: its data and its partition key
+    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_MAX_SIZE, value_parser = max_size)]
+    max_size: usize,
+
+    /// The most user records in one record
+    #[arg(long, value_name = "COUNT", value_parser = at_least_one)]
+    max_count: Option<usize>,
+
+    /// The partition key of aggregated records: that of the first user record inside, or always the same
+    #[arg(long, value_name = "first|fixed:TEXT", default_value = "first", value_parser = outer_key)]
+    outer_key: OuterKey,
+
+    /// Wrap a user record that is alone as well, instead of writing it as it is
+    #[arg(long)]
+    wrap_single: bool,
+
+    /// Never mix shards in a record: the JSON of `aws kinesis list-shards`
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    shards: Option<PathBuf>,
+
+    /// Stop at the first line that cannot be packed
+    #[arg(long)]
+    strict: bool,
+}
+
+impl Aggregate {
+    pub(crate) fn run(&self, problems: &mut Problems) -> Result<(), Stop> {
+        problems.strict = self.strict;
+        let mut packing = Packing {
+            packer: Packer::new(self)?,
+            entries: Entries::new(self.output),
+            data: self.data,
+            problems,
+        };
+        let result = each_line(&self.files, &mut packing);
+        // Whatever ended it, what was packed goes out.
+        for sealed in packing.packer.finish() {
+            packing.entries.write(&sealed)?;
+        }
+        packing.entries.finish()?;
+        result
     }
-    packing.entries.finish()?;
-    result
 }
 
 struct Packing<'p> {
     packer: Packer,
     entries: Entries,
-    data: InputForm,
+    data: DataEncoding,
     problems: &'p mut Problems,
 }
 
 impl LineSink for Packing<'_> {
-    fn line(&mut self, place: Place<'_>, line: &[u8]) -> Result<(), Stop> {
+    fn line(&mut self, location: Location<'_>, line: &[u8]) -> Result<(), Stop> {
         let line = line.trim_ascii();
         if line.is_empty() {
             return Ok(());
@@ -48,13 +105,13 @@ impl LineSink for Packing<'_> {
             Err(problem) => {
                 self.entries.flush()?;
                 let line = String::from_utf8_lossy(line);
-                self.problems.left_out(place, format_args!("{problem}: {line}"))
+                self.problems.left_out(location, format_args!("{problem}: {line}"))
             }
         }
     }
 
-    fn unreadable(&mut self, place: Place<'_>, problem: &str) -> Result<(), Stop> {
-        self.problems.left_out(place, problem)
+    fn unreadable(&mut self, location: Location<'_>, problem: &str) -> Result<(), Stop> {
+        self.problems.left_out(location, problem)
     }
 
     fn caught_up(&mut self) -> Result<(), Stop> {
@@ -114,6 +171,16 @@ impl Packer {
     }
 }
 
+/// An entry of PutRecords.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Entry<'a> {
+    #[serde(serialize_with = "output::base64")]
+    data: &'a [u8],
+    partition_key: &'a str,
+    explicit_hash_key: HashKey,
+}
+
 /// The entries on their way out.
 struct Entries {
     lines: Lines,
@@ -139,13 +206,16 @@ impl Entries {
         }
         self.count += 1;
         self.bytes += sealed.size() as u64;
-        let entry = self
-            .lines
-            .object()
-            .base64("Data", &sealed.data)
-            .text("PartitionKey", sealed.partition_key.as_str())
-            .hash_key("ExplicitHashKey", Some(sealed.explicit_hash_key));
-        if is_array { entry.write_inline() } else { entry.write() }
+        let entry = Entry {
+            data: &sealed.data,
+            partition_key: sealed.partition_key.as_str(),
+            explicit_hash_key: sealed.explicit_hash_key,
+        };
+        if is_array {
+            self.lines.value(&entry)
+        } else {
+            self.lines.line(&entry)
+        }
     }
 
     fn flush(&mut self) -> Result<(), Stop> {

@@ -5,9 +5,25 @@ use std::error::Error as _;
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::ProvideCredentials as _;
+use clap::{Args, ValueHint};
 
-use super::args::Service;
 use crate::problems::Stop;
+
+/// Where the service is, and who asks.
+#[derive(Debug, Args)]
+pub(crate) struct Service {
+    /// Ask this instead of the service's own address; AWS_ENDPOINT_URL does it as well
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    endpoint_url: Option<String>,
+
+    /// The region; that of AWS_REGION or of the profile if there is none
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
+
+    /// A profile of the AWS CLI's configuration: its credentials, also where the environment has others
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+}
 
 impl Service {
     /// The configuration of the AWS CLI: its files, its environment variables, and what the command line says.

@@ -40,8 +40,8 @@ impl Histogram {
         self.min = self.min.min(number);
         self.max = self.max.max(number);
         self.sum += number;
-        let place = number.checked_ilog2().map_or(0, |log| log as usize + 1);
-        if let Some(bucket) = self.buckets.get_mut(place) {
+        let index = number.checked_ilog2().map_or(0, |log| log as usize + 1);
+        if let Some(bucket) = self.buckets.get_mut(index) {
             *bucket += 1;
         }
     }
@@ -67,10 +67,10 @@ impl Histogram {
         };
         let last = self.buckets.iter().rposition(|&count| count > 0).unwrap_or(first);
         let most = self.buckets.iter().copied().max().unwrap_or_default();
-        for (place, &count) in self.buckets.iter().enumerate().take(last + 1).skip(first) {
-            let (start, end) = match place {
+        for (index, &count) in self.buckets.iter().enumerate().take(last + 1).skip(first) {
+            let (start, end) = match index {
                 0 => (0, 0),
-                place => (1 << (place - 1), (u64::MAX >> (64 - place))),
+                index => (1 << (index - 1), (u64::MAX >> (64 - index))),
             };
             let range = match (start, end) {
                 (start, end) if start == end => thousands(start),

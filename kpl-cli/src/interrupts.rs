@@ -1,8 +1,18 @@
 //! Ctrl-C.
 
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::problems::Stop;
+
+/// Runs a command that ends itself when Ctrl-C is pressed.
+pub(crate) fn run<F: Future<Output = Result<(), Stop>>>(command: impl FnOnce(Interrupts) -> F) -> Result<(), Stop> {
+    let runtime = Runtime::new().map_err(|error| Stop::Usage(format!("there are no threads to run on: {error}")))?;
+    let result = runtime.block_on(async { command(Interrupts::listen()?).await });
+    // What still waits, as a request does, needs no end.
+    runtime.shutdown_background();
+    result
+}
 
 /// How often Ctrl-C was pressed.
 #[derive(Clone, Debug)]
@@ -10,7 +20,7 @@ pub(crate) struct Interrupts(watch::Receiver<u32>);
 
 impl Interrupts {
     /// From now on Ctrl-C ends nothing by itself.
-    pub(crate) fn listen() -> Result<Self, Stop> {
+    fn listen() -> Result<Self, Stop> {
         let mut pressed = signals().map_err(|error| Stop::Usage(format!("Ctrl-C cannot be caught: {error}")))?;
         let (sender, receiver) = watch::channel(0);
         tokio::spawn(async move {

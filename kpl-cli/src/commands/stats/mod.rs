@@ -5,17 +5,20 @@ mod histogram;
 mod keys;
 mod report;
 
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
 use kpl_core::{Counts, Deaggregator, RawRecord, ShardMap, UserRecord};
 use serde::Serialize;
 
 use self::cost::{Cost, Repacked};
 use self::histogram::Histogram;
 use self::keys::Keys;
-use crate::args::{ReportForm, Stats};
 use crate::draw;
-use crate::input::{self, Entry, Sink};
+use crate::forms::{ReportForm, max_size};
+use crate::input::{self, Entry, Input, Sink};
 use crate::output;
-use crate::problems::{Place, Problems, Stop};
+use crate::problems::{Location, Problems, Stop};
 use crate::shards;
 use crate::user_records::{self, MAGIC_BUT, reason};
 
@@ -26,39 +29,78 @@ const MAX_SIZES: [usize; 4] = [51_200, 102_400, 256_000, 1_048_576];
 /// How many aggregated records that mix shards are listed.
 const MIXED_LISTED: usize = 5;
 
-pub(crate) fn run(options: &Stats, problems: &mut Problems) -> Result<(), Stop> {
-    problems.strict = options.strict;
-    let shards = options.shards.as_deref().map(shards::load).transpose()?;
-    let max_sizes = if options.max_size.is_empty() {
-        &MAX_SIZES[..]
-    } else {
-        &options.max_size
-    };
-    let repacked = max_sizes
-        .iter()
-        .map(|&max_size| Repacked::new(max_size, shards.as_ref().map_or(1, ShardMap::len)))
-        .collect::<Result<_, _>>()
-        .map_err(|error| Stop::Usage(error.to_string()))?;
-    let mut stream = Stream {
-        counts: Counts::default(),
-        unreadable: 0,
-        alone: Cost::default(),
-        cost: Cost::default(),
-        repacked,
-        user_records: Histogram::default(),
-        data_sizes: Histogram::default(),
-        keys: Keys::default(),
-        by_shard: vec![0; shards.as_ref().map_or(0, ShardMap::len)],
-        shards,
-        mixed: 0,
-        mixed_listed: Vec::new(),
-        problems,
-    };
-    input::read(&options.input, &mut stream)?;
-    let report = report::Report::new(&stream, options.keys);
-    match options.output {
-        ReportForm::Text => draw::print(&report.draw()),
-        ReportForm::Json => output::document(&report.to_json()?),
+/// Count a stream's records: what aggregation saves, and what more of it would
+///
+/// Reads what `kpl deaggregate` reads. To tell what records of another size would save, it packs the user records anew.
+///
+/// Memory does not grow with the input: keys are counted exactly as long as there are no more than 10,000 different ones;
+/// beyond that counts may be too low, and the table says by how much. For each --max-size one record is held, or with
+/// --shards one for each shard.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  aws kinesis list-shards --stream-name clicks > shards.json
+  kpl stats --shards shards.json records-*.json")]
+pub(crate) struct Stats {
+    #[command(flatten)]
+    input: Input,
+
+    /// Warn of aggregated records that mix shards: the JSON of `aws kinesis list-shards`
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    shards: Option<PathBuf>,
+
+    /// Count what records of this size would save, instead of the usual sizes; may be repeated
+    #[arg(long, value_name = "BYTES", value_parser = max_size)]
+    max_size: Vec<usize>,
+
+    /// How many keys to list
+    #[arg(long, value_name = "COUNT", default_value_t = 10)]
+    keys: usize,
+
+    /// What to write
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    output: ReportForm,
+
+    /// Stop at the first record that is malformed or cannot be read
+    #[arg(long)]
+    strict: bool,
+}
+
+impl Stats {
+    pub(crate) fn run(&self, problems: &mut Problems) -> Result<(), Stop> {
+        problems.strict = self.strict;
+        let shards = self.shards.as_deref().map(shards::load).transpose()?;
+        let max_sizes = if self.max_size.is_empty() {
+            &MAX_SIZES[..]
+        } else {
+            &self.max_size
+        };
+        let repacked = max_sizes
+            .iter()
+            .map(|&max_size| Repacked::new(max_size, shards.as_ref().map_or(1, ShardMap::len)))
+            .collect::<Result<_, _>>()
+            .map_err(|error| Stop::Usage(error.to_string()))?;
+        let mut stream = Stream {
+            counts: Counts::default(),
+            unreadable: 0,
+            alone: Cost::default(),
+            cost: Cost::default(),
+            repacked,
+            user_records: Histogram::default(),
+            data_sizes: Histogram::default(),
+            keys: Keys::default(),
+            by_shard: vec![0; shards.as_ref().map_or(0, ShardMap::len)],
+            shards,
+            mixed: 0,
+            mixed_listed: Vec::new(),
+            problems,
+        };
+        input::read(&self.input, &mut stream)?;
+        let report = report::Report::new(&stream, self.keys);
+        match self.output {
+            ReportForm::Text => draw::print(&report.draw()),
+            ReportForm::Json => output::document(&report),
+        }
     }
 }
 
@@ -89,7 +131,7 @@ struct Stream<'p> {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Mixed {
-    place: String,
+    location: String,
     sequence_number: Option<String>,
     /// Two of them.
     shards: [String; 2],
@@ -106,8 +148,8 @@ struct Inside {
 impl Sink for Stream<'_> {
     fn batch(&mut self, file: &str, entries: &mut Vec<Entry>) -> Result<(), Stop> {
         let mut insides = vec![Inside::default(); entries.len()];
-        let counts = user_records::each(&Deaggregator::new(), entries, |place, entry, record| {
-            let Some(inside) = insides.get_mut(place) else {
+        let counts = user_records::each(&Deaggregator::new(), entries, |index, entry, record| {
+            let Some(inside) = insides.get_mut(index) else {
                 return Ok(());
             };
             inside.user_records += 1;
@@ -116,10 +158,8 @@ impl Sink for Stream<'_> {
                 Err(error) => {
                     self.alone.add(error.data().len() as u64);
                     self.data_sizes.add(error.data().len() as u64);
-                    let details = entry.details(Some(error.sub_sequence_number()));
-                    let problem = reason(error.kind());
-                    self.problems
-                        .marked(entry.place(file), format_args!("{details}: {problem}"))
+                    let location = entry.full_location(file, Some(error.sub_sequence_number()));
+                    self.problems.marked(location, reason(error.kind()))
                 }
             }
         })?;
@@ -130,9 +170,9 @@ impl Sink for Stream<'_> {
         Ok(())
     }
 
-    fn unreadable(&mut self, place: Place<'_>, problem: &str) -> Result<(), Stop> {
+    fn unreadable(&mut self, location: Location<'_>, problem: &str) -> Result<(), Stop> {
         self.unreadable += 1;
-        self.problems.left_out(place, problem)
+        self.problems.left_out(location, problem)
     }
 
     fn caught_up(&mut self) -> Result<(), Stop> {
@@ -149,9 +189,8 @@ impl Stream<'_> {
         inside: &mut Inside,
     ) -> Result<(), Stop> {
         if let Some(reason) = record.malformed {
-            let details = entry.details(None);
-            let problem = format_args!("{details}: {MAGIC_BUT} {reason}");
-            self.problems.marked(entry.place(file), problem)?;
+            let location = entry.full_location(file, None);
+            self.problems.marked(location, format_args!("{MAGIC_BUT} {reason}"))?;
         }
         let key = record.partition_key.unwrap_or_default();
         self.alone.add((record.data.len() + key.len()) as u64);
@@ -195,7 +234,7 @@ impl Stream<'_> {
             let low_id = ids.by_ref().nth(low).unwrap_or_default();
             let high_id = ids.nth(high - low - 1).unwrap_or_default();
             self.mixed_listed.push(Mixed {
-                place: entry.place(file).to_string(),
+                location: entry.location(file).to_string(),
                 sequence_number: entry.sequence_number.clone(),
                 shards: [low_id.to_owned(), high_id.to_owned()],
             });

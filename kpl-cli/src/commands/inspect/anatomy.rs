@@ -6,11 +6,10 @@ use data_encoding::BASE64;
 use kpl_core::digest::md5;
 use kpl_core::wire::{AggregatedRecord, DIGEST_LEN, Field, Frame, MAGIC, Malformed, NotAggregated, WireRecord};
 use kpl_core::{Deaggregator, KinesisRecord};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::draw::hexadecimal;
 use crate::input::Entry;
-use crate::problems::Stop;
 use crate::user_records::{Untyped, reason};
 
 /// The parts of a record, and where they are: offsets are from its first byte.
@@ -76,13 +75,13 @@ pub(super) struct UserRecord {
     pub(super) explicit_hash_key_index: Option<u64>,
     pub(super) tags: Vec<(String, Option<String>)>,
     pub(super) data_size: usize,
-    #[serde(serialize_with = "as_base64")]
+    #[serde(serialize_with = "base64")]
     pub(super) data: Vec<u8>,
     /// What is wrong with its keys.
     pub(super) malformed: Option<String>,
 }
 
-fn as_base64<S: serde::Serializer>(data: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+fn base64<S: Serializer>(data: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&BASE64.encode(data))
 }
 
@@ -95,6 +94,16 @@ pub(super) struct Bytes {
     pub(super) framing: usize,
     /// Behind the place where they stop making sense.
     pub(super) unknown: usize,
+}
+
+/// What one record is built from, and what the input says of it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Report<'a> {
+    partition_key: Option<&'a str>,
+    sequence_number: Option<&'a str>,
+    #[serde(flatten)]
+    anatomy: &'a Anatomy,
 }
 
 impl Anatomy {
@@ -212,30 +221,20 @@ impl Anatomy {
     fn mark_unresolved(&mut self, intact: &[u8]) {
         let record = KinesisRecord::new(intact);
         for error in Deaggregator::<Untyped>::new().record(&record).filter_map(Result::err) {
-            let place = usize::try_from(error.sub_sequence_number()).unwrap_or(usize::MAX);
-            if let Some(record) = self.user_records.get_mut(place) {
+            let index = usize::try_from(error.sub_sequence_number()).unwrap_or(usize::MAX);
+            if let Some(record) = self.user_records.get_mut(index) {
                 record.malformed = Some(reason(error.kind()));
             }
         }
     }
 
-    pub(super) fn to_json(&self, entry: &Entry) -> Result<String, Stop> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Report<'a> {
-            partition_key: Option<&'a str>,
-            sequence_number: Option<&'a str>,
-            #[serde(flatten)]
-            anatomy: &'a Anatomy,
-        }
-        let report = Report {
+    /// Returns what `--output json` writes: with the keys that the input has for the record.
+    pub(super) fn report<'a>(&'a self, entry: &'a Entry) -> Report<'a> {
+        Report {
             partition_key: entry.partition_key.as_deref(),
             sequence_number: entry.sequence_number.as_deref(),
             anatomy: self,
-        };
-        let mut json = serde_json::to_string_pretty(&report).map_err(std::io::Error::from)?;
-        json.push('\n');
-        Ok(json)
+        }
     }
 }
 

@@ -1,24 +1,96 @@
 //! `kpl tail`: a stream into lines.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
+use clap::{Args, ValueHint};
 use futures_util::FutureExt as _;
 use indicatif::ProgressBar;
 use kpl_core::{FromKplRecord, MalformedPolicy, ReadError, UserRecord};
 use kpl_stream::Received;
-use kpl_stream::reader::{FilePositions, Reader, ReaderError, RecordError};
+use kpl_stream::reader::{FilePositions, Reader, ReaderError, RecordError, Start};
 use tokio::time::sleep;
 
-use super::args::Tail;
-use super::interrupts::Interrupts;
-use super::{log, pipe};
-use crate::args::DataForm;
-use crate::input::{Arrival, details};
-use crate::output::{Lines, Unpacked};
-use crate::problems::{Place, Problems, Stop};
+use crate::forms::{DataForm, positive_seconds};
+use crate::input::Arrival;
+use crate::interrupts::{self, Interrupts};
+use crate::output::{Data, Lines, Unpacked};
+use crate::problems::{Location, Problems, Stop};
+use crate::service::Service;
 use crate::user_records::{MAGIC_BUT, reason, reason_with_key};
+use crate::{log, pipe};
 
-pub(super) async fn run(options: Tail, mut interrupts: Interrupts, problems: &mut Problems) -> Result<(), Stop> {
+/// Write the user records of a stream as they arrive, of all its shards
+///
+/// Writes what `kpl deaggregate` writes, with "ShardId" as well. The records of a shard come in their order; after a split
+/// or a merge the new shards follow when the old ones are at their end.
+///
+/// With --positions it goes on where it ended the last time: no record is lost, and the last second may come again if it
+/// did not end by itself. Ctrl-C ends it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  kpl tail clicks --data json
+  kpl tail clicks --from 2026-11-25T09:00:00Z --idle 5 > clicks.jsonl
+  kpl tail clicks --from trim-horizon --positions clicks.positions")]
+pub(crate) struct Tail {
+    /// The stream: its name or its ARN
+    #[arg(value_name = "STREAM")]
+    stream: String,
+
+    /// Where to start: what comes from now on, the oldest record, or a time in RFC 3339 or in seconds since 1970
+    #[arg(long, value_name = "latest|trim-horizon|TIME", default_value = "latest", value_parser = start)]
+    from: Start,
+
+    /// Go on at the positions that this file has of the stream, and save them there; --from counts if it has none
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    positions: Option<PathBuf>,
+
+    /// End after so many user records
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+
+    /// End when nothing came for so long
+    #[arg(long, value_name = "SECONDS", value_parser = positive_seconds)]
+    idle: Option<Duration>,
+
+    /// How to write Data: as base64, or for reading. What is no text stays base64, what is no JSON stays text, and
+    /// "DataEncoding" says so
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    data: DataForm,
+
+    /// Stop at the first record that is malformed
+    #[arg(long)]
+    strict: bool,
+
+    #[command(flatten)]
+    service: Service,
+}
+
+fn start(text: &str) -> Result<Start, String> {
+    match text {
+        "latest" => return Ok(Start::Latest),
+        "trim-horizon" => return Ok(Start::TrimHorizon),
+        _ => {}
+    }
+    let time = DateTime::from_str(text, Format::EpochSeconds)
+        .or_else(|_| DateTime::from_str(text, Format::DateTimeWithOffset))
+        .map_err(|_| "it is `latest`, `trim-horizon`, or a time like 2026-11-25T09:00:00Z or 1795597200")?;
+    u64::try_from(time.secs())
+        .map(|seconds| Start::At(Duration::new(seconds, time.subsec_nanos())))
+        .map_err(|_| "this is before 1970".into())
+}
+
+impl Tail {
+    pub(crate) fn run(self, problems: &mut Problems) -> Result<(), Stop> {
+        problems.strict = self.strict;
+        interrupts::run(|interrupts| run(self, interrupts, problems))
+    }
+}
+
+async fn run(options: Tail, mut interrupts: Interrupts, problems: &mut Problems) -> Result<(), Stop> {
     log::tell_warnings(ProgressBar::hidden());
     let mut reader = tokio::select! {
         reader = open(&options) => reader?,
@@ -112,7 +184,8 @@ impl Tailing<'_> {
         }
         let arrival = record.approximate_arrival();
         let arrival = arrival.map(|arrival| Arrival::Seconds(arrival.as_secs_f64()));
-        let unpacked = Unpacked {
+        let (data, data_encoding) = Data::new(data, self.data);
+        self.lines.line(&Unpacked {
             partition_key: record.partition_key(),
             explicit_hash_key: record.explicit_hash_key(),
             sequence_number,
@@ -121,9 +194,9 @@ impl Tailing<'_> {
             arrival: arrival.as_ref(),
             shard_id: Some(record.shard_id()),
             data,
+            data_encoding,
             malformed: malformed.as_deref(),
-        };
-        self.lines.user_record(&unpacked, self.data)
+        })
     }
 
     fn deliver_without_keys(&mut self, record: &RecordError) -> Result<(), Stop> {
@@ -136,7 +209,8 @@ impl Tailing<'_> {
             Some(sub_sequence_number),
             &reason(error.kind()),
         )?;
-        let unpacked = Unpacked {
+        let (data, data_encoding) = Data::new(record.data(), self.data);
+        self.lines.line(&Unpacked {
             partition_key: None,
             explicit_hash_key: None,
             sequence_number: error.sequence_number(),
@@ -144,10 +218,10 @@ impl Tailing<'_> {
             aggregated: true,
             arrival: None,
             shard_id: Some(record.shard_id()),
-            data: record.data(),
+            data,
+            data_encoding,
             malformed: Some(&reason_with_key(error)),
-        };
-        self.lines.user_record(&unpacked, self.data)
+        })
     }
 
     fn marked(
@@ -162,12 +236,12 @@ impl Tailing<'_> {
             return Ok(());
         }
         self.lines.flush()?;
-        let place = Place {
+        let location = Location {
             file: &format!("stream {stream}, shard {shard_id}"),
-            line: None,
-            record: None,
+            sequence_number,
+            user_record,
+            ..Location::default()
         };
-        let details = details(sequence_number, user_record);
-        self.problems.marked(place, format_args!("{details}: {problem}"))
+        self.problems.marked(location, problem)
     }
 }

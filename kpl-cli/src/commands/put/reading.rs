@@ -7,16 +7,16 @@ use std::thread;
 use kpl_core::RawRecord;
 use tokio::sync::mpsc;
 
-use crate::args::InputForm;
+use crate::forms::DataEncoding;
 use crate::input::{LineSink, each_line};
-use crate::problems::{Place, Stop};
+use crate::problems::{Location, Stop};
 use crate::user_record_line;
 
 /// What lines are.
 #[derive(Clone, Debug)]
 pub(super) enum Form {
     /// JSON, with Data in this form.
-    Json(InputForm),
+    Json(DataEncoding),
     /// The data of a record with this partition key, or with a random one.
     Plain(Option<String>),
 }
@@ -29,11 +29,11 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    pub(super) fn place(&self) -> Place<'_> {
-        Place {
+    pub(super) fn location(&self) -> Location<'_> {
+        Location {
             file: &self.file,
             line: Some(self.line),
-            record: None,
+            ..Location::default()
         }
     }
 }
@@ -90,9 +90,9 @@ struct Reading {
 }
 
 impl Reading {
-    fn take(&mut self, place: Place<'_>, record: Result<RawRecord<'static>, String>) -> Result<(), Stop> {
-        if *self.file != *place.file {
-            self.file = place.file.into();
+    fn take(&mut self, location: Location<'_>, record: Result<RawRecord<'static>, String>) -> Result<(), Stop> {
+        if *self.file != *location.file {
+            self.file = location.file.into();
         }
         self.bytes += match &record {
             Ok(record) => record.data.len() + record.partition_key.len(),
@@ -100,7 +100,7 @@ impl Reading {
         };
         let origin = Origin {
             file: Arc::clone(&self.file),
-            line: place.line.unwrap_or_default(),
+            line: location.line.unwrap_or_default(),
         };
         self.lines.push(Line { origin, record });
         if self.lines.len() >= MESSAGE_LINES || self.bytes >= MESSAGE_BYTES {
@@ -111,7 +111,7 @@ impl Reading {
 }
 
 impl LineSink for Reading {
-    fn line(&mut self, place: Place<'_>, line: &[u8]) -> Result<(), Stop> {
+    fn line(&mut self, location: Location<'_>, line: &[u8]) -> Result<(), Stop> {
         let record = match &self.form {
             Form::Plain(key) => {
                 let key = key.clone().unwrap_or_else(|| format!("{:032x}", fastrand::u128(..)));
@@ -121,11 +121,11 @@ impl LineSink for Reading {
             Form::Json(data) => user_record_line::read(line.trim_ascii(), *data, |record| record.into_owned())
                 .map_err(|problem| format!("{problem}: {}", String::from_utf8_lossy(line))),
         };
-        self.take(place, record)
+        self.take(location, record)
     }
 
-    fn unreadable(&mut self, place: Place<'_>, problem: &str) -> Result<(), Stop> {
-        self.take(place, Err(problem.to_owned()))
+    fn unreadable(&mut self, location: Location<'_>, problem: &str) -> Result<(), Stop> {
+        self.take(location, Err(problem.to_owned()))
     }
 
     fn caught_up(&mut self) -> Result<(), Stop> {

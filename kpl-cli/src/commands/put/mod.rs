@@ -5,14 +5,16 @@ mod figures;
 mod reading;
 
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use clap::{Args, ValueHint};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use kpl_core::RawRecord;
+use kpl_core::{DEFAULT_MAX_SIZE, RawRecord};
 use kpl_stream::aws::AwsClient;
 use kpl_stream::client::ErrorClass;
 use kpl_stream::pipeline::StreamState;
@@ -23,13 +25,90 @@ use tokio::time::{Interval, interval};
 use self::client::{CountingClient, Sent};
 use self::figures::{Figures, Progress};
 use self::reading::{Form, Line, Message, Origin};
-use super::args::Put;
-use super::interrupts::Interrupts;
-use super::log;
+use crate::forms::{DataEncoding, max_size, partition_key, positive_seconds};
+use crate::interrupts::{self, Interrupts};
 use crate::problems::{Problems, Stop, tell};
-use crate::user_record_line;
+use crate::service::Service;
+use crate::{log, user_record_line};
 
-pub(super) async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) -> Result<(), Stop> {
+/// Put user records into a stream, aggregated
+///
+/// Reads JSON Lines, {"PartitionKey", "ExplicitHashKey", "Data"}, as `kpl aggregate` does, so that what `kpl deaggregate`
+/// and `kpl tail` write can be put again; or with --lines plain lines, each one the data of a record.
+///
+/// Records are sent as the KPL sends them: packed by shard, and again if the service had no room. At the end it writes
+/// how many were delivered, in how many Kinesis records and requests. A record that is not delivered goes to standard
+/// error with its file, its line and its text, and the next one follows.
+///
+/// Ctrl-C ends the reading; what was read is sent, then come the figures. The second one gives up what has no outcome
+/// yet: each such record goes to standard error.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  kpl put clicks clicks.jsonl --data text
+  tail -F access.log | kpl put logs --lines --partition-key $HOSTNAME")]
+pub(crate) struct Put {
+    /// The stream: its name or its ARN
+    #[arg(value_name = "STREAM")]
+    stream: String,
+
+    /// What to read; standard input if there is none, or for `-`
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    files: Vec<PathBuf>,
+
+    /// What Data is in the input
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    data: DataEncoding,
+
+    /// Each line is the data of a record
+    #[arg(long, conflicts_with = "data")]
+    lines: bool,
+
+    /// The partition key of every line; a random one for each if there is none
+    #[arg(long, value_name = "KEY", requires = "lines", value_parser = partition_key)]
+    partition_key: Option<String>,
+
+    /// Records with the same partition key keep their order, at the cost of a round trip for each Kinesis record
+    #[arg(long)]
+    ordered: bool,
+
+    /// The most bytes a Kinesis record with several user records may take: its data and its partition key
+    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_MAX_SIZE, value_parser = max_size)]
+    max_size: usize,
+
+    /// The most bytes of a user record: its data and its partition key. Streams take more than 1 MiB only if they are
+    /// told to
+    #[arg(long, value_name = "BYTES", default_value_t = 1024 * 1024, value_parser = max_size)]
+    max_record_size: usize,
+
+    /// How long a record may wait for others to travel with
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 100)]
+    buffer_time: u32,
+
+    /// How long a record is tried
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = positive_seconds)]
+    record_ttl: Duration,
+
+    /// How much is sent to a shard, in percent of what it takes
+    #[arg(long, value_name = "PERCENT", default_value_t = 150, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate_limit: u32,
+
+    /// Stop at the first line that cannot be sent, and at the first record that is not delivered
+    #[arg(long)]
+    strict: bool,
+
+    #[command(flatten)]
+    service: Service,
+}
+
+impl Put {
+    pub(crate) fn run(self, problems: &mut Problems) -> Result<(), Stop> {
+        problems.strict = self.strict;
+        interrupts::run(|interrupts| run(self, interrupts, problems))
+    }
+}
+
+async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) -> Result<(), Stop> {
     let config = options.service.config().await?;
     let sent = Arc::new(Sent::default());
     let client = CountingClient {
@@ -80,7 +159,7 @@ pub(super) async fn run(options: Put, mut interrupts: Interrupts, problems: &mut
         // Only Ctrl-C is enough.
         Err(Stop::Enough) => {
             match &putting.last {
-                Some(origin) => tell(format_args!("interrupted after {}", origin.place())),
+                Some(origin) => tell(format_args!("interrupted after {}", origin.location())),
                 None => tell(NOTHING),
             }
             drained
@@ -248,16 +327,16 @@ impl Putting<'_> {
             Err(DeliveryError { record, failure, .. }) => {
                 self.figures.not_delivered += 1;
                 let problem = format!("{failure}: {}", self.text(&record));
-                let place = outcome.origin.place();
-                self.progress.suspend(|| self.problems.not_delivered(place, problem))
+                let location = outcome.origin.location();
+                self.progress.suspend(|| self.problems.not_delivered(location, problem))
             }
         }
     }
 
     fn leave_out(&mut self, origin: Origin, problem: &str) -> Result<(), Stop> {
         self.figures.left_out += 1;
-        let place = origin.place();
-        let result = self.progress.suspend(|| self.problems.left_out(place, problem));
+        let location = origin.location();
+        let result = self.progress.suspend(|| self.problems.left_out(location, problem));
         self.last = Some(origin);
         result
     }

@@ -1,0 +1,165 @@
+//! `kpl deaggregate`: records into user records.
+
+use clap::Args;
+use kpl_core::{Counts, DeaggregateError, Deaggregator, HashKeyRange, Position, StrayPolicy, UserRecord};
+
+use crate::draw;
+use crate::forms::{DataForm, Stray, hash_key_range};
+use crate::input::{self, Entry, Input, Sink};
+use crate::output::{Data, Lines, Unpacked};
+use crate::problems::{Location, Problems, Stop, tell};
+use crate::user_records::{self, MAGIC_BUT, Untyped, reason, reason_with_key};
+
+/// Unpack records into user records, one JSON line each
+///
+/// Reads the JSON of `aws kinesis get-records`, Lambda events of Kinesis, Firehose and Kinesis Analytics
+/// transformation events, and JSON Lines with one record an object: it sees by itself which it is, and they may be
+/// mixed. With --raw it reads the bytes of one record.
+///
+/// Writes {"PartitionKey", "ExplicitHashKey", "SequenceNumber", "SubSequenceNumber", "Aggregated",
+/// "ApproximateArrivalTimestamp", "Data"}, Data in base64. A record that carries the magic of an aggregated record but is
+/// none, and a user record whose keys cannot be resolved, have "Malformed" with the reason as well.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  aws kinesis get-records --shard-iterator $ITERATOR | kpl deaggregate
+  kpl deaggregate --data json --after \"$SEQUENCE_NUMBER:41\" events.json")]
+pub(crate) struct Deaggregate {
+    #[command(flatten)]
+    input: Input,
+
+    /// How to write Data: as base64, or for reading. What is no text stays base64, what is no JSON stays text, and
+    /// "DataEncoding" says so
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    data: DataForm,
+
+    /// Filter by hash key, as a reader of one shard does; both ends are inclusive
+    #[arg(long, value_name = "START..=END", value_parser = hash_key_range)]
+    range: Option<HashKeyRange>,
+
+    /// What happens to user records of aggregated records that are outside --range
+    #[arg(long, value_enum, default_value_t, requires = "range", value_name = "POLICY")]
+    stray: Stray,
+
+    /// Resume: leave out what stands at or before this position of the shard
+    #[arg(long, value_name = "SEQUENCE:SUB")]
+    after: Option<Position>,
+
+    /// Stop at the first record that is malformed or cannot be read
+    #[arg(long)]
+    strict: bool,
+}
+
+impl Deaggregate {
+    pub(crate) fn run(&self, problems: &mut Problems) -> Result<(), Stop> {
+        problems.strict = self.strict;
+        let mut sink = UserRecords {
+            deaggregator: self.deaggregator(),
+            data: self.data,
+            lines: Lines::new(),
+            problems,
+            counts: Counts::default(),
+        };
+        let result = input::read(&self.input, &mut sink);
+        sink.lines.flush()?;
+        result?;
+        if sink.counts.dropped > 0 {
+            let dropped = draw::count(sink.counts.dropped, "user record");
+            let verb = if sink.counts.dropped == 1 { "was" } else { "were" };
+            tell(format_args!("{dropped} outside --range {verb} left out"));
+        }
+        Ok(())
+    }
+
+    fn deaggregator(&self) -> Deaggregator<Untyped> {
+        let mut deaggregator = Deaggregator::new();
+        if let Some(range) = self.range {
+            let strays = match self.stray {
+                Stray::DropAggregate => StrayPolicy::DropAggregate,
+                Stray::Drop => StrayPolicy::DropStrays,
+                Stray::Keep => StrayPolicy::Keep,
+            };
+            deaggregator = deaggregator.range(range, strays);
+        }
+        if let Some(position) = &self.after {
+            deaggregator = deaggregator.after(position.clone());
+        }
+        deaggregator
+    }
+}
+
+struct UserRecords<'p> {
+    deaggregator: Deaggregator<Untyped>,
+    data: DataForm,
+    lines: Lines,
+    problems: &'p mut Problems,
+    counts: Counts,
+}
+
+impl Sink for UserRecords<'_> {
+    fn batch(&mut self, file: &str, entries: &mut Vec<Entry>) -> Result<(), Stop> {
+        let deaggregator = self.deaggregator.clone();
+        let counts = user_records::each(&deaggregator, entries, |_, entry, record| match record {
+            Ok(record) => self.deliver(file, entry, record),
+            Err(error) => self.deliver_without_keys(file, entry, error),
+        })?;
+        self.counts += counts;
+        Ok(())
+    }
+
+    fn unreadable(&mut self, location: Location<'_>, problem: &str) -> Result<(), Stop> {
+        self.lines.flush()?;
+        self.problems.left_out(location, problem)
+    }
+
+    fn caught_up(&mut self) -> Result<(), Stop> {
+        self.lines.flush()
+    }
+}
+
+impl UserRecords<'_> {
+    fn deliver(&mut self, file: &str, entry: &Entry, record: &UserRecord<'_, '_>) -> Result<(), Stop> {
+        let malformed = record.malformed.map(|reason| reason.to_string());
+        if let Some(reason) = &malformed {
+            self.marked(file, entry, None, &format!("{MAGIC_BUT} {reason}"))?;
+        }
+        let (data, data_encoding) = Data::new(record.data, self.data);
+        self.lines.line(&Unpacked {
+            partition_key: record.partition_key,
+            explicit_hash_key: record.explicit_hash_key,
+            sequence_number: record.kinesis_record.sequence_number,
+            sub_sequence_number: record.sub_sequence_number,
+            aggregated: record.aggregated,
+            arrival: entry.arrival.as_ref(),
+            shard_id: None,
+            data,
+            data_encoding,
+            malformed: malformed.as_deref(),
+        })
+    }
+
+    fn deliver_without_keys(&mut self, file: &str, entry: &Entry, error: &DeaggregateError) -> Result<(), Stop> {
+        let sub_sequence_number = error.sub_sequence_number();
+        self.marked(file, entry, Some(sub_sequence_number), &reason(error.kind()))?;
+        let (data, data_encoding) = Data::new(error.data(), self.data);
+        self.lines.line(&Unpacked {
+            partition_key: None,
+            explicit_hash_key: None,
+            sequence_number: error.sequence_number(),
+            sub_sequence_number,
+            aggregated: true,
+            arrival: entry.arrival.as_ref(),
+            shard_id: None,
+            data,
+            data_encoding,
+            malformed: Some(&reason_with_key(error)),
+        })
+    }
+
+    fn marked(&mut self, file: &str, entry: &Entry, user_record: Option<u64>, problem: &str) -> Result<(), Stop> {
+        if self.problems.strict {
+            self.lines.flush()?;
+        }
+        self.problems.marked(entry.full_location(file, user_record), problem)
+    }
+}

@@ -1,0 +1,179 @@
+//! `kpl inspect`: what is where in one record.
+
+mod anatomy;
+mod drawing;
+
+use std::io::{Cursor, Read};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueHint};
+use data_encoding::BASE64;
+use kpl_core::wire::MAGIC;
+
+use self::anatomy::Anatomy;
+use crate::draw;
+use crate::forms::ReportForm;
+use crate::input::{self, BYTE_ORDER_MARK, Entry, MAX_RECORD, Sink};
+use crate::output;
+use crate::problems::{Location, Problems, Stop, tell};
+
+/// Draw one record: what is where in its bytes
+///
+/// Reads the bytes of a record, its base64 text, or any JSON that `kpl deaggregate` reads; of that it draws the first
+/// record that is aggregated or malformed, or the one that --record names. Of damaged bytes it draws what is in one
+/// piece, and where they stop making sense.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  aws kinesis get-records --shard-iterator $ITERATOR | kpl inspect --record 3
+  kpl inspect --output json record.bin | jq '.UserRecords[0]'")]
+pub(crate) struct Inspect {
+    /// What to read; standard input if there is none, or for `-`
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    file: Option<PathBuf>,
+
+    /// The input is the bytes of one record, whatever it looks like
+    #[arg(long)]
+    raw: bool,
+
+    /// Which record of JSON input to draw; the first is 1
+    #[arg(long, value_name = "NUMBER", conflicts_with = "raw", value_parser = clap::value_parser!(u64).range(1..))]
+    record: Option<u64>,
+
+    /// How many keys and user records to draw at most
+    #[arg(long, value_name = "COUNT", default_value_t = 20)]
+    limit: usize,
+
+    /// What to write; json has every key and user record
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    output: ReportForm,
+
+    /// Exit with 1 if the record is malformed
+    #[arg(long)]
+    strict: bool,
+}
+
+impl Inspect {
+    pub(crate) fn run(&self, problems: &mut Problems) -> Result<(), Stop> {
+        problems.strict = self.strict;
+        let path = self.file.clone().unwrap_or_else(|| PathBuf::from("-"));
+        let mut wanted = Wanted {
+            number: self.record,
+            record: None,
+            count: 0,
+            problems,
+        };
+        let file = match find(&path, self.raw, &mut wanted) {
+            Ok(file) => file,
+            Err((file, Stop::Enough)) => file,
+            Err((_, stop)) => return Err(stop),
+        };
+        let Some(entry) = wanted.record else {
+            let count = draw::count(wanted.count, "record");
+            let problem = match self.record {
+                Some(number) => format!("{file}: there is no record {number} in it, but {count}"),
+                None => format!("{file}: there is no record in it"),
+            };
+            // It may be in what could not be read.
+            if problems.has_left_out() {
+                tell(problem);
+                return Err(Stop::Data);
+            }
+            return Err(Stop::Usage(problem));
+        };
+        let anatomy = Anatomy::of(&entry);
+        match self.output {
+            ReportForm::Text => draw::print(&drawing::draw(&anatomy, &entry, &file, self.limit))?,
+            ReportForm::Json => output::document(&anatomy.report(&entry))?,
+        }
+        match &anatomy.malformed {
+            Some(malformed) if self.strict => {
+                tell(format_args!("{}: {}", entry.location(&file), malformed.reason));
+                Err(Stop::Data)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Reads until the wanted record was found. Gives the name of what was read.
+fn find(path: &Path, raw: bool, wanted: &mut Wanted<'_>) -> Result<String, (String, Stop)> {
+    let (name, mut reader) = input::open(path).map_err(|stop| (String::new(), stop))?;
+    let result = if raw {
+        input::read_raw(&name, reader, wanted)
+    } else {
+        let mut start = Vec::new();
+        let location = Location {
+            file: &name,
+            ..Location::default()
+        };
+        match reader.by_ref().take(4096).read_to_end(&mut start) {
+            Err(error) => wanted.unreadable(location, &error.to_string()),
+            Ok(_) if is_json(&start) => input::read_json(&name, Cursor::new(start).chain(reader), wanted),
+            Ok(_) => read_bytes(&name, Cursor::new(start).chain(reader), wanted),
+        }
+    };
+    match result {
+        Ok(()) => Ok(name),
+        Err(stop) => Err((name, stop)),
+    }
+}
+
+fn is_json(start: &[u8]) -> bool {
+    let start = start.strip_prefix(&BYTE_ORDER_MARK).unwrap_or(start);
+    matches!(start.trim_ascii_start(), [b'{' | b'[', ..])
+}
+
+/// Reads the bytes of a record, or base64 of them, which may be wrapped into lines.
+fn read_bytes(name: &str, reader: impl Read, wanted: &mut Wanted<'_>) -> Result<(), Stop> {
+    let mut bytes = Vec::new();
+    reader
+        .take(MAX_RECORD as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Stop::Usage(format!("{name}: {error}")))?;
+    let decoded = match bytes.starts_with(&MAGIC) {
+        true => None,
+        false => {
+            let characters = bytes.iter().copied().filter(|byte| !byte.is_ascii_whitespace());
+            BASE64.decode(&characters.collect::<Vec<_>>()).ok()
+        }
+    };
+    input::read_raw(name, Cursor::new(decoded.unwrap_or(bytes)), wanted)
+}
+
+/// Waits for the record that is to be drawn.
+struct Wanted<'p> {
+    /// Its number, if it has to be that one.
+    number: Option<u64>,
+    record: Option<Entry>,
+    count: u64,
+    problems: &'p mut Problems,
+}
+
+impl Sink for Wanted<'_> {
+    fn batch(&mut self, _: &str, entries: &mut Vec<Entry>) -> Result<(), Stop> {
+        for entry in entries.drain(..) {
+            self.count = entry.number;
+            let is_wanted = match self.number {
+                Some(number) => entry.number == number,
+                None => entry.data.starts_with(&MAGIC),
+            };
+            if is_wanted {
+                self.record = Some(entry);
+                return Err(Stop::Enough);
+            }
+            if self.number.is_none() && self.record.is_none() {
+                self.record = Some(entry);
+            }
+        }
+        Ok(())
+    }
+
+    fn unreadable(&mut self, location: Location<'_>, problem: &str) -> Result<(), Stop> {
+        self.problems.left_out(location, problem)
+    }
+
+    fn caught_up(&mut self) -> Result<(), Stop> {
+        Ok(())
+    }
+}

@@ -1,0 +1,108 @@
+//! The forms that options and their values take on the command line.
+
+use clap::ValueEnum;
+use kpl_core::{HashKey, HashKeyRange, LARGEST_MAX_SIZE, PartitionKey};
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DataForm {
+    /// The exact bytes
+    #[default]
+    Base64,
+    /// The text
+    Text,
+    /// The JSON, nested
+    Json,
+}
+
+/// How Data is encoded in a line of JSON. `DataEncoding` in the line itself goes before the option.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DataEncoding {
+    /// Base64 of the bytes
+    #[default]
+    Base64,
+    /// The text itself
+    Text,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EntryForm {
+    /// JSON Lines, one entry each
+    #[default]
+    Lines,
+    /// One JSON array
+    Array,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportForm {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum Stray {
+    /// One outside leaves out its whole aggregated record, as the KCL does
+    DropAggregate,
+    /// They are left out
+    #[default]
+    Drop,
+    /// They are delivered
+    Keep,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum OuterKey {
+    First,
+    Fixed(PartitionKey<'static>),
+}
+
+pub(crate) fn hash_key_range(text: &str) -> Result<HashKeyRange, String> {
+    let (start, end) = text.split_once("..=").ok_or("a range is START..=END")?;
+    let hash_key = |text: &str| text.trim().parse::<HashKey>().map_err(|error| error.to_string());
+    HashKeyRange::new(hash_key(start)?, hash_key(end)?).map_err(|error| error.to_string())
+}
+
+pub(crate) fn max_size(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(bytes @ 1..=LARGEST_MAX_SIZE) => Ok(bytes),
+        _ => Err(format!("a size is from 1 to {LARGEST_MAX_SIZE} bytes")),
+    }
+}
+
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 1..) => Ok(count),
+        _ => Err("a count is 1 or more".into()),
+    }
+}
+
+pub(crate) fn outer_key(text: &str) -> Result<OuterKey, String> {
+    match text.split_once(':') {
+        None if text == "first" => Ok(OuterKey::First),
+        Some(("fixed", key)) => PartitionKey::new(key.to_owned())
+            .map(OuterKey::Fixed)
+            .map_err(|error| error.to_string()),
+        _ => Err("it is `first`, or `fixed:` and a partition key".into()),
+    }
+}
+
+#[cfg(feature = "stream")]
+pub(crate) fn partition_key(text: &str) -> Result<String, String> {
+    match PartitionKey::new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(feature = "stream")]
+pub(crate) fn positive_seconds(text: &str) -> Result<std::time::Duration, String> {
+    match text.parse().map(std::time::Duration::try_from_secs_f64) {
+        Ok(Ok(time)) if !time.is_zero() => Ok(time),
+        _ => Err("it is a number of seconds above 0".into()),
+    }
+}
