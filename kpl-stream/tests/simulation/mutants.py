@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-PIPELINE = "kpl-stream/src/pipeline/"
+PIPELINE = "kpl-stream/src/producer/pipeline/"
 
 # (what is broken, file, the rule, what stands in its place)
 MUTANTS = [

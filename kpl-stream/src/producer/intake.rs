@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, oneshot};
 
-use crate::delivery::Cell;
-use crate::options::Options;
-use crate::pipeline::{EncodedRecord, StreamId, StreamState};
+use super::delivery::Cell;
+use super::options::Options;
+use super::pipeline::{EncodedRecord, StreamId, StreamState};
 
 /// What a record takes of the budget beside its key and its payload: what the producer keeps of it, in bytes.
 pub const OVERHEAD: usize = 512;

@@ -8,7 +8,7 @@ use super::record::Held;
 use super::stream::{Entry, Stream, Unjudged};
 use super::{InFlight, Out};
 use crate::client::{ErrorClass, PutResult, RequestError, Written};
-use crate::outcome::{AttemptError, FailureReason, Landing, RawAttempt, Receipt};
+use crate::producer::outcome::{AttemptError, FailureReason, Landing, RawAttempt, Receipt};
 
 /// So many requests refused in a row, and it is not for one bad entry: twice as many as finding one takes.
 const REFUSED_IN_A_ROW: u32 = 64;
@@ -239,7 +239,7 @@ impl<H> Stream<H> {
         let receipt = Receipt {
             landing: Arc::clone(landing),
             sub_sequence_number: place as u64,
-            attempts: std::mem::replace(&mut held.attempts, crate::outcome::Attempts::none(now)),
+            attempts: std::mem::replace(&mut held.attempts, crate::producer::outcome::Attempts::none(now)),
             may_be_duplicated: held.maybe_written,
         };
         let key = self.order.is_some();

@@ -24,10 +24,10 @@ use std::time::Duration;
 use kpl_core::KplRecord;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::builder::ProducerBuilder;
-use crate::delivery::DeliveryError;
-use crate::error::{CloseError, OpenError, SendError};
-use crate::outcome::Receipt;
+use super::builder::ProducerBuilder;
+use super::delivery::DeliveryError;
+use super::error::{CloseError, OpenError, SendError};
+use super::outcome::Receipt;
 
 /// A [`Producer`](crate::Producer) with a thread of its own. Its methods wait: call them outside of async code.
 #[derive(Clone, Debug)]

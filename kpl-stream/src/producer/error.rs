@@ -4,9 +4,9 @@ use std::fmt;
 
 use kpl_core::AggregateError;
 
+use super::intake::Unsent;
+use super::options::InvalidOption;
 use crate::client::RequestError;
-use crate::intake::Unsent;
-use crate::options::InvalidOption;
 
 /// A record that was not accepted: the record itself, and why.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use kpl_core::{AggregateError, CodecError, HashKey, KeyError, KplRecord, PartitionKey, Tags};
 
-use crate::outcome::Attempts;
+use crate::producer::outcome::Attempts;
 
 thread_local! {
     /// Where keys and payloads are written. Warm, that takes no allocation.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Producer;
+use super::options::Options;
 use crate::client::WriteClient;
-use crate::options::Options;
-use crate::producer::Producer;
 
 /// Sets the client and the options of a [`Producer`]. The options are named after the KPL's.
 ///
@@ -31,9 +31,10 @@ pub struct ProducerBuilder<C = Arc<dyn WriteClient>> {
     options: Options,
 }
 
-impl ProducerBuilder<()> {
-    pub(crate) fn new() -> Self {
-        Self {
+impl Producer {
+    /// Starts to build a producer.
+    pub fn builder() -> ProducerBuilder<()> {
+        ProducerBuilder {
             client: (),
             options: Options::default(),
         }

@@ -9,12 +9,12 @@ use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tracing::Instrument as _;
 
+use super::delivery::Cell;
+use super::intake::{Intake, Message, TOGETHER, Unsent};
+use super::metrics;
+use super::outcome::FailureReason;
+use super::pipeline::{FlushId, Output, Pipeline, RequestId, StreamId, StreamState};
 use crate::client::{PutResult, RequestError, StreamDescription, WriteClient};
-use crate::delivery::Cell;
-use crate::intake::{Intake, Message, TOGETHER, Unsent};
-use crate::metrics;
-use crate::outcome::FailureReason;
-use crate::pipeline::{FlushId, Output, Pipeline, RequestId, StreamId, StreamState};
 
 #[derive(Debug)]
 pub(crate) struct Driver {

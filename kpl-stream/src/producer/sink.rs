@@ -8,8 +8,18 @@ use futures_core::future::BoxFuture;
 use futures_sink::Sink;
 use kpl_core::KplRecord;
 
-use crate::producer::StreamProducer;
-use crate::send_all::{SendAllError, Window};
+use super::StreamProducer;
+use super::send_all::{SendAllError, Window};
+
+impl<T: KplRecord> StreamProducer<T> {
+    /// A `Sink` that sends what is put into it.
+    pub fn sink(&self) -> StreamSink<T>
+    where
+        T: Send + Sync + 'static,
+    {
+        StreamSink::new(self.clone())
+    }
+}
 
 /// Sends what is put into it: made by [`StreamProducer::sink`].
 ///

@@ -1,25 +1,42 @@
 //! The producer and its typed handles.
 
+pub mod blocking;
+mod builder;
+mod delivery;
+mod driver;
+mod error;
+mod intake;
+mod metrics;
+mod options;
+mod outcome;
+pub mod pipeline;
+mod send_all;
+mod sink;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_core::Stream;
 use kpl_core::KplRecord;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::builder::ProducerBuilder;
+pub use self::builder::ProducerBuilder;
+pub use self::delivery::{Delivery, DeliveryError};
+pub use self::error::{CloseError, OpenError, SendError, SendErrorKind};
+pub use self::intake::{OVERHEAD, Unsent};
+pub use self::options::{InvalidOption, Options};
+pub use self::outcome::{Attempt, AttemptError, Attempts, Failure, FailureReason, Receipt};
+pub use self::pipeline::{EncodedRecord, StreamState};
+pub use self::send_all::{Iter, SendAll, SendAllError};
+pub use self::sink::StreamSink;
+
+use self::delivery::Cell;
+use self::driver::Driver;
+use self::intake::{Intake, Message};
+use self::pipeline::{Pipeline, StreamId};
 use crate::client::WriteClient;
-use crate::delivery::{Cell, Delivery};
-use crate::driver::Driver;
-use crate::error::{CloseError, OpenError, SendError, SendErrorKind};
-use crate::intake::{Intake, Message};
-use crate::options::Options;
-use crate::pipeline::{EncodedRecord, Pipeline, StreamId, StreamState};
-use crate::send_all::{Iter, SendAll};
-use crate::sink::StreamSink;
 
 /// Sends records to any number of streams: one budget of memory, shared connections, a typed handle for each stream.
 ///
@@ -48,11 +65,6 @@ impl Drop for Shared {
 }
 
 impl Producer {
-    /// Starts to make a producer.
-    pub fn builder() -> ProducerBuilder<()> {
-        ProducerBuilder::new()
-    }
-
     pub(crate) fn new(options: Options, client: Arc<dyn WriteClient>) -> Self {
         let intake = Arc::new(Intake::new(&options));
         Self {
@@ -236,52 +248,6 @@ impl<T: KplRecord> StreamProducer<T> {
             }),
             Err(_) => Err(closed(record)),
         }
-    }
-
-    /// Sends records while the result is polled, and gives their outcomes in the order of the records. It waits for room where
-    /// there is none; no more records are under way than `max_buffered_records`.
-    ///
-    /// ```
-    /// # async fn example(clicks: kpl_stream::StreamProducer<kpl_core::RawRecord<'static>>) {
-    /// use futures_util::StreamExt as _;
-    /// use kpl_core::RawRecord;
-    ///
-    /// let records = (0..1000).map(|number| RawRecord::from_parts(format!("key {number}"), b"some bytes".to_vec()));
-    /// let mut outcomes = clicks.send_all(records);
-    /// while let Some(outcome) = outcomes.next().await {
-    ///     match outcome {
-    ///         Ok(receipt) => println!("{}", receipt.sequence_number()),
-    ///         Err(error) => {
-    ///             eprintln!("{error}");
-    ///             let record = error.into_record(); // for another try
-    ///         }
-    ///     }
-    /// }
-    /// # }
-    /// ```
-    pub fn send_all<I>(&self, records: I) -> SendAll<T, Iter<I::IntoIter>>
-    where
-        I: IntoIterator<Item = T>,
-        T: Send + Sync + 'static,
-    {
-        SendAll::new(self.clone(), Iter(records.into_iter()))
-    }
-
-    /// As [`send_all`](Self::send_all), for records that come from a stream themselves.
-    pub fn send_stream<S>(&self, records: S) -> SendAll<T, S>
-    where
-        S: Stream<Item = T>,
-        T: Send + Sync + 'static,
-    {
-        SendAll::new(self.clone(), records)
-    }
-
-    /// A `Sink` that sends what is put into it.
-    pub fn sink(&self) -> StreamSink<T>
-    where
-        T: Send + Sync + 'static,
-    {
-        StreamSink::new(self.clone())
     }
 
     fn encode(&self, record: &T) -> Result<EncodedRecord, SendErrorKind> {

@@ -61,8 +61,8 @@ use self::record::Held;
 use self::shards::Mode;
 use self::stream::{Entry, Stream};
 use crate::client::{PutResult, RequestError, StreamDescription};
-use crate::options::{InvalidOption, Options};
-use crate::outcome::{Attempts, Failure, FailureReason, Receipt};
+use crate::producer::options::{InvalidOption, Options};
+use crate::producer::outcome::{Attempts, Failure, FailureReason, Receipt};
 
 /// Pauses before another attempt: the first, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);

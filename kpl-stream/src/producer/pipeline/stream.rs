@@ -11,8 +11,8 @@ use super::order::Order;
 use super::record::Held;
 use super::shards::{Mode, Shards};
 use super::{Finished, Out};
-use crate::options::Options;
-use crate::outcome::{AttemptError, FailureReason};
+use crate::producer::options::Options;
+use crate::producer::outcome::{AttemptError, FailureReason};
 
 /// How exact times to live are.
 const SWEPT_AT_MOST_EVERY: Duration = Duration::from_millis(100);

@@ -9,10 +9,10 @@ use futures_core::Stream;
 use futures_core::future::BoxFuture;
 use kpl_core::KplRecord;
 
-use crate::delivery::{Delivery, DeliveryError};
-use crate::error::{SendError, SendErrorKind};
-use crate::outcome::Receipt;
-use crate::producer::StreamProducer;
+use super::StreamProducer;
+use super::delivery::{Delivery, DeliveryError};
+use super::error::{SendError, SendErrorKind};
+use super::outcome::Receipt;
 
 /// A record that was not accepted, or not delivered.
 #[derive(Debug)]
@@ -45,6 +45,46 @@ impl<T> fmt::Display for SendAllError<T> {
 }
 
 impl<T: fmt::Debug> std::error::Error for SendAllError<T> {}
+
+impl<T: KplRecord> StreamProducer<T> {
+    /// Sends records while the result is polled, and gives their outcomes in the order of the records. It waits for room where
+    /// there is none; no more records are under way than `max_buffered_records`.
+    ///
+    /// ```
+    /// # async fn example(clicks: kpl_stream::StreamProducer<kpl_core::RawRecord<'static>>) {
+    /// use futures_util::StreamExt as _;
+    /// use kpl_core::RawRecord;
+    ///
+    /// let records = (0..1000).map(|number| RawRecord::from_parts(format!("key {number}"), b"some bytes".to_vec()));
+    /// let mut outcomes = clicks.send_all(records);
+    /// while let Some(outcome) = outcomes.next().await {
+    ///     match outcome {
+    ///         Ok(receipt) => println!("{}", receipt.sequence_number()),
+    ///         Err(error) => {
+    ///             eprintln!("{error}");
+    ///             let record = error.into_record(); // for another try
+    ///         }
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn send_all<I>(&self, records: I) -> SendAll<T, Iter<I::IntoIter>>
+    where
+        I: IntoIterator<Item = T>,
+        T: Send + Sync + 'static,
+    {
+        SendAll::new(self.clone(), Iter(records.into_iter()))
+    }
+
+    /// As [`send_all`](Self::send_all), for records that come from a stream themselves.
+    pub fn send_stream<S>(&self, records: S) -> SendAll<T, S>
+    where
+        S: Stream<Item = T>,
+        T: Send + Sync + 'static,
+    {
+        SendAll::new(self.clone(), records)
+    }
+}
 
 /// So many records are taken before others get their turn.
 const TAKEN_AT_ONCE: usize = 512;

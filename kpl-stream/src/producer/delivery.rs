@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::outcome::{Failure, Receipt};
+use super::outcome::{Failure, Receipt};
 
 /// The outcome of a record to come: wait for it, or drop it if you do not want to know.
 ///

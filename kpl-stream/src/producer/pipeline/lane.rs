@@ -8,7 +8,7 @@ use kpl_core::{AggregateError, Aggregator, LARGEST_MAX_SIZE, UnsealedRecord};
 
 use super::limiter::Limiter;
 use super::record::{EncodedRecord, Held};
-use crate::options::Options;
+use crate::producer::options::Options;
 
 /// A shard that is sent more than this in one request gets its records in bursts: the request goes, as in the KPL.
 pub(super) const MAX_BYTES_PER_REQUEST: usize = 256 * 1024;
