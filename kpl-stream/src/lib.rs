@@ -9,6 +9,7 @@
 #[cfg(feature = "aws")]
 #[cfg_attr(docsrs, doc(cfg(feature = "aws")))]
 pub mod aws;
+mod backoff;
 pub mod client;
 mod producer;
 pub mod reader;
@@ -18,9 +19,9 @@ pub use producer::blocking;
 #[doc(hidden)]
 pub use producer::pipeline;
 pub use producer::{
-    Attempt, AttemptError, Attempts, CloseError, Delivery, DeliveryError, EncodedRecord, Failure, FailureReason,
-    InvalidOption, Iter, OVERHEAD, OpenError, Options, Producer, ProducerBuilder, Receipt, SendAll, SendAllError,
-    SendError, SendErrorKind, StreamProducer, StreamSink, StreamState, Unsent,
+    Attempt, AttemptError, Attempts, BYTES_PER_RECORD, Buffered, CloseError, Delivery, DeliveryError, EncodedRecord,
+    Failure, FailureReason, InvalidOption, OpenError, OpenErrorKind, Options, Producer, ProducerBuilder, Receipt,
+    SendAll, SendAllError, SendError, SendErrorKind, StreamProducer, StreamSink, StreamState, UndeliveredRecord,
 };
 #[doc(inline)]
 pub use reader::{Reader, Received};

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use kpl_core::{FromKplRecord, HashKeyRange, Position, ReadError, UserRecord};
-use kpl_stream::client::{
-    Fetched, FetchedRecord, IteratorStart, ReadClient, RequestError, ShardDescription, ShardFilter,
-};
+use kpl_stream::client::{Fetched, FetchedRecord, IteratorStart, ReadClient, RequestError, ShardDescription};
 use kpl_stream::reader::{
     MemoryPositions, Positions, PositionsError, Reader, ReaderBuilder, ReaderError, ShardState, Start,
 };
@@ -120,11 +118,7 @@ impl Service {
 }
 
 impl ReadClient for Service {
-    fn list_shards<'a>(
-        &'a self,
-        _: &'a str,
-        _: ShardFilter,
-    ) -> BoxFuture<'a, Result<Vec<ShardDescription>, RequestError>> {
+    fn list_shards<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<ShardDescription>, RequestError>> {
         Box::pin(async move {
             self.failure().await?;
             Ok(self.state(|state| {
@@ -153,7 +147,7 @@ impl ReadClient for Service {
                     IteratorStart::Latest => shard.lines.len(),
                     IteratorStart::TrimHorizon | IteratorStart::AtTimestamp(_) => shard.trimmed,
                     IteratorStart::AtSequenceNumber(number) => index(&number),
-                    IteratorStart::AfterSequenceNumber(number) => index(&number) + 1,
+                    other => return Err(RequestError::refused("InvalidArgumentException", format!("{other:?}"))),
                 };
                 if next < shard.trimmed {
                     return Err(RequestError::refused("InvalidArgumentException", "it is trimmed"));
@@ -173,11 +167,7 @@ impl ReadClient for Service {
                 let shard = shard.ok_or_else(|| RequestError::refused("ResourceNotFoundException", "no shard"))?;
                 let lines = shard.lines.iter().enumerate().skip(next.max(shard.trimmed)).take(limit);
                 let records: Vec<_> = lines
-                    .map(|(index, line)| FetchedRecord {
-                        data: line.as_bytes().into(),
-                        sequence_number: number(index),
-                        ..FetchedRecord::default()
-                    })
+                    .map(|(index, line)| FetchedRecord::new(line.as_bytes(), number(index)))
                     .collect();
                 let end = next.max(shard.trimmed) + records.len();
                 let behind = shard.lines.len() - end;
@@ -191,12 +181,10 @@ impl ReadClient for Service {
                     false => Vec::new(),
                 };
                 state.fetches.push((Instant::now(), shard_id.into(), records.len()));
-                Ok(Fetched {
-                    records,
-                    next_iterator: (!over).then(|| format!("{shard_id} {end}")),
-                    behind_latest: Some(Duration::from_secs(behind as u64)),
-                    child_shards,
-                })
+                let next_iterator = (!over).then(|| format!("{shard_id} {end}"));
+                Ok(Fetched::new(records, next_iterator)
+                    .with_behind_latest(Duration::from_secs(behind as u64))
+                    .with_child_shards(child_shards))
             })
         })
     }

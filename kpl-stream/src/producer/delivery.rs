@@ -3,64 +3,68 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, ready};
+
+use tokio::sync::oneshot;
 
 use super::outcome::{Failure, Receipt};
 
-/// The outcome of a record to come: wait for it, or drop it if you do not want to know.
+type Outcome = Result<Receipt, Failure>;
+type OutcomeReceiver = oneshot::Receiver<Outcome>;
+
+/// The outcome of a record to come: await it, or drop it if you do not need to know.
 ///
-/// Of a failure that nobody waits for there is an event of `tracing` at the level `ERROR`.
-#[must_use = "a failure is told here, and only here the record comes back"]
+/// A failure whose delivery was dropped before it returned the outcome is logged: an event of `tracing` at the level `ERROR`.
+#[must_use = "only a delivery reports a failure and returns the record"]
 pub struct Delivery<T> {
-    /// Nothing after the outcome was given.
-    record: Option<T>,
-    cell: Arc<Cell>,
+    /// Empty after the outcome was returned.
+    pending: Option<(T, OutcomeReceiver)>,
 }
 
 /// Where the pipeline leaves an outcome.
-#[derive(Debug, Default)]
-pub(crate) struct Cell(Mutex<State>);
+#[derive(Debug)]
+pub(crate) struct OutcomeSender(oneshot::Sender<Outcome>);
 
-#[derive(Debug, Default)]
-struct State {
-    outcome: Option<Result<Receipt, Failure>>,
-    waker: Option<Waker>,
+pub(crate) fn channel() -> (OutcomeSender, OutcomeReceiver) {
+    let (sender, receiver) = oneshot::channel();
+    (OutcomeSender(sender), receiver)
 }
 
-impl Cell {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+impl OutcomeSender {
+    pub(crate) fn complete(self, outcome: Outcome) {
+        if let Err(Err(failure)) = self.0.send(outcome) {
+            log_unseen(&failure);
+        }
     }
+}
 
-    pub(crate) fn complete(self: Arc<Self>, outcome: Result<Receipt, Failure>) {
-        if let (Err(failure), 1) = (&outcome, Arc::strong_count(&self)) {
-            tracing::error!(stream = %failure.stream, "{failure}, and nobody waits for its outcome");
-            return;
-        }
-        let waker = {
-            let mut state = self.lock();
-            state.outcome = Some(outcome);
-            state.waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
+fn log_unseen(failure: &Failure) {
+    tracing::error!(stream = %failure.stream, "{failure}, and its delivery was dropped");
 }
 
 impl<T> Delivery<T> {
-    pub(crate) const fn new(record: T, cell: Arc<Cell>) -> Self {
+    pub(crate) const fn new(record: T, receiver: OutcomeReceiver) -> Self {
         Self {
-            record: Some(record),
-            cell,
+            pending: Some((record, receiver)),
         }
     }
 
-    /// Whether there is an outcome already, so that waiting takes no time.
+    /// Returns whether there is an outcome already, so that awaiting it takes no time.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.cell.lock().outcome.is_some()
+        self.pending.as_ref().is_some_and(|(_, receiver)| !receiver.is_empty())
+    }
+}
+
+impl<T> Drop for Delivery<T> {
+    fn drop(&mut self) {
+        if let Some((_, receiver)) = &mut self.pending {
+            // From here on the sender logs a failure itself.
+            receiver.close();
+            if let Ok(Err(failure)) = receiver.try_recv() {
+                log_unseen(&failure);
+            }
+        }
     }
 }
 
@@ -70,16 +74,14 @@ impl<T> Unpin for Delivery<T> {}
 impl<T> Future for Delivery<T> {
     type Output = Result<Receipt, DeliveryError<T>>;
 
-    /// Ready once: afterwards it is pending for ever.
+    /// Returns the outcome once; polling again never completes.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.cell.lock();
-        let Some(outcome) = state.outcome.take() else {
-            state.waker = Some(context.waker().clone());
+        let Some((_, receiver)) = &mut self.pending else {
             return Poll::Pending;
         };
-        drop(state);
-        match (outcome, self.record.take()) {
-            (Err(failure), Some(record)) => Poll::Ready(Err(DeliveryError {
+        let outcome = ready!(Pin::new(receiver).poll(context)).unwrap_or_else(|_| Err(Failure::lost()));
+        match (outcome, self.pending.take()) {
+            (Err(failure), Some((record, _))) => Poll::Ready(Err(DeliveryError {
                 record,
                 failure: Box::new(failure),
             })),
@@ -97,8 +99,10 @@ impl<T> fmt::Debug for Delivery<T> {
     }
 }
 
-/// A record that was accepted and not delivered: the record itself, why, and every attempt.
-#[derive(Clone, Debug)]
+/// A record that was accepted but not delivered: the record itself, why, and every attempt.
+///
+/// Its `Debug` does not show the record.
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct DeliveryError<T> {
     /// The record.
@@ -107,10 +111,18 @@ pub struct DeliveryError<T> {
     pub failure: Box<Failure>,
 }
 
+impl<T> fmt::Debug for DeliveryError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeliveryError")
+            .field("failure", &self.failure)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<T> fmt::Display for DeliveryError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.failure.fmt(f)
     }
 }
 
-impl<T: fmt::Debug> std::error::Error for DeliveryError<T> {}
+impl<T> std::error::Error for DeliveryError<T> {}

@@ -12,7 +12,7 @@ use super::StreamProducer;
 use super::send_all::{SendAllError, Window};
 
 impl<T: KplRecord> StreamProducer<T> {
-    /// A `Sink` that sends what is put into it.
+    /// Returns a `Sink` that sends what is put into it.
     pub fn sink(&self) -> StreamSink<T>
     where
         T: Send + Sync + 'static,
@@ -21,7 +21,7 @@ impl<T: KplRecord> StreamProducer<T> {
     }
 }
 
-/// Sends what is put into it: made by [`StreamProducer::sink`].
+/// Sends what is put into it: the result of [`StreamProducer::sink`].
 ///
 /// A record that fails is the error of a later call: one error for each. Flushing and closing wait for the outcome of
 /// everything that was put in; closing does not close the producer.
@@ -39,7 +39,7 @@ impl<T: KplRecord + Send + Sync + 'static> StreamSink<T> {
         }
     }
 
-    /// Takes the outcomes that are there: an error if one is.
+    /// Takes the outcomes that are there. Returns the first error.
     fn take_outcomes(&mut self, context: &mut Context<'_>) -> Result<(), SendAllError<T>> {
         while let Poll::Ready(Some(outcome)) = self.window.poll_outcome(context) {
             outcome?;

@@ -118,7 +118,7 @@ fn check_receipt(world: &World, number: usize, record: &Accepted, receipt: &kpl_
     if id(&found.data) != number || *found.data != *record.data {
         return Err("another record is in its place".into());
     }
-    if receipt.aggregated()
+    if receipt.is_aggregated()
         && (*found.partition_key != *record.partition_key || found.explicit_hash_key != record.explicit_hash_key)
     {
         return Err("its keys changed".into());

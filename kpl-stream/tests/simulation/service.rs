@@ -164,10 +164,7 @@ impl Stream {
                 partition_key: entry.partition_key.as_str().to_owned(),
                 data: entry.data.clone(),
             });
-            results.push(Ok(Written {
-                shard_id: shard.id.as_str().into(),
-                sequence_number: sequence_number.into(),
-            }));
+            results.push(Ok(Written::new(shard.id.as_str(), sequence_number)));
         }
         Ok(results)
     }
@@ -178,8 +175,5 @@ fn missing() -> RequestError {
 }
 
 fn error(code: &str) -> EntryError {
-    EntryError {
-        code: code.into(),
-        message: "not now".into(),
-    }
+    EntryError::new(code, "not now")
 }

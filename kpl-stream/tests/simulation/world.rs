@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use kpl_core::{Deaggregator, HashKey, KinesisRecord, RawRecord, SealedRecord, Shard};
 use kpl_stream::client::{PutResult, RequestError, StreamDescription};
-use kpl_stream::pipeline::{EncodedRecord, FlushId, Output, Pipeline, RequestId, StreamId};
-use kpl_stream::{Failure, Receipt};
+use kpl_stream::pipeline::{FlushId, Output, Pipeline, RequestId, StreamId};
+use kpl_stream::{EncodedRecord, Failure, Receipt};
 
 use crate::claims;
 use crate::plan::{Faults, Plan, pick};
@@ -373,7 +373,7 @@ impl World {
                 self.tell(format_args!("everything is given up"));
                 self.abandoned = true;
                 self.waiting = 0;
-                self.pipeline.abandon();
+                self.pipeline.abandon(self.now);
             }
         }
         Ok(())

@@ -1,7 +1,10 @@
 //! The producer's pipeline without its input and output: no clock, no task, no socket.
 //!
-//! For whoever brings another runtime, and for tests: programs use [`Producer`](crate::Producer). A [`Pipeline`] is told what
-//! happened and at what time, and says what to do: send this request, tell this record's outcome, wake me at that time.
+//! Not part of the stable API: it is public for the project's own benchmarks, simulation and fuzzing, and changes without notice.
+//! Programs use [`Producer`](crate::Producer).
+//!
+//! A [`Pipeline`] takes what happened and at what time, and returns what to do: send this request, this record has its outcome,
+//! call again at that time.
 //!
 //! ```
 //! use std::time::{Duration, Instant};
@@ -23,7 +26,7 @@
 //!             pipeline.listed(id, Ok((shards, StreamDescription::default())), now);
 //!         }
 //!         Some(Output::PutRecords { id, entries, .. }) => {
-//!             let written = Written { shard_id: "shardId-000000000000".into(), sequence_number: "49".into() };
+//!             let written = Written::new("shardId-000000000000", "49");
 //!             pipeline.answered(id, Ok(entries.iter().map(|_| Ok(written.clone())).collect()), now);
 //!         }
 //!         Some(Output::Resolved { handle: "first", outcome, .. }) => break outcome,
@@ -36,49 +39,58 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod flushes;
 mod judge;
 mod lane;
 mod limiter;
 mod measures;
 mod order;
+mod output;
 mod record;
+mod request_size;
+mod retries;
 mod shards;
 mod stream;
+mod turn;
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use fastrand::Rng;
-use kpl_core::{SealedRecord, Shard};
+use kpl_core::Shard;
 
 pub use self::measures::{Measure, Metric};
+pub use self::output::{FlushId, Output, RequestId, StreamId, StreamState};
 pub use self::record::EncodedRecord;
 
-use self::judge::Times;
-use self::record::Held;
+use self::flushes::Flushes;
+use self::lane::Aggregators;
+use self::measures::Metric::{UserRecordsPending, UserRecordsReceived};
+use self::record::{Held, Times};
+use self::request_size::Suspect;
+use self::retries::{Retries, Retry};
 use self::shards::Mode;
 use self::stream::{Entry, Stream};
+use self::turn::{Out, Turn};
+use super::invalid_option::InvalidOption;
+use super::options::Options;
+use super::outcome::{AttemptError, Attempts, FailureReason};
+use crate::backoff::Backoff;
 use crate::client::{PutResult, RequestError, StreamDescription};
-use crate::producer::options::{InvalidOption, Options};
-use crate::producer::outcome::{Attempts, Failure, FailureReason, Receipt};
-
-/// Pauses before another attempt: the first, and the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Carries records to their streams. `H` is whatever the caller knows a record by; it comes back with the outcome.
-#[derive(Debug)]
 pub struct Pipeline<H> {
     options: Arc<Options>,
+    aggregators: Arc<Aggregators>,
     streams: Vec<Stream<H>>,
     names: HashMap<Arc<str>, StreamId>,
     /// The stream that the next request is made for.
-    turn: usize,
+    next_stream: usize,
     in_flight: HashMap<RequestId, InFlight<H>>,
     listings: HashMap<RequestId, (StreamId, Instant)>,
-    retries: BinaryHeap<Reverse<Retry<H>>>,
+    retries: Retries<H>,
     next_request: u64,
     next_record: u64,
     flushes: Flushes,
@@ -86,277 +98,17 @@ pub struct Pipeline<H> {
     out: Out<H>,
 }
 
-/// A stream of a pipeline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct StreamId(usize);
-
-/// A request of a pipeline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestId(u64);
-
-/// A flush of a pipeline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FlushId(u64);
-
-/// What a pipeline wants done.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Output<H> {
-    /// Send these records, and tell [`Pipeline::answered`].
-    PutRecords {
-        /// The request.
-        id: RequestId,
-        /// The stream's name.
-        stream: Arc<str>,
-        /// The entries.
-        entries: Vec<SealedRecord>,
-    },
-    /// List the open shards and describe the stream, and tell [`Pipeline::listed`].
-    ListShards {
-        /// The request.
-        id: RequestId,
-        /// The stream's name.
-        stream: Arc<str>,
-    },
-    /// Nobody waits any more for the answer to this request.
-    Cancel {
-        /// The request.
-        id: RequestId,
-    },
-    /// A record has its outcome.
-    Resolved {
-        /// The record's handle.
-        handle: H,
-        /// The record.
-        record: EncodedRecord,
-        /// What became of it.
-        outcome: Result<Receipt, Failure>,
-    },
-    /// Everything that was accepted before this flush has its outcome.
-    Flushed {
-        /// The flush.
-        id: FlushId,
-    },
-}
-
-/// What is known of a stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StreamState {
-    /// Its shards were not listed yet, or it does not exist yet: records wait, at most for their time to live.
-    Unknown(Option<RequestError>),
-    /// Its shards cannot be listed: records go one by one.
-    Unpredicted(RequestError),
-    /// Records are aggregated by shard.
-    Predicted,
-    /// The service ignores keys: records are aggregated without regard to shards.
-    Auto,
-}
-
 #[derive(Debug)]
 struct InFlight<H> {
     stream: StreamId,
     entries: Vec<Entry<H>>,
+    /// The refused request that this is a half of, if that may have been too large.
+    suspect: Option<Arc<Suspect>>,
     started: Instant,
 }
 
-#[derive(Debug)]
-struct Retry<H> {
-    at: Instant,
-    number: u64,
-    stream: StreamId,
-    records: Vec<Held<H>>,
-}
-
-impl<H> Retry<H> {
-    const fn order(&self) -> (Instant, u64) {
-        (self.at, self.number)
-    }
-}
-
-impl<H> PartialEq for Retry<H> {
-    fn eq(&self, other: &Self) -> bool {
-        self.order() == other.order()
-    }
-}
-
-impl<H> Eq for Retry<H> {}
-
-impl<H> PartialOrd for Retry<H> {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<H> Ord for Retry<H> {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.order().cmp(&other.order())
-    }
-}
-
-/// What streams give while they work.
-#[derive(Debug)]
-struct Out<H> {
-    outputs: VecDeque<Output<H>>,
-    measures: Option<Vec<Measure>>,
-    /// Records to try again, and since when.
-    retries: Vec<(Vec<Held<H>>, Instant)>,
-    /// Keys whose waiting records may be let in.
-    let_in: Vec<Box<str>>,
-    /// Of every outcome, the flush that waits for it.
-    resolved: Vec<u64>,
-}
-
-/// What is left of a record that has its outcome.
-#[derive(Debug)]
-struct Finished {
-    /// Only where order is kept.
-    partition_key: Option<Box<str>>,
-}
-
-impl<H> Out<H> {
-    const fn new() -> Self {
-        Self {
-            outputs: VecDeque::new(),
-            measures: None,
-            retries: Vec::new(),
-            let_in: Vec::new(),
-            resolved: Vec::new(),
-        }
-    }
-
-    fn resolve(&mut self, held: Held<H>, outcome: Result<Receipt, Failure>, ordered: bool) -> Finished {
-        self.resolved.push(held.epoch);
-        let partition_key = ordered.then(|| held.record.partition_key().into());
-        self.outputs.push_back(Output::Resolved {
-            handle: held.handle,
-            record: held.record,
-            outcome,
-        });
-        Finished { partition_key }
-    }
-
-    fn fail(&mut self, stream: &Arc<str>, mut held: Held<H>, reason: FailureReason) -> Finished {
-        if matches!(reason, FailureReason::Expired(_)) {
-            self.measure(Metric::UserRecordExpired, stream, None, None, 1.0);
-        }
-        let failure = Failure {
-            stream: Arc::clone(stream),
-            reason,
-            attempts: std::mem::replace(&mut held.attempts, Attempts::none(held.expires)),
-            may_have_been_written: held.maybe_written,
-        };
-        self.resolve(held, Err(failure), true)
-    }
-
-    fn retry(&mut self, records: Vec<Held<H>>, now: Instant) {
-        if !records.is_empty() {
-            self.retries.push((records, now));
-        }
-    }
-
-    fn measure(
-        &mut self,
-        metric: Metric,
-        stream: &Arc<str>,
-        shard: Option<&Arc<str>>,
-        code: Option<&Arc<str>>,
-        value: f64,
-    ) {
-        self.measure_many(metric, stream, shard, code, value, 1);
-    }
-
-    fn measure_many(
-        &mut self,
-        metric: Metric,
-        stream: &Arc<str>,
-        shard: Option<&Arc<str>>,
-        code: Option<&Arc<str>>,
-        value: f64,
-        times: usize,
-    ) {
-        let Some(measures) = &mut self.measures else { return };
-        measures.push(Measure {
-            metric,
-            stream: Arc::clone(stream),
-            shard_id: shard.cloned(),
-            code: code.cloned(),
-            value,
-            times,
-        });
-    }
-
-    fn measure_written(&mut self, stream: &Arc<str>, shard: &Arc<str>, entry: &Entry<H>, times: Times) {
-        if self.measures.is_none() {
-            return;
-        }
-        let user_records = entry.records.len();
-        let data: usize = entry.records.iter().map(|held| held.record.data().len()).sum();
-        let counts = [
-            (Metric::UserRecordsPut, user_records),
-            (Metric::UserRecordsDataPut, data),
-            (Metric::KinesisRecordsPut, 1),
-            (Metric::KinesisRecordsDataPut, entry.size),
-            (Metric::UserRecordsPerKinesisRecord, user_records),
-        ];
-        for (metric, value) in counts {
-            self.measure(metric, stream, Some(shard), None, value as f64);
-        }
-        // Neighbours mostly have the same values: one measure for all of them.
-        let buffered = |held: &Held<H>| {
-            let waited = times.started.saturating_duration_since(held.attempts.arrived);
-            (held.attempts.len(), waited.as_millis())
-        };
-        for alike in entry.records.chunk_by(|one, other| buffered(one) == buffered(other)) {
-            let Some((retries, millis)) = alike.first().map(buffered) else {
-                continue;
-            };
-            self.measure_many(
-                Metric::RetriesPerRecord,
-                stream,
-                Some(shard),
-                None,
-                retries as f64,
-                alike.len(),
-            );
-            self.measure_many(
-                Metric::BufferingTime,
-                stream,
-                Some(shard),
-                None,
-                millis as f64,
-                alike.len(),
-            );
-        }
-    }
-}
-
-/// Flushes that were asked for, and what they wait for.
-#[derive(Debug)]
-struct Flushes {
-    /// Accepted records are counted under the flush that comes next.
-    next: u64,
-    /// Records without an outcome, for each flush from the oldest on; the last is the one that comes next.
-    pending: VecDeque<usize>,
-}
-
-impl Flushes {
-    fn oldest(&self) -> u64 {
-        self.next + 1 - self.pending.len() as u64
-    }
-
-    fn count(&mut self, epoch: u64) -> Option<&mut usize> {
-        let place = epoch.checked_sub(self.oldest())?;
-        self.pending.get_mut(usize::try_from(place).ok()?)
-    }
-
-    fn pending(&self) -> usize {
-        self.pending.iter().sum()
-    }
-}
-
 impl<H> Pipeline<H> {
-    /// A pipeline without streams. The seed decides about the lengths of pauses.
+    /// Creates a pipeline without streams. The seed decides the lengths of pauses.
     ///
     /// # Errors
     ///
@@ -364,38 +116,37 @@ impl<H> Pipeline<H> {
     pub fn new(options: Options, seed: u64) -> Result<Self, InvalidOption> {
         options.check()?;
         Ok(Self {
+            aggregators: Arc::new(Aggregators::new(&options)?),
             options: Arc::new(options),
             streams: Vec::new(),
             names: HashMap::new(),
-            turn: 0,
+            next_stream: 0,
             in_flight: HashMap::new(),
             listings: HashMap::new(),
-            retries: BinaryHeap::new(),
+            retries: Retries::new(),
             next_request: 0,
             next_record: 0,
-            flushes: Flushes {
-                next: 0,
-                pending: VecDeque::from([0]),
-            },
+            flushes: Flushes::new(),
             random: Rng::with_seed(seed),
             out: Out::new(),
         })
     }
 
-    /// Starts with a stream, or finds the one of that name.
+    /// Opens a stream, or returns the one that was opened with that name.
     pub fn open(&mut self, name: &str, now: Instant) -> StreamId {
         if let Some(id) = self.names.get(name) {
             return *id;
         }
         let id = StreamId(self.streams.len());
         let name: Arc<str> = name.into();
+        let (options, aggregators) = (Arc::clone(&self.options), Arc::clone(&self.aggregators));
         self.streams
-            .push(Stream::new(Arc::clone(&name), Arc::clone(&self.options), now));
+            .push(Stream::new(Arc::clone(&name), options, aggregators, now));
         self.names.insert(name, id);
         id
     }
 
-    /// What is known of a stream.
+    /// Returns what is known of a stream.
     #[must_use]
     pub fn state(&self, stream: StreamId) -> StreamState {
         let Some(stream) = self.streams.get(stream.0) else {
@@ -414,37 +165,31 @@ impl<H> Pipeline<H> {
         let Some(state) = self.streams.get_mut(stream.0) else {
             return;
         };
-        let (expires, due) = (
-            now + self.options.record_ttl,
-            now + self.options.record_max_buffered_time,
-        );
-        let epoch = self.flushes.next;
+        let mut turn = Turn::new(now, &self.flushes, &mut self.out);
         let mut count = 0;
         for (record, handle) in records {
             let held = Held {
                 record,
                 handle,
                 number: self.next_record,
-                expires,
-                epoch,
+                expires: now + self.options.record_ttl,
+                flush: self.flushes.next(),
                 attempts: Attempts::none(now),
+                pauses: 0,
                 maybe_written: false,
             };
             self.next_record += 1;
             count += 1;
-            state.route(held, due, now, &mut self.out);
+            state.route(held, self.options.record_max_buffered_time, &mut turn);
         }
-        if let Some(pending) = self.flushes.count(epoch) {
-            *pending += count;
-        }
-        state.let_in_all(now, &mut self.out);
-        let name = Arc::clone(&state.name);
-        self.out
-            .measure(Metric::UserRecordsReceived, &name, None, None, count as f64);
-        self.settle(stream, now);
+        state.let_in_all(&mut turn);
+        turn.out.measures.add(UserRecordsReceived, &state.name, count as f64);
+        state.pending += count;
+        self.flushes.accepted(count);
+        self.settle(stream);
     }
 
-    /// Takes the answer to [`Output::PutRecords`]. One that nobody waits for any more is passed over.
+    /// Takes the answer to [`Output::PutRecords`]. One that is not needed any longer is ignored.
     pub fn answered(&mut self, id: RequestId, answer: Result<Vec<PutResult>, RequestError>, now: Instant) {
         let Some(request) = self.in_flight.remove(&id) else {
             return;
@@ -453,23 +198,18 @@ impl<H> Pipeline<H> {
         let Some(state) = self.streams.get_mut(stream.0) else {
             return;
         };
-        let user_records: usize = request.entries.iter().map(|entry| entry.records.len()).sum();
-        let millis = now.saturating_duration_since(request.started).as_secs_f64() * 1000.0;
-        let name = Arc::clone(&state.name);
-        let per_request = [
-            (Metric::RequestTime, millis),
-            (Metric::KinesisRecordsPerPutRecordsRequest, request.entries.len() as f64),
-            (Metric::UserRecordsPerPutRecordsRequest, user_records as f64),
-        ];
-        for (metric, value) in per_request {
-            self.out.measure(metric, &name, None, None, value);
-        }
+        let times = Times {
+            started: request.started,
+            ended: now,
+        };
+        let mut turn = Turn::new(now, &self.flushes, &mut self.out);
+        turn.out.measures.answered(&state.name, &request.entries, times);
         let mode = state.shards.mode();
-        state.judge(request, answer, now, &mut self.out);
+        state.judge(request, answer, times, &mut turn);
         if state.shards.mode() != mode {
-            state.route_anew(now + self.options.record_max_buffered_time / 2, now, &mut self.out);
+            state.route_anew(&mut turn);
         }
-        self.settle(stream, now);
+        self.settle(stream);
     }
 
     /// Takes the answer to [`Output::ListShards`].
@@ -488,71 +228,64 @@ impl<H> Pipeline<H> {
         if let Err(error) = &answer {
             tracing::warn!(stream = %state.name, %error, "shards cannot be listed");
         }
+        let mut turn = Turn::new(now, &self.flushes, &mut self.out);
         let interval = self.options.shard_refresh_interval;
         if state.shards.listed(answer, now, interval, &mut self.random) {
-            // Somebody waits for a flush: then nothing waits for others.
-            let is_hurried = self.flushes.pending.len() > 1;
-            let patience = if is_hurried {
-                Duration::ZERO
-            } else {
-                self.options.record_max_buffered_time / 2
-            };
-            state.route_anew(now + patience, now, &mut self.out);
+            state.route_anew(&mut turn);
         }
-        state.judge_unjudged(now, &mut self.out);
-        self.settle(stream, now);
+        state.judge_unjudged(&mut turn);
+        self.settle(stream);
     }
 
-    /// Asks for [`Output::Flushed`], when everything that was accepted before has its outcome. Nothing of that waits for
-    /// more records any longer.
+    /// Asks for [`Output::Flushed`], when everything that was accepted before has its outcome. None of those records waits
+    /// for others any longer.
     pub fn flush(&mut self, now: Instant) -> FlushId {
-        let id = FlushId(self.flushes.next);
-        self.flushes.next += 1;
-        self.flushes.pending.push_back(0);
+        let id = self.flushes.start();
         for stream in &mut self.streams {
             stream.hurry(now);
         }
-        self.tell_flushed();
+        self.report_flushed();
         id
     }
 
-    /// Gives up everything: each record that has no outcome yet fails as closed.
-    pub fn abandon(&mut self) {
-        let requests = std::mem::take(&mut self.in_flight);
-        let retries = std::mem::take(&mut self.retries);
+    /// Gives up everything: each record that has no outcome yet fails as closed. A record that is in a request has that
+    /// attempt in its outcome, with the error `Closed`.
+    pub fn abandon(&mut self, now: Instant) {
+        let closed = Arc::new(AttemptError::closed());
         let mut records = Vec::new();
-        for (id, request) in requests {
+        for (id, request) in std::mem::take(&mut self.in_flight) {
             self.out.outputs.push_back(Output::Cancel { id });
-            records.extend(
-                request
-                    .entries
-                    .into_iter()
-                    .flat_map(|entry| entry.records)
-                    .map(|mut held| {
-                        held.maybe_written = true;
-                        (request.stream, held)
-                    }),
-            );
-        }
-        for Reverse(retry) in retries {
-            records.extend(retry.records.into_iter().map(|held| (retry.stream, held)));
-        }
-        for (place, stream) in self.streams.iter_mut().enumerate() {
-            records.extend(stream.drain().into_iter().map(|held| (StreamId(place), held)));
-        }
-        records.sort_by_key(|(_, held)| held.number);
-        for (stream, held) in records {
-            if let Some(stream) = self.streams.get(stream.0) {
-                self.out.fail(&stream.name, held, FailureReason::Closed);
+            let times = Times {
+                started: request.started,
+                ended: now,
+            };
+            for mut held in request.entries.into_iter().flat_map(|entry| entry.records) {
+                held.give_up_in_flight(times, &closed);
+                records.push((request.stream, held));
             }
         }
-        for stream in &mut self.streams {
+        for Retry {
+            stream, records: again, ..
+        } in self.retries.take_all()
+        {
+            records.extend(again.into_iter().map(|held| (stream, held)));
+        }
+        for (index, stream) in self.streams.iter_mut().enumerate() {
+            records.extend(stream.drain(&closed).into_iter().map(|held| (StreamId(index), held)));
             stream.pending = 0;
+        }
+        records.sort_by_key(|(_, held)| held.number);
+        let mut turn = Turn::new(now, &self.flushes, &mut self.out);
+        for (stream, held) in records {
+            if let Some(stream) = self.streams.get(stream.0) {
+                turn.fail(&stream.name, held, FailureReason::Closed);
+            }
         }
         self.count_resolved();
     }
 
-    /// What to do now. Ask until there is nothing more.
+    /// Returns what to do now. Call it until it returns `None`, after each call of another method and when
+    /// [`wake_at`](Self::wake_at) says so.
     pub fn poll(&mut self, now: Instant) -> Option<Output<H>> {
         if self.out.outputs.is_empty() {
             self.advance(now);
@@ -560,7 +293,7 @@ impl<H> Pipeline<H> {
         self.out.outputs.pop_front()
     }
 
-    /// When to ask again, if nothing happens before. In the past: at once.
+    /// Returns when to call [`poll`](Self::poll) again, if nothing happens before. In the past: at once.
     #[must_use]
     pub fn wake_at(&self, now: Instant) -> Option<Instant> {
         if !self.out.outputs.is_empty() {
@@ -568,76 +301,62 @@ impl<H> Pipeline<H> {
         }
         let connection = self.in_flight.len() < self.options.max_connections;
         let streams = self.streams.iter().filter_map(|stream| stream.wake_at(connection, now));
-        let retry = self.retries.peek().map(|Reverse(retry)| retry.at);
         let started = self.in_flight.values().map(|request| request.started);
         let listings = self.listings.values().map(|(_, started)| *started);
         let timeout = started
             .chain(listings)
             .min()
             .map(|started| started + self.options.request_timeout);
-        streams.chain(retry).chain(timeout).min()
+        streams.chain(self.retries.next_at()).chain(timeout).min()
     }
 
-    /// How many records have no outcome yet.
+    /// Returns how many records have no outcome yet.
     #[must_use]
     pub fn pending(&self) -> usize {
         self.flushes.pending()
     }
 
-    /// Takes what was measured since this was called last: nothing the first time, because nobody may ever ask.
+    /// Takes what was measured since the last call. The first call returns nothing: before it nothing is kept.
     pub fn take_measures(&mut self) -> Vec<Measure> {
-        self.out.measures.replace(Vec::new()).unwrap_or_default()
+        self.out.measures.take()
     }
 
     fn advance(&mut self, now: Instant) {
         self.time_out(now);
-        while self.retries.peek().is_some_and(|Reverse(retry)| retry.at <= now) {
-            let Some(Reverse(retry)) = self.retries.pop() else {
-                break;
-            };
-            self.come_back(retry, now);
+        while let Some(Retry { stream, records, .. }) = self.retries.take_due(now) {
+            if let Some(state) = self.streams.get_mut(stream.0) {
+                let wait = state.shorter_wait();
+                let mut turn = Turn::new(now, &self.flushes, &mut self.out);
+                state.come_back(records, wait, &mut turn);
+            }
+            self.settle(stream);
         }
-        for place in 0..self.streams.len() {
-            if let Some(stream) = self.streams.get_mut(place) {
-                stream.sweep(now, &mut self.out);
+        for index in 0..self.streams.len() {
+            if let Some(stream) = self.streams.get_mut(index) {
+                let mut turn = Turn::new(now, &self.flushes, &mut self.out);
+                stream.sweep(&mut turn);
                 if stream.shards.start_listing(now) {
+                    let stream = Arc::clone(&stream.name);
                     let id = self.next_id();
-                    self.listings.insert(id, (StreamId(place), now));
-                    if let Some(stream) = self.streams.get(place) {
-                        let stream = Arc::clone(&stream.name);
-                        self.out.outputs.push_back(Output::ListShards { id, stream });
-                    }
+                    self.listings.insert(id, (StreamId(index), now));
+                    self.out.outputs.push_back(Output::ListShards { id, stream });
                 }
             }
-            self.settle(StreamId(place), now);
+            self.settle(StreamId(index));
         }
         self.make_requests(now);
-    }
-
-    fn come_back(&mut self, retry: Retry<H>, now: Instant) {
-        let Retry { stream, records, .. } = retry;
-        // Somebody waits for it: then it does not wait for others.
-        let is_hurried = records.first().is_some_and(|held| held.epoch < self.flushes.next);
-        let patience = if is_hurried {
-            Duration::ZERO
-        } else {
-            self.options.record_max_buffered_time / 2
-        };
-        if let Some(state) = self.streams.get_mut(stream.0) {
-            state.come_back(records, now + patience, now, &mut self.out);
-        }
-        self.settle(stream, now);
     }
 
     fn make_requests(&mut self, now: Instant) {
         let mut idle = 0;
         while self.in_flight.len() < self.options.max_connections && idle < self.streams.len() {
-            let place = self.turn % self.streams.len();
-            self.turn = place + 1;
-            let Some(stream) = self.streams.get_mut(place) else {
+            let index = self.next_stream % self.streams.len();
+            self.next_stream = index + 1;
+            let Some(stream) = self.streams.get_mut(index) else {
                 return;
             };
-            let Some(request) = stream.request(now, &mut self.out) else {
+            let mut turn = Turn::new(now, &self.flushes, &mut self.out);
+            let Some(request) = stream.request(&mut turn) else {
                 idle += 1;
                 continue;
             };
@@ -650,8 +369,9 @@ impl<H> Pipeline<H> {
                 entries: request.sealed,
             });
             let in_flight = InFlight {
-                stream: StreamId(place),
+                stream: StreamId(index),
                 entries: request.entries,
+                suspect: request.suspect,
                 started: now,
             };
             self.in_flight.insert(id, in_flight);
@@ -666,61 +386,59 @@ impl<H> Pipeline<H> {
     fn time_out(&mut self, now: Instant) {
         let timeout = self.options.request_timeout;
         let is_late = |started: Instant| started + timeout <= now;
-        let error = || RequestError::unanswered("RequestTimeout", format!("no answer within {timeout:?}"));
         let requests = self.in_flight.iter().filter(|(_, request)| is_late(request.started));
         let mut late: Vec<RequestId> = requests.map(|(id, _)| *id).collect();
         late.sort_unstable();
         for id in late {
             self.out.outputs.push_back(Output::Cancel { id });
-            self.answered(id, Err(error()), now);
+            self.answered(id, Err(RequestError::timed_out(timeout)), now);
         }
         let listings = self.listings.iter().filter(|(_, (_, started))| is_late(*started));
         let mut late: Vec<RequestId> = listings.map(|(id, _)| *id).collect();
         late.sort_unstable();
         for id in late {
             self.out.outputs.push_back(Output::Cancel { id });
-            self.listed(id, Err(error()), now);
+            self.listed(id, Err(RequestError::timed_out(timeout)), now);
         }
     }
 
-    /// Takes up what a stream gave besides outputs.
-    fn settle(&mut self, stream: StreamId, now: Instant) {
+    /// Takes up what comes of a stream's turn besides outputs.
+    fn settle(&mut self, stream: StreamId) {
         for (records, failed) in std::mem::take(&mut self.out.retries) {
-            let attempts = records.iter().map(|held| held.attempts.len()).min().unwrap_or(1);
-            let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX).min(16);
-            let pause = (FIRST_PAUSE * 2_u32.pow(doublings)).min(LONGEST_PAUSE);
-            let pause = pause.mul_f64(0.5 + 0.5 * self.random.f64());
-            let expires = records.iter().map(|held| held.expires).min().unwrap_or(now);
-            let number = self.next_id().0;
-            self.retries.push(Reverse(Retry {
-                at: (failed + pause).min(expires),
-                number,
-                stream,
-                records,
-            }));
+            let pauses = records.iter().map(|held| held.pauses).min().unwrap_or(1);
+            let pause = Backoff::RECORDS.pause(pauses.saturating_sub(1), self.random.f64());
+            let expires = records.iter().map(|held| held.expires).min();
+            let at = expires.into_iter().chain([failed + pause]).min().unwrap_or(failed);
+            self.retries.push(at, stream, records);
         }
         if let (Some(state), 1..) = (self.streams.get_mut(stream.0), self.out.resolved.len()) {
             state.pending = state.pending.saturating_sub(self.out.resolved.len());
-            let (name, pending) = (Arc::clone(&state.name), state.pending as f64);
-            self.out.measure(Metric::UserRecordsPending, &name, None, None, pending);
+            let pending = state.pending as f64;
+            self.out.measures.add(UserRecordsPending, &state.name, pending);
         }
         self.count_resolved();
     }
 
     fn count_resolved(&mut self) {
-        for epoch in std::mem::take(&mut self.out.resolved) {
-            if let Some(pending) = self.flushes.count(epoch) {
-                *pending = pending.saturating_sub(1);
-            }
+        for flush in std::mem::take(&mut self.out.resolved) {
+            self.flushes.resolved(flush);
         }
-        self.tell_flushed();
+        self.report_flushed();
     }
 
-    fn tell_flushed(&mut self) {
-        while self.flushes.pending.len() > 1 && self.flushes.pending.front() == Some(&0) {
-            let id = FlushId(self.flushes.oldest());
-            self.flushes.pending.pop_front();
+    fn report_flushed(&mut self) {
+        while let Some(id) = self.flushes.take_done() {
             self.out.outputs.push_back(Output::Flushed { id });
         }
+    }
+}
+
+impl<H> fmt::Debug for Pipeline<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline")
+            .field("streams", &self.names)
+            .field("pending", &self.pending())
+            .field("in_flight", &self.in_flight.len())
+            .finish_non_exhaustive()
     }
 }
