@@ -72,6 +72,7 @@ pub(crate) struct Statistics {
     pub(crate) merges: u64,
     pub(crate) flushes: u64,
     pub(crate) waited_for_room: u64,
+    pub(crate) too_large: u64,
     pub(crate) virtual_seconds: u64,
     /// A hash of everything that happened.
     pub(crate) trace: u64,
@@ -95,6 +96,7 @@ impl AddAssign for Statistics {
         self.merges += other.merges;
         self.flushes += other.flushes;
         self.waited_for_room += other.waited_for_room;
+        self.too_large += other.too_large;
         self.virtual_seconds += other.virtual_seconds;
         self.trace ^= other.trace;
     }
@@ -115,6 +117,7 @@ impl Statistics {
             merges,
             flushes,
             waited_for_room,
+            too_large,
             ..
         } = *self;
         for (name, count) in [
@@ -130,6 +133,7 @@ impl Statistics {
             ("merges", merges),
             ("flushes", flushes),
             ("waited for room", waited_for_room),
+            ("too large", too_large),
         ] {
             assert!(count > 0, "nothing was {name}");
         }
@@ -306,7 +310,16 @@ impl World {
                 } else {
                     Faults::default()
                 };
-                let answer = if entries.iter().any(is_poisoned) {
+                let size: usize = entries.iter().map(SealedRecord::size).sum();
+                let over = self.plan.body_limit.filter(|limit| size > limit.bytes);
+                self.statistics.too_large += u64::from(over.is_some());
+                let answer = if let Some(limit) = over {
+                    Err(if limit.says_so {
+                        RequestError::too_large("HTTP 413", "too large")
+                    } else {
+                        RequestError::refused("SerializationException", "something is wrong")
+                    })
+                } else if entries.iter().any(is_poisoned) {
                     Err(RequestError::refused(
                         "InvalidArgumentException",
                         "one of them is poison",

@@ -253,7 +253,9 @@ impl<H> Pipeline<H> {
     pub fn abandon(&mut self, now: Instant) {
         let closed = Arc::new(AttemptError::closed());
         let mut records = Vec::new();
-        for (id, request) in std::mem::take(&mut self.in_flight) {
+        let mut requests: Vec<_> = std::mem::take(&mut self.in_flight).into_iter().collect();
+        requests.sort_unstable_by_key(|(id, _)| *id);
+        for (id, request) in requests {
             self.out.outputs.push_back(Output::Cancel { id });
             let times = Times {
                 started: request.started,
