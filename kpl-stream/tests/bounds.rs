@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
+use futures_util::future::join_all;
 use futures_util::{SinkExt as _, StreamExt as _, stream};
 use kpl_core::{HashKeyRange, RawRecord, SealedRecord, Shard};
-use kpl_stream::client::{PutResult, RequestError, StreamDescription, WriteClient, Written};
+use kpl_stream::client::{Fetched, FetchedRecord, PutResult, RequestError, StreamDescription, WriteClient, Written};
 use kpl_stream::{
     BYTES_PER_RECORD, Buffered, FailureReason, Producer, ProducerBuilder, SendErrorKind, StreamProducer, blocking,
 };
@@ -139,6 +140,17 @@ async fn room_comes_back_with_the_outcomes() {
         assert_eq!(outcome.unwrap().shard_id(), "shardId-000000000000");
     }
     assert_eq!(producer.buffered(), Buffered::default());
+}
+
+#[tokio::test]
+async fn the_records_of_a_stream_are_sent_in_their_order() {
+    let (service, written) = Service::new(usize::MAX);
+    let producer = Producer::builder().client(service).build().unwrap();
+    let clicks = open(&producer).await;
+    let outcomes: Vec<_> = clicks.send_all_from(stream::iter((0..100).map(record))).collect().await;
+    assert_eq!(outcomes.len(), 100);
+    assert!(outcomes.iter().all(Result::is_ok));
+    assert_eq!(written.load(Ordering::Relaxed), 100);
 }
 
 #[tokio::test]
@@ -291,4 +303,34 @@ fn options_are_checked_when_the_producer_is_built() {
     );
     let error = blocking::Producer::start(async { builder(1).rate_limit(0) }).unwrap_err();
     assert_eq!(error.to_string(), "rate_limit is 0, but must be from 1 to 1000000");
+}
+
+#[tokio::test]
+async fn debug_shows_no_payloads() {
+    let producer = builder(0).build().unwrap();
+    let clicks = open(&producer).await;
+    let payload = || RawRecord::from_parts("key", vec![b'#'; 1024]);
+    let deliveries = join_all((0..1000).map(|_| clicks.send(payload()))).await;
+    let delivery = deliveries.into_iter().next_back().unwrap().unwrap();
+    let mut texts = vec![format!("{producer:?}"), format!("{clicks:?}"), format!("{delivery:?}")];
+    let error = producer.close(Duration::from_millis(50)).await.unwrap_err();
+    assert_eq!(error.undelivered.len(), 1000);
+    assert_eq!(format!("{error:?}"), "CloseError { undelivered: 1000 records }");
+    texts.extend([
+        format!("{:?}", error.undelivered[0]),
+        format!("{:?}", delivery.await.unwrap_err()),
+    ]);
+    texts.push(format!("{:?}", clicks.send(payload()).await.unwrap_err()));
+    let mut outcomes = clicks.send_all([payload()]);
+    texts.push(format!("{outcomes:?}"));
+    texts.push(format!("{:?}", outcomes.next().await.unwrap().unwrap_err()));
+    let fetched = FetchedRecord::new(vec![b'#'; 1 << 20], "49");
+    texts.push(format!("{fetched:?}"));
+    texts.push(format!("{:?}", Fetched::new(vec![fetched], None)));
+    for text in texts {
+        assert!(
+            text.len() < 1000 && !text.contains("35, 35") && !text.contains("##"),
+            "{text}"
+        );
+    }
 }

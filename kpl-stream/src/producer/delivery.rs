@@ -126,3 +126,88 @@ impl<T> fmt::Display for DeliveryError<T> {
 }
 
 impl<T> std::error::Error for DeliveryError<T> {}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Level, Metadata, Subscriber};
+
+    use super::*;
+
+    /// Counts the events of level `ERROR`.
+    struct Errors(Arc<AtomicUsize>);
+
+    impl Subscriber for Errors {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            *metadata.level() == Level::ERROR
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+        fn event(&self, _: &Event<'_>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn enter(&self, _: &Id) {}
+
+        fn exit(&self, _: &Id) {}
+    }
+
+    fn errors_of(work: impl FnOnce()) -> usize {
+        let errors = Arc::new(AtomicUsize::new(0));
+        tracing::subscriber::with_default(Errors(Arc::clone(&errors)), work);
+        errors.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn a_failure_is_either_returned_or_logged() {
+        let dropped_before = errors_of(|| {
+            let (sender, receiver) = channel();
+            drop(Delivery::new("record", receiver));
+            sender.complete(Err(Failure::lost()));
+        });
+        assert_eq!(dropped_before, 1);
+        let dropped_after = errors_of(|| {
+            let (sender, receiver) = channel();
+            let delivery = Delivery::new("record", receiver);
+            sender.complete(Err(Failure::lost()));
+            assert!(delivery.is_done());
+            drop(delivery);
+        });
+        assert_eq!(dropped_after, 1);
+        let returned = errors_of(|| {
+            let (sender, receiver) = channel();
+            let mut delivery = Delivery::new("record", receiver);
+            assert!(!delivery.is_done());
+            sender.complete(Err(Failure::lost()));
+            let mut context = Context::from_waker(std::task::Waker::noop());
+            let Poll::Ready(Err(error)) = Pin::new(&mut delivery).poll(&mut context) else {
+                panic!("it is not ready");
+            };
+            assert_eq!(error.record, "record");
+            assert!(Pin::new(&mut delivery).poll(&mut context).is_pending());
+        });
+        assert_eq!(returned, 0);
+    }
+
+    #[test]
+    fn a_delivery_without_a_producer_fails() {
+        let (sender, receiver) = channel();
+        let mut delivery = Delivery::new("record", receiver);
+        drop(sender);
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let Poll::Ready(Err(error)) = Pin::new(&mut delivery).poll(&mut context) else {
+            panic!("it is not ready");
+        };
+        assert!(error.failure.may_have_been_written);
+    }
+}
