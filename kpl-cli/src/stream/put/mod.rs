@@ -15,8 +15,7 @@ use futures_util::stream::FuturesUnordered;
 use kpl_core::RawRecord;
 use kpl_stream::aws::AwsClient;
 use kpl_stream::client::ErrorClass;
-use kpl_stream::pipeline::StreamState;
-use kpl_stream::{Delivery, DeliveryError, OpenError, Producer, Receipt, SendError, SendErrorKind, StreamProducer};
+use kpl_stream::{Delivery, DeliveryError, Producer, Receipt, SendError, SendErrorKind, StreamProducer, StreamState};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, interval};
 
@@ -44,7 +43,8 @@ pub(super) async fn run(options: Put, mut interrupts: Interrupts, problems: &mut
         .record_ttl(options.record_ttl)
         .rate_limit(options.rate_limit)
         .ordered(options.ordered)
-        .build();
+        .build()
+        .map_err(|error| Stop::Usage(error.to_string()))?;
     let stream = tokio::select! {
         stream = open(&producer, &options.stream) => stream?,
         () = interrupts.pressed(1) => {
@@ -95,10 +95,8 @@ pub(super) async fn run(options: Put, mut interrupts: Interrupts, problems: &mut
 const NOTHING: &str = "interrupted before the first record";
 
 async fn open(producer: &Producer, name: &str) -> Result<StreamProducer<RawRecord<'static>>, Stop> {
-    let stream = producer.stream(name).await.map_err(|error| match error {
-        OpenError::Option(error) => Stop::Usage(error.to_string()),
-        error => Stop::Service(format!("stream {name}: {error}")),
-    })?;
+    let stream = producer.stream(name).await;
+    let stream = stream.map_err(|error| Stop::Service(error.to_string()))?;
     match stream.state().await {
         // Records would wait for what cannot come.
         Ok(StreamState::Unknown(Some(error))) if error.class == ErrorClass::Permanent => {
