@@ -41,7 +41,7 @@ async fn main() -> Result<(), Error> {
         .load_aws_config(&config)
         // Less than the function's timeout, so that there is an answer in any case.
         .record_ttl(Duration::from_secs(20))
-        .build();
+        .build()?;
     handler(producer, &target).await?.run().await
 }
 

@@ -61,7 +61,7 @@ fn visit(page: impl Into<String>) -> Visit {
 async fn a_thousand_clicks_become_visits_in_few_kinesis_records() {
     let server = Server::start().await;
     server.create_stream(TARGET, 2).await;
-    let producer = Producer::builder().load_aws_config(server.config()).build();
+    let producer = Producer::builder().load_aws_config(server.config()).build().unwrap();
     let handler = example::handler(producer, TARGET).await.unwrap();
 
     let urls: Vec<_> = (0..1000).map(|number| format!("/{number:04}?from=mail")).collect();
@@ -110,10 +110,7 @@ impl WriteClient for Refusing {
             } else {
                 self.client.put_records(stream, sent).await?
             };
-            let error = EntryError {
-                code: "InternalFailure".into(),
-                message: "refused by the test".into(),
-            };
+            let error = EntryError::new("InternalFailure", "refused by the test");
             let refused = refused.into_iter().map(|(index, _)| (index, Err(error.clone())));
             let mut all: Vec<(usize, PutResult)> = taken
                 .into_iter()
@@ -149,7 +146,8 @@ async fn what_the_target_refuses_is_named_and_comes_with_the_retry() {
         .client(client)
         .aggregation_max_count(2)
         .record_ttl(Duration::from_secs(2))
-        .build();
+        .build()
+        .unwrap();
     let handler = example::handler(producer, TARGET).await.unwrap();
     let event = event(&[
         clicks(&["/a", "/b"]),
@@ -178,7 +176,8 @@ async fn a_record_that_is_too_large_for_the_target_fails_alone() {
     let producer = Producer::builder()
         .load_aws_config(server.config())
         .max_user_record_size(200)
-        .build();
+        .build()
+        .unwrap();
     let handler = example::handler(producer, TARGET).await.unwrap();
     let large = format!("/{}", "x".repeat(200));
     let event = event(&[clicks(&["/a"]), clicks(&["/b", &large, "/c"])]);

@@ -12,8 +12,8 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use futures_core::future::BoxFuture;
 use kpl_core::{Aggregator, HashKey, HashKeyRange, RawRecord, SealedRecord, Shard, ShardMap, seal_all};
 use kpl_stream::client::{PutResult, RequestError, StreamDescription, WriteClient, Written};
-use kpl_stream::pipeline::{EncodedRecord, Output, Pipeline};
-use kpl_stream::{Options, Producer, StreamProducer};
+use kpl_stream::pipeline::{Output, Pipeline};
+use kpl_stream::{EncodedRecord, Options, Producer, StreamProducer};
 use kpl_testkit::even_shards;
 use tokio::runtime::{Builder, Runtime};
 
@@ -34,10 +34,7 @@ impl AtOnce {
         let written = shards
             .iter()
             .map(|shard| {
-                let written = Written {
-                    shard_id: (&*shard.id).into(),
-                    sequence_number: "49590338271490256608559692538361571095921575989136588898".into(),
-                };
+                let written = Written::new(&*shard.id, "49590338271490256608559692538361571095921575989136588898");
                 (shard.range, written)
             })
             .collect();
@@ -100,7 +97,11 @@ fn options() -> Options {
 }
 
 async fn open(client: AtOnce) -> StreamProducer<RawRecord<'static>> {
-    let producer = Producer::builder().client(client).options(options()).build();
+    let producer = Producer::builder()
+        .client(client)
+        .options(options())
+        .build()
+        .expect("valid options");
     producer.stream("clicks").await.expect("a stream")
 }
 

@@ -53,7 +53,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             counts: Arc::clone(&counted),
         })
         .record_ttl(Duration::from_secs(120))
-        .build();
+        .build()?;
     let stream = producer.stream::<Click>("clicks").await?;
 
     let started = Instant::now();

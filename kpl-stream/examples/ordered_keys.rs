@@ -31,7 +31,7 @@ struct Booking {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let (config, stream) = config_and_stream().await;
-    let producer = Producer::builder().load_aws_config(&config).ordered(true).build();
+    let producer = Producer::builder().load_aws_config(&config).ordered(true).build()?;
     let bookings = producer.stream::<Booking>(&stream).await?;
 
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH)?;

@@ -24,7 +24,7 @@ struct Click {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let (config, stream) = config_and_stream().await;
-    let producer = Producer::builder().load_aws_config(&config).build();
+    let producer = Producer::builder().load_aws_config(&config).build()?;
     let clicks = producer.stream::<Click>(&stream).await?;
 
     let mut deliveries = Vec::new();

@@ -19,7 +19,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let exporter = PrometheusBuilder::new().install_recorder()?;
 
     let (config, stream) = config_and_stream().await;
-    let producer = Producer::builder().load_aws_config(&config).build();
+    let producer = Producer::builder().load_aws_config(&config).build()?;
     let records = producer.stream::<RawRecord<'static>>(&stream).await?;
     for number in 0..10_000 {
         let record = RawRecord::from_parts(format!("user-{}", number % 100), vec![b'x'; 100]);

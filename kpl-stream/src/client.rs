@@ -1,7 +1,7 @@
 //! What the producer and the reader ask of the service, and the errors that it answers with.
 //!
-//! With the feature `aws` the AWS SDK does it: [`AwsClient`](crate::aws::AwsClient). Another service, or a test, implements
-//! the traits itself.
+//! With the feature `aws`, [`AwsClient`](crate::aws::AwsClient) is both clients. To send to another service, or to test, implement
+//! [`WriteClient`] or [`ReadClient`] yourself.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,21 +11,102 @@ use futures_core::future::BoxFuture;
 use kpl_core::{EncryptionType, HashKeyRange, KinesisRecord, SealedRecord, Shard};
 
 /// What a producer needs of the service.
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+/// use futures_core::future::BoxFuture;
+/// use kpl_core::{HashKeyRange, RawRecord, SealedRecord, Shard};
+/// use kpl_stream::Producer;
+/// use kpl_stream::client::{PutResult, RequestError, StreamDescription, WriteClient, Written};
+///
+/// /// A stream of one shard, in memory.
+/// #[derive(Debug, Default)]
+/// struct Memory {
+///     records: Mutex<Vec<SealedRecord>>,
+/// }
+///
+/// impl WriteClient for Memory {
+///     fn put_records<'a>(
+///         &'a self,
+///         _stream: &'a str,
+///         entries: Vec<SealedRecord>,
+///     ) -> BoxFuture<'a, Result<Vec<PutResult>, RequestError>> {
+///         let mut records = self.records.lock().unwrap();
+///         let results = entries
+///             .into_iter()
+///             .map(|entry| {
+///                 records.push(entry);
+///                 Ok(Written::new("shardId-000000000000", records.len().to_string()))
+///             })
+///             .collect();
+///         Box::pin(async { Ok(results) })
+///     }
+///
+///     fn open_shards<'a>(&'a self, _stream: &'a str) -> BoxFuture<'a, Result<Vec<Shard>, RequestError>> {
+///         Box::pin(async { Ok(vec![Shard::new("shardId-000000000000", HashKeyRange::FULL)]) })
+///     }
+///
+///     fn describe_stream<'a>(&'a self, _stream: &'a str) -> BoxFuture<'a, Result<StreamDescription, RequestError>> {
+///         Box::pin(async { Ok(StreamDescription::default()) })
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let memory = Arc::new(Memory::default());
+/// let producer = Producer::builder().client(Arc::clone(&memory)).build()?;
+/// let clicks = producer.stream("clicks").await?;
+/// let receipt = clicks.send(RawRecord::new("anna", "some bytes")).await?.await?;
+/// assert_eq!(receipt.sequence_number(), "1");
+/// assert_eq!(memory.records.lock().unwrap().len(), 1);
+/// # Ok(())
+/// # }
+/// ```
 pub trait WriteClient: fmt::Debug + Send + Sync + 'static {
-    /// Puts records into a stream: one PutRecords request. The answer has one result for each entry, in their order.
+    /// Puts records into a stream: one PutRecords request. Returns one result for each entry, in their order.
     ///
-    /// It must not retry by itself: the producer does, and counts.
+    /// It must not retry by itself: the producer retries, and records every attempt.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`] if the request failed as a whole. Its [`class`](RequestError::class) decides what the producer does next.
     fn put_records<'a>(
         &'a self,
         stream: &'a str,
         entries: Vec<SealedRecord>,
     ) -> BoxFuture<'a, Result<Vec<PutResult>, RequestError>>;
 
-    /// The open shards of a stream, all pages of them (ListShards with the filter `AT_LATEST`).
+    /// Returns the open shards of a stream, all pages of them (ListShards with the filter `AT_LATEST`).
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`]. Without a list of shards, records are sent one by one.
     fn open_shards<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<Vec<Shard>, RequestError>>;
 
-    /// What is known of a stream (DescribeStreamSummary).
+    /// Returns what is known of a stream (DescribeStreamSummary).
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`]. A stream that cannot be described is taken as one that follows keys.
     fn describe_stream<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<StreamDescription, RequestError>>;
+}
+
+impl<C: WriteClient + ?Sized> WriteClient for Arc<C> {
+    fn put_records<'a>(
+        &'a self,
+        stream: &'a str,
+        entries: Vec<SealedRecord>,
+    ) -> BoxFuture<'a, Result<Vec<PutResult>, RequestError>> {
+        (**self).put_records(stream, entries)
+    }
+
+    fn open_shards<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<Vec<Shard>, RequestError>> {
+        (**self).open_shards(stream)
+    }
+
+    fn describe_stream<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<StreamDescription, RequestError>> {
+        (**self).describe_stream(stream)
+    }
 }
 
 /// What became of one entry of a PutRecords request.
@@ -33,6 +114,7 @@ pub type PutResult = Result<Written, EntryError>;
 
 /// Where the service wrote a record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Written {
     /// The shard.
     pub shard_id: Arc<str>,
@@ -40,14 +122,43 @@ pub struct Written {
     pub sequence_number: Arc<str>,
 }
 
-/// Why the service did not write one entry of a request that it took.
+impl Written {
+    /// Creates the place of a record from its shard and its sequence number.
+    pub fn new(shard_id: impl Into<Arc<str>>, sequence_number: impl Into<Arc<str>>) -> Self {
+        Self {
+            shard_id: shard_id.into(),
+            sequence_number: sequence_number.into(),
+        }
+    }
+}
+
+/// Why the service did not write one entry of a request that it accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct EntryError {
     /// The service's code, such as `ProvisionedThroughputExceededException`.
     pub code: Arc<str>,
-    /// The service's text.
+    /// The service's message.
     pub message: Arc<str>,
 }
+
+impl EntryError {
+    /// Creates an error from the service's code and message.
+    pub fn new(code: impl Into<Arc<str>>, message: impl Into<Arc<str>>) -> Self {
+        Self {
+            code: code.into(),
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for EntryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+impl std::error::Error for EntryError {}
 
 /// What is known of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -58,7 +169,7 @@ pub struct StreamDescription {
 }
 
 impl StreamDescription {
-    /// A stream that distributes its records so.
+    /// Creates the description of a stream that distributes its records this way.
     #[must_use]
     pub const fn new(distribution: Option<Distribution>) -> Self {
         Self { distribution }
@@ -70,22 +181,82 @@ impl StreamDescription {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Distribution {
-    /// Keys decide about the shard.
+    /// A record's keys decide which shard takes it.
     UserPartitionKey,
     /// The service decides, and ignores keys.
     Auto,
 }
 
 /// What a reader needs of the service.
+///
+/// ```
+/// use std::time::Duration;
+/// use futures_core::future::BoxFuture;
+/// use kpl_core::HashKeyRange;
+/// use kpl_stream::client::{Fetched, FetchedRecord, IteratorStart, ReadClient, RequestError, ShardDescription};
+///
+/// /// A stream of one closed shard with two records: an iterator is the index of the next one.
+/// #[derive(Debug)]
+/// struct Two;
+///
+/// impl ReadClient for Two {
+///     fn list_shards<'a>(&'a self, _stream: &'a str) -> BoxFuture<'a, Result<Vec<ShardDescription>, RequestError>> {
+///         let shard = ShardDescription::new("shardId-000000000000", HashKeyRange::FULL).with_closed(true);
+///         Box::pin(async { Ok(vec![shard]) })
+///     }
+///
+///     fn get_shard_iterator<'a>(
+///         &'a self,
+///         _stream: &'a str,
+///         _shard_id: &'a str,
+///         start: IteratorStart,
+///     ) -> BoxFuture<'a, Result<String, RequestError>> {
+///         let index = match start {
+///             IteratorStart::AtSequenceNumber(number) => number,
+///             IteratorStart::Latest => "2".into(),
+///             _ => "0".into(),
+///         };
+///         Box::pin(async { Ok(index) })
+///     }
+///
+///     fn get_records<'a>(&'a self, iterator: &'a str, limit: usize) -> BoxFuture<'a, Result<Fetched, RequestError>> {
+///         Box::pin(async move {
+///             let invalid = |_| RequestError::refused("InvalidArgumentException", "not an iterator");
+///             let first: usize = iterator.parse().map_err(invalid)?;
+///             let end = (first + limit).min(2);
+///             let record = |index: usize| {
+///                 FetchedRecord::new("some bytes", index.to_string()).with_partition_key("anna")
+///             };
+///             let next = (end < 2).then(|| end.to_string());
+///             Ok(Fetched::new((first..end).map(record).collect(), next).with_behind_latest(Duration::ZERO))
+///         })
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), RequestError> {
+/// let iterator = Two.get_shard_iterator("clicks", "shardId-000000000000", IteratorStart::TrimHorizon).await?;
+/// let fetched = Two.get_records(&iterator, 10_000).await?;
+/// assert_eq!(fetched.records.len(), 2);
+/// assert_eq!(fetched.next_iterator, None); // the end of the shard
+/// # Ok(())
+/// # }
+/// ```
 pub trait ReadClient: fmt::Debug + Send + Sync + 'static {
-    /// Shards of a stream, all pages of them (ListShards).
-    fn list_shards<'a>(
-        &'a self,
-        stream: &'a str,
-        filter: ShardFilter,
-    ) -> BoxFuture<'a, Result<Vec<ShardDescription>, RequestError>>;
+    /// Returns every shard of a stream that the service still knows, open, closed or expired, all pages of them (ListShards without
+    /// a filter).
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`]. The reader makes the request again unless its class is final ([`ErrorClass::is_final`]); the same
+    /// holds for the other methods.
+    fn list_shards<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<Vec<ShardDescription>, RequestError>>;
 
-    /// An iterator over a shard (GetShardIterator).
+    /// Returns an iterator over a shard (GetShardIterator).
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`].
     fn get_shard_iterator<'a>(
         &'a self,
         stream: &'a str,
@@ -93,22 +264,31 @@ pub trait ReadClient: fmt::Debug + Send + Sync + 'static {
         start: IteratorStart,
     ) -> BoxFuture<'a, Result<String, RequestError>>;
 
-    /// The next records of a shard (GetRecords), at most `limit` of them.
+    /// Returns the next records of a shard (GetRecords), at most `limit` of them.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`], with the code `ExpiredIteratorException` if the iterator is too old.
     fn get_records<'a>(&'a self, iterator: &'a str, limit: usize) -> BoxFuture<'a, Result<Fetched, RequestError>>;
 }
 
-/// Which shards to list
-/// ([ShardFilter](https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ShardFilter.html)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ShardFilter {
-    /// Every shard that the service still knows, expired ones included: no filter.
-    All,
-    /// Those that are open.
-    AtLatest,
-    /// Those whose records are within the retention period, open or closed.
-    FromTrimHorizon,
-    /// Those that were open at a time, and all since: the time since the Unix epoch, in UTC.
-    FromTimestamp(Duration),
+impl<C: ReadClient + ?Sized> ReadClient for Arc<C> {
+    fn list_shards<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<Vec<ShardDescription>, RequestError>> {
+        (**self).list_shards(stream)
+    }
+
+    fn get_shard_iterator<'a>(
+        &'a self,
+        stream: &'a str,
+        shard_id: &'a str,
+        start: IteratorStart,
+    ) -> BoxFuture<'a, Result<String, RequestError>> {
+        (**self).get_shard_iterator(stream, shard_id, start)
+    }
+
+    fn get_records<'a>(&'a self, iterator: &'a str, limit: usize) -> BoxFuture<'a, Result<Fetched, RequestError>> {
+        (**self).get_records(iterator, limit)
+    }
 }
 
 /// A shard, open or closed.
@@ -119,14 +299,14 @@ pub struct ShardDescription {
     pub id: String,
     /// The hash keys that it owns.
     pub range: HashKeyRange,
-    /// The shards that it came from: one after a split, two after a merge. They may be known no longer.
+    /// The shards that it came from: one after a split, two after a merge. The service may not know them any longer.
     pub parents: Vec<String>,
     /// Whether it takes no more records.
     pub closed: bool,
 }
 
 impl ShardDescription {
-    /// An open shard without parents.
+    /// Creates the description of an open shard without parents.
     pub fn new(id: impl Into<String>, range: HashKeyRange) -> Self {
         Self {
             id: id.into(),
@@ -136,14 +316,14 @@ impl ShardDescription {
         }
     }
 
-    /// The same shard with one parent more.
+    /// Returns the same shard with one more parent.
     #[must_use]
     pub fn with_parent(mut self, id: impl Into<String>) -> Self {
         self.parents.push(id.into());
         self
     }
 
-    /// The same shard, closed or not.
+    /// Returns the same shard, closed or not.
     #[must_use]
     pub fn with_closed(mut self, closed: bool) -> Self {
         self.closed = closed;
@@ -153,6 +333,7 @@ impl ShardDescription {
 
 /// Where an iterator starts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum IteratorStart {
     /// After the newest record.
     Latest,
@@ -162,16 +343,17 @@ pub enum IteratorStart {
     AtTimestamp(Duration),
     /// At the record with this sequence number.
     AtSequenceNumber(String),
-    /// After the record with this sequence number.
-    AfterSequenceNumber(String),
 }
 
-/// What GetRecords gives.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+/// An answer to GetRecords.
+///
+/// Its `Debug` shows how many records there are, never their data.
+#[derive(Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Fetched {
     /// The records.
     pub records: Vec<FetchedRecord>,
-    /// The iterator to go on with. `None`: the shard is closed, and this was its end.
+    /// The iterator to continue with. `None`: the shard is closed, and this was its end.
     pub next_iterator: Option<String>,
     /// How far the last record is behind the newest one of the shard, if the service says so.
     pub behind_latest: Option<Duration>,
@@ -179,8 +361,49 @@ pub struct Fetched {
     pub child_shards: Vec<ShardDescription>,
 }
 
-/// A record as GetRecords gives it, owned.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+impl Fetched {
+    /// Creates an answer from its records and the iterator to continue with, if the shard has not ended.
+    #[must_use]
+    pub const fn new(records: Vec<FetchedRecord>, next_iterator: Option<String>) -> Self {
+        Self {
+            records,
+            next_iterator,
+            behind_latest: None,
+            child_shards: Vec::new(),
+        }
+    }
+
+    /// Returns the same answer, with how far its last record is behind the newest one.
+    #[must_use]
+    pub const fn with_behind_latest(mut self, behind_latest: Duration) -> Self {
+        self.behind_latest = Some(behind_latest);
+        self
+    }
+
+    /// Returns the same answer, with the shards that follow this one.
+    #[must_use]
+    pub fn with_child_shards(mut self, child_shards: Vec<ShardDescription>) -> Self {
+        self.child_shards = child_shards;
+        self
+    }
+}
+
+impl fmt::Debug for Fetched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetched")
+            .field("records", &format_args!("{} records", self.records.len()))
+            .field("next_iterator", &self.next_iterator)
+            .field("behind_latest", &self.behind_latest)
+            .field("child_shards", &self.child_shards)
+            .finish()
+    }
+}
+
+/// A record from an answer to GetRecords, owned.
+///
+/// Its `Debug` shows how long the data is, never the data.
+#[derive(Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct FetchedRecord {
     /// The data.
     pub data: Vec<u8>,
@@ -192,6 +415,35 @@ pub struct FetchedRecord {
     pub approximate_arrival: Option<Duration>,
     /// How the stream encrypts the record.
     pub encryption_type: Option<EncryptionType>,
+}
+
+impl FetchedRecord {
+    /// Creates a record from its data and its sequence number.
+    pub fn new(data: impl Into<Vec<u8>>, sequence_number: impl Into<String>) -> Self {
+        Self {
+            data: data.into(),
+            sequence_number: sequence_number.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Returns the same record, with a partition key.
+    #[must_use]
+    pub fn with_partition_key(mut self, partition_key: impl Into<String>) -> Self {
+        self.partition_key = Some(partition_key.into());
+        self
+    }
+}
+
+impl fmt::Debug for FetchedRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FetchedRecord")
+            .field("sequence_number", &self.sequence_number)
+            .field("data", &format_args!("{} bytes", self.data.len()))
+            .field("approximate_arrival", &self.approximate_arrival)
+            .field("encryption_type", &self.encryption_type)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> From<&'a FetchedRecord> for KinesisRecord<'a> {
@@ -209,59 +461,67 @@ impl<'a> From<&'a FetchedRecord> for KinesisRecord<'a> {
 /// ```
 /// use kpl_stream::client::{ErrorClass, RequestError};
 ///
-/// let error = RequestError::refused("ResourceNotFoundException", "Stream clicks not found");
+/// let error = RequestError::refused("AccessDeniedException", "not authorized to perform kinesis:PutRecords");
 /// assert_eq!(error.class, ErrorClass::Permanent);
-/// assert_eq!(RequestError::unanswered("timeout", "no answer within 6 s").class, ErrorClass::Unknown);
+/// assert_eq!(RequestError::unanswered("ResponseError", "connection reset").class, ErrorClass::Unknown);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct RequestError {
     /// The service's code, or a word for why there was no answer.
     pub code: Arc<str>,
-    /// The service's text, or that of whatever failed.
+    /// The service's message, or that of whatever failed.
     pub message: Arc<str>,
     /// What follows from it.
     pub class: ErrorClass,
 }
 
 impl RequestError {
-    /// The service refused the request with a code: nothing was written.
+    fn new(code: impl Into<Arc<str>>, message: impl Into<Arc<str>>, class: ErrorClass) -> Self {
+        Self {
+            code: code.into(),
+            message: message.into(),
+            class,
+        }
+    }
+
+    /// Creates the error of a request that the service refused with a code: nothing was written. The code decides the class
+    /// ([`ErrorClass::of_code`]).
     pub fn refused(code: impl Into<Arc<str>>, message: impl Into<Arc<str>>) -> Self {
         let code = code.into();
-        Self {
-            class: ErrorClass::of_code(&code),
-            code,
-            message: message.into(),
-        }
+        let class = ErrorClass::of_code(&code);
+        Self::new(code, message, class)
     }
 
-    /// The request did not reach the service: nothing was written.
+    /// Creates the error of a request that was refused for its size, as with the HTTP status 413: nothing was written.
+    pub fn too_large(code: impl Into<Arc<str>>, message: impl Into<Arc<str>>) -> Self {
+        Self::new(code, message, ErrorClass::TooLarge)
+    }
+
+    /// Creates the error of a request that did not reach the service: nothing was written.
     pub fn not_sent(code: impl Into<Arc<str>>, message: impl Into<Arc<str>>) -> Self {
-        Self {
-            code: code.into(),
-            message: message.into(),
-            class: ErrorClass::Transient,
-        }
+        Self::new(code, message, ErrorClass::Transient)
     }
 
-    /// Nobody knows whether the request was carried out.
+    /// Creates the error of a request of which it is unknown whether it was carried out.
     pub fn unanswered(code: impl Into<Arc<str>>, message: impl Into<Arc<str>>) -> Self {
-        Self {
-            code: code.into(),
-            message: message.into(),
-            class: ErrorClass::Unknown,
-        }
+        Self::new(code, message, ErrorClass::Unknown)
     }
 
-    /// The request itself makes no sense and was not sent, as when there are no credentials.
+    /// Creates the error of a request without an answer in time: `RequestTimeout`.
+    #[must_use]
+    pub fn timed_out(limit: Duration) -> Self {
+        Self::unanswered(REQUEST_TIMEOUT, format!("no answer within {limit:?}"))
+    }
+
+    /// Creates the error of a request that cannot be sent at all, as when there are no credentials.
     pub fn permanent(code: impl Into<Arc<str>>, message: impl Into<Arc<str>>) -> Self {
-        Self {
-            code: code.into(),
-            message: message.into(),
-            class: ErrorClass::Permanent,
-        }
+        Self::new(code, message, ErrorClass::Permanent)
     }
 }
+
+/// The code of requests without an answer in time.
+pub(crate) const REQUEST_TIMEOUT: &str = "RequestTimeout";
 
 impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -275,8 +535,12 @@ impl std::error::Error for RequestError {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorClass {
-    /// It would fail again: invalid, not allowed, no such stream.
+    /// The same request would fail again: it is invalid or not allowed.
     Permanent,
+    /// The stream, or what else the request names, does not exist.
+    NotFound,
+    /// The request is too large: nothing was written, and a smaller one may succeed.
+    TooLarge,
     /// Nothing was written because of a limit: later and more slowly it may succeed.
     Throttled,
     /// Nothing was written: later it may succeed.
@@ -286,12 +550,12 @@ pub enum ErrorClass {
 }
 
 impl ErrorClass {
-    /// What follows from a code that the service answered with.
+    /// Returns the class of a code that the service answered with.
     ///
-    /// What is written of codes is in
-    /// [PutRecords](https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html) and in
-    /// [Common Errors](https://docs.aws.amazon.com/kinesis/latest/APIReference/CommonErrors.html). A code that is not known
-    /// is taken as transient: a record is given up at the end of its time to live then, not before.
+    /// The codes are those of
+    /// [PutRecords](https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html) and of
+    /// [Common Errors](https://docs.aws.amazon.com/kinesis/latest/APIReference/CommonErrors.html). An unknown code is taken as
+    /// transient: its records then fail at the end of their time to live, not before.
     #[must_use]
     pub fn of_code(code: &str) -> Self {
         match code {
@@ -302,6 +566,7 @@ impl ErrorClass {
             | "RequestLimitExceeded"
             | "TooManyRequestsException"
             | "KMSThrottlingException" => Self::Throttled,
+            "ResourceNotFoundException" => Self::NotFound,
             "AccessDeniedException"
             | "AccessDenied"
             | "InvalidArgumentException"
@@ -317,13 +582,21 @@ impl ErrorClass {
             | "MissingAuthenticationTokenException"
             | "NotAuthorized"
             | "OptInRequired"
-            | "ResourceNotFoundException"
             | "SerializationException"
             | "UnknownOperationException"
             | "UnrecognizedClientException"
             | "ValidationError"
             | "ValidationException" => Self::Permanent,
             _ => Self::Transient,
+        }
+    }
+
+    /// Returns whether the same request would fail again.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Permanent | Self::NotFound | Self::TooLarge => true,
+            Self::Throttled | Self::Transient | Self::Unknown => false,
         }
     }
 }

@@ -9,30 +9,19 @@
 #[cfg(feature = "aws")]
 #[cfg_attr(docsrs, doc(cfg(feature = "aws")))]
 pub mod aws;
-pub mod blocking;
-mod builder;
+mod backoff;
 pub mod client;
-mod delivery;
-mod driver;
-mod error;
-mod intake;
-mod metrics;
-mod options;
-mod outcome;
-pub mod pipeline;
 mod producer;
 pub mod reader;
-mod send_all;
-mod sink;
 
-pub use builder::ProducerBuilder;
-pub use delivery::{Delivery, DeliveryError};
-pub use error::{CloseError, OpenError, SendError, SendErrorKind};
-pub use intake::{OVERHEAD, Unsent};
-pub use options::{InvalidOption, Options};
-pub use outcome::{Attempt, AttemptError, Attempts, Failure, FailureReason, Receipt};
-pub use producer::{Producer, StreamProducer};
+#[doc(inline)]
+pub use producer::blocking;
+#[doc(hidden)]
+pub use producer::pipeline;
+pub use producer::{
+    Attempt, AttemptError, Attempts, BYTES_PER_RECORD, Buffered, CloseError, Delivery, DeliveryError, EncodedRecord,
+    Failure, FailureReason, InvalidOption, OpenError, OpenErrorKind, Options, Producer, ProducerBuilder, Receipt,
+    SendAll, SendAllError, SendError, SendErrorKind, StreamProducer, StreamSink, StreamState, UndeliveredRecord,
+};
 #[doc(inline)]
 pub use reader::{Reader, Received};
-pub use send_all::{Iter, SendAll, SendAllError};
-pub use sink::StreamSink;

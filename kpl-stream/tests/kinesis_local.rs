@@ -96,6 +96,7 @@ fn producer(config: &SdkConfig) -> Producer {
         .request_timeout(Duration::from_secs(60))
         .record_ttl(Duration::from_secs(180))
         .build()
+        .unwrap()
 }
 
 #[tokio::test]

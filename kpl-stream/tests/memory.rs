@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use kpl_core::RawRecord;
 use kpl_stream::client::StreamDescription;
-use kpl_stream::pipeline::{EncodedRecord, Output, Pipeline, StreamId};
-use kpl_stream::{OVERHEAD, Options};
+use kpl_stream::pipeline::{Output, Pipeline, StreamId};
+use kpl_stream::{BYTES_PER_RECORD, EncodedRecord, Options};
 use kpl_testkit::even_shards;
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
@@ -70,7 +70,7 @@ fn memory_is_bounded() {
     with_shards.push(stream, (0..20_000).map(|number| record(number, 100)), now);
     let some = held() - before;
     println!("1,000 shards, 20,000 records of 100 bytes: {some} bytes");
-    let budget = 20_000 * (105 + OVERHEAD);
+    let budget = 20_000 * (105 + BYTES_PER_RECORD);
     assert!(some - idle < 2 * budget, "{some}");
     drop(with_shards);
 
@@ -78,7 +78,7 @@ fn memory_is_bounded() {
     let before = held();
     let (mut stalled, stream) = pipeline(4, now);
     stalled.push(stream, (0..10_000).map(|number| record(number, 1000)), now);
-    let budget = 10_000 * (1004 + OVERHEAD);
+    let budget = 10_000 * (1004 + BYTES_PER_RECORD);
     let mut requests = Vec::new();
     let mut most = held() - before;
     for step in 0..200 {

@@ -416,7 +416,7 @@ async fn what_the_service_refuses_for_good_is_the_end() {
     let Err(ReaderError::Request { operation, error, .. }) = reader(&server).build("clicks").await else {
         panic!("there is no stream");
     };
-    assert_eq!((operation, error.class), ("ListShards", ErrorClass::Permanent));
+    assert_eq!((operation, error.class), ("ListShards", ErrorClass::NotFound));
 
     server.create_stream("clicks", 2).await;
     let mut reader = reader(&server).build("clicks").await.unwrap();

@@ -9,7 +9,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_kinesis::config::Credentials;
 use aws_smithy_http_client::test_util::infallible_client_fn;
 use kpl_core::RawRecord;
-use kpl_stream::{FailureReason, OpenError, Producer, Receipt, StreamProducer};
+use kpl_stream::{FailureReason, OpenErrorKind, Producer, Receipt, StreamProducer};
 use serde_json::{Value, json};
 
 type Outcome = Result<Receipt, kpl_stream::DeliveryError<RawRecord<'static>>>;
@@ -67,7 +67,8 @@ async fn open(config: &SdkConfig) -> StreamProducer<RawRecord<'static>> {
         .aggregation_enabled(false)
         .record_max_buffered_time(Duration::from_millis(20))
         .record_ttl(Duration::from_secs(20))
-        .build();
+        .build()
+        .unwrap();
     producer.stream("clicks").await.unwrap()
 }
 
@@ -220,10 +221,10 @@ async fn a_stream_that_is_not_there_cannot_be_opened() {
             .unwrap()
     });
     let config = config(accepted).await.into_builder().http_client(http).build();
-    let producer = Producer::builder().load_aws_config(&config).build();
+    let producer = Producer::builder().load_aws_config(&config).build().unwrap();
     let refused = producer.stream::<RawRecord<'_>>("clicks").await.unwrap_err();
     assert!(
-        matches!(&refused, OpenError::NotFound(error) if &*error.code == "ResourceNotFoundException"),
+        matches!(&refused.kind, OpenErrorKind::NotFound(error) if &*error.code == "ResourceNotFoundException"),
         "{refused}"
     );
 }

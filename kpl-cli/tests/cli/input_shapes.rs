@@ -4,7 +4,7 @@ use data_encoding::BASE64;
 use kpl_testkit::golden::Golden;
 use serde_json::{Value, json};
 
-use crate::support::{Directory, data_file, json_lines, kpl, kpl_golden, lines, record, run};
+use crate::support::{Directory, data_file, golden_lines, json_lines, kpl, kpl_golden, record, run};
 
 const SEQUENCE_NUMBER: &str = "49590338271490256608559692538361571095921575989136588898";
 
@@ -12,7 +12,7 @@ const SEQUENCE_NUMBER: &str = "4959033827149025660855969253836157109592157598913
 fn check(document: impl Fn(&str) -> Value, arrival: &Value, sequence_number: Option<&str>) {
     for golden in Golden::all() {
         let document = document(&golden.base64());
-        let expected = lines(&golden, sequence_number, arrival);
+        let expected = golden_lines(&golden, sequence_number, arrival);
         let compact = document.to_string();
         let pretty = serde_json::to_string_pretty(&document).unwrap();
         for text in [
@@ -181,7 +181,12 @@ fn json_lines_and_arrays_of_records() {
 fn the_bytes_of_one_record() {
     for golden in Golden::all() {
         let run = kpl(&["deaggregate", "--raw"], &golden.aggregated);
-        assert_eq!(run.lines(), lines(&golden, None, &Value::Null), "{}", golden.name);
+        assert_eq!(
+            run.lines(),
+            golden_lines(&golden, None, &Value::Null),
+            "{}",
+            golden.name
+        );
     }
     // Whatever they look like.
     let line = &kpl(&["deaggregate", "--raw"], r#"{"Data":"AAAA"}"#).lines()[0];
@@ -275,7 +280,7 @@ fn streams_that_give_no_partition_keys() {
         json!({ "Data": "AAAA", "PartitionKey": null }),
     ]);
     let lines = kpl(&["deaggregate"], input).lines();
-    assert_eq!(lines[..8], lines(&golden, None, &Value::Null));
+    assert_eq!(lines[..8], golden_lines(&golden, None, &Value::Null));
     assert_eq!(lines[8]["PartitionKey"], Value::Null);
     assert_eq!(lines[8].get("Malformed"), None);
 }

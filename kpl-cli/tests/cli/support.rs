@@ -113,7 +113,7 @@ pub(crate) fn kpl_golden() -> Golden {
 }
 
 /// Returns the lines that `kpl deaggregate` has to write for a golden file.
-pub(crate) fn lines(golden: &Golden, sequence_number: Option<&str>, arrival: &Value) -> Vec<Value> {
+pub(crate) fn golden_lines(golden: &Golden, sequence_number: Option<&str>, arrival: &Value) -> Vec<Value> {
     let records = golden.json_records().iter();
     records
         .map(|record| {

@@ -201,14 +201,13 @@ pub(super) fn fetched(record: types::Record) -> FetchedRecord {
 
 pub(super) fn put_result(entry: types::PutRecordsResultEntry) -> PutResult {
     match (entry.shard_id, entry.sequence_number) {
-        (Some(shard_id), Some(sequence_number)) if !sequence_number.is_empty() => Ok(Written {
-            shard_id: shard_id.into(),
-            sequence_number: sequence_number.into(),
-        }),
-        _ => Err(EntryError {
-            code: entry.error_code.unwrap_or_else(|| "InternalFailure".into()).into(),
-            message: entry.error_message.unwrap_or_default().into(),
-        }),
+        (Some(shard_id), Some(sequence_number)) if !sequence_number.is_empty() => {
+            Ok(Written::new(shard_id, sequence_number))
+        }
+        _ => Err(EntryError::new(
+            entry.error_code.unwrap_or_else(|| "InternalFailure".into()),
+            entry.error_message.unwrap_or_default(),
+        )),
     }
 }
 

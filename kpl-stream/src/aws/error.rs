@@ -7,7 +7,7 @@ use aws_sdk_kinesis::config::http::HttpResponse;
 use aws_sdk_kinesis::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
 use super::convert::InvalidShard;
-use crate::client::RequestError;
+use crate::client::{REQUEST_TIMEOUT, RequestError};
 
 pub(super) fn request_error<E>(error: SdkError<E, HttpResponse>) -> RequestError
 where
@@ -19,15 +19,15 @@ where
             let meta = answer.err().meta();
             let code = meta.code().map_or_else(|| format!("HTTP {status}"), Into::into);
             let message = meta.message().unwrap_or_default();
-            // With a status of 500 and more the service does not say how far it came.
-            if status >= 500 {
-                RequestError::unanswered(code, message)
-            } else {
-                RequestError::refused(code, message)
+            match status {
+                413 => RequestError::too_large(code, message),
+                // The service does not say how far it came.
+                500.. => RequestError::unanswered(code, message),
+                _ => RequestError::refused(code, message),
             }
         }
         SdkError::ConstructionFailure(_) => RequestError::permanent("ConstructionFailure", in_full(&error)),
-        SdkError::TimeoutError(_) => RequestError::unanswered("TimeoutError", in_full(&error)),
+        SdkError::TimeoutError(_) => RequestError::unanswered(REQUEST_TIMEOUT, in_full(&error)),
         SdkError::DispatchFailure(failure) if failure.is_user() => {
             RequestError::permanent("DispatchFailure", in_full(&error))
         }

@@ -18,8 +18,8 @@ pub use self::convert::{FromSdk, InvalidShard, ToSdk};
 use self::convert::{child_shard, fetched, is_closed, put_result, shard_description};
 use self::error::request_error;
 use crate::client::{
-    Distribution, Fetched, IteratorStart, PutResult, ReadClient, RequestError, ShardDescription, ShardFilter,
-    StreamDescription, WriteClient,
+    Distribution, Fetched, IteratorStart, PutResult, ReadClient, RequestError, ShardDescription, StreamDescription,
+    WriteClient,
 };
 
 /// Amazon Kinesis Data Streams, through the AWS SDK. Where it takes a stream's name it takes its ARN as well.
@@ -103,11 +103,6 @@ impl AwsClient {
     }
 }
 
-fn filter_of(kind: ShardFilterType, timestamp: Option<Duration>) -> Option<types::ShardFilter> {
-    let filter = types::ShardFilter::builder().r#type(kind);
-    filter.set_timestamp(timestamp.map(convert::date_time)).build().ok()
-}
-
 impl WriteClient for AwsClient {
     fn put_records<'a>(
         &'a self,
@@ -124,7 +119,8 @@ impl WriteClient for AwsClient {
 
     fn open_shards<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<Vec<Shard>, RequestError>> {
         Box::pin(async move {
-            let shards = self.shards(stream, filter_of(ShardFilterType::AtLatest, None)).await?;
+            let at_latest = types::ShardFilter::builder().r#type(ShardFilterType::AtLatest);
+            let shards = self.shards(stream, at_latest.build().ok()).await?;
             // Servers for local use ignore the filter.
             let open = shards.iter().filter(|shard| !is_closed(shard));
             open.map(|shard| Ok(Shard::from_sdk(shard)?)).collect()
@@ -147,19 +143,9 @@ impl WriteClient for AwsClient {
 }
 
 impl ReadClient for AwsClient {
-    fn list_shards<'a>(
-        &'a self,
-        stream: &'a str,
-        filter: ShardFilter,
-    ) -> BoxFuture<'a, Result<Vec<ShardDescription>, RequestError>> {
-        let filter = match filter {
-            ShardFilter::All => None,
-            ShardFilter::AtLatest => filter_of(ShardFilterType::AtLatest, None),
-            ShardFilter::FromTrimHorizon => filter_of(ShardFilterType::FromTrimHorizon, None),
-            ShardFilter::FromTimestamp(time) => filter_of(ShardFilterType::FromTimestamp, Some(time)),
-        };
+    fn list_shards<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<Vec<ShardDescription>, RequestError>> {
         Box::pin(async move {
-            let shards = self.shards(stream, filter).await?;
+            let shards = self.shards(stream, None).await?;
             shards.iter().map(shard_description).collect()
         })
     }
@@ -179,9 +165,6 @@ impl ReadClient for AwsClient {
                 .timestamp(convert::date_time(time)),
             IteratorStart::AtSequenceNumber(number) => request
                 .shard_iterator_type(ShardIteratorType::AtSequenceNumber)
-                .starting_sequence_number(number),
-            IteratorStart::AfterSequenceNumber(number) => request
-                .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
                 .starting_sequence_number(number),
         };
         Box::pin(async move {

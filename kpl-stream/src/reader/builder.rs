@@ -13,9 +13,9 @@ use tokio::task::JoinSet;
 use super::Reader;
 use super::error::ReaderError;
 use super::positions::{MemoryPositions, Positions, ShardState};
-use super::requests::{NOT_FOUND, Requests};
+use super::requests::Requests;
 use super::shards::Shards;
-use crate::client::{IteratorStart, ReadClient, RequestError};
+use crate::client::{ErrorClass, IteratorStart, ReadClient};
 
 /// Where a reader starts in a stream of which no position was saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -226,7 +226,7 @@ async fn latest_iterators(
     for (shard_id, iterator) in tasks.join_all().await {
         match iterator {
             Ok(iterator) => drop(iterators.insert(shard_id, iterator)),
-            Err(RequestError { code, .. }) if &*code == NOT_FOUND => {}
+            Err(error) if error.class == ErrorClass::NotFound => {}
             Err(error) => return Err(requests.refused(Some(&shard_id.into()), "GetShardIterator", error)),
         }
     }

@@ -10,8 +10,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::error::{ReaderError, RecordError};
 use super::positions::ShardState;
 use super::received::{Place, Received, Source};
-use super::requests::{EXPIRED_ITERATOR, INVALID_ARGUMENT, NOT_FOUND, Requests};
-use crate::client::{Fetched, FetchedRecord, IteratorStart, RequestError, ShardDescription};
+use super::requests::{EXPIRED_ITERATOR, INVALID_ARGUMENT, Requests};
+use crate::client::{ErrorClass, Fetched, FetchedRecord, IteratorStart, RequestError, ShardDescription};
 
 /// What the tasks of a reader tell it.
 #[derive(Debug)]
@@ -253,7 +253,7 @@ impl ShardTask {
     /// What follows from a request that was refused for good.
     async fn refused<T>(&self, operation: &'static str, error: RequestError) -> Event<T> {
         let shard_id = Arc::clone(&self.shard_id);
-        if &*error.code == NOT_FOUND {
+        if error.class == ErrorClass::NotFound {
             match self.requests.list_shards().await {
                 Ok(shards) if shards.iter().all(|shard| *shard.id != *self.shard_id) => {
                     tracing::warn!(shard_id = &*self.shard_id, %error, "the shard is known no longer");

@@ -9,7 +9,8 @@ use tokio::time::{sleep, timeout};
 
 use super::builder::Options;
 use super::error::ReaderError;
-use crate::client::{ErrorClass, IteratorStart, ReadClient, RequestError, ShardDescription, ShardFilter};
+use crate::backoff::Backoff;
+use crate::client::{IteratorStart, ReadClient, RequestError, ShardDescription};
 
 /// What all tasks of a reader share.
 #[derive(Debug)]
@@ -25,11 +26,10 @@ pub(super) struct Requests {
 /// [five minutes](https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetShardIterator.html).
 pub(super) const EXPIRED_ITERATOR: &str = "ExpiredIteratorException";
 pub(super) const INVALID_ARGUMENT: &str = "InvalidArgumentException";
-pub(super) const NOT_FOUND: &str = "ResourceNotFoundException";
 
 impl Requests {
     pub(super) async fn list_shards(&self) -> Result<Vec<ShardDescription>, ReaderError> {
-        let list = || self.limited(self.client.list_shards(&self.stream, ShardFilter::All));
+        let list = || self.limited(self.client.list_shards(&self.stream));
         let shards = self.retried(None, "ListShards", list).await;
         shards.map_err(|error| self.refused(None, "ListShards", error))
     }
@@ -56,7 +56,7 @@ impl Requests {
         let mut failures = 0;
         loop {
             let error = match request().await {
-                Err(error) if error.class != ErrorClass::Permanent && &*error.code != EXPIRED_ITERATOR => error,
+                Err(error) if !error.class.is_final() && &*error.code != EXPIRED_ITERATOR => error,
                 result => return result,
             };
             let delay = backoff(failures);
@@ -72,10 +72,8 @@ impl Requests {
         request: impl Future<Output = Result<R, RequestError>>,
     ) -> Result<R, RequestError> {
         let limit = self.options.request_timeout;
-        timeout(limit, request).await.unwrap_or_else(|_| {
-            let message = format!("no answer within {limit:?}");
-            Err(RequestError::unanswered("TimeoutError", message))
-        })
+        let answer = timeout(limit, request).await;
+        answer.unwrap_or_else(|_| Err(RequestError::timed_out(limit)))
     }
 
     pub(super) fn refused(
@@ -93,24 +91,7 @@ impl Requests {
     }
 }
 
-/// How long to wait after so many failures and one: 1 s, each time half as long again, up to 30 s; of that, a random part
-/// of at least a half.
-pub(super) fn backoff(failures: u32) -> Duration {
-    let full = (1.5_f64.powi(i32::try_from(failures).unwrap_or(i32::MAX))).min(30.0);
-    Duration::from_secs_f64(full * (0.5 + 0.5 * fastrand::f64()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_grow_to_thirty_seconds() {
-        for (failures, full) in [(0, 1.0), (1, 1.5), (2, 2.25), (8, 25.6), (9, 30.0), (u32::MAX, 30.0)] {
-            for _ in 0..100 {
-                let delay = backoff(failures).as_secs_f64();
-                assert!((full / 2.0..full + 0.1).contains(&delay), "{failures}: {delay}");
-            }
-        }
-    }
+/// Returns how long to wait after a failure that this many others came before.
+pub(super) fn backoff(failures_before: u32) -> Duration {
+    Backoff::READS.pause(failures_before, fastrand::f64())
 }

@@ -58,7 +58,11 @@ pub(crate) fn check(world: &World) -> Result<(), String> {
                     return Err(of_record("it failed, and is in the stream all the same".into()));
                 }
                 let legitimate = match &failure.reason {
-                    FailureReason::Refused(error) => record.poison || &*error.code == "ResourceNotFoundException",
+                    FailureReason::Refused(error) => match &*error.code {
+                        "ResourceNotFoundException" => true,
+                        "HTTP 413" => is_too_large(world, record),
+                        _ => record.poison,
+                    },
                     FailureReason::Throttled(_) => options.fail_if_throttled,
                     FailureReason::Expired(_) => *at - record.at >= options.record_ttl,
                     FailureReason::Closed => world.abandoned,
@@ -88,6 +92,12 @@ pub(crate) fn check(world: &World) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether the service takes no request with this record. Framing takes less than 200 bytes.
+fn is_too_large(world: &World, record: &Accepted) -> bool {
+    let size = record.data.len() + record.partition_key.len() + 200;
+    world.plan.body_limit.is_some_and(|limit| size > limit.bytes)
+}
+
 /// Whether nothing keeps a record from being delivered in time.
 fn is_quiet(world: &World) -> bool {
     let plan = &world.plan;
@@ -96,7 +106,7 @@ fn is_quiet(world: &World) -> bool {
         .streams
         .iter()
         .all(|stream| stream.exists_from.is_zero() && !stream.unlistable);
-    let is_calm = plan.faults.is_none() && plan.poison == 0.0 && plan.jumps == 0;
+    let is_calm = plan.faults.is_none() && plan.poison == 0.0 && plan.jumps == 0 && plan.body_limit.is_none();
     let is_whole = plan.abandoned.is_none() && plan.stalled.is_none();
     has_room && is_there && is_calm && is_whole && plan.options.record_ttl.as_secs() >= 20
 }
@@ -119,7 +129,7 @@ fn check_receipt(world: &World, number: usize, record: &Accepted, receipt: &kpl_
     if id(&found.data) != number || *found.data != *record.data {
         return Err("another record is in its place".into());
     }
-    if receipt.aggregated()
+    if receipt.is_aggregated()
         && (*found.partition_key != *record.partition_key || found.explicit_hash_key != record.explicit_hash_key)
     {
         return Err("its keys changed".into());

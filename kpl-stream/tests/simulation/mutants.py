@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-PIPELINE = "kpl-stream/src/pipeline/"
+PIPELINE = "kpl-stream/src/producer/pipeline/"
 
 # (what is broken, file, the rule, what stands in its place)
 MUTANTS = [
@@ -22,15 +22,15 @@ MUTANTS = [
     ("new shards do not move what is held", "stream.rs",
      "            records.extend(self.dissolve(lane));\n        }\n        records.extend(self.unrouted.drain(..));",
      "            records.extend(self.dissolve(lane));\n        }\n        if let Some(lane) = self.lanes.first_mut().filter(|_| self.order.is_none()) {\n"
-     "            records.drain(..).for_each(|held| lane.push(held, due, &mut Vec::new(), |_| ()));\n        }\n"
+     "            records.drain(..).for_each(|held| lane.push(held, turn.now, &mut Vec::new(), |_| ()));\n        }\n"
      "        records.extend(self.unrouted.drain(..));"),
     ("strays count as delivered", "judge.rs",
-     "Place::Wrong => self.wrong_shard(entry, written, times, now, out),\n        }\n    }\n\n    /// The shards were listed",
-     "Place::Wrong => self.deliver(entry, written, times, now, out),\n        }\n    }\n\n    /// The shards were listed"),
+     "Landed::Wrong => self.wrong_shard(entry, written, times, turn),\n        }\n    }\n\n    /// The shards were listed",
+     "Landed::Wrong => self.deliver(entry, written, times, turn),\n        }\n    }\n\n    /// The shards were listed"),
     ("an unknown shard counts as the right one", "judge.rs",
-     "return if may_know_soon { Place::Unknown } else { Place::Wrong };", "return Place::Right;"),
-    ("records are aggregated although shards are unknown", "stream.rs",
-     "mode != Mode::Unpredicted, rate, now", "true, rate, now"),
+     "return if may_know_soon { Landed::Unknown } else { Landed::Wrong };", "return Landed::Right;"),
+    ("records are aggregated although shards are unknown", "lane.rs",
+     "Mode::Waiting | Mode::Unpredicted => self.alone.clone(),", "Mode::Waiting | Mode::Unpredicted => self.together.clone(),"),
     ("keys that are ignored are not noticed", "shards.rs",
      "        self.keys_ignored = true;\n", ""),
     ("a wrong number of results is taken as right", "judge.rs",
@@ -38,13 +38,15 @@ MUTANTS = [
     ("an unknown outcome is not told", "judge.rs",
      "held.maybe_written |= class == ErrorClass::Unknown;", ""),
     ("a refused request fails whole", "judge.rs",
-     "if records > 1 && self.refusals < REFUSED_IN_A_ROW {", "if records > usize::MAX - 1 {"),
+     "if has_many_records && self.refusals < REFUSED_IN_A_ROW {", "if has_many_records && self.refusals > REFUSED_IN_A_ROW {"),
+    ("a request that is too large fails whole", "judge.rs",
+     "if class == ErrorClass::TooLarge && has_many_records {", "if class == ErrorClass::TooLarge && times.started > times.ended {"),
     ("records that failed for now are forgotten", "judge.rs",
-     "            out.retry(again, now);", "            drop(again);"),
+     "            turn.retry(again);", "            drop(again);"),
     ("a throttled record is given up", "judge.rs",
-     "ErrorClass::Throttled => self.options.fail_if_throttled,", "ErrorClass::Throttled => true,"),
+     "(class == ErrorClass::Throttled && self.options.fail_if_throttled);", "class == ErrorClass::Throttled;"),
     ("closing forgets what waits for another attempt", "mod.rs",
-     "records.extend(retry.records.into_iter().map(|held| (retry.stream, held)));", "drop(retry.records);"),
+     "records.extend(again.into_iter().map(|held| (stream, held)));", "drop((stream, again));"),
     ("closing forgets what waits for the shards", "stream.rs",
      "        records.extend(self.unrouted.drain(..));\n        records.extend(self.apart", "        records.extend(self.apart"),
     ("closing forgets what is under way", "mod.rs",
@@ -55,8 +57,8 @@ MUTANTS = [
      "while self.in_flight.len() < self.options.max_connections && idle", "while idle"),
     ("a request may have any number of entries", "stream.rs",
      "while entries.len() < self.options.collection_max_count && of_lane", "while of_lane"),
-    ("a flush does not wait", "mod.rs",
-     "while self.flushes.pending.len() > 1 && self.flushes.pending.front() == Some(&0) {", "while self.flushes.pending.len() > 1 {"),
+    ("a flush does not wait", "flushes.rs",
+     "if self.pending.len() > 1 && self.pending.front() == Some(&0) {", "if self.pending.len() > 1 {"),
     ("keys are not locked while they are under way", "order.rs",
      "        key.locked += 1;", ""),
     ("later records overtake those that wait", "order.rs",
@@ -64,9 +66,9 @@ MUTANTS = [
     ("requests are waited for without end", "mod.rs",
      "let is_late = |started: Instant| started + timeout <= now;", "let is_late = |started: Instant| started + timeout * 1_000_000 <= now;"),
     ("sub-sequence numbers start with 1", "judge.rs",
-     "sub_sequence_number: place as u64,", "sub_sequence_number: place as u64 + 1,"),
+     "sub_sequence_number: index as u64,", "sub_sequence_number: index as u64 + 1,"),
     ("expired records are not told", "stream.rs",
-     "        for held in over.into_iter().chain(waiting) {\n            self.expire(held, out);\n        }", "        drop(over.into_iter().chain(waiting));"),
+     "        for held in over.into_iter().chain(waiting) {\n            self.expire(held, turn);\n        }", "        drop(over.into_iter().chain(waiting));"),
 ]
 
 

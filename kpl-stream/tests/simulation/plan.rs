@@ -26,6 +26,16 @@ pub(crate) struct Plan {
     pub(crate) poison: f64,
     /// The most records without an outcome.
     pub(crate) budget: usize,
+    pub(crate) body_limit: Option<BodyLimit>,
+}
+
+/// The service refuses larger requests.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BodyLimit {
+    /// The bytes of all entries.
+    pub(crate) bytes: usize,
+    /// Whether the answer says so, or only that something is wrong.
+    pub(crate) says_so: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -69,6 +79,17 @@ impl Plan {
             unlisted: chance(rng, 0.5),
         };
         let poison = if rng.u8(0..5) == 0 { 0.01 } else { 0.0 };
+        // What does not say so looks like one bad entry where an entry is too large: each has room.
+        let body_limit = (rng.u8(0..5) == 0).then(|| match rng.bool() {
+            true => BodyLimit {
+                bytes: rng.usize(1_000..60_000),
+                says_so: true,
+            },
+            false => BodyLimit {
+                bytes: rng.usize(62_000..200_000),
+                says_so: false,
+            },
+        });
         let span = Duration::from_millis(rng.u64(100..40_000));
         let within = |rng: &mut Rng| Duration::from_millis(rng.u64(0..=span.as_millis() as u64));
         Self {
@@ -83,6 +104,7 @@ impl Plan {
             faults,
             span,
             poison,
+            body_limit,
         }
     }
 }

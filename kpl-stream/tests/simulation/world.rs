@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use kpl_core::{HashKey, RawRecord, SealedRecord, Shard};
 use kpl_stream::client::{RequestError, StreamDescription};
-use kpl_stream::pipeline::{EncodedRecord, FlushId, Output, Pipeline, RequestId, StreamId};
-use kpl_stream::{Failure, Receipt};
+use kpl_stream::pipeline::{FlushId, Output, Pipeline, RequestId, StreamId};
+use kpl_stream::{EncodedRecord, Failure, Receipt};
 use kpl_testkit::service::{Answer, Fate, Faults, Resharding, Stream};
 use kpl_testkit::user_records;
 
@@ -61,6 +61,7 @@ pub(crate) struct Statistics {
     pub(crate) merges: u64,
     pub(crate) flushes: u64,
     pub(crate) waited_for_room: u64,
+    pub(crate) too_large: u64,
     pub(crate) virtual_seconds: u64,
     /// A hash of everything that happened.
     pub(crate) trace: u64,
@@ -84,6 +85,7 @@ impl AddAssign for Statistics {
         self.merges += other.merges;
         self.flushes += other.flushes;
         self.waited_for_room += other.waited_for_room;
+        self.too_large += other.too_large;
         self.virtual_seconds += other.virtual_seconds;
         self.trace ^= other.trace;
     }
@@ -104,6 +106,7 @@ impl Statistics {
             merges,
             flushes,
             waited_for_room,
+            too_large,
             ..
         } = *self;
         for (name, count) in [
@@ -119,6 +122,7 @@ impl Statistics {
             ("merges", merges),
             ("flushes", flushes),
             ("waited for room", waited_for_room),
+            ("too large", too_large),
         ] {
             assert!(count > 0, "nothing was {name}");
         }
@@ -287,7 +291,16 @@ impl World {
                 } else {
                     Faults::default()
                 };
-                let answer = if entries.iter().any(is_poisoned) {
+                let size: usize = entries.iter().map(SealedRecord::size).sum();
+                let over = self.plan.body_limit.filter(|limit| size > limit.bytes);
+                self.statistics.too_large += u64::from(over.is_some());
+                let answer = if let Some(limit) = over {
+                    Err(if limit.says_so {
+                        RequestError::too_large("HTTP 413", "too large")
+                    } else {
+                        RequestError::refused("SerializationException", "something is wrong")
+                    })
+                } else if entries.iter().any(is_poisoned) {
                     Err(RequestError::refused(
                         "InvalidArgumentException",
                         "one of them is poison",
@@ -336,7 +349,7 @@ impl World {
                 self.tell(format_args!("everything is given up"));
                 self.abandoned = true;
                 self.waiting = 0;
-                self.pipeline.abandon();
+                self.pipeline.abandon(self.now);
             }
         }
         Ok(())

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use kpl_core::SealedRecord;
-use kpl_stream::client::{
-    ErrorClass, Fetched, IteratorStart, ReadClient as _, RequestError, ShardFilter, WriteClient as _,
-};
+use kpl_stream::client::{ErrorClass, Fetched, IteratorStart, ReadClient as _, RequestError, WriteClient as _};
 use kpl_testkit::service::{Answer, Faults, Service, Stream, sequence_number};
 use kpl_testkit::{aggregate_into_one, raw};
 use tokio::time::timeout;
@@ -44,7 +42,7 @@ async fn what_is_written_is_read() {
     let service = service(Faults::default());
     let written = put(&service).await.unwrap().unwrap();
     assert_eq!(service.state(|state| state.user_records), 40);
-    let shards = service.list_shards("clicks", ShardFilter::All).await.unwrap();
+    let shards = service.list_shards("clicks").await.unwrap();
     assert_eq!(shards.len(), 4);
     for (entry, written) in entries().iter().zip(written) {
         let written = written.unwrap();
@@ -61,7 +59,7 @@ async fn what_is_written_is_read() {
         .get_shard_iterator(
             "clicks",
             "shardId-000000000000",
-            IteratorStart::AfterSequenceNumber(sequence_number(0)),
+            IteratorStart::AtSequenceNumber(sequence_number(1)),
         )
         .await
         .unwrap();
@@ -138,7 +136,7 @@ async fn requests_of_a_reader_fail_as_they_are_told_to() {
     let service = service(Faults::default());
     let throttled = RequestError::refused("ThrottlingException", "later");
     service.fail([Some(throttled.clone()), None]);
-    let list = || service.list_shards("clicks", ShardFilter::All);
+    let list = || service.list_shards("clicks");
     assert_eq!(list().await, Err(throttled));
     assert!(timeout(Duration::from_secs(60), list()).await.is_err());
     assert!(list().await.is_ok());
@@ -161,8 +159,8 @@ async fn shards_are_split_and_merged() {
     });
     put(&service).await.unwrap().unwrap();
     assert_eq!(count(&service), 40);
-    let open = service.list_shards("clicks", ShardFilter::AtLatest).await.unwrap();
-    let all = service.list_shards("clicks", ShardFilter::All).await.unwrap();
+    let open = service.open_shards("clicks").await.unwrap();
+    let all = service.list_shards("clicks").await.unwrap();
     assert!(open.len() < all.len());
     for shard in all {
         let fetched = read(&service, &shard.id).await;

@@ -17,8 +17,7 @@ use futures_util::stream::FuturesUnordered;
 use kpl_core::{DEFAULT_MAX_SIZE, RawRecord};
 use kpl_stream::aws::AwsClient;
 use kpl_stream::client::ErrorClass;
-use kpl_stream::pipeline::StreamState;
-use kpl_stream::{Delivery, DeliveryError, OpenError, Producer, Receipt, SendError, SendErrorKind, StreamProducer};
+use kpl_stream::{Delivery, DeliveryError, Producer, Receipt, SendError, SendErrorKind, StreamProducer, StreamState};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, interval};
 
@@ -123,7 +122,8 @@ async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) 
         .record_ttl(options.record_ttl)
         .rate_limit(options.rate_limit)
         .ordered(options.ordered)
-        .build();
+        .build()
+        .map_err(|error| Stop::Usage(error.to_string()))?;
     let stream = tokio::select! {
         stream = open(&producer, &options.stream) => stream?,
         () = interrupts.pressed(1) => {
@@ -174,10 +174,8 @@ async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) 
 const NOTHING: &str = "interrupted before the first record";
 
 async fn open(producer: &Producer, name: &str) -> Result<StreamProducer<RawRecord<'static>>, Stop> {
-    let stream = producer.stream(name).await.map_err(|error| match error {
-        OpenError::Option(error) => Stop::Usage(error.to_string()),
-        error => Stop::Service(format!("stream {name}: {error}")),
-    })?;
+    let stream = producer.stream(name).await;
+    let stream = stream.map_err(|error| Stop::Service(error.to_string()))?;
     match stream.state().await {
         // Records would wait for what cannot come.
         Ok(StreamState::Unknown(Some(error))) if error.class == ErrorClass::Permanent => {

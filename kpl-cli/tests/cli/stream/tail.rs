@@ -8,7 +8,7 @@ use kpl_testkit::bytes::sealed;
 use serde_json::Value;
 
 use super::server::{Server, interrupt};
-use crate::support::{Directory, kpl_golden, lines};
+use crate::support::{Directory, golden_lines, kpl_golden};
 
 fn put(server: &Server, numbers: std::ops::Range<u32>) {
     let input: String = numbers
@@ -29,7 +29,7 @@ fn aggregated_records_come_out_as_deaggregate_writes_them() {
         .lines();
     assert_eq!(lines.len(), golden.user_records.len() + 1);
     let sequence_number = lines[0]["SequenceNumber"].as_str();
-    let expected = lines(&golden, sequence_number, &lines[0]["ApproximateArrivalTimestamp"]);
+    let expected = golden_lines(&golden, sequence_number, &lines[0]["ApproximateArrivalTimestamp"]);
     for (line, mut expected) in lines.iter().zip(expected) {
         expected["ShardId"] = "shardId-000000000000".into();
         assert_eq!(line, &expected);

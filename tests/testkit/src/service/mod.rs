@@ -14,8 +14,7 @@ use fastrand::Rng;
 use futures_core::future::BoxFuture;
 use kpl_core::SealedRecord;
 use kpl_stream::client::{
-    Fetched, IteratorStart, PutResult, ReadClient, RequestError, ShardDescription, ShardFilter, StreamDescription,
-    WriteClient,
+    Fetched, IteratorStart, PutResult, ReadClient, RequestError, ShardDescription, StreamDescription, WriteClient,
 };
 use tokio::time::Instant;
 
@@ -111,13 +110,12 @@ impl State {
         self.stream.list(Instant::now().into_std())
     }
 
-    fn descriptions(&mut self, filter: ShardFilter) -> Vec<ShardDescription> {
+    fn descriptions(&mut self) -> Vec<ShardDescription> {
         self.listings += 1;
         let stale = self.stale_listings > 0;
         self.stale_listings = self.stale_listings.saturating_sub(1);
         let shards = self.stream.shards.iter();
         shards
-            .filter(|shard| filter != ShardFilter::AtLatest || !shard.closed)
             .filter(|shard| !stale || shard.parents.is_empty())
             .map(Shard::description)
             .collect()
@@ -140,7 +138,7 @@ impl State {
             IteratorStart::Latest => shard.records.len(),
             IteratorStart::TrimHorizon | IteratorStart::AtTimestamp(_) => shard.trimmed,
             IteratorStart::AtSequenceNumber(number) => at(&number),
-            IteratorStart::AfterSequenceNumber(number) => at(&number) + 1,
+            other => return Err(RequestError::refused("InvalidArgumentException", format!("{other:?}"))),
         };
         if next < shard.trimmed {
             return Err(RequestError::refused("InvalidArgumentException", "it is trimmed"));
@@ -167,12 +165,10 @@ impl State {
             Vec::new()
         };
         self.fetches.push((Instant::now(), shard_id.into(), records.len()));
-        Ok(Fetched {
-            records,
-            next_iterator: (!over).then(|| format!("{shard_id} {end}")),
-            behind_latest: Some(Duration::from_secs(behind as u64)),
-            child_shards,
-        })
+        let next_iterator = (!over).then(|| format!("{shard_id} {end}"));
+        Ok(Fetched::new(records, next_iterator)
+            .with_behind_latest(Duration::from_secs(behind as u64))
+            .with_child_shards(child_shards))
     }
 }
 
@@ -205,14 +201,10 @@ impl WriteClient for Service {
 }
 
 impl ReadClient for Service {
-    fn list_shards<'a>(
-        &'a self,
-        _: &'a str,
-        filter: ShardFilter,
-    ) -> BoxFuture<'a, Result<Vec<ShardDescription>, RequestError>> {
+    fn list_shards<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<ShardDescription>, RequestError>> {
         Box::pin(async move {
             self.failure().await?;
-            Ok(self.state(|state| state.descriptions(filter)))
+            Ok(self.state(|state| state.descriptions()))
         })
     }
 

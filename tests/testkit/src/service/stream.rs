@@ -102,12 +102,9 @@ impl Shard {
     /// Returns the sequence number.
     fn write(&mut self, partition_key: Option<String>, data: Vec<u8>) -> String {
         let sequence_number = sequence_number(self.records.len());
-        self.records.push(FetchedRecord {
-            data,
-            partition_key,
-            sequence_number: sequence_number.clone(),
-            ..FetchedRecord::default()
-        });
+        let mut record = FetchedRecord::new(data, sequence_number.clone());
+        record.partition_key = partition_key;
+        self.records.push(record);
         sequence_number
     }
 
@@ -242,18 +239,12 @@ impl Stream {
             let shard = self.shard_for(entry.explicit_hash_key, rng);
             let partition_key = entry.partition_key.as_str().to_owned();
             let sequence_number = shard.write(Some(partition_key), entry.data.clone());
-            Ok(Written {
-                shard_id: shard.id.as_str().into(),
-                sequence_number: sequence_number.into(),
-            })
+            Ok(Written::new(shard.id.as_str(), sequence_number))
         });
         Ok(results.collect())
     }
 }
 
 fn error(code: &str) -> EntryError {
-    EntryError {
-        code: code.into(),
-        message: "not now".into(),
-    }
+    EntryError::new(code, "not now")
 }

@@ -1,30 +1,49 @@
 //! The producer and its typed handles.
 
+pub mod blocking;
+mod builder;
+mod delivery;
+mod driver;
+mod error;
+mod intake;
+mod invalid_option;
+mod metrics;
+mod options;
+mod outcome;
+pub mod pipeline;
+mod send_all;
+mod sink;
+
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_core::Stream;
 use kpl_core::KplRecord;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::builder::ProducerBuilder;
-use crate::client::WriteClient;
-use crate::delivery::{Cell, Delivery};
-use crate::driver::Driver;
-use crate::error::{CloseError, OpenError, SendError, SendErrorKind};
-use crate::intake::{Intake, Message};
-use crate::options::Options;
-use crate::pipeline::{EncodedRecord, Pipeline, StreamId, StreamState};
-use crate::send_all::{Iter, SendAll};
-use crate::sink::StreamSink;
+pub use self::builder::ProducerBuilder;
+pub use self::delivery::{Delivery, DeliveryError};
+pub use self::error::{CloseError, OpenError, OpenErrorKind, SendError, SendErrorKind, UndeliveredRecord};
+pub use self::intake::{BYTES_PER_RECORD, Buffered};
+pub use self::invalid_option::InvalidOption;
+pub use self::options::Options;
+pub use self::outcome::{Attempt, AttemptError, Attempts, Failure, FailureReason, Receipt};
+pub use self::pipeline::{EncodedRecord, StreamState};
+pub use self::send_all::{SendAll, SendAllError};
+pub use self::sink::StreamSink;
 
-/// Sends records to any number of streams: one budget of memory, shared connections, a typed handle for each stream.
+use self::delivery::OutcomeSender;
+use self::driver::Driver;
+use self::intake::{Intake, Message};
+use self::pipeline::{Pipeline, StreamId};
+use crate::client::{ErrorClass, WriteClient};
+
+/// Sends records to any number of streams: one memory budget, shared connections, a typed handle for each stream.
 ///
 /// Cheap to clone. It works until [`close`](Self::close), or until the last of its clones and handles is dropped: then
-/// whatever has no outcome fails as closed, and each [`Delivery`] gives its record back.
+/// every record without an outcome fails as closed, and its [`Delivery`] returns the record.
 #[derive(Clone, Debug)]
 pub struct Producer {
     shared: Arc<Shared>,
@@ -35,8 +54,8 @@ struct Shared {
     options: Options,
     client: Arc<dyn WriteClient>,
     intake: Arc<Intake>,
-    /// It starts with the first stream, on the runtime of whoever opens that.
-    started: Mutex<bool>,
+    /// Until the first stream is opened: then it runs, on the runtime of the caller.
+    idle: Mutex<Option<Pipeline<OutcomeSender>>>,
 }
 
 impl Drop for Shared {
@@ -48,34 +67,30 @@ impl Drop for Shared {
 }
 
 impl Producer {
-    /// Starts to make a producer.
-    pub fn builder() -> ProducerBuilder<()> {
-        ProducerBuilder::new()
-    }
-
-    pub(crate) fn new(options: Options, client: Arc<dyn WriteClient>) -> Self {
-        let intake = Arc::new(Intake::new(&options));
-        Self {
+    fn new(options: Options, client: Arc<dyn WriteClient>) -> Result<Self, InvalidOption> {
+        let pipeline = Pipeline::new(options.clone(), fastrand::u64(..))?;
+        Ok(Self {
             shared: Arc::new(Shared {
-                options,
                 client,
-                intake,
-                started: Mutex::new(false),
+                intake: Arc::new(Intake::new(&options)),
+                idle: Mutex::new(Some(pipeline)),
+                options,
             }),
-        }
+        })
     }
 
     /// Opens a stream, by its name or its ARN: waits until its shards are known.
     ///
+    /// A stream whose shards may not be listed is opened all the same: its records go one by one.
+    ///
     /// # Errors
     ///
-    /// [`OpenError`] if the stream does not exist, if an option has a value that it cannot have, or if the producer is closed.
-    /// A stream whose shards may not be listed is opened all the same: its records go one by one.
+    /// [`OpenError`] if the stream does not exist, if the producer is closed, or if it is called outside of a tokio runtime.
     pub async fn stream<T: KplRecord>(&self, name: &str) -> Result<StreamProducer<T>, OpenError> {
         let stream = self.stream_unchecked(name).await?;
         match stream.state().await? {
-            StreamState::Unknown(Some(error)) if &*error.code == "ResourceNotFoundException" => {
-                Err(OpenError::NotFound(error))
+            StreamState::Unknown(Some(error)) if error.class == ErrorClass::NotFound => {
+                Err(stream.open_error(OpenErrorKind::NotFound(error)))
             }
             _ => Ok(stream),
         }
@@ -85,34 +100,39 @@ impl Producer {
     ///
     /// # Errors
     ///
-    /// [`OpenError`] if an option has a value that it cannot have, or if the producer is closed.
+    /// [`OpenError`] if the producer is closed, or if it is called outside of a tokio runtime.
     pub async fn stream_unchecked<T: KplRecord>(&self, name: &str) -> Result<StreamProducer<T>, OpenError> {
-        self.start()?;
+        let error = |kind| OpenError {
+            stream: name.into(),
+            kind,
+        };
+        self.start().map_err(error)?;
         let (reply, answer) = oneshot::channel();
         let message = Message::Open(name.to_owned(), reply);
-        self.shared.intake.put(message).map_err(|_| OpenError::Closed)?;
+        let closed = || error(OpenErrorKind::Closed);
+        self.shared.intake.put(message).map_err(|_| closed())?;
         Ok(StreamProducer {
-            id: answer.await.map_err(|_| OpenError::Closed)?,
+            id: answer.await.map_err(|_| closed())?,
             name: name.into(),
             producer: self.clone(),
             marker: PhantomData,
         })
     }
 
-    fn start(&self) -> Result<(), OpenError> {
-        let shared = &self.shared;
-        let mut started = shared.started.lock().unwrap_or_else(PoisonError::into_inner);
-        if !*started {
-            let pipeline = Pipeline::new(shared.options.clone(), fastrand::u64(..))?;
-            let runtime = Handle::try_current().map_err(|_| OpenError::NoRuntime)?;
-            let driver = Driver::new(pipeline, Arc::clone(&shared.client), Arc::clone(&shared.intake));
-            runtime.spawn(driver.run());
-            *started = true;
+    fn start(&self) -> Result<(), OpenErrorKind> {
+        let mut idle = self.idle();
+        if idle.is_some() {
+            let runtime = Handle::try_current().map_err(|_| OpenErrorKind::NoRuntime)?;
+            let (client, intake) = (Arc::clone(&self.shared.client), Arc::clone(&self.shared.intake));
+            if let Some(pipeline) = idle.take() {
+                runtime.spawn(Driver::new(pipeline, client, intake).run());
+            }
         }
         Ok(())
     }
 
-    /// Waits until every record that was accepted before has its outcome. Records do not wait for others any longer meanwhile.
+    /// Waits until every record that was accepted before has its outcome. Meanwhile those records do not wait for others to
+    /// travel with.
     pub async fn flush(&self) {
         let (reply, answer) = oneshot::channel();
         if self.shared.intake.put(Message::Flush(reply)).is_ok() && self.is_started() {
@@ -138,23 +158,26 @@ impl Producer {
             return Ok(());
         }
         match answer.await {
-            Ok(unsent) if !unsent.is_empty() => Err(CloseError { unsent }),
+            Ok(undelivered) if !undelivered.is_empty() => Err(CloseError { undelivered }),
             _ => Ok(()),
         }
     }
 
-    fn is_started(&self) -> bool {
-        *self.shared.started.lock().unwrap_or_else(PoisonError::into_inner)
+    fn idle(&self) -> MutexGuard<'_, Option<Pipeline<OutcomeSender>>> {
+        self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many records have no outcome yet, and their bytes as the budget counts them: key and payload, and
-    /// [`OVERHEAD`](crate::OVERHEAD) each.
+    fn is_started(&self) -> bool {
+        self.idle().is_none()
+    }
+
+    /// Returns how much of the budget is in use: the records without an outcome.
     #[must_use]
-    pub fn buffered(&self) -> (usize, usize) {
+    pub fn buffered(&self) -> Buffered {
         self.shared.intake.in_use()
     }
 
-    /// The options.
+    /// Returns the options.
     #[must_use]
     pub fn options(&self) -> &Options {
         &self.shared.options
@@ -170,32 +193,36 @@ pub struct StreamProducer<T> {
 }
 
 impl<T> StreamProducer<T> {
-    /// The stream's name, as it was given.
+    /// Returns the stream's name or ARN, as it was given.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The producer.
+    /// Returns the producer.
     #[must_use]
     pub const fn producer(&self) -> &Producer {
         &self.producer
     }
 
-    /// What is known of the stream: waits until something is.
+    /// Returns what is known of the stream. Waits until its shards were listed, or could not be.
     ///
     /// # Errors
     ///
-    /// [`OpenError::Closed`] if the producer is closed.
+    /// [`OpenError`] if the producer is closed.
     pub async fn state(&self) -> Result<StreamState, OpenError> {
         let (reply, answer) = oneshot::channel();
         let message = Message::State(self.id, reply);
-        self.producer
-            .shared
-            .intake
-            .put(message)
-            .map_err(|_| OpenError::Closed)?;
-        answer.await.map_err(|_| OpenError::Closed)
+        let closed = || self.open_error(OpenErrorKind::Closed);
+        self.producer.shared.intake.put(message).map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())
+    }
+
+    fn open_error(&self, kind: OpenErrorKind) -> OpenError {
+        OpenError {
+            stream: Arc::clone(&self.name),
+            kind,
+        }
     }
 }
 
@@ -206,7 +233,8 @@ impl<T: KplRecord> StreamProducer<T> {
     ///
     /// # Errors
     ///
-    /// [`SendError`] with the record, if it cannot be written, is too large, or if the producer is closed.
+    /// [`SendError`] with the record, if its payload cannot be encoded, its keys are not valid, it is larger than
+    /// `max_user_record_size`, or the producer is closed.
     pub async fn send(&self, record: T) -> Result<Delivery<T>, SendError<T>> {
         let encoded = match self.encode(&record) {
             Ok(encoded) => encoded,
@@ -222,7 +250,7 @@ impl<T: KplRecord> StreamProducer<T> {
     ///
     /// # Errors
     ///
-    /// [`SendError`] with the record, if there is no room, and where [`send`](Self::send) gives one.
+    /// [`SendError`] with the record, if there is no room, and where [`send`](Self::send) returns one.
     pub fn try_send(&self, record: T) -> Result<Delivery<T>, SendError<T>> {
         let encoded = match self.encode(&record) {
             Ok(encoded) => encoded,
@@ -238,52 +266,6 @@ impl<T: KplRecord> StreamProducer<T> {
         }
     }
 
-    /// Sends records while the result is polled, and gives their outcomes in the order of the records. It waits for room where
-    /// there is none; no more records are under way than `max_buffered_records`.
-    ///
-    /// ```
-    /// # async fn example(clicks: kpl_stream::StreamProducer<kpl_core::RawRecord<'static>>) {
-    /// use futures_util::StreamExt as _;
-    /// use kpl_core::RawRecord;
-    ///
-    /// let records = (0..1000).map(|number| RawRecord::from_parts(format!("key {number}"), b"some bytes".to_vec()));
-    /// let mut outcomes = clicks.send_all(records);
-    /// while let Some(outcome) = outcomes.next().await {
-    ///     match outcome {
-    ///         Ok(receipt) => println!("{}", receipt.sequence_number()),
-    ///         Err(error) => {
-    ///             eprintln!("{error}");
-    ///             let record = error.into_record(); // for another try
-    ///         }
-    ///     }
-    /// }
-    /// # }
-    /// ```
-    pub fn send_all<I>(&self, records: I) -> SendAll<T, Iter<I::IntoIter>>
-    where
-        I: IntoIterator<Item = T>,
-        T: Send + Sync + 'static,
-    {
-        SendAll::new(self.clone(), Iter(records.into_iter()))
-    }
-
-    /// As [`send_all`](Self::send_all), for records that come from a stream themselves.
-    pub fn send_stream<S>(&self, records: S) -> SendAll<T, S>
-    where
-        S: Stream<Item = T>,
-        T: Send + Sync + 'static,
-    {
-        SendAll::new(self.clone(), records)
-    }
-
-    /// A `Sink` that sends what is put into it.
-    pub fn sink(&self) -> StreamSink<T>
-    where
-        T: Send + Sync + 'static,
-    {
-        StreamSink::new(self.clone())
-    }
-
     fn encode(&self, record: &T) -> Result<EncodedRecord, SendErrorKind> {
         let encoded = EncodedRecord::new(record).map_err(SendErrorKind::Record)?;
         let (size, max_size) = (encoded.size(), self.producer.shared.options.max_user_record_size);
@@ -294,10 +276,10 @@ impl<T: KplRecord> StreamProducer<T> {
     }
 
     fn put(&self, record: T, encoded: EncodedRecord) -> Result<Delivery<T>, SendError<T>> {
-        let cell = Arc::new(Cell::default());
-        let message = Message::Record(self.id, encoded, Arc::clone(&cell));
+        let (sender, receiver) = delivery::channel();
+        let message = Message::Record(self.id, encoded, sender);
         match self.producer.shared.intake.put(message) {
-            Ok(()) => Ok(Delivery::new(record, cell)),
+            Ok(()) => Ok(Delivery::new(record, receiver)),
             Err(_) => Err(closed(record)),
         }
     }

@@ -1,11 +1,13 @@
 //! A user record on its way.
 
 use std::cell::Cell;
-use std::time::Instant;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use kpl_core::{AggregateError, CodecError, HashKey, KeyError, KplRecord, PartitionKey, Tags};
 
-use crate::outcome::Attempts;
+use crate::producer::outcome::{AttemptError, Attempts, RawAttempt};
 
 thread_local! {
     /// Where keys and payloads are written. Warm, that takes no allocation.
@@ -15,17 +17,20 @@ thread_local! {
 /// A buffer that a large record needed is not kept.
 const LARGEST_KEPT_BUFFER: usize = 64 * 1024;
 
-/// A record as a pipeline takes it: keys and payload, written.
+/// A record as it waits to be sent: its keys and its payload as bytes.
+///
+/// Its `Debug` shows lengths, never keys or payloads.
 ///
 /// ```
 /// use kpl_core::RawRecord;
-/// use kpl_stream::pipeline::EncodedRecord;
+/// use kpl_stream::EncodedRecord;
 ///
 /// let record = EncodedRecord::new(&RawRecord::new("anna", "some bytes"))?;
 /// assert_eq!(record.partition_key(), "anna");
+/// assert_eq!(record.data(), b"some bytes");
 /// # Ok::<(), kpl_core::AggregateError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EncodedRecord {
     /// The partition key, then the payload.
     bytes: Box<[u8]>,
@@ -37,11 +42,11 @@ pub struct EncodedRecord {
 }
 
 impl EncodedRecord {
-    /// Writes a record.
+    /// Encodes a record.
     ///
     /// # Errors
     ///
-    /// [`AggregateError`] if it cannot be written, or has no valid keys.
+    /// [`AggregateError`] if its payload cannot be encoded, or its keys are not valid.
     pub fn new<T: KplRecord>(record: &T) -> Result<Self, AggregateError> {
         // Taken, not borrowed: the record's own code may send records as well.
         let (mut key_buffer, mut payload_buffer) = BUFFERS.take();
@@ -75,41 +80,50 @@ impl EncodedRecord {
         })
     }
 
-    /// The partition key.
+    /// Returns the partition key.
     #[must_use]
     pub fn partition_key(&self) -> &str {
         let key = self.bytes.get(..self.key_len).unwrap_or_default();
         std::str::from_utf8(key).unwrap_or_default()
     }
 
-    /// The explicit hash key, if it has one.
+    /// Returns the explicit hash key, if it has one.
     #[must_use]
     pub fn explicit_hash_key(&self) -> Option<HashKey> {
         self.explicit.then_some(self.hash_key)
     }
 
-    /// The effective hash key.
+    /// Returns the effective hash key: the explicit one, or the MD5 of the partition key.
     #[must_use]
     pub const fn hash_key(&self) -> HashKey {
         self.hash_key
     }
 
-    /// The payload.
+    /// Returns the payload.
     #[must_use]
     pub fn data(&self) -> &[u8] {
         self.bytes.get(self.key_len..).unwrap_or_default()
     }
 
-    /// The tags, if it has any.
+    /// Returns the tags, if it has any.
     #[must_use]
     pub fn tags(&self) -> Option<&Tags<'static>> {
         self.tags.as_deref()
     }
 
-    /// The partition key and the payload, in bytes.
+    /// Returns the size of the partition key and the payload, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         self.bytes.len()
+    }
+}
+
+impl fmt::Debug for EncodedRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EncodedRecord")
+            .field("partition_key", &format_args!("{} bytes", self.key_len))
+            .field("data", &format_args!("{} bytes", self.data().len()))
+            .finish_non_exhaustive()
     }
 }
 
@@ -147,8 +161,47 @@ pub(super) struct Held<H> {
     pub(super) number: u64,
     pub(super) expires: Instant,
     /// The flush that waits for it.
-    pub(super) epoch: u64,
+    pub(super) flush: u64,
     pub(super) attempts: Attempts,
+    /// How many pauses it waited before it was sent again.
+    pub(super) pauses: u32,
     /// An attempt may have written it although it counts as failed.
     pub(super) maybe_written: bool,
+}
+
+impl<H> Held<H> {
+    /// The producer closes while the record is in a request.
+    pub(super) fn give_up_in_flight(&mut self, times: Times, error: &Arc<AttemptError>) {
+        self.attempts.push(times.failed(error));
+        self.maybe_written = true;
+    }
+}
+
+/// When a request was sent, and when its answer came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub(super) started: Instant,
+    pub(super) ended: Instant,
+}
+
+impl Times {
+    pub(super) fn duration(self) -> Duration {
+        self.ended.saturating_duration_since(self.started)
+    }
+
+    pub(super) const fn succeeded(self) -> RawAttempt {
+        RawAttempt {
+            started: self.started,
+            ended: self.ended,
+            error: None,
+        }
+    }
+
+    pub(super) fn failed(self, error: &Arc<AttemptError>) -> RawAttempt {
+        RawAttempt {
+            started: self.started,
+            ended: self.ended,
+            error: Some(Arc::clone(error)),
+        }
+    }
 }

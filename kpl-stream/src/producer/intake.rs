@@ -1,18 +1,29 @@
-//! Between senders and the driver: a queue with room for so many records and bytes.
+//! Between senders and the driver: a queue with room for a number of records and bytes.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, oneshot};
 
-use crate::delivery::Cell;
-use crate::options::Options;
-use crate::pipeline::{EncodedRecord, StreamId, StreamState};
+use super::delivery::OutcomeSender;
+use super::error::UndeliveredRecord;
+use super::options::Options;
+use super::pipeline::{EncodedRecord, StreamId, StreamState};
 
-/// What a record takes of the budget beside its key and its payload: what the producer keeps of it, in bytes.
-pub const OVERHEAD: usize = 512;
+/// How many bytes each record takes of `max_buffered_bytes` beside its key and its payload: what the producer keeps for it.
+pub const BYTES_PER_RECORD: usize = 512;
 
-#[derive(Debug)]
+/// What a producer holds: the records without an outcome, of all its streams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Buffered {
+    /// How many records there are.
+    pub records: usize,
+    /// Their bytes as `max_buffered_bytes` counts them: key and payload, and [`BYTES_PER_RECORD`] each.
+    pub bytes: usize,
+}
+
 pub(crate) struct Intake {
     queue: Mutex<Queue>,
     wake: Notify,
@@ -22,7 +33,7 @@ pub(crate) struct Intake {
     max_records: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Queue {
     messages: Vec<Message>,
     /// The driver waits for the next message, whatever it is.
@@ -30,41 +41,36 @@ struct Queue {
     closed: bool,
 }
 
-#[derive(Debug)]
 pub(crate) enum Message {
-    Record(StreamId, EncodedRecord, Arc<Cell>),
+    Record(StreamId, EncodedRecord, OutcomeSender),
     Open(String, oneshot::Sender<StreamId>),
     /// Answered when something is known of the stream.
     State(StreamId, oneshot::Sender<StreamState>),
     Flush(oneshot::Sender<()>),
-    Abandon(oneshot::Sender<Vec<Unsent>>),
+    Abandon(oneshot::Sender<Vec<UndeliveredRecord>>),
 }
 
-/// A record that had no outcome when its producer was closed.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Unsent {
-    /// Its stream.
-    pub stream: Arc<str>,
-    /// Its keys and its payload.
-    pub record: EncodedRecord,
-    /// Whether it may be in the stream all the same.
-    pub may_have_been_written: bool,
-}
-
-/// So many messages wake the driver although it takes them soon anyway.
+/// Wake the driver early once this many messages are queued.
 const MANY: usize = 256;
 
 /// The driver takes what came within this time together.
 pub(crate) const TOGETHER: Duration = Duration::from_millis(1);
 
-/// There is no driver any more.
+/// The driver has ended.
 #[derive(Debug)]
 pub(crate) struct Closed;
 
+impl fmt::Debug for Intake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Intake")
+            .field("in_use", &self.in_use())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Intake {
     pub(crate) fn new(options: &Options) -> Self {
-        let max_bytes = options.max_buffered_bytes.saturating_add(OVERHEAD + 2048);
+        let max_bytes = options.max_buffered_bytes.saturating_add(BYTES_PER_RECORD + 2048);
         Self {
             queue: Mutex::default(),
             wake: Notify::new(),
@@ -81,7 +87,7 @@ impl Intake {
 
     /// What a record takes of the budget.
     pub(crate) fn cost(record: &EncodedRecord) -> u32 {
-        u32::try_from(record.size() + OVERHEAD).unwrap_or(u32::MAX)
+        u32::try_from(record.size() + BYTES_PER_RECORD).unwrap_or(u32::MAX)
     }
 
     /// Takes room for a record, as soon as there is some.
@@ -111,19 +117,21 @@ impl Intake {
         Ok(true)
     }
 
-    /// Gives room back.
+    /// Returns room to the budget.
     pub(crate) fn release(&self, records: usize, bytes: usize) {
         self.records.add_permits(records);
         self.bytes.add_permits(bytes);
     }
 
-    /// The budget in use: records and bytes.
-    pub(crate) fn in_use(&self) -> (usize, usize) {
-        let records = self.max_records.saturating_sub(self.records.available_permits());
-        (records, self.max_bytes.saturating_sub(self.bytes.available_permits()))
+    /// The budget in use.
+    pub(crate) fn in_use(&self) -> Buffered {
+        Buffered {
+            records: self.max_records.saturating_sub(self.records.available_permits()),
+            bytes: self.max_bytes.saturating_sub(self.bytes.available_permits()),
+        }
     }
 
-    /// Hands a message to the driver. Gives it back if there is none.
+    /// Hands a message to the driver. Returns it if the driver has ended.
     pub(crate) fn put(&self, message: Message) -> Result<(), Message> {
         let mut queue = self.lock();
         if queue.closed {
@@ -140,7 +148,7 @@ impl Intake {
         Ok(())
     }
 
-    /// Lets no sender in any more; what was put before stays.
+    /// Accepts no more records; what was put before stays.
     pub(crate) fn refuse_new(&self) {
         self.records.close();
         self.bytes.close();
@@ -153,7 +161,7 @@ impl Intake {
         queue.asleep = into.is_empty();
     }
 
-    /// Takes what was put last: there will be no driver.
+    /// Takes what was put last: the driver ends.
     pub(crate) fn close(&self) -> Vec<Message> {
         self.refuse_new();
         let mut queue = self.lock();

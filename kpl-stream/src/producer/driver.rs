@@ -9,16 +9,16 @@ use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tracing::Instrument as _;
 
+use super::delivery::OutcomeSender;
+use super::error::UndeliveredRecord;
+use super::intake::{Intake, Message, TOGETHER};
+use super::metrics;
+use super::outcome::FailureReason;
+use super::pipeline::{FlushId, Output, Pipeline, RequestId, StreamId, StreamState};
 use crate::client::{PutResult, RequestError, StreamDescription, WriteClient};
-use crate::delivery::Cell;
-use crate::intake::{Intake, Message, TOGETHER, Unsent};
-use crate::metrics;
-use crate::outcome::FailureReason;
-use crate::pipeline::{FlushId, Output, Pipeline, RequestId, StreamId, StreamState};
 
-#[derive(Debug)]
 pub(crate) struct Driver {
-    pipeline: Pipeline<Arc<Cell>>,
+    pipeline: Pipeline<OutcomeSender>,
     client: Arc<dyn WriteClient>,
     intake: Arc<Intake>,
     requests: JoinSet<(RequestId, Answer)>,
@@ -30,7 +30,7 @@ pub(crate) struct Driver {
     freed: (usize, usize),
     messages: Vec<Message>,
     /// Set while everything is given up: then it collects what had no outcome.
-    unsent: Option<Vec<Unsent>>,
+    undelivered: Option<Vec<UndeliveredRecord>>,
 }
 
 #[derive(Debug)]
@@ -40,7 +40,7 @@ enum Answer {
 }
 
 impl Driver {
-    pub(crate) fn new(pipeline: Pipeline<Arc<Cell>>, client: Arc<dyn WriteClient>, intake: Arc<Intake>) -> Self {
+    pub(crate) fn new(pipeline: Pipeline<OutcomeSender>, client: Arc<dyn WriteClient>, intake: Arc<Intake>) -> Self {
         Self {
             pipeline,
             client,
@@ -52,7 +52,7 @@ impl Driver {
             states: Vec::new(),
             freed: (0, 0),
             messages: Vec::new(),
-            unsent: None,
+            undelivered: None,
         }
     }
 
@@ -62,7 +62,7 @@ impl Driver {
             let now = Instant::now();
             let worked = self.take_messages(now);
             self.pump(now);
-            if self.unsent.is_some() {
+            if self.undelivered.is_some() {
                 return;
             }
             // Senders are most often not alone: what comes within a moment is taken together.
@@ -79,7 +79,7 @@ impl Driver {
         }
     }
 
-    /// Whether there were some.
+    /// Returns whether there were any.
     fn take_messages(&mut self, now: Instant) -> bool {
         let mut messages = std::mem::take(&mut self.messages);
         self.intake.take(&mut messages);
@@ -87,15 +87,15 @@ impl Driver {
         let mut messages_left = messages.drain(..).peekable();
         while let Some(message) = messages_left.next() {
             match message {
-                Message::Record(stream, record, cell) => {
-                    let mut next = Some((record, cell));
+                Message::Record(stream, record, sender) => {
+                    let mut next = Some((record, sender));
                     // Its neighbours of the same stream with it.
                     let records = std::iter::from_fn(|| {
                         next.take().or_else(|| {
                             let is_neighbour =
                                 |next: &Message| matches!(next, Message::Record(other, ..) if *other == stream);
                             match messages_left.next_if(is_neighbour)? {
-                                Message::Record(_, record, cell) => Some((record, cell)),
+                                Message::Record(_, record, sender) => Some((record, sender)),
                                 _ => None,
                             }
                         })
@@ -103,7 +103,7 @@ impl Driver {
                     self.pipeline.push(stream, records, now);
                 }
                 Message::Open(name, reply) => {
-                    // Whoever asked may have gone.
+                    // The caller may have stopped waiting.
                     let _ = reply.send(self.pipeline.open(&name, now));
                 }
                 Message::State(stream, reply) => self.states.push((stream, reply)),
@@ -111,10 +111,10 @@ impl Driver {
                     self.flushes.insert(self.pipeline.flush(now), reply);
                 }
                 Message::Abandon(reply) => {
-                    self.unsent = Some(Vec::new());
-                    self.pipeline.abandon();
+                    self.undelivered = Some(Vec::new());
+                    self.pipeline.abandon(now);
                     self.pump(now);
-                    let _ = reply.send(self.unsent.clone().unwrap_or_default());
+                    let _ = reply.send(self.undelivered.replace(Vec::new()).unwrap_or_default());
                 }
             }
         }
@@ -149,10 +149,10 @@ impl Driver {
                 } => {
                     self.freed.0 += 1;
                     self.freed.1 += Intake::cost(&record) as usize;
-                    if let (Some(unsent), Err(failure)) = (&mut self.unsent, &outcome)
+                    if let (Some(undelivered), Err(failure)) = (&mut self.undelivered, &outcome)
                         && failure.reason == FailureReason::Closed
                     {
-                        unsent.push(Unsent {
+                        undelivered.push(UndeliveredRecord {
                             stream: Arc::clone(&failure.stream),
                             record,
                             may_have_been_written: failure.may_have_been_written,
@@ -169,11 +169,11 @@ impl Driver {
             }
         }
         self.release();
-        self.tell_states();
+        self.report_states();
         metrics::record(self.pipeline.take_measures());
     }
 
-    /// Gives the room of records with an outcome back.
+    /// Returns the room of records with an outcome to the budget.
     fn release(&mut self) {
         let (records, bytes) = std::mem::take(&mut self.freed);
         if records > 0 {
@@ -181,7 +181,7 @@ impl Driver {
         }
     }
 
-    fn tell_states(&mut self) {
+    fn report_states(&mut self) {
         for (stream, reply) in std::mem::take(&mut self.states) {
             match self.pipeline.state(stream) {
                 StreamState::Unknown(None) => self.states.push((stream, reply)),
@@ -229,11 +229,11 @@ impl Drop for Driver {
     fn drop(&mut self) {
         let now = Instant::now();
         for message in self.intake.close() {
-            if let Message::Record(stream, record, cell) = message {
-                self.pipeline.push(stream, [(record, cell)], now);
+            if let Message::Record(stream, record, sender) = message {
+                self.pipeline.push(stream, [(record, sender)], now);
             }
         }
-        self.pipeline.abandon();
+        self.pipeline.abandon(now);
         while let Some(output) = self.pipeline.poll(now) {
             if let Output::Resolved { handle, outcome, .. } = output {
                 handle.complete(outcome);

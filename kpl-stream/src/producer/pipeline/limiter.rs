@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 const RECORDS_PER_SECOND: f64 = 1000.0;
 const BYTES_PER_SECOND: f64 = 1024.0 * 1024.0;
 
-/// Throttled, the rate is halved, at most so often and so far; then it grows again by a tenth of the full rate in a second.
+/// When throttled, halve the rate, at most once per interval and down to a floor; then it grows again by a tenth of the full
+/// rate in a second.
 const HALVED_AT_MOST_EVERY: Duration = Duration::from_millis(250);
 const LOWEST_SCALE: f64 = 1.0 / 64.0;
 const RECOVERY_PER_SECOND: f64 = 0.1;

@@ -122,8 +122,8 @@ impl<H> Order<H> {
 
 impl<H> Key<H> {
     fn wait(&mut self, held: Held<H>) {
-        let place = self.waiting.partition_point(|other| other.number < held.number);
-        self.waiting.insert(place, held);
+        let index = self.waiting.partition_point(|other| other.number < held.number);
+        self.waiting.insert(index, held);
     }
 
     fn leave_open(&mut self) {

@@ -1,4 +1,4 @@
-//! The records for one shard: those in the aggregate that is being made, and the full aggregates.
+//! The records for one shard: those in the open aggregate, and the full aggregates.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,7 +8,9 @@ use kpl_core::{AggregateError, Aggregator, LARGEST_MAX_SIZE, UnsealedRecord};
 
 use super::limiter::Limiter;
 use super::record::{EncodedRecord, Held};
-use crate::options::Options;
+use super::shards::Mode;
+use crate::producer::invalid_option::InvalidOption;
+use crate::producer::options::Options;
 
 /// A shard that is sent more than this in one request gets its records in bursts: the request goes, as in the KPL.
 pub(super) const MAX_BYTES_PER_REQUEST: usize = 256 * 1024;
@@ -18,6 +20,7 @@ pub(super) struct Lane<H> {
     /// The predicted shard. `None` where shards cannot be predicted.
     pub(super) shard_id: Option<Arc<str>>,
     aggregator: Aggregator<EncodedRecord>,
+    aggregators: Arc<Aggregators>,
     open: Vec<Held<H>>,
     open_due: Instant,
     full: VecDeque<Packed<H>>,
@@ -33,47 +36,66 @@ pub(super) struct Packed<H> {
     due: Instant,
 }
 
-/// Makes aggregators as the options say; `aggregated` is no where shards cannot be predicted although they matter.
-pub(super) fn aggregator(options: &Options, aggregated: bool) -> Aggregator<EncodedRecord> {
-    let count = if aggregated && options.aggregation_enabled {
-        options.aggregation_max_count
-    } else {
-        1
-    };
-    let builder = Aggregator::builder()
-        .max_size(options.aggregation_max_size)
-        .max_count(count);
-    // The options were checked.
-    builder.build().unwrap_or_default()
+/// The aggregators that lanes start with, built from options that were checked.
+#[derive(Clone, Debug)]
+pub(super) struct Aggregators {
+    together: Aggregator<EncodedRecord>,
+    /// For one record at a time, whatever its size.
+    alone: Aggregator<EncodedRecord>,
 }
 
-/// A record alone, whatever its size.
-fn alone(record: &EncodedRecord) -> Result<Option<UnsealedRecord>, AggregateError> {
-    let builder = Aggregator::<EncodedRecord>::builder()
-        .max_size(LARGEST_MAX_SIZE)
-        .max_count(1);
-    builder.build().unwrap_or_default().push_unsealed(record)
+impl Aggregators {
+    pub(super) fn new(options: &Options) -> Result<Self, InvalidOption> {
+        let alone = Aggregator::builder().max_size(LARGEST_MAX_SIZE).max_count(1);
+        let together = Aggregator::builder()
+            .max_size(options.aggregation_max_size)
+            .max_count(options.aggregation_max_count);
+        let alone = alone.build()?;
+        Ok(Self {
+            together: if options.aggregation_enabled {
+                together.build()?
+            } else {
+                alone.clone()
+            },
+            alone,
+        })
+    }
+
+    /// Returns an empty aggregator. Where shards matter and cannot be predicted, records go one by one.
+    pub(super) fn empty(&self, mode: Mode) -> Aggregator<EncodedRecord> {
+        match mode {
+            Mode::Predicted | Mode::Auto => self.together.clone(),
+            Mode::Waiting | Mode::Unpredicted => self.alone.clone(),
+        }
+    }
 }
 
 /// Packs records into as few Kinesis records as they fit in, in their order.
 pub(super) fn pack_all<H>(
     aggregator: &mut Aggregator<EncodedRecord>,
+    aggregators: &Aggregators,
     records: Vec<Held<H>>,
     refused: &mut Vec<(Held<H>, AggregateError)>,
 ) -> Vec<(UnsealedRecord, Vec<Held<H>>)> {
     let (mut packed, mut open) = (Vec::new(), Vec::new());
     for held in records {
-        add(aggregator, &mut open, held, refused, &mut |unsealed, records| {
-            packed.push((unsealed, records))
-        });
+        add(
+            aggregator,
+            aggregators,
+            &mut open,
+            held,
+            refused,
+            &mut |unsealed, records| packed.push((unsealed, records)),
+        );
     }
     packed.extend(aggregator.finish_unsealed().map(|unsealed| (unsealed, open)));
     packed
 }
 
-/// Adds a record. What gets full by it goes to `full`.
+/// Adds a record. What it completes goes to `full`.
 fn add<H>(
     aggregator: &mut Aggregator<EncodedRecord>,
+    aggregators: &Aggregators,
     open: &mut Vec<Held<H>>,
     held: Held<H>,
     refused: &mut Vec<(Held<H>, AggregateError)>,
@@ -87,7 +109,7 @@ fn add<H>(
         }
         Ok(Some(unsealed)) => full(unsealed, std::mem::replace(open, vec![held])),
         // Larger than an aggregate may be, but a record may.
-        Err(AggregateError::TooLarge { .. }) => match alone(&held.record) {
+        Err(AggregateError::TooLarge { .. }) => match aggregators.alone.clone().push_unsealed(&held.record) {
             Ok(Some(unsealed)) => full(unsealed, vec![held]),
             Ok(None) => {}
             Err(error) => refused.push((held, error)),
@@ -99,14 +121,15 @@ fn add<H>(
 impl<H> Lane<H> {
     pub(super) fn new(
         shard_id: Option<Arc<str>>,
-        options: &Options,
-        aggregated: bool,
+        aggregators: &Arc<Aggregators>,
+        mode: Mode,
         rate: f64,
         now: Instant,
     ) -> Self {
         Self {
             shard_id,
-            aggregator: aggregator(options, aggregated),
+            aggregator: aggregators.empty(mode),
+            aggregators: Arc::clone(aggregators),
             open: Vec::new(),
             open_due: now,
             full: VecDeque::new(),
@@ -115,7 +138,7 @@ impl<H> Lane<H> {
         }
     }
 
-    /// Adds a record that should be on its way at `due`. Gives the records of each aggregate that got full by it.
+    /// Adds a record that should be on its way at `due`. `sealed` gets the records of each aggregate that it completed.
     pub(super) fn push(
         &mut self,
         held: Held<H>,
@@ -132,6 +155,7 @@ impl<H> Lane<H> {
         let (full, full_bytes) = (&mut self.full, &mut self.full_bytes);
         add(
             &mut self.aggregator,
+            &self.aggregators,
             &mut self.open,
             held,
             refused,
@@ -157,7 +181,7 @@ impl<H> Lane<H> {
         self.open.pop()
     }
 
-    /// Closes the aggregate that is being made.
+    /// Closes the open aggregate.
     pub(super) fn seal_open(&mut self, mut sealed: impl FnMut(&[Held<H>])) {
         if let Some(unsealed) = self.aggregator.finish_unsealed() {
             let records = std::mem::take(&mut self.open);
@@ -193,7 +217,7 @@ impl<H> Lane<H> {
         self.full.pop_front()
     }
 
-    /// Whether the aggregate that is being made should go now.
+    /// Whether the open aggregate should go now.
     pub(super) fn is_open_due(&self, now: Instant) -> bool {
         !self.open.is_empty() && self.open_due <= now
     }

@@ -8,10 +8,20 @@ use futures_core::future::BoxFuture;
 use futures_sink::Sink;
 use kpl_core::KplRecord;
 
-use crate::producer::StreamProducer;
-use crate::send_all::{SendAllError, Window};
+use super::StreamProducer;
+use super::send_all::{SendAllError, Window};
 
-/// Sends what is put into it: made by [`StreamProducer::sink`].
+impl<T: KplRecord> StreamProducer<T> {
+    /// Returns a `Sink` that sends what is put into it.
+    pub fn sink(&self) -> StreamSink<T>
+    where
+        T: Send + Sync + 'static,
+    {
+        StreamSink::new(self.clone())
+    }
+}
+
+/// Sends what is put into it: the result of [`StreamProducer::sink`].
 ///
 /// A record that fails is the error of a later call: one error for each. Flushing and closing wait for the outcome of
 /// everything that was put in; closing does not close the producer.
@@ -29,7 +39,7 @@ impl<T: KplRecord + Send + Sync + 'static> StreamSink<T> {
         }
     }
 
-    /// Takes the outcomes that are there: an error if one is.
+    /// Takes the outcomes that are there. Returns the first error.
     fn take_outcomes(&mut self, context: &mut Context<'_>) -> Result<(), SendAllError<T>> {
         while let Poll::Ready(Some(outcome)) = self.window.poll_outcome(context) {
             outcome?;

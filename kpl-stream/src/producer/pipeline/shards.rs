@@ -7,12 +7,8 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use kpl_core::{HashKey, HashKeyRange, Shard, ShardMap};
 
-use crate::client::{Distribution, RequestError, StreamDescription};
-
-/// Pauses between attempts to list shards that fail.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const PAUSE_GROWTH: f64 = 1.5;
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+use crate::backoff::Backoff;
+use crate::client::{Distribution, ErrorClass, RequestError, StreamDescription};
 
 /// However many results say that shards have changed, they are listed no more often.
 const LISTED_AT_MOST_EVERY: Duration = Duration::from_secs(1);
@@ -49,7 +45,7 @@ struct Map {
     map: ShardMap,
     ids: Vec<Arc<str>>,
     ranges: HashMap<Arc<str>, HashKeyRange>,
-    /// When the request was sent that gave this map.
+    /// When the request was sent that this map is the answer to.
     asked: Instant,
 }
 
@@ -71,8 +67,8 @@ impl Shards {
         match (&self.map, &self.failed) {
             (Some(_), _) if self.is_auto() => Mode::Auto,
             (Some(_), _) => Mode::Predicted,
-            // It may come to be.
-            (None, Some(error)) if &*error.code != "ResourceNotFoundException" => Mode::Unpredicted,
+            // One that does not exist yet may be created.
+            (None, Some(error)) if error.class != ErrorClass::NotFound => Mode::Unpredicted,
             (None, _) => Mode::Waiting,
         }
     }
@@ -103,7 +99,7 @@ impl Shards {
     }
 
     /// A shard took a record whose key it does not own: a shard's range never changes, so the service ignores keys, unless it
-    /// said that it does not. Gives whether it does.
+    /// said that it does not. Returns whether it does.
     pub(super) fn saw_key_ignored(&mut self) -> bool {
         self.keys_ignored = true;
         self.is_auto()
@@ -116,7 +112,7 @@ impl Shards {
         }
     }
 
-    /// Whether shards should be listed now. Then somebody does.
+    /// Returns whether shards should be listed now. If so, the caller lists them.
     pub(super) fn start_listing(&mut self, now: Instant) -> bool {
         let start = self.listing.is_none() && self.next <= now;
         if start {
@@ -129,7 +125,7 @@ impl Shards {
         self.listing.is_none().then_some(self.next)
     }
 
-    /// Takes the answer. Gives whether records must be routed anew.
+    /// Takes the answer. Returns whether records must be routed anew.
     pub(super) fn listed(
         &mut self,
         answer: Result<(Vec<Shard>, StreamDescription), RequestError>,
@@ -144,25 +140,22 @@ impl Shards {
                 |error: kpl_core::InvalidShardMap| RequestError::unanswered("InvalidShardMap", error.to_string());
             Ok((Map::new(shards, asked).map_err(invalid)?, description))
         });
-        // Not all producers at once.
-        let jitter = 0.8 + 0.4 * random.f64();
         match map {
             Ok((map, description)) => {
                 self.map = Some(map);
                 self.described = description.distribution;
-                // It may have changed: the next answers tell.
+                // It may have changed: the next answers show it.
                 self.keys_ignored = false;
                 self.failed = None;
                 self.failures = 0;
-                self.next = now + interval.mul_f64(jitter);
+                // Not all producers at once.
+                self.next = now + interval.mul_f64(0.8 + 0.4 * random.f64());
                 self.not_before = now + LISTED_AT_MOST_EVERY;
             }
             Err(error) => {
                 self.failed = Some(error);
-                let growth = PAUSE_GROWTH.powi(self.failures.min(30).cast_signed());
-                let pause = FIRST_PAUSE.mul_f64(growth).min(LONGEST_PAUSE);
-                self.failures += 1;
-                self.next = now + pause.mul_f64(jitter);
+                self.next = now + Backoff::READS.pause(self.failures, random.f64());
+                self.failures = self.failures.saturating_add(1);
                 self.not_before = self.next;
             }
         }

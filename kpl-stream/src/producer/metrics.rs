@@ -2,7 +2,7 @@
 
 use metrics::{Label, SharedString};
 
-use crate::pipeline::{Measure, Metric};
+use super::pipeline::{Measure, Metric};
 
 /// The labels, named as the KPL's dimensions.
 const STREAM_NAME: &str = "StreamName";

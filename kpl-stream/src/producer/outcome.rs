@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kpl_core::{InvalidPosition, Position};
+use kpl_core::{AggregateError, Position};
 
-use crate::client::Written;
+use crate::client::{EntryError, RequestError, Written};
 
 /// Where a record was written, and every attempt that it took.
 #[derive(Clone, Debug)]
@@ -26,52 +26,50 @@ pub(crate) struct Landing {
 }
 
 impl Receipt {
-    /// The stream.
+    /// Returns the stream's name or ARN, as it was opened.
     #[must_use]
     pub fn stream(&self) -> &str {
         &self.landing.stream
     }
 
-    /// The shard.
+    /// Returns the id of the shard.
     #[must_use]
     pub fn shard_id(&self) -> &str {
         &self.landing.written.shard_id
     }
 
-    /// The sequence number of the Kinesis record that it is, or that it is in.
+    /// Returns the sequence number of the Kinesis record that holds this record.
     #[must_use]
     pub fn sequence_number(&self) -> &str {
         &self.landing.written.sequence_number
     }
 
-    /// The place among the user records of its aggregate; 0 if it is in none.
+    /// Returns the index of the record in its aggregate; 0 if it is in none.
     #[must_use]
     pub const fn sub_sequence_number(&self) -> u64 {
         self.sub_sequence_number
     }
 
-    /// Whether it is inside an aggregate.
+    /// Returns whether the record is inside an aggregate.
     #[must_use]
-    pub fn aggregated(&self) -> bool {
+    pub fn is_aggregated(&self) -> bool {
         self.landing.aggregated
     }
 
-    /// Where it stands in its shard: what a reader calls its position.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidPosition`] if the service gave a sequence number that is no number.
-    pub fn position(&self) -> Result<Position, InvalidPosition> {
-        Position::new(self.sequence_number(), self.sub_sequence_number)
+    /// Returns where the record stands in its shard, as a reader finds it: `None` if the service returned a sequence number
+    /// that is not a number.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        Position::new(self.sequence_number(), self.sub_sequence_number).ok()
     }
 
-    /// Every attempt, the successful one last.
+    /// Returns every attempt, the successful one last.
     #[must_use]
     pub const fn attempts(&self) -> &Attempts {
         &self.attempts
     }
 
-    /// Whether readers may see the record twice: an earlier attempt had no answer, or ended in a wrong shard.
+    /// Returns whether readers may see the record more than once: an earlier attempt had no answer, or ended in a wrong shard.
     #[must_use]
     pub const fn may_be_duplicated(&self) -> bool {
         self.may_be_duplicated
@@ -110,19 +108,19 @@ impl Attempts {
         }
     }
 
-    /// How many there were.
+    /// Returns how many attempts there were.
     #[must_use]
     pub fn len(&self) -> usize {
         self.earlier.as_ref().map_or(0, |earlier| earlier.len()) + usize::from(self.last.is_some())
     }
 
-    /// Whether there was none: the record was never sent.
+    /// Returns whether there was no attempt: the record was never sent.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.last.is_none()
     }
 
-    /// The attempts in their order.
+    /// Returns the attempts in their order.
     pub fn iter(&self) -> impl Iterator<Item = Attempt<'_>> {
         let mut before = self.arrived;
         let earlier = self.earlier.iter().flat_map(|earlier| earlier.iter());
@@ -154,11 +152,50 @@ pub struct Attempt<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct AttemptError {
-    /// The service's code, or a word of the producer's own: `WrongShard`, `RequestTimeout`, `RecordCountMismatch`.
+    /// The service's code, or one of the producer's own: `WrongShard`, `RequestTimeout`, `RecordCountMismatch`, `Closed`.
     pub code: Arc<str>,
-    /// The text that came with it.
+    /// The message that came with it.
     pub message: Arc<str>,
 }
+
+impl AttemptError {
+    /// The producer closes while the attempt is under way.
+    pub(crate) fn closed() -> Self {
+        Self {
+            code: "Closed".into(),
+            message: "the producer was closed before the outcome was known".into(),
+        }
+    }
+}
+
+impl From<EntryError> for AttemptError {
+    fn from(error: EntryError) -> Self {
+        Self {
+            code: error.code,
+            message: error.message,
+        }
+    }
+}
+
+impl From<RequestError> for AttemptError {
+    fn from(error: RequestError) -> Self {
+        Self {
+            code: error.code,
+            message: error.message,
+        }
+    }
+}
+
+impl From<&AggregateError> for AttemptError {
+    fn from(error: &AggregateError) -> Self {
+        Self {
+            code: "AggregateError".into(),
+            message: error.to_string().into(),
+        }
+    }
+}
+
+impl std::error::Error for AttemptError {}
 
 impl fmt::Display for AttemptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -187,7 +224,7 @@ impl fmt::Display for FailureReason {
             Self::Refused(error) => write!(f, "the service refused it: {error}"),
             Self::Throttled(error) => write!(f, "the stream has no room for it: {error}"),
             Self::Expired(None) => f.write_str("its time to live ended before it was sent"),
-            Self::Expired(Some(error)) => write!(f, "its time to live ended, at last {error}"),
+            Self::Expired(Some(error)) => write!(f, "its time to live ended; the last error was {error}"),
             Self::Closed => f.write_str("the producer was closed before it had an outcome"),
         }
     }
@@ -207,6 +244,18 @@ pub struct Failure {
     pub may_have_been_written: bool,
 }
 
+impl Failure {
+    /// The producer ended without an outcome for the record, which it does only if it panicked.
+    pub(crate) fn lost() -> Self {
+        Self {
+            stream: "unknown".into(),
+            reason: FailureReason::Closed,
+            attempts: Attempts::none(Instant::now()),
+            may_have_been_written: true,
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -216,9 +265,10 @@ impl fmt::Display for Failure {
             ..
         } = self;
         let count = attempts.len();
+        let plural = if count == 1 { "" } else { "s" };
         write!(
             f,
-            "a record for stream {stream} was not delivered after {count} attempts: {reason}"
+            "a record for stream {stream} was not delivered after {count} attempt{plural}: {reason}"
         )?;
         if self.may_have_been_written {
             f.write_str(" (but it may have been written)")?;

@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 
 use kpl_core::{AggregateError, SealedRecord, UnsealedRecord, seal_all};
 
-use super::lane::{Lane, MAX_BYTES_PER_REQUEST, aggregator, pack_all};
+use super::lane::{Aggregators, Lane, MAX_BYTES_PER_REQUEST, pack_all};
 use super::order::Order;
-use super::record::Held;
+use super::record::{Held, Times};
+use super::request_size::{RequestSize, Suspect};
 use super::shards::{Mode, Shards};
-use super::{Finished, Out};
-use crate::options::Options;
-use crate::outcome::{AttemptError, FailureReason};
+use super::turn::Turn;
+use crate::client::Written;
+use crate::producer::options::Options;
+use crate::producer::outcome::{AttemptError, FailureReason};
 
 /// How exact times to live are.
 const SWEPT_AT_MOST_EVERY: Duration = Duration::from_millis(100);
@@ -21,20 +23,22 @@ const SWEPT_AT_MOST_EVERY: Duration = Duration::from_millis(100);
 pub(super) struct Stream<H> {
     pub(super) name: Arc<str>,
     pub(super) options: Arc<Options>,
+    aggregators: Arc<Aggregators>,
     pub(super) shards: Shards,
     lanes: Vec<Lane<H>>,
     /// The lane that the next request starts with.
-    turn: usize,
+    first_lane: usize,
     /// Records that came before anything was known of the shards.
     unrouted: VecDeque<Held<H>>,
     pub(super) order: Option<Order<H>>,
     /// Entries in a shard that the map does not know: the next map judges them.
     pub(super) unjudged: Vec<Unjudged<H>>,
-    /// Entries of a refused request, to find the one that it was refused for.
-    apart: VecDeque<Vec<Vec<Held<H>>>>,
+    /// Parts of refused requests, each for a request of its own. The first is the next.
+    apart: VecDeque<Apart<H>>,
+    pub(super) request_size: RequestSize,
     /// Records without an outcome.
     pub(super) pending: usize,
-    /// Requests that were refused since one was taken.
+    /// Requests of one entry that were refused since a request was taken.
     pub(super) refusals: u32,
     /// No record expires before this, or there is none.
     expires: Option<Instant>,
@@ -54,44 +58,54 @@ pub(super) struct Entry<H> {
 #[derive(Debug)]
 pub(super) struct Unjudged<H> {
     pub(super) entry: Entry<H>,
-    pub(super) written: crate::client::Written,
-    pub(super) started: Instant,
-    pub(super) ended: Instant,
+    pub(super) written: Written,
+    pub(super) times: Times,
 }
 
-/// A request in the making.
+/// The records of some entries of a request that was refused.
+#[derive(Debug)]
+pub(super) struct Apart<H> {
+    pub(super) groups: Vec<Vec<Held<H>>>,
+    pub(super) suspect: Option<Arc<Suspect>>,
+}
+
+/// A request to be sent.
 #[derive(Debug)]
 pub(super) struct Request<H> {
     pub(super) sealed: Vec<SealedRecord>,
     pub(super) entries: Vec<Entry<H>>,
+    pub(super) suspect: Option<Arc<Suspect>>,
 }
 
 impl<H> Stream<H> {
-    pub(super) fn new(name: Arc<str>, options: Arc<Options>, now: Instant) -> Self {
+    pub(super) fn new(name: Arc<str>, options: Arc<Options>, aggregators: Arc<Aggregators>, now: Instant) -> Self {
         Self {
             name,
             shards: Shards::new(now),
             lanes: Vec::new(),
-            turn: 0,
+            first_lane: 0,
             unrouted: VecDeque::new(),
             order: options.ordered.then(Order::default),
             unjudged: Vec::new(),
             apart: VecDeque::new(),
+            request_size: RequestSize::new(options.collection_max_size),
             pending: 0,
             refusals: 0,
             expires: None,
             swept: now,
+            aggregators,
             options,
         }
     }
 
-    /// Sends a record on its way: to the aggregate of its shard.
-    pub(super) fn route(&mut self, held: Held<H>, due: Instant, now: Instant, out: &mut Out<H>) {
-        if held.expires <= now {
-            return self.expire(held, out);
+    /// Sends a record on its way: to the aggregate of its shard, where it may wait this long for others.
+    pub(super) fn route(&mut self, held: Held<H>, wait: Duration, turn: &mut Turn<'_, H>) {
+        if held.expires <= turn.now {
+            return self.expire(held, turn);
         }
+        let due = turn.due(&held, wait);
         self.expires = Some(self.expires.map_or(held.expires, |expires| expires.min(held.expires)));
-        let place = match self.shards.mode() {
+        let index = match self.shards.mode() {
             Mode::Waiting => {
                 self.unrouted.push_back(held);
                 return;
@@ -99,7 +113,7 @@ impl<H> Stream<H> {
             Mode::Unpredicted | Mode::Auto => 0,
             Mode::Predicted => self.shards.index_of(held.record.hash_key()),
         };
-        let Some(lane) = self.lanes.get_mut(place) else {
+        let Some(lane) = self.lanes.get_mut(index) else {
             self.unrouted.push_back(held);
             return;
         };
@@ -111,7 +125,7 @@ impl<H> Stream<H> {
                     // It goes alone, and must not overtake what is in the open aggregate.
                     lane.seal_open(|records| records.iter().for_each(|held| order.lock(held)));
                 }
-                if let Some(held) = order.enter(held, place) {
+                if let Some(held) = order.enter(held, index) {
                     let mut got_full = false;
                     lane.push(held, due, &mut refused, |records| {
                         got_full = true;
@@ -128,54 +142,61 @@ impl<H> Stream<H> {
             }
         }
         for (held, error) in refused {
-            self.refuse(held, &error, out);
+            self.refuse(held, &error, turn);
         }
+    }
+
+    /// How long records wait for others that waited before.
+    pub(super) fn shorter_wait(&self) -> Duration {
+        self.options.record_max_buffered_time / 2
     }
 
     /// An error that was ruled out when the record was accepted.
-    fn refuse(&mut self, held: Held<H>, error: &AggregateError, out: &mut Out<H>) {
+    fn refuse(&mut self, held: Held<H>, error: &AggregateError, turn: &mut Turn<'_, H>) {
         if let Some(order) = &mut self.order {
             order.leave_open(held.record.partition_key());
         }
-        let finished = out.fail(&self.name, held, FailureReason::Refused(Arc::new(unpackable(error))));
-        self.finish(finished, out);
+        self.fail(held, FailureReason::Refused(Arc::new(error.into())), turn);
     }
 
-    fn expire(&mut self, held: Held<H>, out: &mut Out<H>) {
+    fn expire(&mut self, held: Held<H>, turn: &mut Turn<'_, H>) {
         let last = held.attempts.last.as_ref().and_then(|attempt| attempt.error.clone());
-        let listing = self.shards.failed.as_ref().map(|error| {
-            Arc::new(AttemptError {
-                code: error.code.clone(),
-                message: error.message.clone(),
-            })
-        });
-        let finished = out.fail(&self.name, held, FailureReason::Expired(last.or(listing)));
-        self.finish(finished, out);
+        let listing = || self.shards.failed.clone().map(|error| Arc::new(error.into()));
+        let reason = FailureReason::Expired(last.or_else(listing));
+        self.fail(held, reason, turn);
+    }
+
+    /// A record fails that is not locked. It holds back no other, but those behind it may be the first now.
+    fn fail(&mut self, held: Held<H>, reason: FailureReason, turn: &mut Turn<'_, H>) {
+        let partition_key = self.key_if_ordered(&held);
+        turn.fail(&self.name, held, reason);
+        turn.out.let_in.extend(partition_key);
+    }
+
+    /// A record fails that is locked.
+    pub(super) fn fail_locked(&mut self, held: Held<H>, reason: FailureReason, turn: &mut Turn<'_, H>) {
+        let partition_key = self.key_if_ordered(&held);
+        turn.fail(&self.name, held, reason);
+        self.unlock(partition_key, turn);
+    }
+
+    /// The partition key, where order is kept.
+    pub(super) fn key_if_ordered(&self, held: &Held<H>) -> Option<Box<str>> {
+        self.order.is_some().then(|| held.record.partition_key().into())
     }
 
     /// A record that was locked has an outcome: the next ones of its key may go.
-    pub(super) fn finish_locked(&mut self, finished: Finished, now: Instant, out: &mut Out<H>) {
-        let Some(order) = &mut self.order else { return };
-        let Some(partition_key) = &finished.partition_key else {
-            return;
-        };
-        order.unlock(partition_key);
-        self.let_in(partition_key, now, out);
-    }
-
-    fn finish(&mut self, finished: Finished, out: &mut Out<H>) {
-        // Records that are not locked hold nobody back, but those behind them may be the first now.
-        if let Some(partition_key) = finished.partition_key
-            && self.order.is_some()
-        {
-            out.let_in.push(partition_key);
+    pub(super) fn unlock(&mut self, partition_key: Option<Box<str>>, turn: &mut Turn<'_, H>) {
+        if let (Some(order), Some(partition_key)) = (&mut self.order, &partition_key) {
+            order.unlock(partition_key);
+            self.let_in(partition_key, turn);
         }
     }
 
-    fn let_in(&mut self, partition_key: &str, now: Instant, out: &mut Out<H>) {
+    fn let_in(&mut self, partition_key: &str, turn: &mut Turn<'_, H>) {
         while let Some(held) = self.order.as_mut().and_then(|order| order.next(partition_key)) {
             let number = held.number;
-            self.route(held, now + self.options.record_max_buffered_time / 2, now, out);
+            self.route(held, self.shorter_wait(), turn);
             // It went to wait again, in its old place.
             let waits = |order: &Order<H>| order.waits(partition_key, number);
             if self.order.as_ref().is_some_and(waits) {
@@ -185,14 +206,14 @@ impl<H> Stream<H> {
     }
 
     /// Lets in those that waited for records which expired.
-    pub(super) fn let_in_all(&mut self, now: Instant, out: &mut Out<H>) {
-        while let Some(partition_key) = out.let_in.pop() {
-            self.let_in(&partition_key, now, out);
+    pub(super) fn let_in_all(&mut self, turn: &mut Turn<'_, H>) {
+        while let Some(partition_key) = turn.out.let_in.pop() {
+            self.let_in(&partition_key, turn);
         }
     }
 
-    /// Records come back for another attempt.
-    pub(super) fn come_back(&mut self, records: Vec<Held<H>>, due: Instant, now: Instant, out: &mut Out<H>) {
+    /// Records come back for another attempt, and may wait this long for others.
+    pub(super) fn come_back(&mut self, records: Vec<Held<H>>, wait: Duration, turn: &mut Turn<'_, H>) {
         let mut keys = Vec::new();
         if let Some(order) = &mut self.order {
             for held in &records {
@@ -201,14 +222,14 @@ impl<H> Stream<H> {
             }
         }
         for held in records {
-            self.route(held, due, now, out);
+            self.route(held, wait, turn);
         }
-        out.let_in.extend(keys);
-        self.let_in_all(now, out);
+        turn.out.let_in.extend(keys);
+        self.let_in_all(turn);
     }
 
-    /// The shards are others now: what is not on its way finds its place anew.
-    pub(super) fn route_anew(&mut self, due: Instant, now: Instant, out: &mut Out<H>) {
+    /// The shard map changed: re-routes every record that is not in flight.
+    pub(super) fn route_anew(&mut self, turn: &mut Turn<'_, H>) {
         let rate = f64::from(self.options.rate_limit) / 100.0;
         let mode = self.shards.mode();
         let ids: Vec<Option<Arc<str>>> = match mode {
@@ -223,7 +244,7 @@ impl<H> Stream<H> {
         };
         let lanes = ids
             .into_iter()
-            .map(|id| Lane::new(id, &self.options, mode != Mode::Unpredicted, rate, now))
+            .map(|id| Lane::new(id, &self.aggregators, mode, rate, turn.now))
             .collect();
         let mut before = std::mem::replace(&mut self.lanes, lanes);
         // A shard that stays keeps what was learned of its limits.
@@ -242,17 +263,17 @@ impl<H> Stream<H> {
         records.extend(self.unrouted.drain(..));
         records.sort_by_key(|held| held.number);
         for held in records {
-            self.route(held, due, now, out);
+            self.route(held, self.shorter_wait(), turn);
         }
-        self.let_in_all(now, out);
+        self.let_in_all(turn);
     }
 
     fn dissolve(&mut self, lane: &mut Lane<H>) -> Vec<Held<H>> {
         let locked = lane.full_records();
         let records: Vec<Held<H>> = lane.dissolve().collect();
         if let Some(order) = &mut self.order {
-            for (place, held) in records.iter().enumerate() {
-                if place < locked {
+            for (index, held) in records.iter().enumerate() {
+                if index < locked {
                     order.unlock(held.record.partition_key());
                 } else {
                     order.leave_open(held.record.partition_key());
@@ -263,7 +284,8 @@ impl<H> Stream<H> {
     }
 
     /// Gives up the records whose time is over.
-    pub(super) fn sweep(&mut self, now: Instant, out: &mut Out<H>) {
+    pub(super) fn sweep(&mut self, turn: &mut Turn<'_, H>) {
+        let now = turn.now;
         if self.next_sweep().is_none_or(|at| at > now) {
             return;
         }
@@ -276,19 +298,20 @@ impl<H> Stream<H> {
             .as_mut()
             .map_or_else(Vec::new, |order| order.take_waiting(is_over));
         for held in over.into_iter().chain(waiting) {
-            self.expire(held, out);
+            self.expire(held, turn);
         }
         let mut lanes = std::mem::take(&mut self.lanes);
         let mut again = Vec::new();
         for lane in lanes.iter_mut().filter(|lane| lane.held().any(is_over)) {
             let due = lane.wants_at(now).unwrap_or(now);
-            again.extend(self.dissolve(lane).into_iter().map(|held| (held, due)));
+            let wait = due.saturating_duration_since(now);
+            again.extend(self.dissolve(lane).into_iter().map(|held| (held, wait)));
         }
         self.lanes = lanes;
-        for (held, due) in again {
-            self.route(held, due, now, out);
+        for (held, wait) in again {
+            self.route(held, wait, turn);
         }
-        self.let_in_all(now, out);
+        self.let_in_all(turn);
         let waiting = self.order.iter().flat_map(Order::waiting);
         let held = self
             .lanes
@@ -342,26 +365,31 @@ impl<H> Stream<H> {
                 free = free.into_iter().chain([lane.limiter.free_at()]).min();
             }
         }
-        let enough = count >= self.options.collection_max_count || bytes >= self.options.collection_max_size;
+        let enough = count >= self.options.collection_max_count || bytes >= self.request_size.limit();
         if enough { at.into_iter().chain(free).min() } else { at }
     }
 
-    pub(super) fn set_apart(&mut self, groups: Vec<Vec<Held<H>>>) {
-        self.apart.push_back(groups);
+    /// These parts of a refused request go next, in this order.
+    pub(super) fn set_apart(&mut self, parts: Vec<Apart<H>>) {
+        for part in parts.into_iter().rev() {
+            self.apart.push_front(part);
+        }
     }
 
     /// The next request, if it is time for one.
-    pub(super) fn request(&mut self, now: Instant, out: &mut Out<H>) -> Option<Request<H>> {
-        if let Some(groups) = self.apart.pop_front() {
-            return self.request_apart(groups, now, out);
+    pub(super) fn request(&mut self, turn: &mut Turn<'_, H>) -> Option<Request<H>> {
+        let now = turn.now;
+        self.request_size.grow(now);
+        if let Some(apart) = self.apart.pop_front() {
+            return self.request_apart(apart, turn);
         }
         if self.request_at(now).is_none_or(|at| at > now) {
             return None;
         }
-        let (mut room, mut unsealed, mut entries) = (self.options.collection_max_size, Vec::new(), Vec::new());
+        let (mut room, mut unsealed, mut entries) = (self.request_size.limit(), Vec::new(), Vec::new());
         let lanes = self.lanes.len();
-        for place in (self.turn..lanes).chain(0..self.turn.min(lanes)) {
-            let Some(lane) = self.lanes.get_mut(place) else {
+        for index in (self.first_lane..lanes).chain(0..self.first_lane.min(lanes)) {
+            let Some(lane) = self.lanes.get_mut(index) else {
                 continue;
             };
             let mut of_lane = 0;
@@ -384,7 +412,7 @@ impl<H> Stream<H> {
                 entries.push(entry(lane.shard_id.clone(), &packed.unsealed, packed.records));
                 unsealed.push(packed.unsealed);
             }
-            self.turn = place + 1;
+            self.first_lane = index + 1;
             if entries.len() >= self.options.collection_max_count || room == 0 {
                 break;
             }
@@ -395,13 +423,15 @@ impl<H> Stream<H> {
         Some(Request {
             sealed: seal_all(unsealed),
             entries,
+            suspect: None,
         })
     }
 
-    /// A request of its own for some entries of one that was refused.
-    fn request_apart(&mut self, groups: Vec<Vec<Held<H>>>, now: Instant, out: &mut Out<H>) -> Option<Request<H>> {
+    /// A request of its own for a part of one that was refused.
+    fn request_apart(&mut self, apart: Apart<H>, turn: &mut Turn<'_, H>) -> Option<Request<H>> {
+        let Apart { groups, mut suspect } = apart;
         let mode = self.shards.mode();
-        let mut packer = aggregator(&self.options, mode == Mode::Predicted || mode == Mode::Auto);
+        let mut packer = self.aggregators.empty(mode);
         let (mut unsealed, mut entries, mut refused) = (Vec::new(), Vec::new(), Vec::new());
         for group in groups {
             let mut by_lane: Vec<(usize, Vec<Held<H>>)> = Vec::new();
@@ -411,14 +441,14 @@ impl<H> Stream<H> {
                 } else {
                     0
                 };
-                match by_lane.iter_mut().find(|(place, _)| *place == lane) {
+                match by_lane.iter_mut().find(|(index, _)| *index == lane) {
                     Some((_, records)) => records.push(held),
                     None => by_lane.push((lane, vec![held])),
                 }
             }
-            for (place, records) in by_lane {
-                for (packed, records) in pack_all(&mut packer, records, &mut refused) {
-                    let lane = self.lanes.get_mut(place);
+            for (index, records) in by_lane {
+                for (packed, records) in pack_all(&mut packer, &self.aggregators, records, &mut refused) {
+                    let lane = self.lanes.get_mut(index);
                     let shard_id = lane.as_ref().and_then(|lane| lane.shard_id.clone());
                     if let Some(lane) = lane {
                         lane.limiter.force(packed.size());
@@ -429,19 +459,23 @@ impl<H> Stream<H> {
             }
         }
         for (held, error) in refused {
-            self.refuse_locked(held, &error, now, out);
+            self.fail_locked(held, FailureReason::Refused(Arc::new((&error).into())), turn);
         }
-        // With other shards than before there may be more of them, and they may be larger.
+        // With other shards than before there may be more entries, and they may be larger.
         let fit = self.fit(&entries);
         unsealed.truncate(fit);
         let rest = entries.split_off(fit);
         if !rest.is_empty() {
-            self.apart
-                .push_front(rest.into_iter().map(|entry| entry.records).collect());
+            suspect = None;
+            self.apart.push_front(Apart {
+                groups: rest.into_iter().map(|entry| entry.records).collect(),
+                suspect: None,
+            });
         }
         (!entries.is_empty()).then(|| Request {
             sealed: seal_all(unsealed),
             entries,
+            suspect,
         })
     }
 
@@ -454,26 +488,22 @@ impl<H> Stream<H> {
             .take_while(|entry| {
                 let is_first = size == 0;
                 size += entry.size;
-                is_first || size <= self.options.collection_max_size
+                is_first || size <= self.request_size.limit()
             });
         fitting.count()
     }
 
-    fn refuse_locked(&mut self, held: Held<H>, error: &AggregateError, now: Instant, out: &mut Out<H>) {
-        let finished = out.fail(&self.name, held, FailureReason::Refused(Arc::new(unpackable(error))));
-        self.finish_locked(finished, now, out);
-    }
-
     /// Takes everything out that is not in a request.
-    pub(super) fn drain(&mut self) -> Vec<Held<H>> {
+    pub(super) fn drain(&mut self, closed: &Arc<AttemptError>) -> Vec<Held<H>> {
         let mut records: Vec<Held<H>> = self.lanes.iter_mut().flat_map(Lane::dissolve).collect();
         records.extend(self.unrouted.drain(..));
-        records.extend(self.apart.drain(..).flatten().flatten());
-        records.extend(self.unjudged.drain(..).flat_map(|unjudged| {
-            let mut records = unjudged.entry.records;
-            records.iter_mut().for_each(|held| held.maybe_written = true);
-            records
-        }));
+        records.extend(self.apart.drain(..).flat_map(|apart| apart.groups).flatten());
+        for unjudged in self.unjudged.drain(..) {
+            records.extend(unjudged.entry.records.into_iter().map(|mut held| {
+                held.give_up_in_flight(unjudged.times, closed);
+                held
+            }));
+        }
         if let Some(order) = &mut self.order {
             records.extend(order.take_waiting(|_| true));
         }
@@ -487,13 +517,6 @@ fn entry<H>(shard_id: Option<Arc<str>>, unsealed: &UnsealedRecord, records: Vec<
         aggregated: unsealed.is_aggregated(),
         size: unsealed.size(),
         records,
-    }
-}
-
-fn unpackable(error: &AggregateError) -> AttemptError {
-    AttemptError {
-        code: "AggregateError".into(),
-        message: error.to_string().into(),
     }
 }
 

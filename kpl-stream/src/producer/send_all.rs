@@ -9,23 +9,22 @@ use futures_core::Stream;
 use futures_core::future::BoxFuture;
 use kpl_core::KplRecord;
 
-use crate::delivery::{Delivery, DeliveryError};
-use crate::error::{SendError, SendErrorKind};
-use crate::outcome::Receipt;
-use crate::producer::StreamProducer;
+use super::StreamProducer;
+use super::delivery::{Delivery, DeliveryError};
+use super::error::{SendError, SendErrorKind};
+use super::outcome::Receipt;
 
-/// A record that was not accepted, or not delivered.
-#[derive(Debug)]
+/// A record that was not accepted, or not delivered. Its `Debug` does not show the record.
 #[non_exhaustive]
 pub enum SendAllError<T> {
     /// It was not accepted.
     NotAccepted(SendError<T>),
-    /// It was accepted, and not delivered.
+    /// It was accepted, but not delivered.
     NotDelivered(DeliveryError<T>),
 }
 
 impl<T> SendAllError<T> {
-    /// The record.
+    /// Returns the record.
     #[must_use]
     pub fn into_record(self) -> T {
         match self {
@@ -44,9 +43,78 @@ impl<T> fmt::Display for SendAllError<T> {
     }
 }
 
-impl<T: fmt::Debug> std::error::Error for SendAllError<T> {}
+impl<T> fmt::Debug for SendAllError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAccepted(error) => f.debug_tuple("NotAccepted").field(error).finish(),
+            Self::NotDelivered(error) => f.debug_tuple("NotDelivered").field(error).finish(),
+        }
+    }
+}
 
-/// So many records are taken before others get their turn.
+impl<T> std::error::Error for SendAllError<T> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::NotAccepted(error) => error.source(),
+            Self::NotDelivered(error) => error.source(),
+        }
+    }
+}
+
+impl<T: KplRecord> StreamProducer<T> {
+    /// Sends records while the result is polled, and returns their outcomes in the order of the records. It waits if there is no
+    /// room; at most `max_buffered_records` records are in flight.
+    ///
+    /// ```
+    /// # async fn example(clicks: kpl_stream::StreamProducer<kpl_core::RawRecord<'static>>) {
+    /// use futures_util::StreamExt as _;
+    /// use kpl_core::RawRecord;
+    ///
+    /// let records = (0..1000).map(|number| RawRecord::from_parts(format!("key {number}"), b"some bytes".to_vec()));
+    /// let mut outcomes = clicks.send_all(records);
+    /// while let Some(outcome) = outcomes.next().await {
+    ///     match outcome {
+    ///         Ok(receipt) => println!("{}", receipt.sequence_number()),
+    ///         Err(error) => {
+    ///             eprintln!("{error}");
+    ///             let record = error.into_record(); // for another try
+    ///         }
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn send_all<I>(&self, records: I) -> SendAll<T, impl Stream<Item = T> + use<I, T>>
+    where
+        I: IntoIterator<Item = T>,
+        T: Send + Sync + 'static,
+    {
+        SendAll::new(self.clone(), Iter(records.into_iter()))
+    }
+
+    /// Sends the records of a [`Stream`], as [`send_all`](Self::send_all) sends those of an iterator.
+    ///
+    /// ```
+    /// # async fn example(clicks: kpl_stream::StreamProducer<kpl_core::RawRecord<'static>>) {
+    /// use futures_util::{StreamExt as _, stream};
+    /// use kpl_core::RawRecord;
+    ///
+    /// let records = stream::iter(["one", "two"]).map(|data| RawRecord::new("key", data));
+    /// let mut outcomes = clicks.send_all_from(records);
+    /// while let Some(outcome) = outcomes.next().await {
+    ///     println!("{:?}", outcome.map(|receipt| receipt.position()));
+    /// }
+    /// # }
+    /// ```
+    pub fn send_all_from<S>(&self, records: S) -> SendAll<T, S>
+    where
+        S: Stream<Item = T>,
+        T: Send + Sync + 'static,
+    {
+        SendAll::new(self.clone(), records)
+    }
+}
+
+/// Other tasks get their turn after this many records.
 const TAKEN_AT_ONCE: usize = 512;
 
 /// A record under way.
@@ -90,7 +158,7 @@ impl<T: KplRecord + Send + Sync + 'static> Window<T> {
         if self.sent.len() < self.producer.producer().options().max_buffered_records {
             Poll::Ready(())
         } else {
-            // Whoever takes the outcomes wakes it.
+            // The task that takes the outcomes wakes it.
             Poll::Pending
         }
     }
@@ -132,8 +200,8 @@ impl<T: KplRecord + Send + Sync + 'static> Window<T> {
     }
 }
 
-/// Sends records while it is polled, and gives their outcomes in the order of the records: made by
-/// [`send_all`](StreamProducer::send_all) and [`send_stream`](StreamProducer::send_stream).
+/// Sends records while it is polled, and returns their outcomes in the order of the records: the result of
+/// [`send_all`](StreamProducer::send_all) and [`send_all_from`](StreamProducer::send_all_from).
 #[must_use = "nothing is sent unless it is polled"]
 pub struct SendAll<T, S> {
     window: Window<T>,
@@ -190,8 +258,7 @@ impl<T, S> fmt::Debug for SendAll<T, S> {
 }
 
 /// An iterator as a stream.
-#[derive(Debug)]
-pub struct Iter<I>(pub(crate) I);
+struct Iter<I>(I);
 
 impl<I> Unpin for Iter<I> {}
 

@@ -1,0 +1,53 @@
+//! Pauses between attempts.
+
+use std::time::Duration;
+
+/// Pauses that grow from failure to failure.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Backoff {
+    first: Duration,
+    growth: f64,
+    longest: Duration,
+}
+
+impl Backoff {
+    /// Before records are sent again.
+    pub(crate) const RECORDS: Self = Self {
+        first: Duration::from_millis(100),
+        growth: 2.0,
+        longest: Duration::from_secs(5),
+    };
+
+    /// Before a request is made again that changes nothing: listing shards, reading.
+    pub(crate) const READS: Self = Self {
+        first: Duration::from_secs(1),
+        growth: 1.5,
+        longest: Duration::from_secs(30),
+    };
+
+    /// Returns the pause after a failure that this many others came before. `random` is from 0 to 1 and spreads the pauses
+    /// of many clients: between a half and the whole of the full pause.
+    pub(crate) fn pause(self, failures_before: u32, random: f64) -> Duration {
+        let longest = self.longest.as_secs_f64();
+        let growth = self.growth.powi(i32::try_from(failures_before).unwrap_or(i32::MAX));
+        let full = (self.first.as_secs_f64() * growth).min(longest);
+        Duration::from_secs_f64(full * (0.5 + 0.5 * random))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_the_longest_and_are_at_least_half_of_it() {
+        let reads = [(0, 1000), (1, 1500), (2, 2250), (9, 30_000), (u32::MAX, 30_000)];
+        let records = [(0, 100), (1, 200), (5, 3200), (6, 5000), (u32::MAX, 5000)];
+        for (backoff, full_pauses) in [(Backoff::READS, reads), (Backoff::RECORDS, records)] {
+            for (failures_before, full) in full_pauses {
+                assert_eq!(backoff.pause(failures_before, 1.0), Duration::from_millis(full));
+                assert_eq!(backoff.pause(failures_before, 0.0), Duration::from_millis(full) / 2);
+            }
+        }
+    }
+}

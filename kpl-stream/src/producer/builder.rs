@@ -1,0 +1,91 @@
+//! Building a producer from its client and its options.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Producer;
+use super::invalid_option::InvalidOption;
+use super::options::{Options, for_each_option};
+use crate::client::WriteClient;
+
+/// Sets the client and the options of a [`Producer`]. The options are named after the KPL's.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), kpl_stream::InvalidOption> {
+/// use std::time::Duration;
+/// use kpl_stream::Producer;
+///
+/// let config = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+/// let producer = Producer::builder()
+///     .load_aws_config(&config)
+///     .record_max_buffered_time(Duration::from_millis(250))
+///     .ordered(true)
+///     .build()?;
+/// # drop(producer);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ProducerBuilder<C = Arc<dyn WriteClient>> {
+    client: C,
+    options: Options,
+}
+
+impl Producer {
+    /// Returns a builder with the default options. It builds a producer as soon as it has a client.
+    pub fn builder() -> ProducerBuilder<()> {
+        ProducerBuilder {
+            client: (),
+            options: Options::default(),
+        }
+    }
+}
+
+impl<C> ProducerBuilder<C> {
+    /// Sends through the AWS SDK, with the region, the credentials and the endpoint of `config`.
+    #[cfg(feature = "aws")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "aws")))]
+    pub fn load_aws_config(self, config: &aws_types::SdkConfig) -> ProducerBuilder {
+        self.client(crate::aws::AwsClient::new(config))
+    }
+
+    /// Sends through a client of your own, or through an `Arc` of one.
+    pub fn client(self, client: impl WriteClient) -> ProducerBuilder {
+        ProducerBuilder {
+            client: Arc::new(client),
+            options: self.options,
+        }
+    }
+
+    /// Sets all options at once.
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+}
+
+macro_rules! setters {
+    ($($(#[$doc:meta])* $option:ident: $type:ty = $default:expr,)*) => {
+        impl<C> ProducerBuilder<C> {
+            $($(#[$doc])*
+            pub const fn $option(mut self, $option: $type) -> Self {
+                self.options.$option = $option;
+                self
+            })*
+        }
+    };
+}
+for_each_option!(setters);
+
+impl ProducerBuilder {
+    /// Builds the producer. It starts to work with its first stream.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidOption`] if an option has a value that it cannot have.
+    pub fn build(self) -> Result<Producer, InvalidOption> {
+        Producer::new(self.options, self.client)
+    }
+}

@@ -1,0 +1,213 @@
+//! What a sender holds until its record has an outcome.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::sync::oneshot;
+
+use super::outcome::{Failure, Receipt};
+
+type Outcome = Result<Receipt, Failure>;
+type OutcomeReceiver = oneshot::Receiver<Outcome>;
+
+/// The outcome of a record to come: await it, or drop it if you do not need to know.
+///
+/// A failure whose delivery was dropped before it returned the outcome is logged: an event of `tracing` at the level `ERROR`.
+#[must_use = "only a delivery reports a failure and returns the record"]
+pub struct Delivery<T> {
+    /// Empty after the outcome was returned.
+    pending: Option<(T, OutcomeReceiver)>,
+}
+
+/// Where the pipeline leaves an outcome.
+#[derive(Debug)]
+pub(crate) struct OutcomeSender(oneshot::Sender<Outcome>);
+
+pub(crate) fn channel() -> (OutcomeSender, OutcomeReceiver) {
+    let (sender, receiver) = oneshot::channel();
+    (OutcomeSender(sender), receiver)
+}
+
+impl OutcomeSender {
+    pub(crate) fn complete(self, outcome: Outcome) {
+        if let Err(Err(failure)) = self.0.send(outcome) {
+            log_unseen(&failure);
+        }
+    }
+}
+
+fn log_unseen(failure: &Failure) {
+    tracing::error!(stream = %failure.stream, "{failure}, and its delivery was dropped");
+}
+
+impl<T> Delivery<T> {
+    pub(crate) const fn new(record: T, receiver: OutcomeReceiver) -> Self {
+        Self {
+            pending: Some((record, receiver)),
+        }
+    }
+
+    /// Returns whether there is an outcome already, so that awaiting it takes no time.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.pending.as_ref().is_some_and(|(_, receiver)| !receiver.is_empty())
+    }
+}
+
+impl<T> Drop for Delivery<T> {
+    fn drop(&mut self) {
+        if let Some((_, receiver)) = &mut self.pending {
+            // From here on the sender logs a failure itself.
+            receiver.close();
+            if let Ok(Err(failure)) = receiver.try_recv() {
+                log_unseen(&failure);
+            }
+        }
+    }
+}
+
+// The record is never pinned.
+impl<T> Unpin for Delivery<T> {}
+
+impl<T> Future for Delivery<T> {
+    type Output = Result<Receipt, DeliveryError<T>>;
+
+    /// Returns the outcome once; polling again never completes.
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some((_, receiver)) = &mut self.pending else {
+            return Poll::Pending;
+        };
+        let outcome = ready!(Pin::new(receiver).poll(context)).unwrap_or_else(|_| Err(Failure::lost()));
+        match (outcome, self.pending.take()) {
+            (Err(failure), Some((record, _))) => Poll::Ready(Err(DeliveryError {
+                record,
+                failure: Box::new(failure),
+            })),
+            (Ok(receipt), _) => Poll::Ready(Ok(receipt)),
+            (Err(_), None) => Poll::Pending,
+        }
+    }
+}
+
+impl<T> fmt::Debug for Delivery<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("is_done", &self.is_done())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A record that was accepted but not delivered: the record itself, why, and every attempt.
+///
+/// Its `Debug` does not show the record.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct DeliveryError<T> {
+    /// The record.
+    pub record: T,
+    /// What became of it.
+    pub failure: Box<Failure>,
+}
+
+impl<T> fmt::Debug for DeliveryError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeliveryError")
+            .field("failure", &self.failure)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Display for DeliveryError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.failure.fmt(f)
+    }
+}
+
+impl<T> std::error::Error for DeliveryError<T> {}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Level, Metadata, Subscriber};
+
+    use super::*;
+
+    /// Counts the events of level `ERROR`.
+    struct Errors(Arc<AtomicUsize>);
+
+    impl Subscriber for Errors {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            *metadata.level() == Level::ERROR
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+        fn event(&self, _: &Event<'_>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn enter(&self, _: &Id) {}
+
+        fn exit(&self, _: &Id) {}
+    }
+
+    fn errors_of(work: impl FnOnce()) -> usize {
+        let errors = Arc::new(AtomicUsize::new(0));
+        tracing::subscriber::with_default(Errors(Arc::clone(&errors)), work);
+        errors.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn a_failure_is_either_returned_or_logged() {
+        let dropped_before = errors_of(|| {
+            let (sender, receiver) = channel();
+            drop(Delivery::new("record", receiver));
+            sender.complete(Err(Failure::lost()));
+        });
+        assert_eq!(dropped_before, 1);
+        let dropped_after = errors_of(|| {
+            let (sender, receiver) = channel();
+            let delivery = Delivery::new("record", receiver);
+            sender.complete(Err(Failure::lost()));
+            assert!(delivery.is_done());
+            drop(delivery);
+        });
+        assert_eq!(dropped_after, 1);
+        let returned = errors_of(|| {
+            let (sender, receiver) = channel();
+            let mut delivery = Delivery::new("record", receiver);
+            assert!(!delivery.is_done());
+            sender.complete(Err(Failure::lost()));
+            let mut context = Context::from_waker(std::task::Waker::noop());
+            let Poll::Ready(Err(error)) = Pin::new(&mut delivery).poll(&mut context) else {
+                panic!("it is not ready");
+            };
+            assert_eq!(error.record, "record");
+            assert!(Pin::new(&mut delivery).poll(&mut context).is_pending());
+        });
+        assert_eq!(returned, 0);
+    }
+
+    #[test]
+    fn a_delivery_without_a_producer_fails() {
+        let (sender, receiver) = channel();
+        let mut delivery = Delivery::new("record", receiver);
+        drop(sender);
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let Poll::Ready(Err(error)) = Pin::new(&mut delivery).poll(&mut context) else {
+            panic!("it is not ready");
+        };
+        assert!(error.failure.may_have_been_written);
+    }
+}

@@ -1,0 +1,160 @@
+//! Errors before a record is accepted, when a stream is opened, and when the producer closes.
+
+use std::fmt;
+use std::sync::Arc;
+
+use kpl_core::AggregateError;
+
+use super::pipeline::EncodedRecord;
+use crate::client::RequestError;
+
+/// A record that was not accepted: the record itself, and why.
+///
+/// Its `Debug` does not show the record.
+#[non_exhaustive]
+pub struct SendError<T> {
+    /// The record.
+    pub record: T,
+    /// Why.
+    pub kind: SendErrorKind,
+}
+
+/// Why a record was not accepted.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SendErrorKind {
+    /// Its payload cannot be encoded, or its keys are not valid.
+    Record(AggregateError),
+    /// Its key and its payload are larger than `max_user_record_size`.
+    TooLarge {
+        /// Their size in bytes.
+        size: usize,
+        /// `max_user_record_size`.
+        max_size: usize,
+    },
+    /// There is no room now. Only [`try_send`](crate::StreamProducer::try_send) returns this; the other methods wait.
+    Full,
+    /// The producer is closed.
+    Closed,
+}
+
+impl fmt::Display for SendErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Record(error) => error.fmt(f),
+            Self::TooLarge { size, max_size } => {
+                write!(
+                    f,
+                    "the record takes {size} bytes (partition key and payload), but max_user_record_size is {max_size}"
+                )
+            }
+            Self::Full => f.write_str("the producer has no room for the record now"),
+            Self::Closed => f.write_str("the producer is closed"),
+        }
+    }
+}
+
+impl<T> fmt::Debug for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendError")
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Display for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.fmt(f)
+    }
+}
+
+impl<T> std::error::Error for SendError<T> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.kind {
+            SendErrorKind::Record(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+/// A stream that cannot be opened: which, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OpenError {
+    /// The stream's name or ARN, as it was given.
+    pub stream: Arc<str>,
+    /// Why.
+    pub kind: OpenErrorKind,
+}
+
+/// Why a stream cannot be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OpenErrorKind {
+    /// The stream does not exist. The error is the service's.
+    NotFound(RequestError),
+    /// The producer is closed.
+    Closed,
+    /// The method was called outside of a tokio runtime, which the producer needs to run on.
+    NoRuntime,
+}
+
+impl fmt::Display for OpenErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound(error) => write!(f, "the stream does not exist: {error}"),
+            Self::Closed => f.write_str("the producer is closed"),
+            Self::NoRuntime => f.write_str("the producer needs a tokio runtime, but was called outside of one"),
+        }
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stream {}: {}", self.stream, self.kind)
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+/// A producer that was closed before every record had an outcome.
+///
+/// The deliveries of these records resolved to errors that carry the records as they were sent; here they are as bytes. `Debug`
+/// shows how many there are.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct CloseError {
+    /// The records without an outcome, in the order of acceptance.
+    pub undelivered: Vec<UndeliveredRecord>,
+}
+
+impl fmt::Debug for CloseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CloseError")
+            .field("undelivered", &format_args!("{} records", self.undelivered.len()))
+            .finish()
+    }
+}
+
+impl fmt::Display for CloseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.undelivered.len() {
+            1 => f.write_str("1 record had no outcome in time"),
+            count => write!(f, "{count} records had no outcome in time"),
+        }
+    }
+}
+
+impl std::error::Error for CloseError {}
+
+/// A record that had no outcome when its producer was closed.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct UndeliveredRecord {
+    /// Its stream.
+    pub stream: Arc<str>,
+    /// Its keys and its payload.
+    pub record: EncodedRecord,
+    /// Whether it may be in the stream all the same.
+    pub may_have_been_written: bool,
+}

@@ -1,0 +1,169 @@
+//! The options of a producer, named after the KPL's.
+
+use std::time::Duration;
+
+use kpl_core::{DEFAULT_MAX_SIZE, LARGEST_MAX_SIZE};
+
+use super::invalid_option::InvalidOption;
+
+/// Passes every option to a macro: its documentation, name, type and default. [`Options`] has a field for each, and the
+/// builder a method.
+macro_rules! for_each_option {
+    ($macro:ident) => {
+        $macro! {
+            /// Whether many user records travel as one Kinesis record. Default: `true`.
+            aggregation_enabled: bool = true,
+
+            /// The most user records in one Kinesis record. Default: as many as fit.
+            aggregation_max_count: usize = usize::MAX,
+
+            /// The most bytes of an aggregated record, its partition key included. Default: 51,200; at most 10 MiB. A user
+            /// record that is larger goes alone.
+            aggregation_max_size: usize = DEFAULT_MAX_SIZE,
+
+            /// The most Kinesis records in one request. Default: 500, the service's maximum.
+            collection_max_count: usize = PUT_RECORDS_MAX_COUNT,
+
+            /// The most bytes of the records of one request. Default: 5 MiB; at most 10 MiB, the service's maximum. A record
+            /// that is larger goes alone.
+            ///
+            /// If the service refuses a request of several records for its size, the requests to that stream become
+            /// smaller: at most half of what was refused. After every ten minutes without such a refusal the limit doubles
+            /// until it is back at this option.
+            collection_max_size: usize = 5 * 1024 * 1024,
+
+            /// How long a record may wait for others to travel with. Default: 100 ms.
+            record_max_buffered_time: Duration = Duration::from_millis(100),
+
+            /// How long the producer tries to deliver a record, which then fails as expired. Default: 30 s.
+            record_ttl: Duration = Duration::from_secs(30),
+
+            /// How much is sent to a shard, in percent of what it takes (1,000 records and 1 MiB per second). Default: 150,
+            /// which uses a shard in full although other producers use it as well.
+            rate_limit: u32 = 150,
+
+            /// Whether a record fails at once if the service throttles it, instead of being sent again. Default: `false`.
+            fail_if_throttled: bool = false,
+
+            /// The most requests in flight at once. Default: 24.
+            max_connections: usize = 24,
+
+            /// How long the service may take to answer. Default: 6 s. Afterwards it is unknown whether the records were
+            /// written, and they are sent again.
+            request_timeout: Duration = Duration::from_secs(6),
+
+            /// The most bytes of a user record, its partition key and its payload. Default: 1 MiB; at most 10 MiB, for streams
+            /// whose maximum record size was raised.
+            max_user_record_size: usize = 1024 * 1024,
+
+            /// The budget of all streams together: keys and payloads of records without an outcome, and
+            /// [`BYTES_PER_RECORD`](crate::BYTES_PER_RECORD) for each. Default: 64 MiB. Beyond it senders wait.
+            ///
+            /// The process may use several times as much: packed records and requests are copies, and each sender keeps
+            /// its record.
+            max_buffered_bytes: usize = 64 * 1024 * 1024,
+
+            /// The most records without an outcome, of all streams together. Default: 500,000.
+            max_buffered_records: usize = 500_000,
+
+            /// Whether records with the same partition key keep their order: a later one is never in flight while an earlier
+            /// one is. Default: `false`. If set, a key gets at most one Kinesis record per round trip.
+            ordered: bool = false,
+
+            /// What happens to an aggregate that landed in a shard that does not own all of its records, because the shards
+            /// changed. Default: `false`: all of its records are sent again, because readers that filter by hash key range,
+            /// as the KCL does, drop it whole. `true`: only the strays are sent again, for readers that do not filter.
+            resend_strays_only: bool = false,
+
+            /// How often shards are listed if nothing indicates that they changed. Default: 60 s.
+            shard_refresh_interval: Duration = Duration::from_secs(60),
+        }
+    };
+}
+pub(super) use for_each_option;
+
+macro_rules! options {
+    ($($(#[$doc:meta])* $option:ident: $type:ty = $default:expr,)*) => {
+        /// How a producer works. [`ProducerBuilder`](crate::ProducerBuilder) has a method for each option.
+        ///
+        /// ```
+        /// use kpl_stream::Options;
+        ///
+        /// let mut options = Options::default();
+        /// options.max_connections = 0;
+        /// let error = options.check().unwrap_err();
+        /// assert_eq!(error.to_string(), "max_connections is 0, but must be from 1 to 10000");
+        /// ```
+        #[derive(Clone, Debug, PartialEq)]
+        #[non_exhaustive]
+        pub struct Options {
+            $($(#[$doc])* pub $option: $type,)*
+        }
+
+        impl Default for Options {
+            fn default() -> Self {
+                Self { $($option: $default,)* }
+            }
+        }
+    };
+}
+for_each_option!(options);
+
+/// The most entries of a PutRecords request
+/// ([PutRecords](https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html)).
+const PUT_RECORDS_MAX_COUNT: usize = 500;
+
+/// The most permits that one record may ask of the budget at once.
+const MAX_BUDGET: usize = u32::MAX as usize;
+
+impl Options {
+    /// Checks that every option has a value that it can have.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidOption`] for the first option that does not.
+    pub fn check(&self) -> Result<(), InvalidOption> {
+        let within = |option, value: usize, min: usize, max: usize| {
+            if (min..=max).contains(&value) {
+                return Ok(());
+            }
+            let expected = match max {
+                usize::MAX => format!("at least {min}"),
+                _ => format!("from {min} to {max}"),
+            };
+            Err(InvalidOption::new(option, value, expected))
+        };
+        let positive = |option, value: Duration| {
+            if !value.is_zero() {
+                return Ok(());
+            }
+            Err(InvalidOption::new(
+                option,
+                format_args!("{value:?}"),
+                "longer than zero",
+            ))
+        };
+        within("aggregation_max_count", self.aggregation_max_count, 1, usize::MAX)?;
+        within("aggregation_max_size", self.aggregation_max_size, 1, LARGEST_MAX_SIZE)?;
+        within(
+            "collection_max_count",
+            self.collection_max_count,
+            1,
+            PUT_RECORDS_MAX_COUNT,
+        )?;
+        within("collection_max_size", self.collection_max_size, 1, LARGEST_MAX_SIZE)?;
+        within("max_user_record_size", self.max_user_record_size, 1, LARGEST_MAX_SIZE)?;
+        within("rate_limit", self.rate_limit as usize, 1, 1_000_000)?;
+        within("max_connections", self.max_connections, 1, 10_000)?;
+        within(
+            "max_buffered_bytes",
+            self.max_buffered_bytes,
+            self.max_user_record_size,
+            MAX_BUDGET,
+        )?;
+        within("max_buffered_records", self.max_buffered_records, 1, MAX_BUDGET)?;
+        positive("record_ttl", self.record_ttl)?;
+        positive("request_timeout", self.request_timeout)?;
+        positive("shard_refresh_interval", self.shard_refresh_interval)
+    }
+}

@@ -1,0 +1,70 @@
+//! Flushes that were asked for, and what they wait for.
+
+use std::collections::VecDeque;
+
+use super::output::FlushId;
+
+#[derive(Debug)]
+pub(super) struct Flushes {
+    /// Accepted records are counted under the flush that comes next.
+    next: u64,
+    /// Records without an outcome, for each flush from the oldest on; the last is the one that comes next.
+    pending: VecDeque<usize>,
+}
+
+impl Flushes {
+    pub(super) fn new() -> Self {
+        Self {
+            next: 0,
+            pending: VecDeque::from([0]),
+        }
+    }
+
+    /// The flush that comes next. Records of an earlier one are waited for.
+    pub(super) const fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// A flush is asked for.
+    pub(super) fn start(&mut self) -> FlushId {
+        let id = FlushId(self.next);
+        self.next += 1;
+        self.pending.push_back(0);
+        id
+    }
+
+    /// Records were accepted, which the next flush waits for.
+    pub(super) fn accepted(&mut self, count: usize) {
+        if let Some(pending) = self.pending.back_mut() {
+            *pending += count;
+        }
+    }
+
+    /// A record that this flush waits for has its outcome.
+    pub(super) fn resolved(&mut self, flush: u64) {
+        let index = flush.checked_sub(self.oldest());
+        let index = index.and_then(|index| usize::try_from(index).ok());
+        if let Some(pending) = index.and_then(|index| self.pending.get_mut(index)) {
+            *pending = pending.saturating_sub(1);
+        }
+    }
+
+    /// Takes the oldest flush, if it waits for nothing more.
+    pub(super) fn take_done(&mut self) -> Option<FlushId> {
+        if self.pending.len() > 1 && self.pending.front() == Some(&0) {
+            let id = FlushId(self.oldest());
+            self.pending.pop_front();
+            return Some(id);
+        }
+        None
+    }
+
+    /// How many records have no outcome.
+    pub(super) fn pending(&self) -> usize {
+        self.pending.iter().sum()
+    }
+
+    fn oldest(&self) -> u64 {
+        self.next + 1 - self.pending.len() as u64
+    }
+}

@@ -1,0 +1,323 @@
+//! What follows from an answer, for each user record of the request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::InFlight;
+use super::record::{Held, Times};
+use super::request_size::Suspect;
+use super::shards::Mode;
+use super::stream::{Apart, Entry, Stream, Unjudged};
+use super::turn::Turn;
+use crate::client::{ErrorClass, PutResult, RequestError, Written};
+use crate::producer::outcome::{AttemptError, Attempts, FailureReason, Landing, Receipt};
+
+/// After this many consecutive refusals of single entries the cause is not one of the entries.
+const REFUSED_IN_A_ROW: u32 = 64;
+
+impl<H> Stream<H> {
+    /// Takes the answer to a request.
+    pub(super) fn judge(
+        &mut self,
+        request: InFlight<H>,
+        answer: Result<Vec<PutResult>, RequestError>,
+        times: Times,
+        turn: &mut Turn<'_, H>,
+    ) {
+        match answer {
+            Ok(results) if results.len() == request.entries.len() => {
+                self.refusals = 0;
+                if let Some(size) = request.suspect.and_then(|suspect| suspect.half_taken()) {
+                    self.request_size.refused(size, &self.name, turn.now);
+                }
+                for (entry, result) in request.entries.into_iter().zip(results) {
+                    match result {
+                        Ok(written) => self.judge_written(entry, written, times, turn),
+                        Err(error) => {
+                            let class = ErrorClass::of_code(&error.code);
+                            self.judge_failed(vec![entry], class, error.into(), times, turn);
+                        }
+                    }
+                }
+            }
+            Ok(results) => {
+                let error = AttemptError {
+                    code: "RecordCountMismatch".into(),
+                    message: format!("{} results for {} records", results.len(), request.entries.len()).into(),
+                };
+                self.judge_failed(request.entries, ErrorClass::Unknown, error, times, turn);
+            }
+            Err(error) => self.judge_refused(request.entries, error, times, turn),
+        }
+    }
+
+    /// A request failed as a whole.
+    fn judge_refused(&mut self, entries: Vec<Entry<H>>, error: RequestError, times: Times, turn: &mut Turn<'_, H>) {
+        let class = error.class;
+        let size: usize = entries.iter().map(|entry| entry.size).sum();
+        let has_many_entries = entries.len() > 1;
+        let has_many_records = has_many_entries || entries.iter().any(|entry| entry.records.len() > 1);
+        if class == ErrorClass::TooLarge && has_many_records {
+            if has_many_entries {
+                self.request_size.refused(size, &self.name, turn.now);
+            }
+            return self.take_apart(entries, None, error.into(), times, turn);
+        }
+        if class == ErrorClass::Permanent && may_be_one_entry(&error.code) {
+            self.refusals += u32::from(!has_many_entries);
+            if has_many_records && self.refusals < REFUSED_IN_A_ROW {
+                let suspect = has_many_entries.then(|| Arc::new(Suspect::new(size)));
+                return self.take_apart(entries, suspect, error.into(), times, turn);
+            }
+        }
+        self.judge_failed(entries, class, error.into(), times, turn);
+    }
+
+    /// Sends a request that was refused again at once, each half in a request of its own: until it is small enough, or
+    /// only the entry fails that it was refused for.
+    fn take_apart(
+        &mut self,
+        entries: Vec<Entry<H>>,
+        suspect: Option<Arc<Suspect>>,
+        error: AttemptError,
+        times: Times,
+        turn: &mut Turn<'_, H>,
+    ) {
+        let error = Arc::new(error);
+        let mut groups = Vec::new();
+        for mut entry in entries {
+            self.report_failed(&entry, &error, turn);
+            for held in &mut entry.records {
+                held.attempts.push(times.failed(&error));
+            }
+            groups.push(entry.records);
+        }
+        let part = |groups| Apart {
+            groups,
+            suspect: suspect.clone(),
+        };
+        match groups.pop() {
+            Some(mut only) if groups.is_empty() => {
+                let rest = only.split_off(only.len() / 2);
+                if self.order.is_some() {
+                    // The halves may share keys: the second half has to wait for the first.
+                    self.set_apart(vec![part(vec![only])]);
+                    self.come_back(rest, Duration::ZERO, turn);
+                } else {
+                    self.set_apart(vec![part(vec![only]), part(vec![rest])]);
+                }
+            }
+            Some(last) => {
+                groups.push(last);
+                let rest = groups.split_off(groups.len() / 2);
+                self.set_apart(vec![part(groups), part(rest)]);
+            }
+            None => {}
+        }
+    }
+
+    fn judge_written(&mut self, entry: Entry<H>, written: Written, times: Times, turn: &mut Turn<'_, H>) {
+        match self.landed(&entry, &written, times) {
+            Landed::Right => self.deliver(entry, written, times, turn),
+            Landed::Unknown => {
+                self.shards.doubt(times.started);
+                self.unjudged.push(Unjudged { entry, written, times });
+            }
+            Landed::Wrong => self.wrong_shard(entry, written, times, turn),
+        }
+    }
+
+    /// The shards were listed, or could not be: judges what waited for that.
+    pub(super) fn judge_unjudged(&mut self, turn: &mut Turn<'_, H>) {
+        for Unjudged { entry, written, times } in std::mem::take(&mut self.unjudged) {
+            match self.landed(&entry, &written, times) {
+                Landed::Right => self.deliver(entry, written, times, turn),
+                Landed::Unknown | Landed::Wrong => self.wrong_shard(entry, written, times, turn),
+            }
+        }
+    }
+
+    /// Whether a reader that filters by hash key range delivers this entry.
+    fn landed(&mut self, entry: &Entry<H>, written: &Written, times: Times) -> Landed {
+        if self.shards.mode() == Mode::Auto {
+            return Landed::Right;
+        }
+        let expected = entry.shard_id.as_ref() == Some(&written.shard_id);
+        if !expected && entry.shard_id.is_some() && self.shards.range_of(&written.shard_id).is_none() {
+            self.shards.doubt(times.started);
+        }
+        // What is not aggregated is not filtered, and one record alone is where its own key belongs.
+        if expected || !entry.aggregated || entry.records.len() == 1 {
+            return Landed::Right;
+        }
+        let Some(range) = self.shards.range_of(&written.shard_id) else {
+            // A map that is newer than the request will not be asked for again.
+            let may_know_soon = self.shards.is_older_than(times.started);
+            return if may_know_soon { Landed::Unknown } else { Landed::Wrong };
+        };
+        let first = entry.records.first();
+        if first.is_some_and(|first| !range.contains(first.record.hash_key())) && self.shards.saw_key_ignored() {
+            // The first record's hash key is the entry's own.
+            return Landed::Right;
+        }
+        if entry.records.iter().all(|held| range.contains(held.record.hash_key())) {
+            Landed::Right
+        } else {
+            Landed::Wrong
+        }
+    }
+
+    fn wrong_shard(&mut self, entry: Entry<H>, written: Written, times: Times, turn: &mut Turn<'_, H>) {
+        self.shards.doubt(times.started);
+        let range = self.shards.range_of(&written.shard_id);
+        let expected = entry.shard_id.as_deref().unwrap_or("no shard");
+        let error = AttemptError {
+            code: "WrongShard".into(),
+            message: format!("it went to {} instead of {expected}", written.shard_id).into(),
+        };
+        tracing::warn!(stream = %self.name, shard = %written.shard_id, expected, records = entry.records.len(), "wrong shard");
+        if let (true, Some(range)) = (self.options.resend_strays_only, range) {
+            let landing = self.landing(&entry, written);
+            let mut strays = Vec::new();
+            for (index, held) in entry.records.into_iter().enumerate() {
+                if range.contains(held.record.hash_key()) {
+                    self.deliver_one(held, &landing, index, times, turn);
+                } else {
+                    strays.push(held);
+                }
+            }
+            let strays = Entry {
+                records: strays,
+                shard_id: entry.shard_id,
+                aggregated: entry.aggregated,
+                size: entry.size,
+            };
+            return self.retry(vec![strays], ErrorClass::Unknown, error, times, turn);
+        }
+        self.retry(vec![entry], ErrorClass::Unknown, error, times, turn);
+    }
+
+    fn landing(&self, entry: &Entry<H>, written: Written) -> Arc<Landing> {
+        Arc::new(Landing {
+            stream: Arc::clone(&self.name),
+            written,
+            aggregated: entry.aggregated,
+        })
+    }
+
+    fn deliver(&mut self, entry: Entry<H>, written: Written, times: Times, turn: &mut Turn<'_, H>) {
+        turn.out.measures.written(&self.name, &written.shard_id, &entry, times);
+        let landing = self.landing(&entry, written);
+        for (index, held) in entry.records.into_iter().enumerate() {
+            self.deliver_one(held, &landing, index, times, turn);
+        }
+    }
+
+    fn deliver_one(
+        &mut self,
+        mut held: Held<H>,
+        landing: &Arc<Landing>,
+        index: usize,
+        times: Times,
+        turn: &mut Turn<'_, H>,
+    ) {
+        held.attempts.push(times.succeeded());
+        let receipt = Receipt {
+            landing: Arc::clone(landing),
+            sub_sequence_number: index as u64,
+            attempts: std::mem::replace(&mut held.attempts, Attempts::none(turn.now)),
+            may_be_duplicated: held.maybe_written,
+        };
+        let partition_key = self.key_if_ordered(&held);
+        turn.resolve(held, Ok(receipt));
+        self.unlock(partition_key, turn);
+    }
+
+    fn judge_failed(
+        &mut self,
+        entries: Vec<Entry<H>>,
+        class: ErrorClass,
+        error: AttemptError,
+        times: Times,
+        turn: &mut Turn<'_, H>,
+    ) {
+        if class == ErrorClass::Throttled {
+            for entry in &entries {
+                self.throttled(entry.shard_id.as_ref(), turn.now);
+            }
+        }
+        let gives_up = class.is_final() || (class == ErrorClass::Throttled && self.options.fail_if_throttled);
+        if !gives_up {
+            return self.retry(entries, class, error, times, turn);
+        }
+        let error = Arc::new(error);
+        for entry in entries {
+            self.report_failed(&entry, &error, turn);
+            for mut held in entry.records {
+                held.attempts.push(times.failed(&error));
+                let error = Arc::clone(&error);
+                let reason = if class == ErrorClass::Throttled {
+                    FailureReason::Throttled(error)
+                } else {
+                    FailureReason::Refused(error)
+                };
+                self.fail_locked(held, reason, turn);
+            }
+        }
+    }
+
+    /// The user records of entries that failed go back to the start, after a pause.
+    fn retry(
+        &mut self,
+        entries: Vec<Entry<H>>,
+        class: ErrorClass,
+        error: AttemptError,
+        times: Times,
+        turn: &mut Turn<'_, H>,
+    ) {
+        let error = Arc::new(error);
+        for entry in entries {
+            self.report_failed(&entry, &error, turn);
+            let mut again = Vec::with_capacity(entry.records.len());
+            for mut held in entry.records {
+                held.attempts.push(times.failed(&error));
+                held.maybe_written |= class == ErrorClass::Unknown;
+                if held.expires <= turn.now {
+                    self.fail_locked(held, FailureReason::Expired(Some(Arc::clone(&error))), turn);
+                } else {
+                    held.pauses += 1;
+                    again.push(held);
+                }
+            }
+            turn.retry(again);
+        }
+    }
+
+    fn report_failed(&self, entry: &Entry<H>, error: &AttemptError, turn: &mut Turn<'_, H>) {
+        let shard_id = entry.shard_id.as_ref();
+        tracing::debug!(
+            stream = %self.name,
+            shard = shard_id.map(|shard_id| &**shard_id),
+            code = &*error.code,
+            records = entry.records.len(),
+            "attempt failed"
+        );
+        turn.out.measures.failed(&self.name, shard_id, &error.code);
+    }
+}
+
+/// Where an entry was written.
+enum Landed {
+    Right,
+    Wrong,
+    /// Nothing is known of the shard yet.
+    Unknown,
+}
+
+/// Whether a request may be refused with this code for one of its entries.
+fn may_be_one_entry(code: &str) -> bool {
+    matches!(
+        code,
+        "InvalidArgumentException" | "ValidationException" | "ValidationError" | "SerializationException"
+    )
+}

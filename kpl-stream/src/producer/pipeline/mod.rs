@@ -1,0 +1,446 @@
+//! The producer's pipeline without its input and output: no clock, no task, no socket.
+//!
+//! Not part of the stable API: it is public for the project's own benchmarks, simulation and fuzzing, and changes without notice.
+//! Programs use [`Producer`](crate::Producer).
+//!
+//! A [`Pipeline`] takes what happened and at what time, and returns what to do: send this request, this record has its outcome,
+//! call again at that time.
+//!
+//! ```
+//! use std::time::{Duration, Instant};
+//! use kpl_core::{HashKeyRange, RawRecord, Shard};
+//! use kpl_stream::Options;
+//! use kpl_stream::client::{StreamDescription, Written};
+//! use kpl_stream::pipeline::{EncodedRecord, Output, Pipeline};
+//!
+//! let start = Instant::now();
+//! let mut pipeline = Pipeline::<&str>::new(Options::default(), 7)?;
+//! let stream = pipeline.open("clicks", start);
+//! pipeline.push(stream, [(EncodedRecord::new(&RawRecord::new("anna", "some bytes"))?, "first")], start);
+//!
+//! let mut now = start;
+//! let receipt = loop {
+//!     match pipeline.poll(now) {
+//!         Some(Output::ListShards { id, .. }) => {
+//!             let shards = vec![Shard::new("shardId-000000000000", HashKeyRange::FULL)];
+//!             pipeline.listed(id, Ok((shards, StreamDescription::default())), now);
+//!         }
+//!         Some(Output::PutRecords { id, entries, .. }) => {
+//!             let written = Written::new("shardId-000000000000", "49");
+//!             pipeline.answered(id, Ok(entries.iter().map(|_| Ok(written.clone())).collect()), now);
+//!         }
+//!         Some(Output::Resolved { handle: "first", outcome, .. }) => break outcome,
+//!         Some(_) => {}
+//!         None => now = pipeline.wake_at(now).unwrap_or(now + Duration::from_secs(1)),
+//!     }
+//! };
+//! assert_eq!(receipt.unwrap().sequence_number(), "49");
+//! assert!(now - start <= Duration::from_millis(100)); // record_max_buffered_time
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod flushes;
+mod judge;
+mod lane;
+mod limiter;
+mod measures;
+mod order;
+mod output;
+mod record;
+mod request_size;
+mod retries;
+mod shards;
+mod stream;
+mod turn;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use fastrand::Rng;
+use kpl_core::Shard;
+
+pub use self::measures::{Measure, Metric};
+pub use self::output::{FlushId, Output, RequestId, StreamId, StreamState};
+pub use self::record::EncodedRecord;
+
+use self::flushes::Flushes;
+use self::lane::Aggregators;
+use self::measures::Metric::{UserRecordsPending, UserRecordsReceived};
+use self::record::{Held, Times};
+use self::request_size::Suspect;
+use self::retries::{Retries, Retry};
+use self::shards::Mode;
+use self::stream::{Entry, Stream};
+use self::turn::{Out, Turn};
+use super::invalid_option::InvalidOption;
+use super::options::Options;
+use super::outcome::{AttemptError, Attempts, FailureReason};
+use crate::backoff::Backoff;
+use crate::client::{PutResult, RequestError, StreamDescription};
+
+/// Carries records to their streams. `H` is whatever the caller knows a record by; it comes back with the outcome.
+pub struct Pipeline<H> {
+    options: Arc<Options>,
+    aggregators: Arc<Aggregators>,
+    streams: Vec<Stream<H>>,
+    names: HashMap<Arc<str>, StreamId>,
+    /// The stream that the next request is made for.
+    next_stream: usize,
+    in_flight: HashMap<RequestId, InFlight<H>>,
+    listings: HashMap<RequestId, (StreamId, Instant)>,
+    retries: Retries<H>,
+    next_request: u64,
+    next_record: u64,
+    flushes: Flushes,
+    random: Rng,
+    out: Out<H>,
+}
+
+#[derive(Debug)]
+struct InFlight<H> {
+    stream: StreamId,
+    entries: Vec<Entry<H>>,
+    /// The refused request that this is a half of, if that may have been too large.
+    suspect: Option<Arc<Suspect>>,
+    started: Instant,
+}
+
+impl<H> Pipeline<H> {
+    /// Creates a pipeline without streams. The seed decides the lengths of pauses.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidOption`] if an option has a value that it cannot have.
+    pub fn new(options: Options, seed: u64) -> Result<Self, InvalidOption> {
+        options.check()?;
+        Ok(Self {
+            aggregators: Arc::new(Aggregators::new(&options)?),
+            options: Arc::new(options),
+            streams: Vec::new(),
+            names: HashMap::new(),
+            next_stream: 0,
+            in_flight: HashMap::new(),
+            listings: HashMap::new(),
+            retries: Retries::new(),
+            next_request: 0,
+            next_record: 0,
+            flushes: Flushes::new(),
+            random: Rng::with_seed(seed),
+            out: Out::new(),
+        })
+    }
+
+    /// Opens a stream, or returns the one that was opened with that name.
+    pub fn open(&mut self, name: &str, now: Instant) -> StreamId {
+        if let Some(id) = self.names.get(name) {
+            return *id;
+        }
+        let id = StreamId(self.streams.len());
+        let name: Arc<str> = name.into();
+        let (options, aggregators) = (Arc::clone(&self.options), Arc::clone(&self.aggregators));
+        self.streams
+            .push(Stream::new(Arc::clone(&name), options, aggregators, now));
+        self.names.insert(name, id);
+        id
+    }
+
+    /// Returns what is known of a stream.
+    #[must_use]
+    pub fn state(&self, stream: StreamId) -> StreamState {
+        let Some(stream) = self.streams.get(stream.0) else {
+            return StreamState::Unknown(None);
+        };
+        match (stream.shards.mode(), &stream.shards.failed) {
+            (Mode::Auto, _) => StreamState::Auto,
+            (Mode::Predicted, _) => StreamState::Predicted,
+            (Mode::Unpredicted, Some(error)) => StreamState::Unpredicted(error.clone()),
+            (_, error) => StreamState::Unknown(error.clone()),
+        }
+    }
+
+    /// Accepts records for a stream: each will have exactly one outcome.
+    pub fn push(&mut self, stream: StreamId, records: impl IntoIterator<Item = (EncodedRecord, H)>, now: Instant) {
+        let Some(state) = self.streams.get_mut(stream.0) else {
+            return;
+        };
+        let mut turn = Turn::new(now, &self.flushes, &mut self.out);
+        let mut count = 0;
+        for (record, handle) in records {
+            let held = Held {
+                record,
+                handle,
+                number: self.next_record,
+                expires: now + self.options.record_ttl,
+                flush: self.flushes.next(),
+                attempts: Attempts::none(now),
+                pauses: 0,
+                maybe_written: false,
+            };
+            self.next_record += 1;
+            count += 1;
+            state.route(held, self.options.record_max_buffered_time, &mut turn);
+        }
+        state.let_in_all(&mut turn);
+        turn.out.measures.add(UserRecordsReceived, &state.name, count as f64);
+        state.pending += count;
+        self.flushes.accepted(count);
+        self.settle(stream);
+    }
+
+    /// Takes the answer to [`Output::PutRecords`]. One that is not needed any longer is ignored.
+    pub fn answered(&mut self, id: RequestId, answer: Result<Vec<PutResult>, RequestError>, now: Instant) {
+        let Some(request) = self.in_flight.remove(&id) else {
+            return;
+        };
+        let stream = request.stream;
+        let Some(state) = self.streams.get_mut(stream.0) else {
+            return;
+        };
+        let times = Times {
+            started: request.started,
+            ended: now,
+        };
+        let mut turn = Turn::new(now, &self.flushes, &mut self.out);
+        turn.out.measures.answered(&state.name, &request.entries, times);
+        let mode = state.shards.mode();
+        state.judge(request, answer, times, &mut turn);
+        if state.shards.mode() != mode {
+            state.route_anew(&mut turn);
+        }
+        self.settle(stream);
+    }
+
+    /// Takes the answer to [`Output::ListShards`].
+    pub fn listed(
+        &mut self,
+        id: RequestId,
+        answer: Result<(Vec<Shard>, StreamDescription), RequestError>,
+        now: Instant,
+    ) {
+        let Some((stream, _)) = self.listings.remove(&id) else {
+            return;
+        };
+        let Some(state) = self.streams.get_mut(stream.0) else {
+            return;
+        };
+        if let Err(error) = &answer {
+            tracing::warn!(stream = %state.name, %error, "shards cannot be listed");
+        }
+        let mut turn = Turn::new(now, &self.flushes, &mut self.out);
+        let interval = self.options.shard_refresh_interval;
+        if state.shards.listed(answer, now, interval, &mut self.random) {
+            state.route_anew(&mut turn);
+        }
+        state.judge_unjudged(&mut turn);
+        self.settle(stream);
+    }
+
+    /// Asks for [`Output::Flushed`], when everything that was accepted before has its outcome. None of those records waits
+    /// for others any longer.
+    pub fn flush(&mut self, now: Instant) -> FlushId {
+        let id = self.flushes.start();
+        for stream in &mut self.streams {
+            stream.hurry(now);
+        }
+        self.report_flushed();
+        id
+    }
+
+    /// Gives up everything: each record that has no outcome yet fails as closed. A record that is in a request has that
+    /// attempt in its outcome, with the error `Closed`.
+    pub fn abandon(&mut self, now: Instant) {
+        let closed = Arc::new(AttemptError::closed());
+        let mut records = Vec::new();
+        let mut requests: Vec<_> = std::mem::take(&mut self.in_flight).into_iter().collect();
+        requests.sort_unstable_by_key(|(id, _)| *id);
+        for (id, request) in requests {
+            self.out.outputs.push_back(Output::Cancel { id });
+            let times = Times {
+                started: request.started,
+                ended: now,
+            };
+            for mut held in request.entries.into_iter().flat_map(|entry| entry.records) {
+                held.give_up_in_flight(times, &closed);
+                records.push((request.stream, held));
+            }
+        }
+        for Retry {
+            stream, records: again, ..
+        } in self.retries.take_all()
+        {
+            records.extend(again.into_iter().map(|held| (stream, held)));
+        }
+        for (index, stream) in self.streams.iter_mut().enumerate() {
+            records.extend(stream.drain(&closed).into_iter().map(|held| (StreamId(index), held)));
+            stream.pending = 0;
+        }
+        records.sort_by_key(|(_, held)| held.number);
+        let mut turn = Turn::new(now, &self.flushes, &mut self.out);
+        for (stream, held) in records {
+            if let Some(stream) = self.streams.get(stream.0) {
+                turn.fail(&stream.name, held, FailureReason::Closed);
+            }
+        }
+        self.count_resolved();
+    }
+
+    /// Returns what to do now. Call it until it returns `None`, after each call of another method and when
+    /// [`wake_at`](Self::wake_at) says so.
+    pub fn poll(&mut self, now: Instant) -> Option<Output<H>> {
+        if self.out.outputs.is_empty() {
+            self.advance(now);
+        }
+        self.out.outputs.pop_front()
+    }
+
+    /// Returns when to call [`poll`](Self::poll) again, if nothing happens before. In the past: at once.
+    #[must_use]
+    pub fn wake_at(&self, now: Instant) -> Option<Instant> {
+        if !self.out.outputs.is_empty() {
+            return Some(now);
+        }
+        let connection = self.in_flight.len() < self.options.max_connections;
+        let streams = self.streams.iter().filter_map(|stream| stream.wake_at(connection, now));
+        let started = self.in_flight.values().map(|request| request.started);
+        let listings = self.listings.values().map(|(_, started)| *started);
+        let timeout = started
+            .chain(listings)
+            .min()
+            .map(|started| started + self.options.request_timeout);
+        streams.chain(self.retries.next_at()).chain(timeout).min()
+    }
+
+    /// Returns how many records have no outcome yet.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.flushes.pending()
+    }
+
+    /// Takes what was measured since the last call. The first call returns nothing: before it nothing is kept.
+    pub fn take_measures(&mut self) -> Vec<Measure> {
+        self.out.measures.take()
+    }
+
+    fn advance(&mut self, now: Instant) {
+        self.time_out(now);
+        while let Some(Retry { stream, records, .. }) = self.retries.take_due(now) {
+            if let Some(state) = self.streams.get_mut(stream.0) {
+                let wait = state.shorter_wait();
+                let mut turn = Turn::new(now, &self.flushes, &mut self.out);
+                state.come_back(records, wait, &mut turn);
+            }
+            self.settle(stream);
+        }
+        for index in 0..self.streams.len() {
+            if let Some(stream) = self.streams.get_mut(index) {
+                let mut turn = Turn::new(now, &self.flushes, &mut self.out);
+                stream.sweep(&mut turn);
+                if stream.shards.start_listing(now) {
+                    let stream = Arc::clone(&stream.name);
+                    let id = self.next_id();
+                    self.listings.insert(id, (StreamId(index), now));
+                    self.out.outputs.push_back(Output::ListShards { id, stream });
+                }
+            }
+            self.settle(StreamId(index));
+        }
+        self.make_requests(now);
+    }
+
+    fn make_requests(&mut self, now: Instant) {
+        let mut idle = 0;
+        while self.in_flight.len() < self.options.max_connections && idle < self.streams.len() {
+            let index = self.next_stream % self.streams.len();
+            self.next_stream = index + 1;
+            let Some(stream) = self.streams.get_mut(index) else {
+                return;
+            };
+            let mut turn = Turn::new(now, &self.flushes, &mut self.out);
+            let Some(request) = stream.request(&mut turn) else {
+                idle += 1;
+                continue;
+            };
+            idle = 0;
+            let name = Arc::clone(&stream.name);
+            let id = self.next_id();
+            self.out.outputs.push_back(Output::PutRecords {
+                id,
+                stream: name,
+                entries: request.sealed,
+            });
+            let in_flight = InFlight {
+                stream: StreamId(index),
+                entries: request.entries,
+                suspect: request.suspect,
+                started: now,
+            };
+            self.in_flight.insert(id, in_flight);
+        }
+    }
+
+    fn next_id(&mut self) -> RequestId {
+        self.next_request += 1;
+        RequestId(self.next_request)
+    }
+
+    fn time_out(&mut self, now: Instant) {
+        let timeout = self.options.request_timeout;
+        let is_late = |started: Instant| started + timeout <= now;
+        let requests = self.in_flight.iter().filter(|(_, request)| is_late(request.started));
+        let mut late: Vec<RequestId> = requests.map(|(id, _)| *id).collect();
+        late.sort_unstable();
+        for id in late {
+            self.out.outputs.push_back(Output::Cancel { id });
+            self.answered(id, Err(RequestError::timed_out(timeout)), now);
+        }
+        let listings = self.listings.iter().filter(|(_, (_, started))| is_late(*started));
+        let mut late: Vec<RequestId> = listings.map(|(id, _)| *id).collect();
+        late.sort_unstable();
+        for id in late {
+            self.out.outputs.push_back(Output::Cancel { id });
+            self.listed(id, Err(RequestError::timed_out(timeout)), now);
+        }
+    }
+
+    /// Takes up what comes of a stream's turn besides outputs.
+    fn settle(&mut self, stream: StreamId) {
+        for (records, failed) in std::mem::take(&mut self.out.retries) {
+            let pauses = records.iter().map(|held| held.pauses).min().unwrap_or(1);
+            let pause = Backoff::RECORDS.pause(pauses.saturating_sub(1), self.random.f64());
+            let expires = records.iter().map(|held| held.expires).min();
+            let at = expires.into_iter().chain([failed + pause]).min().unwrap_or(failed);
+            self.retries.push(at, stream, records);
+        }
+        if let (Some(state), 1..) = (self.streams.get_mut(stream.0), self.out.resolved.len()) {
+            state.pending = state.pending.saturating_sub(self.out.resolved.len());
+            let pending = state.pending as f64;
+            self.out.measures.add(UserRecordsPending, &state.name, pending);
+        }
+        self.count_resolved();
+    }
+
+    fn count_resolved(&mut self) {
+        for flush in std::mem::take(&mut self.out.resolved) {
+            self.flushes.resolved(flush);
+        }
+        self.report_flushed();
+    }
+
+    fn report_flushed(&mut self) {
+        while let Some(id) = self.flushes.take_done() {
+            self.out.outputs.push_back(Output::Flushed { id });
+        }
+    }
+}
+
+impl<H> fmt::Debug for Pipeline<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline")
+            .field("streams", &self.names)
+            .field("pending", &self.pending())
+            .field("in_flight", &self.in_flight.len())
+            .finish_non_exhaustive()
+    }
+}

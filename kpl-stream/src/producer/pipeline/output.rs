@@ -1,0 +1,106 @@
+//! What a pipeline wants done, and by which ids it knows things.
+
+use std::fmt;
+use std::sync::Arc;
+
+use kpl_core::SealedRecord;
+
+use super::record::EncodedRecord;
+use crate::client::RequestError;
+use crate::producer::outcome::{Failure, Receipt};
+
+/// A stream of a pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StreamId(pub(super) usize);
+
+/// A request of a pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub(super) u64);
+
+/// A flush of a pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlushId(pub(super) u64);
+
+/// What a pipeline wants done. Its `Debug` shows counts and lengths, never payloads.
+#[non_exhaustive]
+pub enum Output<H> {
+    /// Send these records, and call [`Pipeline::answered`](super::Pipeline::answered).
+    PutRecords {
+        /// The request.
+        id: RequestId,
+        /// The stream's name.
+        stream: Arc<str>,
+        /// The entries.
+        entries: Vec<SealedRecord>,
+    },
+    /// List the open shards and describe the stream, and call [`Pipeline::listed`](super::Pipeline::listed).
+    ListShards {
+        /// The request.
+        id: RequestId,
+        /// The stream's name.
+        stream: Arc<str>,
+    },
+    /// The answer to this request is not needed any longer.
+    Cancel {
+        /// The request.
+        id: RequestId,
+    },
+    /// A record has its outcome.
+    Resolved {
+        /// The record's handle.
+        handle: H,
+        /// The record.
+        record: EncodedRecord,
+        /// What became of it.
+        outcome: Result<Receipt, Failure>,
+    },
+    /// Everything that was accepted before this flush has its outcome.
+    Flushed {
+        /// The flush.
+        id: FlushId,
+    },
+}
+
+impl<H: fmt::Debug> fmt::Debug for Output<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PutRecords { id, stream, entries } => f
+                .debug_struct("PutRecords")
+                .field("id", id)
+                .field("stream", stream)
+                .field("entries", &format_args!("{} entries", entries.len()))
+                .finish(),
+            Self::ListShards { id, stream } => f
+                .debug_struct("ListShards")
+                .field("id", id)
+                .field("stream", stream)
+                .finish(),
+            Self::Cancel { id } => f.debug_struct("Cancel").field("id", id).finish(),
+            Self::Resolved {
+                handle,
+                record,
+                outcome,
+            } => f
+                .debug_struct("Resolved")
+                .field("handle", handle)
+                .field("record", record)
+                .field("outcome", outcome)
+                .finish(),
+            Self::Flushed { id } => f.debug_struct("Flushed").field("id", id).finish(),
+        }
+    }
+}
+
+/// What is known of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StreamState {
+    /// Its shards were not listed yet, or it does not exist yet: records wait, at most for their time to live.
+    Unknown(Option<RequestError>),
+    /// Its shards cannot be listed: records go one by one.
+    Unpredicted(RequestError),
+    /// Records are aggregated by shard.
+    Predicted,
+    /// The service ignores keys: records are aggregated without regard to shards.
+    Auto,
+}

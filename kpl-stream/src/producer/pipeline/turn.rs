@@ -1,0 +1,93 @@
+//! What a stream works with: the time, and where to put what comes of the work.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::flushes::Flushes;
+use super::measures::{Measures, Metric};
+use super::output::Output;
+use super::record::Held;
+use crate::producer::outcome::{Attempts, Failure, FailureReason, Receipt};
+
+/// What comes of the streams' work.
+#[derive(Debug)]
+pub(super) struct Out<H> {
+    pub(super) outputs: VecDeque<Output<H>>,
+    pub(super) measures: Measures,
+    /// Records to send again, and when they failed.
+    pub(super) retries: Vec<(Vec<Held<H>>, Instant)>,
+    /// Keys whose waiting records may be let in.
+    pub(super) let_in: Vec<Box<str>>,
+    /// Of every outcome, the flush that waits for it.
+    pub(super) resolved: Vec<u64>,
+}
+
+impl<H> Out<H> {
+    pub(super) const fn new() -> Self {
+        Self {
+            outputs: VecDeque::new(),
+            measures: Measures::new(),
+            retries: Vec::new(),
+            let_in: Vec::new(),
+            resolved: Vec::new(),
+        }
+    }
+}
+
+/// A stream's turn to work.
+#[derive(Debug)]
+pub(super) struct Turn<'a, H> {
+    pub(super) now: Instant,
+    pub(super) out: &'a mut Out<H>,
+    next_flush: u64,
+}
+
+impl<'a, H> Turn<'a, H> {
+    pub(super) fn new(now: Instant, flushes: &Flushes, out: &'a mut Out<H>) -> Self {
+        Self {
+            now,
+            out,
+            next_flush: flushes.next(),
+        }
+    }
+
+    /// Returns when a record should be on its way that may wait this long for others to travel with. One that a flush
+    /// waits for does not wait for others.
+    pub(super) fn due(&self, held: &Held<H>, wait: Duration) -> Instant {
+        if held.flush < self.next_flush {
+            self.now
+        } else {
+            self.now + wait
+        }
+    }
+
+    pub(super) fn resolve(&mut self, held: Held<H>, outcome: Result<Receipt, Failure>) {
+        self.out.resolved.push(held.flush);
+        self.out.outputs.push_back(Output::Resolved {
+            handle: held.handle,
+            record: held.record,
+            outcome,
+        });
+    }
+
+    pub(super) fn fail(&mut self, stream: &Arc<str>, mut held: Held<H>, reason: FailureReason) {
+        if matches!(reason, FailureReason::Expired(_)) {
+            self.out.measures.add(Metric::UserRecordExpired, stream, 1.0);
+        }
+        let failure = Failure {
+            stream: Arc::clone(stream),
+            reason,
+            attempts: std::mem::replace(&mut held.attempts, Attempts::none(self.now)),
+            may_have_been_written: held.maybe_written,
+        };
+        self.resolve(held, Err(failure));
+    }
+
+    /// Records that failed now will be sent again after a pause.
+    pub(super) fn retry(&mut self, records: Vec<Held<H>>) {
+        if !records.is_empty() {
+            self.out.retries.push((records, self.now));
+        }
+    }
+}
