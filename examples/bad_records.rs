@@ -111,9 +111,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// One aggregate with these payloads.
 fn aggregate(payloads: &[&str]) -> Result<SealedRecord, Box<dyn Error>> {
-    let mut aggregator = Aggregator::<RawRecord<'_>>::new();
+    let mut aggregator = Aggregator::<RawRecord>::new();
     for payload in payloads {
-        let full = aggregator.push(&RawRecord::new("some key", payload))?;
+        let full = aggregator.push(&RawRecord::new("some key", *payload))?;
         assert!(full.is_none(), "so few records fit in one aggregate");
     }
     aggregator.finish().ok_or_else(|| "nothing was pushed".into())

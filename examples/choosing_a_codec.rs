@@ -65,19 +65,19 @@ where
     // `#[derive(KplRecord)]` with `#[kpl(codec = kpl::codec::Json)]` does the same inside `push`: here the codec is a
     // parameter, so that one function measures all four.
     let mut sealed: Vec<SealedRecord> = Vec::new();
-    let mut aggregator = Aggregator::<RawRecord<'_>>::new();
+    let mut aggregator = Aggregator::<RawRecord>::new();
     let mut payloads = 0;
     for reading in readings {
         let mut payload = Vec::new();
         C::encode(reading, &mut payload)?;
         payloads += payload.len();
-        sealed.extend(aggregator.push(&RawRecord::from_parts(&reading.sensor, payload))?);
+        sealed.extend(aggregator.push(&RawRecord::new(&reading.sensor, payload))?);
     }
     sealed.extend(aggregator.finish());
 
     let batch: Vec<KinesisRecord<'_>> = sealed.iter().map(KinesisRecord::from).collect();
     let mut expected = readings.iter();
-    for record in Deaggregator::<RawRecord<'_>>::new().records(&batch) {
+    for record in Deaggregator::<RawRecord>::new().records(&batch) {
         let reading = C::decode(record?.record.data)?;
         assert_eq!(
             Some(&reading),

@@ -58,14 +58,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             cents: -3_00,
         },
     ];
-    let mut aggregator = Aggregator::<Payment>::new();
-    let mut sealed = Vec::new();
-    for payment in &payments {
-        sealed.extend(aggregator.push(payment)?);
-    }
-    // A record of an older program, in the same aggregate.
-    sealed.extend(aggregator.push_as(&RawRecord::new("DE-17", b"\x01{\"account\":\"DE-17\",\"euros\":12.5}"))?);
-    sealed.extend(aggregator.finish());
+    let mut sealed = Aggregator::<Payment>::new()
+        .aggregate(&payments)
+        .collect::<Result<Vec<_>, _>>()?;
+    // A record of an older program.
+    let old = RawRecord::new("DE-17", b"\x01{\"account\":\"DE-17\",\"euros\":12.5}");
+    sealed.extend(Aggregator::<RawRecord>::new().aggregate([old]).flatten());
 
     let batch: Vec<KinesisRecord<'_>> = sealed.iter().map(KinesisRecord::from).collect();
     let mut received = Vec::new();

@@ -41,14 +41,14 @@ fn read_golden_file(golden: &Golden) -> Result<(), Box<dyn Error>> {
     println!("({})\n", golden.origin);
     println!("  {:>3}  {:36}  data", "sub", "partition key");
 
-    let records = Deaggregator::<RawRecord<'_>>::new()
+    let records = Deaggregator::<RawRecord>::new()
         .records(&batch)
         .collect::<Result<Vec<_>, _>>()?;
     check(records.len() == expected, || {
         format!("{name}: {} user records", records.len())
     })?;
 
-    let mut aggregator = Aggregator::<RawRecord<'_>>::new();
+    let mut aggregator = Aggregator::<RawRecord>::new();
     let expected_records = golden.sub_sequence_numbers.iter().zip(&golden.user_records);
     for (record, (&expected_sub, expected)) in records.iter().zip(expected_records) {
         let sub = record.record.sub_sequence_number;

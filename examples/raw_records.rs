@@ -10,8 +10,8 @@ use std::error::Error;
 use kpl::{Aggregator, Deaggregator, KinesisRecord, RawRecord};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // What comes in: an aggregate of mixed user records, and a plain record. What is inside is nobody's business here.
-    let mut aggregator = Aggregator::<RawRecord<'_>>::new();
+    // What comes in: an aggregate of mixed user records, and a plain record. What is inside does not matter here.
+    let mut aggregator = Aggregator::new();
     let mut sealed = Vec::new();
     sealed.extend(aggregator.push(&RawRecord::new("eu/anna", "order 1"))?);
     sealed.extend(aggregator.push(&RawRecord::new("us/bob", "order 2").with_explicit_hash_key(1_u128 << 127))?);
@@ -22,12 +22,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // One aggregator for each outgoing stream. A record that is alone in its aggregate would travel raw by default, and
     // its reader would not get its explicit hash key: `wrap_single` keeps it.
-    let template = Aggregator::<RawRecord<'_>>::builder().wrap_single(true).build()?;
-    let mut streams: BTreeMap<String, Aggregator<RawRecord<'_>>> = BTreeMap::new();
+    let template = Aggregator::<RawRecord>::builder().wrap_single(true).build()?;
+    let mut streams: BTreeMap<String, Aggregator<RawRecord>> = BTreeMap::new();
     let mut expected = Vec::new();
-    for record in Deaggregator::<RawRecord<'_>>::new().records(&incoming) {
+    for record in Deaggregator::<RawRecord>::new().records(&incoming) {
         let record = record?.value;
-        let region = record.partition_key.split('/').next().unwrap_or_default();
+        let partition_key = record.partition_key.as_deref().unwrap_or_default();
+        let region = partition_key.split('/').next().unwrap_or_default();
         let aggregator = streams
             .entry(format!("orders-{region}"))
             .or_insert_with(|| template.clone());
@@ -44,24 +45,21 @@ fn main() -> Result<(), Box<dyn Error>> {
         let sealed = aggregator.finish().ok_or("a stream without records")?;
         println!("{stream}: one Kinesis record of {} bytes", sealed.size());
         let batch = [KinesisRecord::from(&sealed)];
-        for record in Deaggregator::<RawRecord<'_>>::new().records(&batch) {
-            let record = record?.value.into_owned();
-            let RawRecord {
-                partition_key,
-                explicit_hash_key,
-                data,
-                tags,
-                ..
-            } = &record;
-            print!("  {partition_key:9} {:13}", data.escape_ascii().to_string());
-            if let Some(key) = explicit_hash_key {
+        for record in Deaggregator::<RawRecord>::new().records(&batch) {
+            let record = record?;
+            let partition_key = record.partition_key().unwrap_or_default();
+            print!(
+                "  {partition_key:9} {:13}",
+                record.record.data.escape_ascii().to_string()
+            );
+            if let Some(key) = record.value.explicit_hash_key {
                 print!("  explicit hash key {key}");
             }
-            if !tags.is_empty() {
-                print!("  tags {tags:?}");
+            for (key, value) in &record.value.tags {
+                print!("  tag {key}={}", value.unwrap_or_default());
             }
             println!();
-            forwarded.push(record);
+            forwarded.push(record.value);
         }
     }
     assert_eq!(forwarded, expected);

@@ -7,13 +7,13 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use arbitrary::{Arbitrary, Unstructured};
-use kpl::arbitrary::{Change, Damage, DamagedBatch, IntactBatch, Options};
+use kpl::arbitrary::{Change, Damage, DamagedBatch, IntactBatch};
 use kpl::codec::{Json, Postcard};
 use kpl::wire::{AggregatedRecord, Malformed, NotAggregated};
 use kpl::{
-    AggregateError, CodecError, DeaggregateErrorKind, Deaggregator, FromKplRecord, HashKey, HashKeyRange, KeyError,
-    KplRecord, MalformedPolicy, PartitionKey, Position, RawRecord, ReadError, SequenceNumber, ShardMap, StrayPolicy,
-    Tags, UserRecord,
+    AggregateError, Aggregator, AggregatorBuilder, CodecError, DeaggregateErrorKind, Deaggregator, FromKplRecord,
+    HashKey, HashKeyRange, KeyError, KplRecord, MalformedPolicy, PartitionKey, Position, RawRecord, ReadError,
+    SequenceNumber, ShardMap, StrayPolicy, Tags, UserRecord,
 };
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -71,7 +71,7 @@ fn click(user: &str, at_ms: u64) -> Click {
     }
 }
 
-fn clicks(options: &Options) -> IntactBatch<Click> {
+fn clicks(options: &AggregatorBuilder<Click>) -> IntactBatch<Click> {
     let batch = IntactBatch::new((0..6).map(|at| click(["anna", "bob"][at as usize % 2], at)), options);
     batch.expect("valid options")
 }
@@ -81,7 +81,7 @@ mod an_intact_batch {
 
     #[test]
     fn holds_what_went_in_and_what_came_out() {
-        let options = Options::default().max_count(4);
+        let options = Aggregator::builder().max_count(4);
         let batch = clicks(&options);
         assert_eq!(batch.values().len(), 6);
         assert_eq!(batch.values()[5], click("bob", 5));
@@ -102,7 +102,7 @@ mod an_intact_batch {
             ..click("anna", 1)
         };
         let values = [click("", 0), large, click("bob", 2)];
-        let batch = IntactBatch::new(values, &Options::default().max_size(500)).unwrap();
+        let batch = IntactBatch::new(values, &Aggregator::builder().max_size(500)).unwrap();
         assert_eq!(batch.values(), [click("bob", 2)]);
         let [empty, large] = batch.refused() else {
             panic!("{batch:?}");
@@ -115,16 +115,16 @@ mod an_intact_batch {
 
     #[test]
     fn takes_valid_options_only() {
-        let error = IntactBatch::new([click("anna", 0)], &Options::default().max_size(0)).unwrap_err();
+        let error = IntactBatch::new([click("anna", 0)], &Aggregator::builder().max_size(0)).unwrap_err();
         assert_eq!(error.option, "max_size");
-        let error = IntactBatch::new([click("anna", 0)], &Options::default().max_count(0)).unwrap_err();
+        let error = IntactBatch::new([click("anna", 0)], &Aggregator::builder().max_count(0)).unwrap_err();
         assert_eq!(error.option, "max_count");
     }
 
     #[test]
     fn uses_every_option() {
         let key = PartitionKey::new("outer").unwrap();
-        let options = Options::default()
+        let options = Aggregator::builder()
             .wrap_single(true)
             .max_count(1)
             .outer_partition_key(key);
@@ -141,7 +141,7 @@ mod an_intact_batch {
 
     #[test]
     fn shows_values_but_no_thousand_bytes() {
-        let shown = format!("{:?}", clicks(&Options::default()));
+        let shown = format!("{:?}", clicks(&Aggregator::builder()));
         assert!(shown.contains("anna") && shown.contains("sealed_lengths"), "{shown}");
         assert!(shown.len() < 2000, "{shown}");
     }
@@ -163,7 +163,7 @@ macro_rules! line {
         }
 
         impl FromKplRecord<'_> for $name {
-            fn from_user_record(record: &UserRecord<'_, '_>) -> Result<Self, ReadError> {
+            fn from_user_record(record: &UserRecord<'_>) -> Result<Self, ReadError> {
                 let read: fn(&str) -> Result<String, ReadError> = $read;
                 let text = std::str::from_utf8(record.data).map_err(|error| CodecError::decode("Line", error))?;
                 Ok(Self(read(text)?))
@@ -191,7 +191,7 @@ mod the_check_finds_a_type {
     use super::*;
 
     fn batch<T: KplRecord>(values: impl IntoIterator<Item = T>) -> IntactBatch<T> {
-        IntactBatch::new(values, &Options::default()).unwrap()
+        IntactBatch::new(values, &Aggregator::builder()).unwrap()
     }
 
     #[test]
@@ -269,7 +269,7 @@ mod the_check_finds_a_type {
             }
         }
         impl FromKplRecord<'_> for Restless {
-            fn from_user_record(_: &UserRecord<'_, '_>) -> Result<Self, ReadError> {
+            fn from_user_record(_: &UserRecord<'_>) -> Result<Self, ReadError> {
                 Ok(Self)
             }
         }
@@ -282,13 +282,13 @@ mod the_check_finds_a_type {
     #[test]
     fn that_is_not_whole_when_it_is_alone() {
         let record = || raw_at("a", 7, "x");
-        IntactBatch::new([record()], &Options::default().wrap_single(true))
+        IntactBatch::new([record()], &Aggregator::builder().wrap_single(true))
             .unwrap()
             .check();
-        IntactBatch::new([record(), record()], &Options::default())
+        IntactBatch::new([record(), record()], &Aggregator::builder())
             .unwrap()
             .check();
-        let message = finding(|| IntactBatch::new([record()], &Options::default()).unwrap().check());
+        let message = finding(|| IntactBatch::new([record()], &Aggregator::builder()).unwrap().check());
         assert!(message.starts_with("value 0 comes back as another one"), "{message}");
     }
 
@@ -355,7 +355,7 @@ mod the_check_finds_a_type {
 #[test]
 fn check_by_takes_another_word_for_equal() {
     let same = |sent: &Trims, back: &Trims| sent.0.trim() == back.0;
-    let batch = IntactBatch::new([Trims(" a ".into()), Trims("b".into())], &Options::default()).unwrap();
+    let batch = IntactBatch::new([Trims(" a ".into()), Trims("b".into())], &Aggregator::builder()).unwrap();
     batch.check_by(same);
     DamagedBatch::new(batch).check_by(same);
 
@@ -364,12 +364,12 @@ fn check_by_takes_another_word_for_equal() {
     struct Ratio {
         ratio: f32,
     }
-    let nan = || IntactBatch::new([Ratio { ratio: f32::NAN }], &Options::default()).unwrap();
+    let nan = || IntactBatch::new([Ratio { ratio: f32::NAN }], &Aggregator::builder()).unwrap();
     finding(|| nan().check());
     nan().check_by(|sent, back| sent.ratio.to_bits() == back.ratio.to_bits());
 
     // Damage makes a NaN of a number, and that is no finding.
-    let one = IntactBatch::new([Ratio { ratio: 1.0 }], &Options::default().wrap_single(true)).unwrap();
+    let one = IntactBatch::new([Ratio { ratio: 1.0 }], &Aggregator::builder().wrap_single(true)).unwrap();
     let bytes = f32::NAN.to_le_bytes().to_vec();
     let damage = Damage::Payload {
         user_record: 0,
@@ -384,7 +384,7 @@ fn check_by_takes_another_word_for_equal() {
     DamagedBatch::new(one).damage(0, damage.clone()).check();
 
     // Each check stands for itself, whatever the one before took for a value.
-    let one = || IntactBatch::new([Ratio { ratio: 1.0 }], &Options::default().wrap_single(true)).unwrap();
+    let one = || IntactBatch::new([Ratio { ratio: 1.0 }], &Aggregator::builder().wrap_single(true)).unwrap();
     for damages in [[damage.clone(), other.clone()], [other, damage]] {
         let [first, second] = damages;
         let batch = DamagedBatch::new(one()).damage(0, first).plain(1, 3_f32.to_le_bytes());
@@ -399,7 +399,7 @@ fn check_by_takes_another_word_for_equal() {
 #[test]
 fn a_finding_beside_damage_says_so() {
     let values = ["a", "b "].map(|text| Trims(text.into()));
-    let batch = DamagedBatch::new(IntactBatch::new(values, &Options::default()).unwrap());
+    let batch = DamagedBatch::new(IntactBatch::new(values, &Aggregator::builder()).unwrap());
     let bytes = b"z\0".to_vec();
     let message = finding(|| batch.damage(0, Damage::UnknownField { bytes }).check());
     assert!(message.contains("\n  beside: [UnknownField"), "{message}");
@@ -415,7 +415,7 @@ mod damage {
     use super::*;
 
     fn one(damage: Damage) -> DamagedBatch<Click> {
-        DamagedBatch::new(clicks(&Options::default().max_count(3))).damage(0, damage)
+        DamagedBatch::new(clicks(&Aggregator::builder().max_count(3))).damage(0, damage)
     }
 
     /// The errors, and which values came out.
@@ -461,7 +461,7 @@ mod damage {
 
     #[test]
     fn no_damage() {
-        let batch = DamagedBatch::new(clicks(&Options::default().max_count(3)));
+        let batch = DamagedBatch::new(clicks(&Aggregator::builder().max_count(3)));
         let (errors, values) = read(&batch);
         assert!(errors.is_empty());
         assert_eq!(values, [0, 1, 2, 3, 4, 5]);
@@ -590,7 +590,7 @@ mod damage {
 
     #[test]
     fn of_a_lone_record_that_travels_raw() {
-        let lone = || DamagedBatch::new(IntactBatch::new([click("anna", 7)], &Options::default()).unwrap());
+        let lone = || DamagedBatch::new(IntactBatch::new([click("anna", 7)], &Aggregator::builder()).unwrap());
         assert!(!lone().intact().sealed()[0].aggregated);
         let change = Change::Truncate { len: 3 };
         for damage in [Damage::Data(change.clone()), Damage::Payload { user_record: 0, change }] {
@@ -602,7 +602,7 @@ mod damage {
 
     #[test]
     fn of_the_batch() {
-        let batch = DamagedBatch::new(clicks(&Options::default().max_count(3)));
+        let batch = DamagedBatch::new(clicks(&Aggregator::builder().max_count(3)));
         let batch = batch
             .plain(1, "from someone else")
             .repeat(2)
@@ -639,13 +639,13 @@ mod damage {
         assert_eq!(unknown.len(), intact.len() + 10);
 
         // A lone record that travels raw has its key from the stream only.
-        let lone = IntactBatch::new([RawRecord::new("a", "x")], &Options::default()).unwrap();
+        let lone = IntactBatch::new([RawRecord::new("a", "x")], &Aggregator::builder()).unwrap();
         DamagedBatch::new(lone).damage(0, Damage::NoPartitionKey).check();
     }
 
     #[test]
     fn of_an_empty_batch() {
-        let empty = || DamagedBatch::new(IntactBatch::new(Vec::<Click>::new(), &Options::default()).unwrap());
+        let empty = || DamagedBatch::new(IntactBatch::new(Vec::<Click>::new(), &Aggregator::builder()).unwrap());
         empty().damage(3, Damage::NoUserRecords).repeat(2).check();
         let one = empty().plain(9, "x");
         assert_eq!(one.records().len(), 1);
@@ -894,7 +894,7 @@ proptest! {
         DamagedBatch::<Right>::arbitrary_take_rest(u()).unwrap().check();
         DamagedBatch::<View<'_>>::arbitrary_take_rest(u()).unwrap().check();
         IntactBatch::<View<'_>>::arbitrary_take_rest(u()).unwrap().check();
-        let raw = DamagedBatch::<RawRecord<'_>>::arbitrary_take_rest(u()).unwrap();
+        let raw = DamagedBatch::<RawRecord>::arbitrary_take_rest(u()).unwrap();
         raw.check_by(|sent, back| (&sent.partition_key, &sent.data) == (&back.partition_key, &back.data));
     }
 
@@ -919,7 +919,7 @@ proptest! {
             prop_assert_eq!(tags.iter().collect::<Tags<'_>>(), tags);
         }
         if let Ok(record) = RawRecord::arbitrary(&mut u()) {
-            let batch = IntactBatch::new([record], &Options::default().wrap_single(true)).unwrap();
+            let batch = IntactBatch::new([record], &Aggregator::builder().wrap_single(true)).unwrap();
             prop_assert_eq!(batch.values().len(), 1);
             batch.check();
         }
@@ -931,6 +931,6 @@ proptest! {
 fn no_bytes_make_an_empty_batch() {
     let batch = DamagedBatch::<Click>::arbitrary_take_rest(Unstructured::new(&[])).unwrap();
     assert!(batch.intact().values().is_empty() && batch.records().is_empty());
-    assert_eq!(batch.intact().options(), &Options::default());
+    assert_eq!(batch.intact().options(), &Aggregator::builder());
     batch.check();
 }

@@ -10,10 +10,11 @@ use kpl::wire::{
 };
 use kpl::{
     AggregateError, Aggregator, AggregatorBuilder, CodecError, CodecErrorKind, Counts, DeaggregateError,
-    DeaggregateErrorKind, Deaggregator, EncryptionType, FromKplRecord, HashKey, HashKeyRange, InvalidHashKey,
-    InvalidHashKeyRange, InvalidOption, InvalidPartitionKey, InvalidPosition, InvalidShardMap, KeyError, KinesisRecord,
-    Malformed, MalformedPolicy, PartitionKey, Position, RawRecord, ReadError, Received, Records, SealedRecord,
-    SequenceNumber, Shard, ShardMap, ShardedAggregator, StrayPolicy, Tags, UnsealedRecord, UserRecord,
+    DeaggregateErrorKind, Deaggregated, Deaggregator, EncryptionType, FromKplRecord, HashKey, HashKeyRange,
+    InvalidHashKey, InvalidHashKeyRange, InvalidOption, InvalidPartitionKey, InvalidPosition, InvalidShardMap,
+    KeyError, KinesisRecord, Malformed, MalformedPolicy, PartitionKey, Position, RawRecord, ReadError, Received,
+    Records, SealedRecord, SequenceNumber, Shard, ShardMap, ShardedAggregator, StrayPolicy, Tags, UnsealedRecord,
+    UserRecord,
 };
 
 /// A type that is none of Send, Sync, Debug, Clone: what holds no value of it must be all the same.
@@ -47,8 +48,8 @@ fn values_are_send_sync_debug_clone_and_comparable() {
     value::<Shard>();
     value::<ShardMap>();
     value::<KinesisRecord<'_>>();
-    value::<UserRecord<'_, '_>>();
-    value::<RawRecord<'_>>();
+    value::<UserRecord<'_>>();
+    value::<RawRecord>();
     value::<SealedRecord>();
     value::<SequenceNumber>();
     value::<Position>();
@@ -62,7 +63,8 @@ fn values_are_send_sync_debug_clone_and_comparable() {
     cloned::<WireRecords<'_>>();
     cloned::<Frame<'_>>();
     cloned::<TagIter<'_>>();
-    cloned::<Received<'_, '_, RawRecord<'_>>>();
+    cloned::<Deaggregated<'_, RawRecord>>();
+    cloned::<Received<RawRecord>>();
     cloned::<Field>();
     cloned::<Problem>();
     cloned::<CodecErrorKind>();
@@ -73,7 +75,7 @@ fn small_values_are_copy_and_ordered_ones_are_ordered() {
     copied::<HashKey>();
     copied::<HashKeyRange>();
     copied::<KinesisRecord<'_>>();
-    copied::<UserRecord<'_, '_>>();
+    copied::<UserRecord<'_>>();
     copied::<WireRecord<'_>>();
     copied::<Counts>();
     copied::<Malformed>();
@@ -170,7 +172,7 @@ fn a_chain_of_sources_repeats_nothing() {
     #[derive(Debug)]
     struct Unreadable;
     impl<'de> FromKplRecord<'de> for Unreadable {
-        fn from_user_record(record: &UserRecord<'_, 'de>) -> Result<Self, ReadError> {
+        fn from_user_record(record: &UserRecord<'de>) -> Result<Self, ReadError> {
             match record.data {
                 b"payload" => Err(failed().into()),
                 _ => Err(ReadError::new("another reason")),
@@ -198,7 +200,12 @@ fn a_chain_of_sources_repeats_nothing() {
     }
     let errors: [Box<dyn Error>; 5] = [
         CodecError::trailing_bytes("Name", 1, 2).into(),
-        AggregateError::TooLarge { size: 2, max_size: 1 }.into(),
+        AggregateError::TooLarge {
+            partition_key: "abc".into(),
+            size: 2,
+            max_size: 1,
+        }
+        .into(),
         AggregateError::from(KeyError::new("no key")).into(),
         ReadError::new("no reason").into(),
         unreadable(b"").into(),
@@ -219,7 +226,7 @@ fn debug_output_names_the_type_and_shows_the_state() {
     }
 
     let record = RawRecord::new("key", "data");
-    let builder = Aggregator::<RawRecord<'_>>::builder().max_size(777);
+    let builder = Aggregator::<RawRecord>::builder().max_size(777);
     assert_shows(&builder, &["AggregatorBuilder", "max_size: 777"]);
     let mut aggregator = builder.clone().build().unwrap();
     assert_eq!(aggregator.push(&record).unwrap(), None);
@@ -231,9 +238,9 @@ fn debug_output_names_the_type_and_shows_the_state() {
     assert_shows(&sharded, &state);
     let mut sealed = aggregator.aggregate([&record]);
     let sealed_record = sealed.next().unwrap().unwrap();
-    assert_shows(&sealed, &["Sealed", "count: 0", "taken: 1"]);
+    assert_shows(&sealed, &["Aggregate", "count: 0", "taken: 1"]);
 
-    let deaggregator = Deaggregator::<RawRecord<'_>>::new().list_dropped(true);
+    let deaggregator = Deaggregator::<RawRecord>::new().list_dropped(true);
     assert_shows(&deaggregator, &["Deaggregator", "list_dropped: true"]);
     let batch = [KinesisRecord::from(&sealed_record)];
     let mut records = deaggregator.records(&batch);
@@ -241,6 +248,6 @@ fn debug_output_names_the_type_and_shows_the_state() {
     assert_shows(&records, &["Records", "user_records: 2", "delivered: 2"]);
 
     let tags: Tags<'_> = [("trace", Some("7")), ("flag", None)].into_iter().collect();
-    assert_shows(&tags, &[r#"{"trace": Some("7"), "flag": None}"#]);
+    assert_shows(&tags, &["2 tags of 20 bytes"]);
     assert_shows(&HashKey::new(1 << 64), &["HashKey(18446744073709551616)"]);
 }

@@ -293,7 +293,7 @@ mod borrowing {
             }
         }
         impl<'de> FromKplRecord<'de> for Line<'de> {
-            fn from_user_record(record: &UserRecord<'_, 'de>) -> Result<Self, ReadError> {
+            fn from_user_record(record: &UserRecord<'de>) -> Result<Self, ReadError> {
                 Ok(Self(Postcard::decode(record.data)?))
             }
         }
@@ -618,17 +618,17 @@ fn a_codec_of_the_users_own_works() {
     }
 
     impl FromKplRecord<'_> for Shout {
-        fn from_user_record(record: &UserRecord<'_, '_>) -> Result<Self, ReadError> {
+        fn from_user_record(record: &UserRecord<'_>) -> Result<Self, ReadError> {
             Ok(Self(Upper::decode(record.data)?))
         }
     }
 
-    let mut aggregator = Aggregator::<Shout>::new();
-    aggregator.push(&Shout("one".into())).unwrap();
-    aggregator.push_as(&support::raw("crowd", "lower")).unwrap();
-    aggregator.push(&Shout("two".into())).unwrap();
-    let sealed = aggregator.finish().unwrap();
-    assert_eq!(support::contents(&sealed)[0].data, &b"ONE"[..]);
+    let shouts = [Shout("one".into()), Shout("two".into())];
+    let sealed = support::aggregate(Aggregator::new(), &shouts).remove(0);
+    assert_eq!(support::contents(&sealed)[0].data, b"ONE");
+    let mut records = support::contents(&sealed);
+    records.insert(1, support::raw("crowd", "lower"));
+    let sealed = support::aggregate_into_one(&records);
     let batch = [KinesisRecord::from(&sealed)];
     let items: Vec<_> = Deaggregator::<Shout>::new().records(&batch).collect();
     assert_eq!(items[0].as_ref().unwrap().value.0, "one");

@@ -30,23 +30,23 @@ fn seal<T: KplRecord>(values: &[T]) -> SealedRecord {
 }
 
 /// What travels: the keys, the payload and the tags of each record.
-fn raw(sealed: &SealedRecord) -> Vec<RawRecord<'static>> {
+fn raw(sealed: &SealedRecord) -> Vec<RawRecord> {
     let batch = [KinesisRecord::from(sealed)];
-    let records = Deaggregator::<RawRecord<'_>>::new().records(&batch);
-    records.map(|record| record.unwrap().value.into_owned()).collect()
+    let records = Deaggregator::<RawRecord>::new().records(&batch);
+    records.map(|record| record.unwrap().value).collect()
 }
 
 fn keys(sealed: &SealedRecord) -> Vec<String> {
     raw(sealed)
         .into_iter()
-        .map(|record| record.partition_key.into_owned())
+        .map(|record| record.partition_key.unwrap())
         .collect()
 }
 
 fn payloads(sealed: &SealedRecord) -> Vec<String> {
     raw(sealed)
         .into_iter()
-        .map(|record| String::from_utf8(record.data.into_owned()).unwrap())
+        .map(|record| String::from_utf8(record.data).unwrap())
         .collect()
 }
 
@@ -56,11 +56,8 @@ fn open<T: FromKplRecordOwned>(sealed: &SealedRecord) -> Vec<T> {
     records.map(|record| record.unwrap().value).collect()
 }
 
-fn open_error<T: FromKplRecordOwned>(record: &RawRecord<'_>) -> DeaggregateError {
-    let mut aggregator = Aggregator::<RawRecord<'_>>::builder()
-        .wrap_single(true)
-        .build()
-        .unwrap();
+fn open_error<T: FromKplRecordOwned>(record: &RawRecord) -> DeaggregateError {
+    let mut aggregator = Aggregator::<RawRecord>::builder().wrap_single(true).build().unwrap();
     aggregator.push(record).unwrap();
     let sealed = aggregator.finish().unwrap();
     let batch = [KinesisRecord::from(&sealed)];
@@ -999,7 +996,7 @@ mod codecs {
             at: 300,
         }]);
         let error = open_error::<Small>(&RawRecord::new("a", &[1, b'a', 0, 0]));
-        assert!(error.to_string().contains("1 bytes are left"), "{error}");
+        assert!(error.to_string().contains("1 byte is left"), "{error}");
     }
 }
 
@@ -1049,7 +1046,7 @@ mod transparent {
     fn also_the_policy_for_malformed_bytes() {
         assert_eq!(<Newtype as FromKplRecord<'_>>::MALFORMED, MalformedPolicy::Error);
         assert_eq!(
-            <Generic<RawRecord<'_>> as FromKplRecord<'_>>::MALFORMED,
+            <Generic<RawRecord> as FromKplRecord<'_>>::MALFORMED,
             MalformedPolicy::Deliver
         );
     }
@@ -1275,7 +1272,7 @@ fn a_key_type_of_the_users_own() {
     assert!(
         error
             .to_string()
-            .ends_with("field sensor cannot be made of \"x\": no s"),
+            .ends_with("field sensor cannot be restored from \"x\": no s"),
         "{error}"
     );
 }

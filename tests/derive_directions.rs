@@ -228,7 +228,7 @@ mod only_written {
         let written = support::contents(&sealed);
         let written: Vec<_> = written
             .iter()
-            .map(|record| (&*record.partition_key, &*record.data))
+            .map(|record| (record.partition_key.as_deref().unwrap(), &*record.data))
             .collect();
         assert_eq!(
             written,

@@ -236,7 +236,7 @@ mod reading {
 
     #[test]
     fn a_key_that_does_not_parse_is_an_error_with_all_that_is_known() {
-        let mut aggregator = Aggregator::<RawRecord<'_>>::new();
+        let mut aggregator = Aggregator::<RawRecord>::new();
         aggregator.push(&RawRecord::new("1", r#"{"body":"a"}"#)).unwrap();
         aggregator.push(&RawRecord::new("65536", r#"{"body":"b"}"#)).unwrap();
         aggregator.push(&RawRecord::new("3", r#"{"body":"c"}"#)).unwrap();
@@ -401,7 +401,7 @@ mod without_the_outer_key {
     }
 
     fn lone<T: KplRecord>(value: &T) -> SealedRecord {
-        let mut sealed: Vec<_> = Aggregator::new().aggregate([value]).map(Result::unwrap).collect();
+        let mut sealed: Vec<_> = Aggregator::<T>::new().aggregate([value]).map(Result::unwrap).collect();
         assert_eq!(sealed.len(), 1);
         sealed.remove(0)
     }

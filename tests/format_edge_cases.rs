@@ -9,7 +9,7 @@ use kpl::{AggregateError, Aggregator, Deaggregator, KinesisRecord, Malformed, Pa
 use support::bytes::{MAGIC, aggregate_of, field_key, hash_key, key, record, record_at, sealed, varint};
 use support::{contents, items, raw, raw_at};
 
-type Raw = RawRecord<'static>;
+type Raw = RawRecord;
 
 /// What an aggregator reports is what comes out.
 #[track_caller]
@@ -38,7 +38,7 @@ fn case_1_short_data_is_one_plain_record() {
     cases.push(empty_body);
     for data in cases {
         let batch = [KinesisRecord::new(&data).with_partition_key("outer")];
-        let mut records = Deaggregator::<RawRecord<'_>>::new().records(&batch);
+        let mut records = Deaggregator::<RawRecord>::new().records(&batch);
         let received = records.next().unwrap().unwrap();
         assert_eq!(received.value, raw("outer", &data));
         assert_eq!(
@@ -492,7 +492,7 @@ mod case_7 {
 
     fn read_all(data: &[u8]) -> u64 {
         let record = KinesisRecord::new(data);
-        let mut records = Deaggregator::<RawRecord<'_>>::new().record(&record);
+        let mut records = Deaggregator::<RawRecord>::new().record(&record);
         for (number, item) in records.by_ref().enumerate() {
             assert_eq!(item.unwrap().record.data, [number as u8]);
         }
@@ -537,7 +537,7 @@ fn case_8_a_mixed_batch_keeps_its_order() {
     let batch = all.map(KinesisRecord::new);
     let data: Vec<_> = items(&batch)
         .into_iter()
-        .map(|item| item.map_or_else(|error| error.into_data(), |record| record.data.into_owned()))
+        .map(|item| item.map_or_else(|error| error.into_data(), |record| record.data))
         .collect();
     assert_eq!(
         data,
@@ -585,10 +585,7 @@ fn case_8_a_large_mixed_batch_keeps_its_order() {
         }
     }
     let batch: Vec<_> = data.iter().map(|data| KinesisRecord::new(data)).collect();
-    let received: Vec<_> = items(&batch)
-        .into_iter()
-        .map(|item| item.unwrap().data.into_owned())
-        .collect();
+    let received: Vec<_> = items(&batch).into_iter().map(|item| item.unwrap().data).collect();
     assert_eq!(received, expected);
 }
 

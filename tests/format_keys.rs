@@ -4,8 +4,8 @@
 mod support;
 
 use kpl::{
-    AggregateError, Aggregator, HashKey, HashKeyRange, InvalidShardMap, PartitionKey, Position, RawRecord,
-    SequenceNumber, Shard, ShardMap,
+    AggregateError, Aggregator, HashKey, HashKeyRange, InvalidHashKeyRange, InvalidShardMap, PartitionKey, Position,
+    RawRecord, SequenceNumber, Shard, ShardMap,
 };
 use proptest::prelude::*;
 
@@ -236,7 +236,8 @@ mod ranges_and_shards {
     #[test]
     fn ranges_that_end_before_their_start_are_errors_with_both_ends() {
         let error = HashKeyRange::new(8.into(), 7.into()).unwrap_err();
-        assert_eq!((error.start.value(), error.end.value()), (8, 7));
+        let (start, end) = (HashKey::new(8), HashKey::new(7));
+        assert_eq!(error, InvalidHashKeyRange::Reversed { start, end });
         assert!(
             error.to_string().contains('8') && error.to_string().contains('7'),
             "{error}"
@@ -419,7 +420,7 @@ mod positions {
 /// The keys of raw records are checked when they are written.
 #[test]
 fn partition_keys_that_are_not_legal_are_errors_when_writing() {
-    let mut aggregator = Aggregator::<RawRecord<'_>>::new();
+    let mut aggregator = Aggregator::<RawRecord>::new();
     for text in [String::new(), "a".repeat(257), "𝒳".repeat(257)] {
         match aggregator.push(&support::raw(&text, "data")).unwrap_err() {
             AggregateError::PartitionKey(error) => assert_eq!(error.text, text),

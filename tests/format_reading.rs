@@ -8,7 +8,7 @@ use std::time::Duration;
 use kpl::wire::{AggregatedRecord, Field, Frame, InvalidBody, NotAggregated, Problem};
 use kpl::{
     Counts, DeaggregateError, DeaggregateErrorKind, Deaggregator, EncryptionType, HashKeyRange, KinesisRecord,
-    Malformed, MalformedPolicy, Position, RawRecord, StrayPolicy,
+    Malformed, MalformedPolicy, Position, RawRecord, StrayPolicy, Timestamp, UserRecord,
 };
 
 use support::bytes::{
@@ -18,43 +18,39 @@ use support::bytes::{
 use support::{Text, items, raw, raw_at};
 
 /// The keys and data of the only record of an aggregate.
-fn only_record(fields: &[Vec<u8>]) -> RawRecord<'static> {
+fn only_record(fields: &[Vec<u8>]) -> RawRecord {
     let mut records = support::user_records(&aggregate_of(fields), "outer");
     assert_eq!(records.len(), 1);
     records.remove(0)
 }
 
 /// What becomes of one Kinesis record: the items and the counts.
-fn outcome(
-    deaggregator: &Deaggregator<RawRecord<'_>>,
-    data: &[u8],
-) -> (Vec<Result<RawRecord<'static>, DeaggregateError>>, Counts) {
+fn outcome(deaggregator: &Deaggregator<RawRecord>, data: &[u8]) -> (Vec<Result<RawRecord, DeaggregateError>>, Counts) {
     let record = KinesisRecord::new(data)
         .with_partition_key("outer")
         .with_sequence_number("100");
     let deaggregator = deaggregator.clone();
     let mut records = deaggregator.record(&record);
-    let items = records
-        .by_ref()
-        .map(|item| item.map(|item| item.value.into_owned()))
-        .collect();
+    let items = records.by_ref().map(|item| item.map(|item| item.value)).collect();
     (items, records.counts())
 }
 
-/// Bytes that must be one plain record; gives the reason that it is marked with.
+const ARRIVAL: Timestamp = Timestamp::from_unix_epoch(Duration::from_millis(1_700_000_000_123));
+
+/// Bytes that must be one plain record; returns the reason that it is marked with.
 fn delivered_as_plain(data: &[u8]) -> Option<Malformed> {
     let outer = KinesisRecord::new(data)
         .with_partition_key("outer")
         .with_sequence_number("100")
-        .with_approximate_arrival(Duration::from_millis(1_700_000_000_123))
+        .with_approximate_arrival(ARRIVAL)
         .with_encryption_type(EncryptionType::Kms);
-    let mut records = Deaggregator::<RawRecord<'_>>::new().records(std::slice::from_ref(&outer));
+    let mut records = Deaggregator::<RawRecord>::new().records(std::slice::from_ref(&outer));
     let received = records.next().expect("it is delivered").expect("it is no error");
     assert!(records.next().is_none(), "it is ONE record");
     assert_eq!(received.value, raw("outer", data), "byte-identical, under its own key");
     assert_eq!(received.record.sub_sequence_number, 0);
     assert!(!received.record.aggregated);
-    assert_eq!(received.record.kinesis_record, &outer);
+    assert_eq!(received.record.kinesis_record, outer);
     let counts = records.counts();
     assert_eq!(
         (counts.kinesis_records, counts.user_records, counts.delivered),
@@ -177,15 +173,13 @@ mod is_it_aggregated {
     #[test]
     fn plain_records_without_a_partition_key_are_delivered_too() {
         let batch = [KinesisRecord::new(b"plain")];
-        let received = Deaggregator::<RawRecord<'_>>::new()
+        let received = Deaggregator::<RawRecord>::new()
             .records(&batch)
             .next()
             .unwrap()
             .unwrap();
-        assert_eq!(
-            (received.record.partition_key, &*received.value.partition_key),
-            (None, "")
-        );
+        assert_eq!(received.partition_key(), None);
+        assert_eq!(received.value.partition_key, None);
         assert_eq!(received.record.effective_hash_key(), None);
         assert_eq!(received.position(), None);
         assert_eq!(received.record.data, b"plain");
@@ -240,7 +234,7 @@ mod bytes_with_the_magic_that_fail_a_later_check {
     fn can_be_chosen_to_be_either_for_every_type() {
         let data = sealed("plain text, and a digest");
         let batch = [KinesisRecord::new(&data)];
-        let raw = Deaggregator::<RawRecord<'_>>::new().malformed(MalformedPolicy::Error);
+        let raw = Deaggregator::<RawRecord>::new().malformed(MalformedPolicy::Error);
         assert_eq!(raw.records(&batch).next().unwrap().unwrap_err().data(), data);
         let typed = Deaggregator::<Bytes>::new().malformed(MalformedPolicy::Deliver);
         let received = typed.records(&batch).next().unwrap().unwrap();
@@ -250,7 +244,7 @@ mod bytes_with_the_magic_that_fail_a_later_check {
 
         struct Bytes(Vec<u8>);
         impl kpl::FromKplRecord<'_> for Bytes {
-            fn from_user_record(record: &kpl::UserRecord<'_, '_>) -> Result<Self, kpl::ReadError> {
+            fn from_user_record(record: &kpl::UserRecord<'_>) -> Result<Self, kpl::ReadError> {
                 Ok(Self(record.data.to_vec()))
             }
         }
@@ -338,17 +332,14 @@ mod inside_a_valid_aggregate {
         let outer = [KinesisRecord::new(&data)
             .with_partition_key("outer")
             .with_sequence_number("4950")
-            .with_approximate_arrival(Duration::from_millis(1_700_000_000_123))
+            .with_approximate_arrival(ARRIVAL)
             .with_encryption_type(EncryptionType::Kms)];
-        for item in Deaggregator::<RawRecord<'_>>::new().records(&outer) {
+        for item in Deaggregator::<RawRecord>::new().records(&outer) {
             let item = item.unwrap();
             assert_eq!(item.partition_key(), Some("a"), "the partition key is its own");
             let record = item.record;
             assert_eq!(record.kinesis_record.sequence_number, Some("4950"));
-            assert_eq!(
-                record.kinesis_record.approximate_arrival,
-                Some(Duration::from_millis(1_700_000_000_123))
-            );
+            assert_eq!(record.kinesis_record.approximate_arrival, Some(ARRIVAL));
             assert_eq!(record.kinesis_record.encryption_type, Some(EncryptionType::Kms));
             assert_eq!(record.partition_key, Some("a"));
         }
@@ -358,7 +349,7 @@ mod inside_a_valid_aggregate {
     fn sub_sequence_number_is_the_position_and_aggregated_is_true() {
         let data = aggregate_of(&[key("a"), record(0, "x"), record(0, "y"), record(0, "z")]);
         let outer = [KinesisRecord::new(&data).with_sequence_number("4950")];
-        let positions: Vec<_> = Deaggregator::<RawRecord<'_>>::new()
+        let positions: Vec<_> = Deaggregator::<RawRecord>::new()
             .records(&outer)
             .map(|item| {
                 let item = item.unwrap();
@@ -383,7 +374,7 @@ mod inside_a_valid_aggregate {
             record_at(0, 1, "delivered"),
         ]);
         let outer = [KinesisRecord::new(&data).with_sequence_number("4950")];
-        let mut records = Deaggregator::<RawRecord<'_>>::new()
+        let mut records = Deaggregator::<RawRecord>::new()
             .range(HashKeyRange::try_from(0..=9).unwrap(), StrayPolicy::DropStrays)
             .list_dropped(true)
             .after("4950:0".parse().unwrap())
@@ -409,7 +400,7 @@ mod inside_a_valid_aggregate {
         let inner = aggregate_of(&[key("inner"), record(0, "data")]);
         let data = aggregate_of(&[key("a"), record(0, &inner), record(0, MAGIC)]);
         let outer = [KinesisRecord::new(&data)];
-        let received: Vec<_> = Deaggregator::<RawRecord<'_>>::new()
+        let received: Vec<_> = Deaggregator::<RawRecord>::new()
             .records(&outer)
             .map(Result::unwrap)
             .collect();
@@ -429,16 +420,12 @@ mod inside_a_valid_aggregate {
     fn user_records_are_slices_of_the_input() {
         let data = aggregate_of(&[key("a"), record(0, "some data")]);
         let outer = [KinesisRecord::new(&data)];
-        let received = Deaggregator::<RawRecord<'_>>::new()
-            .records(&outer)
-            .next()
-            .unwrap()
-            .unwrap();
+        let mut records = Deaggregator::<UserRecord<'_>>::new().records(&outer);
+        let received = records.next().unwrap().unwrap();
+        assert_eq!(received.value, received.record);
         let input = data.as_ptr_range();
-        assert!(input.contains(&received.record.data.as_ptr()));
-        assert!(input.contains(&received.record.partition_key.unwrap().as_ptr()));
-        assert!(matches!(received.value.data, std::borrow::Cow::Borrowed(_)));
-        assert!(matches!(received.value.partition_key, std::borrow::Cow::Borrowed(_)));
+        assert!(input.contains(&received.value.data.as_ptr()));
+        assert!(input.contains(&received.value.partition_key.unwrap().as_ptr()));
     }
 }
 
@@ -1203,10 +1190,7 @@ mod where_peers_lose_data {
         let good = aggregate_of(&[key("a"), record(0, "good")]);
         let bad = [&MAGIC[..], &[7; 30]].concat();
         let batch = [&good[..], &bad, &good, &bad[..5]].map(KinesisRecord::new);
-        let data: Vec<_> = items(&batch)
-            .into_iter()
-            .map(|item| item.unwrap().data.into_owned())
-            .collect();
+        let data: Vec<_> = items(&batch).into_iter().map(|item| item.unwrap().data).collect();
         assert_eq!(data, [&b"good"[..], &bad, b"good", &bad[..5]]);
     }
 
@@ -1270,10 +1254,10 @@ mod hash_key_range_filter {
         ])
     }
 
-    fn read(deaggregator: &Deaggregator<RawRecord<'_>>, data: &[u8]) -> (Vec<String>, Counts) {
+    fn read(deaggregator: &Deaggregator<RawRecord>, data: &[u8]) -> (Vec<String>, Counts) {
         let (items, counts) = outcome(deaggregator, data);
-        let text = |item: Result<RawRecord<'_>, _>| match item {
-            Ok(record) => String::from_utf8(record.data.into_owned()).unwrap(),
+        let text = |item: Result<RawRecord, _>| match item {
+            Ok(record) => String::from_utf8(record.data).unwrap(),
             Err(_) => "error".to_owned(),
         };
         (items.into_iter().map(text).collect(), counts)
@@ -1321,7 +1305,7 @@ mod hash_key_range_filter {
         ]);
         let (good, bad) = (inside(), stray_last);
         let batch = [&good[..], &bad, &good].map(KinesisRecord::new);
-        let mut records = Deaggregator::<RawRecord<'_>>::new()
+        let mut records = Deaggregator::<RawRecord>::new()
             .range(range(), StrayPolicy::DropAggregate)
             .records(&batch);
         let data: Vec<_> = records.by_ref().map(|item| item.unwrap().record.data).collect();
@@ -1389,7 +1373,7 @@ mod hash_key_range_filter {
     fn what_is_dropped_is_counted_and_can_be_listed() {
         let data = mixed();
         let outer = [KinesisRecord::new(&data).with_sequence_number("100")];
-        let strays = Deaggregator::<RawRecord<'_>>::new().range(range(), StrayPolicy::DropStrays);
+        let strays = Deaggregator::<RawRecord>::new().range(range(), StrayPolicy::DropStrays);
         let listing = strays.clone().list_dropped(true);
         let mut records = listing.records(&outer);
         assert_eq!(records.by_ref().count(), 2);
@@ -1432,7 +1416,7 @@ mod resuming {
             KinesisRecord::new(b"11:0").with_sequence_number("11"),
             KinesisRecord::new(&two).with_sequence_number("100"),
         ];
-        let mut records = Deaggregator::<RawRecord<'_>>::new()
+        let mut records = Deaggregator::<RawRecord>::new()
             .after(position.parse().unwrap())
             .records(&batch);
         let positions: Vec<_> = records
@@ -1500,7 +1484,7 @@ mod resuming {
             KinesisRecord::new(b"none"),
             KinesisRecord::new(b"no number").with_sequence_number("LATEST"),
         ];
-        let deaggregator = Deaggregator::<RawRecord<'_>>::new().after("100:0".parse().unwrap());
+        let deaggregator = Deaggregator::<RawRecord>::new().after("100:0".parse().unwrap());
         assert_eq!(deaggregator.records(&batch).filter_map(Result::ok).count(), 2);
     }
 
@@ -1515,7 +1499,7 @@ mod resuming {
             record_at(0, 1, "y"),
         ]);
         let outer = [KinesisRecord::new(&data).with_sequence_number("100")];
-        let mut records = Deaggregator::<RawRecord<'_>>::new()
+        let mut records = Deaggregator::<RawRecord>::new()
             .range(HashKeyRange::try_from(10..=20).unwrap(), StrayPolicy::DropAggregate)
             .after("100:0".parse().unwrap())
             .records(&outer);
@@ -1530,7 +1514,7 @@ fn counts_add_up_and_can_be_summed() {
     let good = aggregate_of(&[key("a"), record(0, "x"), record(7, "y")]);
     let empty = aggregate_of(&[key("a")]);
     let batch = [&good[..], b"plain", &MAGIC, &empty].map(KinesisRecord::new);
-    let mut records = Deaggregator::<RawRecord<'_>>::new().records(&batch);
+    let mut records = Deaggregator::<RawRecord>::new().records(&batch);
     records.by_ref().for_each(drop);
     let counts = records.counts();
     assert_eq!(
@@ -1579,7 +1563,7 @@ fn counts_add_up_and_can_be_summed() {
 #[test]
 fn a_deaggregator_can_be_used_again() {
     let data = aggregate_of(&[key("a"), record(0, "x")]);
-    let deaggregator = Deaggregator::<RawRecord<'_>>::new();
+    let deaggregator = Deaggregator::<RawRecord>::new();
     let batch = [KinesisRecord::new(&data), KinesisRecord::new(b"plain")];
     for _ in 0..2 {
         assert_eq!(deaggregator.records(&batch).count(), 2);
@@ -1591,9 +1575,9 @@ fn a_deaggregator_can_be_used_again() {
 /// A value may leave the function that put its batch together, as long as the data lives.
 #[test]
 fn borrowed_values_outlive_the_slice_of_the_batch() {
-    fn all(data: &[u8]) -> Vec<RawRecord<'_>> {
+    fn all(data: &[u8]) -> Vec<RawRecord> {
         let batch = [KinesisRecord::new(data)];
-        let records = Deaggregator::<RawRecord<'_>>::new().records(&batch);
+        let records = Deaggregator::<RawRecord>::new().records(&batch);
         records.map(|record| record.unwrap().value).collect()
     }
     assert_eq!(all(b"plain")[0].data, &b"plain"[..]);

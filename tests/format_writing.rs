@@ -10,9 +10,9 @@ use support::bytes::{
     MAGIC, aggregate_of, bytes_field, hash_key, key, record, record_at, record_of, sealed as seal, varint_field,
 };
 use support::strategies::{self, cases};
-use support::{aggregate, aggregate_into_one, contents, effective, raw, raw_at, shards};
+use support::{aggregate, aggregate_into_one, contents, effective, raw, raw_at, shards, tags};
 
-type Raw = RawRecord<'static>;
+type Raw = RawRecord;
 
 fn aggregator_of(max_size: usize) -> Aggregator<Raw> {
     Aggregator::builder().max_size(max_size).build().unwrap()
@@ -384,25 +384,26 @@ mod size_limit {
     #[test]
     fn can_be_set_to_10_mib_and_no_further() {
         let largest = 10 * 1024 * 1024;
-        assert_eq!(kpl::LARGEST_MAX_SIZE, largest);
+        assert_eq!(kpl::MAX_RECORD_SIZE, largest);
         let mut aggregator = aggregator_of(largest);
         aggregator.push(&raw("abc", vec![7; largest - 3])).unwrap();
         let sealed = aggregator.finish().unwrap();
         assert_eq!((sealed.size(), sealed.aggregated), (largest, false));
 
         let error = Aggregator::<Raw>::builder().max_size(largest + 1).build().unwrap_err();
+        assert_eq!(error.option, "max_size");
         assert_eq!(
-            (error.option, error.value, error.max),
-            ("max_size", largest + 1, largest)
+            error.to_string(),
+            "max_size is 10485761, but must be from 1 to 10485760"
         );
-        assert!(error.to_string().contains("max_size"), "{error}");
         let error = Aggregator::<Raw>::builder()
             .max_size(0)
             .build_sharded(shards(&[]))
             .unwrap_err();
-        assert_eq!((error.option, error.value, error.min), ("max_size", 0, 1));
+        assert_eq!(error.to_string(), "max_size is 0, but must be from 1 to 10485760");
         let error = Aggregator::<Raw>::builder().max_count(0).build().unwrap_err();
         assert_eq!(error.option, "max_count");
+        assert_eq!(error.to_string(), "max_count is 0, but must be at least 1");
     }
 
     /// Two records that make exactly `size` together, and the options under which they do.
@@ -440,7 +441,7 @@ mod size_limit {
             raw_at(&"𝒳".repeat(256), u128::MAX, "data"),
         ];
         for record in &records {
-            let raw_size = record.partition_key.len() + record.data.len();
+            let raw_size = record.partition_key.as_ref().unwrap().len() + record.data.len();
             let wrapped = aggregate_into_one(std::slice::from_ref(record)).size();
             for (wrap, size) in [(false, raw_size), (true, wrapped)] {
                 for (limit, fits) in [(size - 1, false), (size, true), (size + 1, true)] {
@@ -862,14 +863,26 @@ mod mixing_shards {
     }
 
     #[test]
-    fn push_as_is_sharded_as_well() {
-        let mut aggregator = Aggregator::<support::Text>::builder()
-            .build_sharded(shards(&[1 << 127]))
+    fn all_values_of_an_iterator_are_packed_by_shard() {
+        let (low, high) = (raw_at("a", 0, "low"), raw_at("a", u128::MAX, "high"));
+        let refused = raw("", "no key");
+        let records = [low.clone(), refused, high.clone(), low.clone()];
+
+        let mut aggregator = Aggregator::<Raw>::builder().build_sharded(shards(&[1 << 127])).unwrap();
+        let mut sealed = aggregator.aggregate(&records);
+        let error = sealed.next().unwrap().unwrap_err();
+        assert!(matches!(error, AggregateError::PartitionKey(_)), "{error:?}");
+        assert_eq!(sealed.taken(), 2, "the second was refused");
+        let sealed: Vec<_> = sealed.collect::<Result<_, _>>().unwrap();
+        assert_eq!(contents(&sealed[0]), [low.clone(), low.clone()]);
+        assert_eq!(sealed[1].data, high.data);
+        assert!(aggregator.is_empty());
+
+        let owned: Vec<_> = aggregator
+            .aggregate([low.clone(), low])
+            .collect::<Result<_, _>>()
             .unwrap();
-        aggregator.push(&support::Text("typed".into())).unwrap();
-        aggregator.push_as(&raw_at("a", 0, "raw")).unwrap();
-        aggregator.push_as(&raw_at("a", u128::MAX, "raw")).unwrap();
-        assert_eq!(aggregator.finish().len(), 2);
+        assert_eq!(owned, [sealed[0].clone()]);
     }
 
     proptest! {
@@ -919,13 +932,13 @@ mod mixing_shards {
                     if !sealed.aggregated && effective(&record) != sealed.explicit_hash_key {
                         record.explicit_hash_key = Some(sealed.explicit_hash_key);
                     }
-                    (effective(&record), record.partition_key, record.data, format!("{:?}", record.tags))
+                    (effective(&record), tags(&record), record.partition_key, record.data)
                 }));
             }
             let mut expected: Vec<_> = pushed
                 .into_iter()
                 .map(|record| {
-                    (effective(&record), record.partition_key, record.data, format!("{:?}", record.tags))
+                    (effective(&record), tags(&record), record.partition_key, record.data)
                 })
                 .collect();
             received.sort();
@@ -947,14 +960,14 @@ mod mixing_shards {
             for record in records {
                 if let Ok(full) = aggregator.push(&record) {
                     sealed.extend(full);
-                    expected[map.index_of(effective(&record))].push(record.data.into_owned());
+                    expected[map.index_of(effective(&record))].push(record.data);
                 }
             }
             sealed.extend(aggregator.finish());
             let mut received = vec![Vec::new(); map.len()];
             for sealed in &sealed {
                 assert_unmixed(&map, sealed);
-                let data = contents(sealed).into_iter().map(|record| record.data.into_owned());
+                let data = contents(sealed).into_iter().map(|record| record.data);
                 received[map.index_of(sealed.explicit_hash_key)].extend(data);
             }
             prop_assert_eq!(received, expected);
@@ -976,7 +989,7 @@ fn records_sealed_together_are_those_sealed_alone() {
         let full = if number % 2 == 0 {
             aggregator.push_unsealed(record).unwrap()
         } else {
-            aggregator.push_as_unsealed(record).unwrap()
+            aggregator.push_unsealed(record).unwrap()
         };
         unsealed.extend(full);
     }
@@ -997,13 +1010,13 @@ mod whole_iterators {
     #[test]
     fn are_packed_to_the_last_record_and_a_refused_one_is_an_error_in_its_place() {
         let values = [
-            RawRecord::from_parts("a", vec![1; 60]),
-            RawRecord::from_parts("", vec![2; 60]),
-            RawRecord::from_parts("b", vec![3; 60]),
-            RawRecord::from_parts("c", vec![4; 500]),
-            RawRecord::from_parts("d", vec![5; 60]),
+            RawRecord::new("a", vec![1; 60]),
+            RawRecord::new("", vec![2; 60]),
+            RawRecord::new("b", vec![3; 60]),
+            RawRecord::new("c", vec![4; 500]),
+            RawRecord::new("d", vec![5; 60]),
         ];
-        let builder = Aggregator::<RawRecord<'_>>::builder().max_size(200);
+        let builder = Aggregator::<RawRecord>::builder().max_size(200);
         let mut aggregator = builder.build().unwrap();
         let mut sealed = aggregator.aggregate(&values);
         let (mut user_records, mut refused) = (0, Vec::new());
@@ -1021,7 +1034,7 @@ mod whole_iterators {
     #[test]
     fn that_are_dropped_half_way_leave_the_rest_in_the_aggregator() {
         let values = vec![RawRecord::new("a", "data"); 10];
-        let builder = Aggregator::<RawRecord<'_>>::builder().max_count(4);
+        let builder = Aggregator::<RawRecord>::builder().max_count(4);
         let mut aggregator = builder.build().unwrap();
         let first = aggregator.aggregate(&values[..6]).next().unwrap().unwrap();
         assert_eq!((first.user_records, aggregator.count()), (4, 0));
@@ -1035,11 +1048,11 @@ mod whole_iterators {
     #[test]
     fn sharded_aggregates_are_sealed_together_as_alone() {
         let map = support::shards(&[1 << 127]);
-        let builder = Aggregator::<RawRecord<'_>>::builder().max_count(3);
+        let builder = Aggregator::<RawRecord>::builder().max_count(3);
         let mut alone = builder.clone().build_sharded(map.clone()).unwrap();
         let mut together = builder.build_sharded(map).unwrap();
         let values: Vec<_> = (0..50)
-            .map(|number| RawRecord::from_parts(format!("key {number}"), vec![7; 20]))
+            .map(|number| RawRecord::new(format!("key {number}"), vec![7; 20]))
             .collect();
         let mut of_alone: Vec<_> = values.iter().filter_map(|value| alone.push(value).unwrap()).collect();
         let unsealed = values.iter().filter_map(|value| together.push_unsealed(value).unwrap());

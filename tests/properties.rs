@@ -49,7 +49,7 @@ mod writing {
             options in strategies::options(),
             records in strategies::records(40),
         ) {
-            let mut aggregator = options.aggregator::<RawRecord<'_>>();
+            let mut aggregator = options.aggregator::<RawRecord>();
             let (mut sealed, mut taken) = (Vec::new(), Vec::new());
             for record in &records {
                 match aggregator.push(record) {
@@ -76,7 +76,7 @@ mod writing {
                 prop_assert!(inside.len() <= options.max_count.unwrap_or(usize::MAX));
                 prop_assert_eq!(sealed.explicit_hash_key, effective(&inside[0]));
                 let outer = options.outer_partition_key.as_ref().filter(|_| sealed.aggregated);
-                prop_assert_eq!(sealed.partition_key.as_str(), outer.map_or(&*inside[0].partition_key, |key| key));
+                prop_assert_eq!(sealed.partition_key.as_str(), outer.map_or(inside[0].partition_key.as_deref().unwrap(), |key| key));
                 let own = inside.len() > 1
                     || options.wrap_single
                     || inside[0].data.starts_with(&MAGIC)
@@ -92,10 +92,10 @@ mod writing {
             options in strategies::options(),
             records in strategies::records(30),
         ) {
-            let mut aggregator = options.aggregator::<RawRecord<'_>>();
+            let mut aggregator = options.aggregator::<RawRecord>();
             let unlimited = strategies::Options { max_size: 10 << 20, ..options.clone() };
             for record in &records {
-                let mut alone = unlimited.aggregator::<RawRecord<'_>>();
+                let mut alone = unlimited.aggregator::<RawRecord>();
                 let size = alone.push(record).unwrap().or_else(|| alone.finish()).unwrap().size();
                 match aggregator.push(record) {
                     Ok(_) => prop_assert!(size <= options.max_size),
@@ -113,7 +113,7 @@ mod writing {
             options in strategies::options(),
             records in strategies::records(40),
         ) {
-            let mut aggregator = options.aggregator::<RawRecord<'_>>();
+            let mut aggregator = options.aggregator::<RawRecord>();
             for record in &records {
                 let _ = aggregator.push(record);
                 let sealed = aggregator.clone().finish();
@@ -383,15 +383,15 @@ mod reading {
     }
 
     /// What comes out, in a form that can be compared: errors as their position and data.
-    type Item = (Position, Result<RawRecord<'static>, Vec<u8>>);
+    type Item = (Position, Result<RawRecord, Vec<u8>>);
 
-    fn read(deaggregator: &Deaggregator<RawRecord<'_>>, batch: &[KinesisRecord<'_>]) -> (Vec<Item>, Counts) {
+    fn read(deaggregator: &Deaggregator<RawRecord>, batch: &[KinesisRecord<'_>]) -> (Vec<Item>, Counts) {
         let deaggregator = deaggregator.clone();
         let mut records = deaggregator.records(batch);
         let items = records
             .by_ref()
             .map(|item| match item {
-                Ok(item) => (item.position().unwrap(), Ok(item.value.into_owned())),
+                Ok(item) => (item.position().unwrap(), Ok(item.value)),
                 Err(error) => (error.position().unwrap(), Err(error.into_data())),
             })
             .collect();
@@ -399,7 +399,7 @@ mod reading {
         (items, records.counts())
     }
 
-    fn length(item: Result<RawRecord<'_>, DeaggregateError>) -> usize {
+    fn length(item: Result<RawRecord, DeaggregateError>) -> usize {
         item.map_or_else(|error| error.data().len(), |record| record.data.len())
     }
 
@@ -513,7 +513,7 @@ mod reading {
             let outer: Vec<_> = batch.iter().map(|record| kpl::wire::AggregatedRecord::parse(record.data).is_ok()).collect();
             let (all, _) = read(&Deaggregator::new(), &batch);
             let place = |position: &Position| position.sequence_number.as_str().parse::<usize>().unwrap() / 7;
-            let is_stray = |(position, item): &(Position, Result<RawRecord<'_>, _>)| {
+            let is_stray = |(position, item): &(Position, Result<RawRecord, _>)| {
                 outer[place(position)] && item.as_ref().is_ok_and(|record| !range.contains(effective(record)))
             };
             let mixed: Vec<_> = all.iter().filter(|item| is_stray(item)).map(|(position, _)| place(position)).collect();
@@ -549,7 +549,7 @@ mod reading {
             let first: Vec<_> = items(&[KinesisRecord::new(&data)]).into_iter().filter_map(Result::ok).collect();
             let legal: Vec<_> = first
                 .into_iter()
-                .filter(|record| (1..=256).contains(&record.partition_key.chars().count()))
+                .filter(|record| (1..=256).contains(&record.partition_key.as_ref().map_or(0, |key| key.chars().count())))
                 .collect();
             if !legal.is_empty() {
                 prop_assert_eq!(contents(&support::aggregate_into_one(&legal)), legal);

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use kpl::codec::{Bincode, Decode, Encode, Json, Postcard, Prost};
-use kpl::{Aggregator, Deaggregator, FromKplRecordOwned, KinesisRecord, KplRecord, RawRecord, SealedRecord, seal_all};
+use kpl::{Aggregator, Deaggregator, FromKplRecordOwned, KinesisRecord, KplRecord, SealedRecord, UserRecord, seal_all};
 
 const AGGREGATES: usize = 16;
 
@@ -138,7 +138,7 @@ where
         let raw = sample
             .payloads
             .iter()
-            .map(|(key, payload)| RawRecord::new(key, payload));
+            .map(|(key, payload)| UserRecord::new(key, payload));
         let raw: Vec<_> = raw.collect();
         let mut aggregator = Aggregator::new();
         b.iter(|| aggregate(&mut aggregator, raw.iter()));

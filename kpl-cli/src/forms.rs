@@ -1,7 +1,7 @@
 //! The forms that options and their values take on the command line.
 
 use clap::ValueEnum;
-use kpl_core::{HashKey, HashKeyRange, LARGEST_MAX_SIZE, PartitionKey};
+use kpl_core::{MAX_RECORD_SIZE, PartitionKey};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -61,16 +61,10 @@ pub(crate) enum OuterKey {
     Fixed(PartitionKey<'static>),
 }
 
-pub(crate) fn hash_key_range(text: &str) -> Result<HashKeyRange, String> {
-    let (start, end) = text.split_once("..=").ok_or("a range is START..=END")?;
-    let hash_key = |text: &str| text.trim().parse::<HashKey>().map_err(|error| error.to_string());
-    HashKeyRange::new(hash_key(start)?, hash_key(end)?).map_err(|error| error.to_string())
-}
-
 pub(crate) fn max_size(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(bytes @ 1..=LARGEST_MAX_SIZE) => Ok(bytes),
-        _ => Err(format!("a size is from 1 to {LARGEST_MAX_SIZE} bytes")),
+        Ok(bytes @ 1..=MAX_RECORD_SIZE) => Ok(bytes),
+        _ => Err(format!("a size is from 1 to {MAX_RECORD_SIZE} bytes")),
     }
 }
 

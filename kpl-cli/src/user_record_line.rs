@@ -22,26 +22,25 @@ struct UserRecordLine<'a> {
     data_encoding: Option<DataEncoding>,
 }
 
-/// Reads a line, and gives the user record to `take`.
-pub(crate) fn read<T>(line: &[u8], encoding: DataEncoding, take: impl FnOnce(RawRecord<'_>) -> T) -> Result<T, String> {
+/// Reads a line as a user record.
+pub(crate) fn read(line: &[u8], encoding: DataEncoding) -> Result<RawRecord, String> {
     let line: UserRecordLine<'_> = serde_json::from_slice(line).map_err(|error| no_line(&error))?;
     let encoding = line.data_encoding.unwrap_or(encoding);
-    let data: Cow<'_, [u8]> = match (encoding, &line.data) {
-        (DataEncoding::Base64, text) => {
-            let data = BASE64.decode(text.as_bytes());
-            data.map_err(|error| format!("its Data is not base64: {error}"))?.into()
-        }
-        (DataEncoding::Text, text) => Cow::Borrowed(text.as_bytes()),
+    let data = match encoding {
+        DataEncoding::Base64 => BASE64
+            .decode(line.data.as_bytes())
+            .map_err(|error| format!("its Data is not base64: {error}"))?,
+        DataEncoding::Text => line.data.into_owned().into_bytes(),
     };
-    let mut record = RawRecord::from_parts(&*line.partition_key, data);
+    let mut record = RawRecord::new(line.partition_key, data);
     if let Some(text) = &line.explicit_hash_key {
         let key: HashKey = text.parse().map_err(|error| format!("its ExplicitHashKey: {error}"))?;
         record = record.with_explicit_hash_key(key);
     }
-    Ok(take(record))
+    Ok(record)
 }
 
-/// Why a line is no user record, without the line number that it would have alone.
+/// Why a line is not a user record, without the line number that it would have alone.
 fn no_line(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
@@ -51,14 +50,14 @@ fn no_line(error: &serde_json::Error) -> String {
 
 /// A user record as the line that it may have come from.
 #[cfg(feature = "stream")]
-pub(crate) fn write(record: &RawRecord<'_>, encoding: DataEncoding) -> String {
+pub(crate) fn write(record: &RawRecord, encoding: DataEncoding) -> String {
     let (data, data_encoding) = match (encoding, std::str::from_utf8(&record.data)) {
         (DataEncoding::Text, Ok(text)) => (Cow::Borrowed(text), None),
         (DataEncoding::Text, Err(_)) => (BASE64.encode(&record.data).into(), Some(DataEncoding::Base64)),
         (DataEncoding::Base64, _) => (BASE64.encode(&record.data).into(), None),
     };
     let line = UserRecordLine {
-        partition_key: Cow::Borrowed(&record.partition_key),
+        partition_key: record.partition_key.as_deref().unwrap_or_default().into(),
         explicit_hash_key: record.explicit_hash_key.map(|key| key.to_string().into()),
         data,
         data_encoding,

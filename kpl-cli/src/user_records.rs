@@ -1,47 +1,24 @@
 //! User records of any content.
 
-use std::ptr;
-
-use kpl_core::{
-    Counts, DeaggregateError, DeaggregateErrorKind, Deaggregator, FromKplRecord, KinesisRecord, MalformedPolicy,
-    ReadError, UserRecord,
-};
+use kpl_core::{Counts, DeaggregateError, DeaggregateErrorKind, Deaggregator, KinesisRecord, Malformed, UserRecord};
 
 use crate::input::Entry;
 use crate::problems::Stop;
 
-/// The value of a user record that nobody looks into.
-#[derive(Debug)]
-pub(crate) struct Untyped;
-
-impl<'de> FromKplRecord<'de> for Untyped {
-    const MALFORMED: MalformedPolicy = MalformedPolicy::Deliver;
-
-    fn from_user_record(_: &UserRecord<'_, 'de>) -> Result<Self, ReadError> {
-        Ok(Self)
-    }
-}
-
 /// Unpacks records, and passes on each user record, or why its keys cannot be resolved, with the index of the record that it
 /// was in, and that record.
-pub(crate) fn each(
-    deaggregator: &Deaggregator<Untyped>,
-    entries: &[Entry],
-    mut take: impl FnMut(usize, &Entry, Result<&UserRecord<'_, '_>, &DeaggregateError>) -> Result<(), Stop>,
+pub(crate) fn each<'e>(
+    deaggregator: &Deaggregator<UserRecord<'e>>,
+    entries: &'e [Entry],
+    mut take: impl FnMut(usize, &Entry, Result<&UserRecord<'_>, &DeaggregateError>) -> Result<(), Stop>,
 ) -> Result<Counts, Stop> {
-    let batch: Vec<KinesisRecord<'_>> = entries.iter().map(Entry::kinesis_record).collect();
+    let batch: Vec<KinesisRecord<'e>> = entries.iter().map(Entry::kinesis_record).collect();
     let mut records = deaggregator.records(&batch);
-    let mut index = 0;
     for received in &mut records {
-        match &received {
-            Ok(received) => {
-                let is_other = |outer: &KinesisRecord<'_>| !ptr::eq(outer, received.record.kinesis_record);
-                while batch.get(index).is_some_and(is_other) {
-                    index += 1;
-                }
-            }
-            Err(error) => index = error.kinesis_record_index(),
-        }
+        let index = match &received {
+            Ok(received) => received.record.kinesis_record_index,
+            Err(error) => error.kinesis_record_index(),
+        };
         if let Some(entry) = entries.get(index) {
             take(index, entry, received.as_ref().map(|received| &received.record))?;
         }
@@ -49,39 +26,16 @@ pub(crate) fn each(
     Ok(records.counts())
 }
 
-/// In front of why a record is malformed.
-pub(crate) const MAGIC_BUT: &str = "it carries the magic of an aggregated record, but";
-
-/// Why a user record has no keys.
-pub(crate) fn reason(kind: &DeaggregateErrorKind) -> String {
-    match kind {
-        DeaggregateErrorKind::PartitionKeyIndex { index, len } => {
-            format!("partition key index {index}, and the table has {}", keys(*len))
-        }
-        DeaggregateErrorKind::ExplicitHashKeyIndex { index, len } => {
-            format!("explicit hash key index {index}, and the table has {}", keys(*len))
-        }
-        DeaggregateErrorKind::ExplicitHashKey { text } => {
-            format!("explicit hash key {text:?} is no number from 0 to 2^128-1")
-        }
-        DeaggregateErrorKind::Malformed(reason) => reason.to_string(),
-        DeaggregateErrorKind::Read(error) => error.to_string(),
-        other => format!("{other:?}"),
-    }
+/// Why a record that carries the magic is not an aggregate, as a sentence.
+pub(crate) fn not_an_aggregate(reason: Malformed) -> String {
+    DeaggregateErrorKind::Malformed(reason).to_string()
 }
 
-/// Why a user record has no keys, with its partition key: that may be known where the explicit hash key is not.
-pub(crate) fn reason_with_key(error: &DeaggregateError) -> String {
-    let reason = reason(error.kind());
-    match error.partition_key() {
+/// Why the keys of a user record cannot be resolved, with its partition key: that may be known where the explicit hash key is
+/// not.
+pub(crate) fn reason_with_key(reason: &DeaggregateErrorKind, partition_key: Option<&str>) -> String {
+    match partition_key {
         Some(key) => format!("{reason} (its partition key is {key:?})"),
-        None => reason,
-    }
-}
-
-fn keys(len: usize) -> String {
-    match len {
-        1 => "1 key".into(),
-        len => format!("{len} keys"),
+        None => reason.to_string(),
     }
 }

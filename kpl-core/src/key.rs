@@ -2,6 +2,7 @@
 
 use alloc::borrow::{Cow, ToOwned as _};
 use alloc::string::String;
+use core::borrow::Borrow;
 use core::fmt;
 use core::ops::RangeInclusive;
 use core::str::FromStr;
@@ -29,11 +30,11 @@ impl<'a> PartitionKey<'a> {
     /// The most characters that a partition key may have.
     pub const MAX_CHARACTERS: usize = 256;
 
-    /// Takes a text as a partition key.
+    /// Returns a string as a partition key.
     ///
     /// # Errors
     ///
-    /// [`InvalidPartitionKey`], which gives the text back, if it is empty or has more than 256 characters.
+    /// [`InvalidPartitionKey`], which holds the string, if it is empty or has more than 256 characters.
     #[inline]
     pub fn new(text: impl Into<Cow<'a, str>>) -> Result<Self, InvalidPartitionKey> {
         let text = text.into();
@@ -41,10 +42,10 @@ impl<'a> PartitionKey<'a> {
         Ok(Self(text))
     }
 
-    /// Whether a text is a partition key.
+    /// Checks that a string is a valid partition key.
     #[inline]
     pub(crate) fn check(text: &str) -> Result<(), InvalidPartitionKey> {
-        // No text has more characters than bytes.
+        // A string never has more characters than bytes.
         match text.len() {
             1..=Self::MAX_CHARACTERS => Ok(()),
             _ => Self::check_characters(text),
@@ -62,14 +63,14 @@ impl<'a> PartitionKey<'a> {
         }
     }
 
-    /// The key's text.
+    /// Returns the key as a string.
     #[inline]
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The hash key that the service computes from this partition key: its MD5.
+    /// Returns the hash key that the service computes from this partition key: its MD5.
     ///
     /// ```
     /// # use kpl_core::PartitionKey;
@@ -82,13 +83,13 @@ impl<'a> PartitionKey<'a> {
         HashKey::of_partition_key(&self.0)
     }
 
-    /// The same key, borrowing nothing.
+    /// Returns the same key, which borrows nothing.
     #[must_use]
     pub fn into_owned(self) -> PartitionKey<'static> {
         PartitionKey(Cow::Owned(self.0.into_owned()))
     }
 
-    /// The key's text, without a copy where the key owns it.
+    /// Returns the key as a string, without copying it if the key owns it.
     #[must_use]
     pub fn into_string(self) -> String {
         self.0.into_owned()
@@ -107,6 +108,47 @@ impl AsRef<str> for PartitionKey<'_> {
     }
 }
 
+/// A partition key hashes, compares and orders as its string does, so a map with partition keys can be asked for a string.
+impl Borrow<str> for PartitionKey<'_> {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq<str> for PartitionKey<'_> {
+    fn eq(&self, other: &str) -> bool {
+        self.0 == other
+    }
+}
+
+impl PartialEq<&str> for PartitionKey<'_> {
+    fn eq(&self, other: &&str) -> bool {
+        self.0 == *other
+    }
+}
+
+impl<'a> TryFrom<&'a str> for PartitionKey<'a> {
+    type Error = InvalidPartitionKey;
+
+    fn try_from(text: &'a str) -> Result<Self, Self::Error> {
+        Self::new(text)
+    }
+}
+
+impl TryFrom<String> for PartitionKey<'_> {
+    type Error = InvalidPartitionKey;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::new(text)
+    }
+}
+
+impl From<PartitionKey<'_>> for String {
+    fn from(key: PartitionKey<'_>) -> Self {
+        key.into_string()
+    }
+}
+
 impl FromStr for PartitionKey<'static> {
     type Err = InvalidPartitionKey;
 
@@ -115,11 +157,11 @@ impl FromStr for PartitionKey<'static> {
     }
 }
 
-/// A text that is no partition key: it is empty or has more than 256 characters.
+/// A string that is not a valid partition key: empty, or longer than 256 characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InvalidPartitionKey {
-    /// The text as it was given.
+    /// The string as it was given.
     pub text: String,
     /// How many Unicode characters it has.
     pub characters: usize,
@@ -140,7 +182,7 @@ impl core::error::Error for InvalidPartitionKey {}
 
 /// A position in the space of 128-bit numbers that shards divide among themselves.
 ///
-/// In text it is the service's own form, `0|[1-9][0-9]{0,38}` up to 2^128-1; anything else does not parse.
+/// As a string it has the service's own form, `0|[1-9][0-9]{0,38}` up to 2^128-1; anything else does not parse.
 ///
 /// ```
 /// use kpl_core::HashKey;
@@ -164,7 +206,7 @@ impl HashKey {
     /// The highest hash key, 2^128-1.
     pub const MAX: Self = Self::new(u128::MAX);
 
-    /// The hash key with this value.
+    /// Returns the hash key with this value.
     #[inline]
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "splits the number in its two halves")]
@@ -175,28 +217,28 @@ impl HashKey {
         }
     }
 
-    /// The hash key as a number.
+    /// Returns the hash key as a number.
     #[inline]
     #[must_use]
     pub const fn value(self) -> u128 {
         (self.high as u128) << 64 | self.low as u128
     }
 
-    /// The hash key that the service computes from a partition key: MD5 of its UTF-8 bytes, read as a big-endian
+    /// Returns the hash key that the service computes from a partition key: the MD5 of its UTF-8 bytes, read as a big-endian
     /// number.
     #[must_use]
     pub fn of_partition_key(text: &str) -> Self {
         Self::new(u128::from_be_bytes(md5(text.as_bytes())))
     }
 
-    /// The hash key that decides about the shard: the explicit one if there is one, else that of the partition key.
+    /// Returns the hash key that selects the shard: the explicit one if there is one, otherwise that of the partition key.
     #[inline]
     #[must_use]
     pub fn effective(partition_key: &str, explicit: Option<Self>) -> Self {
         explicit.unwrap_or_else(|| Self::of_partition_key(partition_key))
     }
 
-    /// Reads a hash key as leniently as the KCL does (Java's `BigInteger`): leading zeros and one sign are allowed.
+    /// Parses a hash key as leniently as the KCL does (Java's `BigInteger`): leading zeros and one sign are allowed.
     pub(crate) fn parse_lenient(text: &str) -> Option<Self> {
         let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
         let all_digits = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -247,11 +289,11 @@ impl FromStr for HashKey {
     }
 }
 
-/// A text that is no hash key: not `0|[1-9][0-9]{0,38}`, or above 2^128-1.
+/// A string that is not a valid hash key: not `0|[1-9][0-9]{0,38}`, or above 2^128-1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InvalidHashKey {
-    /// The text as it was given.
+    /// The string as it was given.
     pub text: String,
 }
 
@@ -269,12 +311,17 @@ impl core::error::Error for InvalidHashKey {}
 
 /// A range of hash keys, both ends inclusive, as a shard owns one.
 ///
+/// As a string it is `START..=END`.
+///
 /// ```
 /// use kpl_core::{HashKey, HashKeyRange};
 ///
 /// let lower_half = HashKeyRange::new(HashKey::MIN, HashKey::new(u128::MAX / 2))?;
 /// assert!(lower_half.contains(HashKey::new(7)));
 /// assert!(!lower_half.contains(HashKey::MAX));
+///
+/// let parsed: HashKeyRange = "0..=170141183460469231731687303715884105727".parse()?;
+/// assert_eq!(parsed, lower_half);
 /// # Ok::<(), kpl_core::InvalidHashKeyRange>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -290,31 +337,31 @@ impl HashKeyRange {
         end: HashKey::MAX,
     };
 
-    /// The range from `start` to `end`, both inclusive (StartingHashKey and EndingHashKey of a shard).
+    /// Returns the range from `start` to `end`, both inclusive (StartingHashKey and EndingHashKey of a shard).
     ///
     /// # Errors
     ///
-    /// [`InvalidHashKeyRange`], with both ends, if `start` is above `end`.
+    /// [`InvalidHashKeyRange::Reversed`], with both ends, if `start` is above `end`.
     pub const fn new(start: HashKey, end: HashKey) -> Result<Self, InvalidHashKeyRange> {
         if start.value() > end.value() {
-            return Err(InvalidHashKeyRange { start, end });
+            return Err(InvalidHashKeyRange::Reversed { start, end });
         }
         Ok(Self { start, end })
     }
 
-    /// The lowest hash key in the range.
+    /// Returns the lowest hash key in the range.
     #[must_use]
     pub const fn start(&self) -> HashKey {
         self.start
     }
 
-    /// The highest hash key in the range.
+    /// Returns the highest hash key in the range.
     #[must_use]
     pub const fn end(&self) -> HashKey {
         self.end
     }
 
-    /// Whether a hash key lies in the range.
+    /// Returns whether a hash key lies in the range.
     #[inline]
     #[must_use]
     pub fn contains(&self, key: HashKey) -> bool {
@@ -337,23 +384,46 @@ impl fmt::Display for HashKeyRange {
     }
 }
 
-/// A range of hash keys whose start is above its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+impl FromStr for HashKeyRange {
+    type Err = InvalidHashKeyRange;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let invalid = || InvalidHashKeyRange::Syntax { text: text.to_owned() };
+        let (start, end) = text.split_once("..=").ok_or_else(invalid)?;
+        let key = |text: &str| text.parse::<HashKey>().map_err(|_| invalid());
+        Self::new(key(start)?, key(end)?)
+    }
+}
+
+/// What is not a valid range of hash keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct InvalidHashKeyRange {
-    /// The start as it was given.
-    pub start: HashKey,
-    /// The end as it was given.
-    pub end: HashKey,
+pub enum InvalidHashKeyRange {
+    /// The start is above the end.
+    Reversed {
+        /// The start as it was given.
+        start: HashKey,
+        /// The end as it was given.
+        end: HashKey,
+    },
+    /// A string does not have the form `START..=END`.
+    Syntax {
+        /// The string as it was given.
+        text: String,
+    },
 }
 
 impl fmt::Display for InvalidHashKeyRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "a hash key range starts at {} but ends before it, at {}",
-            self.start, self.end
-        )
+        match self {
+            Self::Reversed { start, end } => {
+                write!(f, "a hash key range starts at {start} but ends before it, at {end}")
+            }
+            Self::Syntax { text } => write!(
+                f,
+                "a hash key range is START..=END with two decimal numbers from 0 to 2^128-1, not {text:?}"
+            ),
+        }
     }
 }
 

@@ -24,32 +24,39 @@ mod aggregate;
 pub mod arbitrary;
 pub mod codec;
 mod deaggregate;
+mod debug;
 #[doc(hidden)]
 pub mod derive_support;
 #[allow(clippy::indexing_slicing, reason = "kernels index arrays of constant lengths")]
 pub mod digest;
 mod error;
 mod key;
-#[cfg(feature = "serde")]
-mod key_serde;
 mod position;
+mod received;
 mod record;
+#[cfg(feature = "serde")]
+mod serde_impls;
 mod shard;
+mod timestamp;
 pub mod wire;
 
 pub use aggregate::{
-    Aggregator, AggregatorBuilder, DEFAULT_MAX_SIZE, LARGEST_MAX_SIZE, Sealed, ShardedAggregator, UnsealedRecord,
-    seal_all,
+    Aggregate, AggregateError, AggregateSharded, Aggregator, AggregatorBuilder, DEFAULT_MAX_SIZE, MAX_RECORD_SIZE,
+    ShardedAggregator, UnsealedRecord, seal_all,
 };
-pub use deaggregate::{Counts, Deaggregator, MalformedPolicy, Received, Records, StrayPolicy};
-pub use error::{
-    AggregateError, CodecError, CodecErrorKind, DeaggregateError, DeaggregateErrorKind, InvalidOption, KeyError,
-    ReadError,
+pub use deaggregate::{
+    Counts, DeaggregateError, DeaggregateErrorKind, Deaggregated, Deaggregator, Records, StrayPolicy,
 };
+#[doc(hidden)]
+pub use debug::ByteCount;
+pub use error::{CodecError, CodecErrorKind, InvalidOption, KeyError, ReadError};
 pub use key::{HashKey, HashKeyRange, InvalidHashKey, InvalidHashKeyRange, InvalidPartitionKey, PartitionKey};
-pub use position::{InvalidPosition, Position, SequenceNumber};
+pub use position::{InvalidPosition, InvalidSequenceNumber, Position, SequenceNumber};
+pub use received::{Origin, Received, ReceivedRecords, Undecodable};
 pub use record::{
-    EncryptionType, FromKplRecord, FromKplRecordOwned, KinesisRecord, KplRecord, RawRecord, SealedRecord, UserRecord,
+    EncryptionType, FromKplRecord, FromKplRecordOwned, KinesisRecord, KplRecord, MalformedPolicy, RawRecord,
+    SealedRecord, UserRecord,
 };
 pub use shard::{InvalidShardMap, Shard, ShardMap};
+pub use timestamp::{InvalidTimestamp, Timestamp};
 pub use wire::{Malformed, Tags};

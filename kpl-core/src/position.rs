@@ -1,4 +1,4 @@
-//! Where a user record stands in its shard.
+//! Positions of user records in their shards.
 
 use alloc::borrow::ToOwned as _;
 use alloc::string::String;
@@ -14,26 +14,26 @@ use core::str::FromStr;
 /// let (nine, ten) = (SequenceNumber::new("9")?, SequenceNumber::new("10")?);
 /// assert!(nine < ten);
 /// assert!(SequenceNumber::new("LATEST").is_err());
-/// # Ok::<(), kpl_core::InvalidPosition>(())
+/// # Ok::<(), kpl_core::InvalidSequenceNumber>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SequenceNumber(String);
 
 impl SequenceNumber {
-    /// Takes decimal digits as a sequence number, whatever their count.
+    /// Returns decimal digits, however many, as a sequence number.
     ///
     /// # Errors
     ///
-    /// [`InvalidPosition`], with the text, if it is empty or has anything but digits.
-    pub fn new(text: &str) -> Result<Self, InvalidPosition> {
+    /// [`InvalidSequenceNumber`], which holds the string, if it is empty or contains anything but digits.
+    pub fn new(text: &str) -> Result<Self, InvalidSequenceNumber> {
         if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(InvalidPosition { text: text.to_owned() });
+            return Err(InvalidSequenceNumber { text: text.to_owned() });
         }
         let significant = text.trim_start_matches('0');
         Ok(Self(if significant.is_empty() { "0" } else { significant }.to_owned()))
     }
 
-    /// The number in decimal digits, without leading zeros.
+    /// Returns the number in decimal digits, without leading zeros.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -58,33 +58,61 @@ impl fmt::Display for SequenceNumber {
     }
 }
 
-/// Where a user record stands in its shard: sequence number, then sub-sequence number.
+impl FromStr for SequenceNumber {
+    type Err = InvalidSequenceNumber;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::new(text)
+    }
+}
+
+/// A string that is not a valid sequence number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InvalidSequenceNumber {
+    /// The string as it was given.
+    pub text: String,
+}
+
+impl fmt::Display for InvalidSequenceNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "a sequence number consists of decimal digits only, unlike {:?}",
+            self.text
+        )
+    }
+}
+
+impl core::error::Error for InvalidSequenceNumber {}
+
+/// The position of a user record in its shard: sequence number, then sub-sequence number.
 ///
-/// In text it is `SEQUENCE:SUB`.
+/// As a string it is `SEQUENCE:SUB`.
 ///
 /// ```
 /// use kpl_core::Position;
 ///
 /// let position: Position = "49543463076570308322303623326179887152428262250726293588:3".parse()?;
 /// assert!(position < Position::new("49543463076570308322303623326179887152428262250726293588", 10)?);
-/// # Ok::<(), kpl_core::InvalidPosition>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct Position {
     /// The sequence number of the Kinesis record.
     pub sequence_number: SequenceNumber,
-    /// The position inside it.
+    /// The index among the user records inside it.
     pub sub_sequence_number: u64,
 }
 
 impl Position {
-    /// The position of the user record `sub_sequence_number` in the Kinesis record `sequence_number`.
+    /// Returns the position of the user record `sub_sequence_number` in the Kinesis record `sequence_number`.
     ///
     /// # Errors
     ///
-    /// [`InvalidPosition`], with the text, if the sequence number is not made of digits.
-    pub fn new(sequence_number: &str, sub_sequence_number: u64) -> Result<Self, InvalidPosition> {
+    /// [`InvalidSequenceNumber`], which holds the string, if the sequence number is not made of digits.
+    pub fn new(sequence_number: &str, sub_sequence_number: u64) -> Result<Self, InvalidSequenceNumber> {
         Ok(Self {
             sequence_number: SequenceNumber::new(sequence_number)?,
             sub_sequence_number,
@@ -111,11 +139,11 @@ impl FromStr for Position {
     }
 }
 
-/// A text that is no position, or no sequence number.
+/// A string that is not a valid position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InvalidPosition {
-    /// The text as it was given.
+    /// The string as it was given.
     pub text: String,
 }
 
@@ -123,7 +151,7 @@ impl fmt::Display for InvalidPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "a sequence number has decimal digits only, and a position is SEQUENCE:SUB, not {:?}",
+            "a position is SEQUENCE:SUB, two decimal numbers, not {:?}",
             self.text
         )
     }

@@ -16,7 +16,7 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// The shard with this id and range.
+    /// Returns the shard with this id and range.
     pub fn new(id: impl Into<String>, range: HashKeyRange) -> Self {
         Self { id: id.into(), range }
     }
@@ -24,9 +24,9 @@ impl Shard {
 
 /// Finds the shard of a hash key.
 ///
-/// Made of the open shards of a stream (ListShards with the filter `AT_LATEST`), which together own every hash key
-/// exactly once. Predictions from it hold only for streams whose record distribution follows the keys; where the
-/// stream's strategy is AUTO, the service ignores keys.
+/// It holds the open shards of a stream (ListShards with the filter `AT_LATEST`), which together own every hash key exactly
+/// once. Its predictions hold only for streams whose record distribution follows the keys; if the stream's strategy is AUTO,
+/// the service ignores keys.
 ///
 /// ```
 /// use kpl_core::{HashKey, HashKeyRange, PartitionKey, Shard, ShardMap};
@@ -47,12 +47,12 @@ pub struct ShardMap {
 }
 
 impl ShardMap {
-    /// Makes a map of the open shards of a stream, in any order.
+    /// Returns the map of the open shards of a stream, which may be in any order.
     ///
     /// # Errors
     ///
-    /// [`InvalidShardMap`] if there is no shard, if some hash keys belong to no shard, or if two shards own the same
-    /// ones; it shows which.
+    /// [`InvalidShardMap`] if there are no shards, if some hash keys do not belong to any shard, or if two shards own the same
+    /// ones; it says which.
     pub fn new(shards: impl IntoIterator<Item = Shard>) -> Result<Self, InvalidShardMap> {
         let mut shards: Vec<Shard> = shards.into_iter().collect();
         shards.sort_by_key(|shard| (shard.range.start(), shard.range.end()));
@@ -88,18 +88,18 @@ impl ShardMap {
         self.shards.get(self.index_of(key))
     }
 
-    /// The place of a hash key's shard in [`shards`](Self::shards), as cheap a name for the shard as there is.
+    /// Returns the index in [`shards`](Self::shards) of a hash key's shard, which identifies the shard cheaply.
     #[must_use]
     pub fn index_of(&self, key: HashKey) -> usize {
         self.shards.rest.partition_point(|shard| shard.range.start() <= key)
     }
 
-    /// The shards, ordered by their hash keys.
+    /// Returns the shards, ordered by their hash keys.
     pub fn shards(&self) -> impl Iterator<Item = &Shard> + Clone {
         self.shards.iter()
     }
 
-    /// Something for each shard, in the order of the map.
+    /// Returns something for each shard, in the order of the map.
     pub(crate) fn for_each_shard<T>(&self, make: impl Fn() -> T) -> NonEmpty<T> {
         NonEmpty {
             first: make(),
@@ -107,7 +107,7 @@ impl ShardMap {
         }
     }
 
-    /// How many shards there are: at least one.
+    /// Returns how many shards there are: at least one.
     #[expect(clippy::len_without_is_empty, reason = "a map is never empty")]
     #[must_use]
     pub fn len(&self) -> usize {
@@ -123,7 +123,7 @@ pub(crate) struct NonEmpty<T> {
 }
 
 impl<T> NonEmpty<T> {
-    /// The one at `index`, or the first.
+    /// Returns the one at `index`, or the first if there is none.
     fn get(&self, index: usize) -> &T {
         match index.checked_sub(1).and_then(|index| self.rest.get(index)) {
             Some(one) => one,
@@ -131,7 +131,7 @@ impl<T> NonEmpty<T> {
         }
     }
 
-    /// The one at `index`, or the first.
+    /// Returns the one at `index`, or the first if there is none.
     pub(crate) fn get_mut(&mut self, index: usize) -> &mut T {
         match index.checked_sub(1).and_then(|index| self.rest.get_mut(index)) {
             Some(one) => one,
@@ -156,11 +156,11 @@ fn gap(start: Option<u128>, end: Option<u128>) -> Result<(), InvalidShardMap> {
     }
 }
 
-/// Why shards do not make a [`ShardMap`].
+/// Why shards cannot form a [`ShardMap`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidShardMap {
-    /// These hash keys belong to no shard.
+    /// These hash keys do not belong to any shard.
     Gap {
         /// The first gap there is.
         range: HashKeyRange,

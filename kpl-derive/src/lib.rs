@@ -36,7 +36,7 @@ use syn::DeriveInput;
 /// }
 ///
 /// let click = Click { user: "ada".into(), url: "/".into() };
-/// for sealed in Aggregator::new().aggregate([&click]) {
+/// for sealed in Aggregator::<Click>::new().aggregate([&click]) {
 ///     let sealed = sealed?; // what goes to the stream
 ///     assert_eq!(sealed.partition_key.as_str(), "ada");
 ///
@@ -225,7 +225,7 @@ use syn::DeriveInput;
 /// }
 ///
 /// let envelope = Envelope { customer: 7, content_type: Some("text/plain".into()), body: b"hello" };
-/// for sealed in Aggregator::new().aggregate([&envelope]) {
+/// for sealed in Aggregator::<Envelope<'_>>::new().aggregate([&envelope]) {
 ///     let sealed = sealed?;
 ///     let batch = [KinesisRecord::from(&sealed)];
 ///     for received in Deaggregator::<Envelope<'_>>::new().records(&batch) {
@@ -276,7 +276,7 @@ use syn::DeriveInput;
 /// # use kpl::{KplRecord, RawRecord};
 /// #[derive(KplRecord)]
 /// #[kpl(transparent)]
-/// struct Forwarded<'a>(RawRecord<'a>);
+/// struct Forwarded(RawRecord);
 /// ```
 ///
 /// # Generic types

@@ -40,7 +40,7 @@ pub(crate) fn stub(container: &Container<'_>) -> TokenStream {
             #written
             #[automatically_derived]
             impl #read_generics __kpl::FromKplRecord<#lifetime> for #this #where_clause {
-                fn from_user_record(_: &__kpl::UserRecord<'_, #lifetime>) -> __kpl::Result<Self, __kpl::ReadError> {
+                fn from_user_record(_: &__kpl::UserRecord<#lifetime>) -> __kpl::Result<Self, __kpl::ReadError> {
                     __kpl::core::unreachable!()
                 }
             }

@@ -68,21 +68,21 @@ async fn forward(
     let mut failures = Failures::none();
     let mut deliveries = Vec::with_capacity(clicks.len());
     for click in clicks {
-        let place = click.place().clone();
-        match stream.send(click.value.into()).await {
-            Ok(delivery) => deliveries.push((place, delivery)),
+        let (click, record) = click.into_parts();
+        match stream.send(click.into()).await {
+            Ok(delivery) => deliveries.push((record, delivery)),
             Err(error) => {
                 eprintln!("{error}: {:?}", error.record);
-                failures.add_place(place);
+                failures.add(&record);
             }
         }
     }
     // Lambda stops the clock of the process after the answer: nothing may be under way then.
     producer.flush().await;
-    for (place, delivery) in deliveries {
+    for (record, delivery) in deliveries {
         if let Err(error) = delivery.await {
             eprintln!("{error}: {:?}", error.record);
-            failures.add_place(place);
+            failures.add(&record);
         }
     }
     Ok(failures)

@@ -1,16 +1,12 @@
 //! The Kinesis records of an event, and the user records in them.
 
-use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lambda_events::event::firehose::KinesisFirehoseEvent;
 use aws_lambda_events::event::kinesis::{KinesisEncryptionType, KinesisEvent, KinesisTimeWindowEvent};
-use kpl_core::{Deaggregator, EncryptionType, FromKplRecord, KinesisRecord, Records};
+use kpl_core::{Deaggregator, EncryptionType, FromKplRecord, KinesisRecord, Origin, ReceivedRecords, Timestamp};
 
-use crate::place::{Origin, Place, Source};
-use crate::received::{Received, Undecodable};
-use crate::transform::AnalyticsEvent;
+use crate::event::AnalyticsEvent;
 
 /// The Kinesis records of an event, ready to be read. It borrows the event, and copies no data.
 ///
@@ -23,9 +19,9 @@ use crate::transform::AnalyticsEvent;
 ///
 /// fn keys(event: &KinesisEvent) -> Vec<String> {
 ///     let batch = Batch::from(event);
-///     let records = batch.user_records::<RawRecord<'_>>();
+///     let records = batch.user_records::<RawRecord>();
 ///     // An error is one user record; its neighbours follow.
-///     records.flatten().map(|record| record.value.partition_key.into_owned()).collect()
+///     records.flatten().filter_map(|record| record.value.partition_key).collect()
 /// }
 /// # let event = serde_json::json!({ "Records": [{
 /// #     "eventID": "shardId-000000000000:7", "eventSourceARN": "arn:aws:kinesis:eu-central-1:1:stream/clicks",
@@ -40,23 +36,34 @@ pub struct Batch<'e> {
     sources: Vec<Source<'e>>,
 }
 
+/// What an event says of a Kinesis record beside what [`KinesisRecord`] has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Source<'e> {
+    pub(crate) event_id: Option<&'e str>,
+    pub(crate) event_source_arn: Option<&'e str>,
+    pub(crate) shard_id: Option<&'e str>,
+    /// If the record was taken out of an aggregate before the event was built, as Firehose does: its index in that.
+    pub(crate) sub_sequence_number: u64,
+}
+
 impl<'e> Batch<'e> {
-    /// The user records, in order, as values. All digests of the event are checked together.
-    pub fn user_records<T: FromKplRecord<'e>>(&self) -> UserRecords<'_, 'e, T> {
+    /// Returns the user records, in order, as values. All digests of the event are checked together.
+    pub fn user_records<T: FromKplRecord<'e>>(
+        &self,
+    ) -> ReceivedRecords<'_, 'e, T, impl FnMut(Origin, usize) -> Origin> {
         self.user_records_by(&Deaggregator::new())
     }
 
-    /// The user records that a deaggregator with options gives.
-    pub fn user_records_by<T: FromKplRecord<'e>>(&self, deaggregator: &Deaggregator<T>) -> UserRecords<'_, 'e, T> {
-        UserRecords {
-            batch: self,
-            records: deaggregator.records(&self.records),
-            index: 0,
-            origin: None,
-        }
+    /// Returns the user records that a deaggregator with other options returns.
+    pub fn user_records_by<T: FromKplRecord<'e>>(
+        &self,
+        deaggregator: &Deaggregator<T>,
+    ) -> ReceivedRecords<'_, 'e, T, impl FnMut(Origin, usize) -> Origin + use<'_, 'e, T>> {
+        let records = deaggregator.records(&self.records);
+        records.into_received(|origin, index| self.complete(origin, index))
     }
 
-    /// The Kinesis records.
+    /// Returns the Kinesis records.
     #[must_use]
     pub fn kinesis_records(&self) -> &[KinesisRecord<'e>] {
         &self.records
@@ -66,10 +73,28 @@ impl<'e> Batch<'e> {
         &self.sources
     }
 
-    /// All that the event tells of one of the Kinesis records.
+    /// Returns where the Kinesis record at `index` comes from, or `None` if the event has fewer records. The stream is the
+    /// event source ARN, that of the stream or of its consumer.
     #[must_use]
     pub fn origin(&self, index: usize) -> Option<Origin> {
-        Some(Origin::new(self.sources.get(index)?, self.records.get(index)?))
+        let record = self.records.get(index)?;
+        Some(self.complete(Origin::of(record), index))
+    }
+
+    fn complete(&self, mut origin: Origin, index: usize) -> Origin {
+        if let Some(source) = self.sources.get(index) {
+            origin.stream = source.event_source_arn.map(Into::into);
+            origin.shard_id = source.shard_id.map(Into::into);
+            origin.sub_sequence_number = source.sub_sequence_number;
+        }
+        origin
+    }
+
+    /// Returns the event id of the Kinesis record at `index`, `SHARD:SEQUENCE`; in events of Firehose and Kinesis Data
+    /// Analytics its record id.
+    #[must_use]
+    pub fn event_id(&self, index: usize) -> Option<&'e str> {
+        self.sources.get(index)?.event_id
     }
 }
 
@@ -95,7 +120,7 @@ impl<'e> From<&'e KinesisEvent> for Batch<'e> {
             made.partition_key = some(&kinesis.partition_key);
             made.sequence_number = some(&kinesis.sequence_number);
             let time = &kinesis.approximate_arrival_timestamp;
-            made.approximate_arrival = since_epoch(time.timestamp(), time.timestamp_subsec_nanos());
+            made.approximate_arrival = timestamp(time.timestamp(), time.timestamp_subsec_nanos());
             made.encryption_type = match kinesis.encryption_type {
                 KinesisEncryptionType::None => Some(EncryptionType::None),
                 KinesisEncryptionType::Kms => Some(EncryptionType::Kms),
@@ -131,7 +156,7 @@ impl<'e> From<&'e KinesisFirehoseEvent> for Batch<'e> {
                 made.sequence_number = metadata.sequence_number.as_deref().and_then(some);
                 time = &metadata.approximate_arrival_timestamp;
             }
-            made.approximate_arrival = since_epoch(time.timestamp(), time.timestamp_subsec_nanos());
+            made.approximate_arrival = timestamp(time.timestamp(), time.timestamp_subsec_nanos());
             (source, made)
         });
         records.collect()
@@ -151,7 +176,8 @@ impl<'e> From<&'e AnalyticsEvent> for Batch<'e> {
                 source.shard_id = metadata.shard_id.as_deref();
                 made.partition_key = metadata.partition_key.as_deref().and_then(some);
                 made.sequence_number = metadata.sequence_number.as_deref().and_then(some);
-                made.approximate_arrival = metadata.approximate_arrival_timestamp.map(Duration::from_millis);
+                let arrival = metadata.approximate_arrival_timestamp.map(Duration::from_millis);
+                made.approximate_arrival = arrival.map(Timestamp::from_unix_epoch);
             }
             (source, made)
         });
@@ -159,81 +185,14 @@ impl<'e> From<&'e AnalyticsEvent> for Batch<'e> {
     }
 }
 
-/// Events have empty texts for what is not there.
+/// Events have empty strings for what is missing.
 fn some(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-fn since_epoch(seconds: i64, nanos: u32) -> Option<Duration> {
-    Some(Duration::new(u64::try_from(seconds).ok()?, nanos))
-}
-
-/// The user records of an event: made by [`Batch::user_records`].
-#[must_use = "iterators are lazy"]
-pub struct UserRecords<'b, 'e, T> {
-    batch: &'b Batch<'e>,
-    records: Records<'b, 'e, T>,
-    index: usize,
-    /// That of the Kinesis record at `index`.
-    origin: Option<Arc<Origin>>,
-}
-
-impl<T> UserRecords<'_, '_, T> {
-    /// What was seen so far.
-    #[must_use]
-    pub const fn counts(&self) -> kpl_core::Counts {
-        self.records.counts()
-    }
-
-    fn place(&mut self, index: usize, sub_sequence_number: u64) -> Place {
-        if index != self.index {
-            self.origin = None;
-            self.index = index;
-        }
-        let batch = self.batch;
-        let before = batch.sources.get(index).map_or(0, |source| source.sub_sequence_number);
-        let origin = self
-            .origin
-            .get_or_insert_with(|| Arc::new(batch.origin(index).unwrap_or_default()));
-        Place {
-            origin: Arc::clone(origin),
-            index,
-            sub_sequence_number: before.saturating_add(sub_sequence_number),
-        }
-    }
-
-    /// Which of the batch's Kinesis records this is. It is the one of last time, or one that follows.
-    fn index_of(&self, record: &KinesisRecord<'_>) -> usize {
-        let rest = self.batch.records.get(self.index..).unwrap_or_default();
-        let further = rest.iter().position(|of_batch| std::ptr::eq(of_batch, record));
-        self.index + further.unwrap_or_default()
-    }
-}
-
-impl<'e, T: FromKplRecord<'e>> Iterator for UserRecords<'_, 'e, T> {
-    type Item = Result<Received<T>, Undecodable>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        Some(match self.records.next()? {
-            Ok(kpl_core::Received { value, record, .. }) => Ok(Received {
-                value,
-                place: self.place(self.index_of(record.kinesis_record), record.sub_sequence_number),
-                partition_key: record.partition_key.map(Into::into),
-                explicit_hash_key: record.explicit_hash_key,
-                aggregated: record.aggregated,
-            }),
-            Err(error) => Err(Undecodable {
-                place: self.place(error.kinesis_record_index(), error.sub_sequence_number()),
-                error,
-            }),
-        })
-    }
-}
-
-impl<T> fmt::Debug for UserRecords<'_, '_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UserRecords")
-            .field("counts", &self.counts())
-            .finish_non_exhaustive()
-    }
+fn timestamp(seconds: i64, nanos: u32) -> Option<Timestamp> {
+    let seconds = u64::try_from(seconds).ok()?;
+    Some(Timestamp::from_unix_epoch(
+        Duration::from_secs(seconds) + Duration::from_nanos(nanos.into()),
+    ))
 }

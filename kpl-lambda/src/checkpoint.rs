@@ -2,18 +2,16 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use kpl_core::Origin;
 use lambda_runtime::{BoxFuture, Error};
-
-use crate::place::Origin;
 
 /// Remembers the sub-sequence number that was reached inside a Kinesis record whose handling failed, so that the retry
 /// goes on behind it.
 ///
 /// There is an entry from a failure inside an aggregate to the retry that gets past it. Its key is the Kinesis record:
-/// the [event source ARN](Origin::event_source_arn) and the [event id](Origin::event_id), which has shard and sequence
-/// number. So a stream that is read again from its start is read whole, and batches of one shard that Lambda runs at the
+/// [stream](Origin::stream), [shard](Origin::shard_id) and [sequence number](Origin::sequence_number). So a stream that is read again from its start is read whole, and batches of one shard that Lambda runs at the
 /// same time do not disturb each other. If Lambda gives a record up, its entry stays: let entries expire, after a day
 /// for example.
 ///
@@ -41,13 +39,17 @@ pub trait Checkpoints: fmt::Debug + Send + Sync + 'static {
 #[derive(Debug, Default)]
 pub struct MemoryCheckpoints(Mutex<VecDeque<(Key, u64)>>);
 
-type Key = (Option<String>, Option<String>);
+/// Stream, shard and sequence number.
+type Key = (Option<Arc<str>>, Option<Arc<str>>, Option<String>);
 
 const MAX_ENTRIES: usize = 1024;
 
 fn key(record: &Origin) -> Key {
-    let text = |text: Option<&str>| text.map(Into::into);
-    (text(record.event_source_arn()), text(record.event_id()))
+    (
+        record.stream.clone(),
+        record.shard_id.clone(),
+        record.sequence_number.clone(),
+    )
 }
 
 impl MemoryCheckpoints {
@@ -101,7 +103,7 @@ impl Checkpoints for MemoryCheckpoints {
 }
 
 /// Several handlers, or a test, may share one store.
-impl<C: Checkpoints> Checkpoints for std::sync::Arc<C> {
+impl<C: Checkpoints> Checkpoints for Arc<C> {
     fn load<'a>(&'a self, record: &'a Origin) -> BoxFuture<'a, Result<Option<u64>, Error>> {
         C::load(self, record)
     }

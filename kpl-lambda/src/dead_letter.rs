@@ -4,38 +4,33 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
+use kpl_core::Undecodable;
 use lambda_runtime::{BoxFuture, Error};
 
-use crate::received::Undecodable;
-
-/// A record that no retry will make readable: its raw bytes ([`Undecodable::data`]), the reason
-/// ([`Undecodable::error`]), and its place ([`Undecodable::place`]).
-pub type DeadLetter = Undecodable;
-
-type Bury = dyn Fn(DeadLetter) -> BoxFuture<'static, Result<(), Error>> + Send + Sync;
+type Handle = dyn Fn(Undecodable) -> BoxFuture<'static, Result<(), Error>> + Send + Sync;
 
 /// The hook that a handler was given, if it was.
 #[derive(Clone, Default)]
-pub(crate) struct DeadLetters(Option<Arc<Bury>>);
+pub(crate) struct DeadLetters(Option<Arc<Handle>>);
 
 impl DeadLetters {
-    pub(crate) fn new<F, Fut, E>(bury: F) -> Self
+    pub(crate) fn new<F, Fut, E>(handle: F) -> Self
     where
-        F: Fn(DeadLetter) -> Fut + Send + Sync + 'static,
+        F: Fn(Undecodable) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<Error>,
     {
-        Self(Some(Arc::new(move |letter| {
-            let buried = bury(letter);
-            Box::pin(async move { buried.await.map_err(Into::into) })
+        Self(Some(Arc::new(move |record| {
+            let handled = handle(record);
+            Box::pin(async move { handled.await.map_err(Into::into) })
         })))
     }
 
     /// Hands a record over. Without a hook it is a failure.
-    pub(crate) async fn bury(&self, letter: DeadLetter) -> Result<(), Error> {
+    pub(crate) async fn handle(&self, record: Undecodable) -> Result<(), Error> {
         match &self.0 {
-            Some(bury) => bury(letter).await,
-            None => Err(letter.into()),
+            Some(handle) => handle(record).await,
+            None => Err(record.into()),
         }
     }
 }

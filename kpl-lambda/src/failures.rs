@@ -1,7 +1,6 @@
 //! Which user records a handler of many could not handle.
 
-use crate::place::Place;
-use crate::received::Received;
+use kpl_core::Received;
 
 /// The user records that a handler of a whole batch, or of a shard, could not handle.
 ///
@@ -20,32 +19,31 @@ use crate::received::Received;
 /// }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Failures(pub(crate) Vec<Place>);
+pub struct Failures(
+    /// Indexes of Kinesis records, with sub-sequence numbers.
+    pub(crate) Vec<(usize, u64)>,
+);
 
 impl Failures {
-    /// None: all are done. A handler may return `()` instead.
+    /// Returns no failures: all user records are done. A handler may return `()` instead.
     #[must_use]
     pub const fn none() -> Self {
         Self(Vec::new())
     }
 
-    /// One more.
+    /// Adds a user record. If its value is given away before, [`Received::into_parts`] leaves a record to add.
     pub fn add<T>(&mut self, record: &Received<T>) {
-        self.add_place(record.place().clone());
+        self.0
+            .push((record.kinesis_record_index(), record.sub_sequence_number()));
     }
 
-    /// One more, by its place.
-    pub fn add_place(&mut self, place: Place) {
-        self.0.push(place);
-    }
-
-    /// How many there are.
+    /// Returns how many failures there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

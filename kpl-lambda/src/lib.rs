@@ -11,19 +11,16 @@ mod dead_letter;
 mod event;
 mod failures;
 pub mod handler;
-mod place;
-mod received;
 pub mod transform;
-mod window;
 
-pub use batch::{Batch, UserRecords};
+pub use batch::Batch;
 pub use checkpoint::{Checkpoints, MemoryCheckpoints};
-pub use dead_letter::DeadLetter;
-pub use event::AnyKinesisEvent;
+pub use event::{
+    AnalyticsEvent, AnalyticsRecord, AnalyticsRecordMetadata, AnalyticsReply, AnalyticsResponse, AnyKinesisEvent,
+    WindowResponse,
+};
 pub use failures::Failures;
 #[doc(inline)]
-pub use handler::{Concurrency, HandleError, Handler, OnFailure, run};
+pub use handler::{Concurrency, Handler, HandlerError, OnFailure, run};
+pub use kpl_core::{Origin, Received, ReceivedRecords, Undecodable};
 pub use lambda_runtime::{BoxFuture, Error};
-pub use place::{Origin, Place};
-pub use received::{Received, Undecodable};
-pub use window::WindowResponse;

@@ -11,27 +11,36 @@
 //! ([documentation](https://docs.aws.amazon.com/streams/latest/dev/kpl-with-firehose.html)); aggregates that are put into
 //! it directly arrive as they are. What is put into it directly and not inside an aggregate has no partition key.
 
+use std::fmt;
 use std::future::Future;
 
 use aws_lambda_events::encodings::Base64Data;
 use aws_lambda_events::event::firehose::{
     KinesisFirehoseEvent, KinesisFirehoseResponse, KinesisFirehoseResponseRecord,
 };
-use kpl_core::FromKplRecordOwned;
+use kpl_core::{ByteCount, FromKplRecordOwned, Received};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use serde::{Deserialize, Serialize};
 
 use crate::batch::Batch;
-use crate::received::Received;
+use crate::event::{AnalyticsEvent, AnalyticsReply, AnalyticsResponse};
 
 /// What becomes of a user record.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Transformed {
     /// These bytes take its place.
     Data(Vec<u8>),
     /// It is left out, on purpose.
     Dropped,
+}
+
+impl fmt::Debug for Transformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Data(data) => f.debug_tuple("Data").field(&ByteCount(data.len())).finish(),
+            Self::Dropped => f.write_str("Dropped"),
+        }
+    }
 }
 
 impl From<Vec<u8>> for Transformed {
@@ -159,72 +168,6 @@ where
     lambda_runtime::run(service_fn(handle)).await
 }
 
-/// What Kinesis Data Analytics sends to a function that
-/// [preprocesses](https://docs.aws.amazon.com/kinesisanalytics/latest/dev/lambda-preprocessing-data-model.html) its
-/// records.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct AnalyticsEvent {
-    /// The invocation.
-    pub invocation_id: Option<String>,
-    /// The application.
-    pub application_arn: Option<String>,
-    /// The stream that the records come from.
-    pub stream_arn: Option<String>,
-    /// The records.
-    pub records: Vec<AnalyticsRecord>,
-}
-
-/// A record of an [`AnalyticsEvent`].
-#[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct AnalyticsRecord {
-    /// The id that the reply must have.
-    pub record_id: String,
-    /// Of a record from a Kinesis stream: where it stood there.
-    pub kinesis_stream_record_metadata: Option<AnalyticsRecordMetadata>,
-    /// The data.
-    pub data: Base64Data,
-}
-
-/// Where a record of an [`AnalyticsEvent`] stood in its stream.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct AnalyticsRecordMetadata {
-    /// The sequence number.
-    pub sequence_number: Option<String>,
-    /// The partition key.
-    pub partition_key: Option<String>,
-    /// The shard.
-    pub shard_id: Option<String>,
-    /// When it arrived at the stream: milliseconds since the Unix epoch.
-    pub approximate_arrival_timestamp: Option<u64>,
-}
-
-/// The reply to an [`AnalyticsEvent`].
-#[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize, Serialize)]
-#[non_exhaustive]
-pub struct AnalyticsResponse {
-    /// One reply for each record.
-    pub records: Vec<AnalyticsReply>,
-}
-
-/// The reply to an [`AnalyticsRecord`].
-#[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct AnalyticsReply {
-    /// The record's id.
-    pub record_id: String,
-    /// `Ok`, `Dropped` or `ProcessingFailed`.
-    pub result: String,
-    /// What takes its place; the data as it came, if it failed.
-    pub data: Base64Data,
-}
-
 /// What becomes of a record.
 enum Reply {
     Data(Vec<u8>),
@@ -262,11 +205,11 @@ where
 {
     let mut replies: Vec<Reply> = batch.kinesis_records().iter().map(|_| Reply::Dropped).collect();
     for item in batch.user_records::<T>() {
-        let place = match &item {
-            Ok(received) => received.place().clone(),
-            Err(undecodable) => undecodable.place().clone(),
+        let (index, sub_sequence_number) = match &item {
+            Ok(received) => (received.kinesis_record_index(), received.sub_sequence_number()),
+            Err(undecodable) => (undecodable.kinesis_record_index(), undecodable.sub_sequence_number()),
         };
-        let Some(reply) = replies.get_mut(place.kinesis_record_index()) else {
+        let Some(reply) = replies.get_mut(index) else {
             continue;
         };
         if matches!(reply, Reply::Failed) {
@@ -281,8 +224,7 @@ where
             (Ok(Transformed::Data(data)), _) => *reply = Reply::Data(data),
             (Ok(Transformed::Dropped), _) => {}
             (Err(error), _) => {
-                let sub_sequence_number = place.sub_sequence_number();
-                tracing::error!(record_id = place.origin().event_id(), sub_sequence_number, %error, "a user record failed");
+                tracing::error!(record_id = batch.event_id(index), sub_sequence_number, %error, "a user record failed");
                 *reply = Reply::Failed;
             }
         }

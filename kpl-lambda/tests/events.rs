@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_lambda_events::event::firehose::KinesisFirehoseEvent;
 use aws_lambda_events::event::kinesis::{KinesisEvent, KinesisTimeWindowEvent};
-use kpl::{EncryptionType, RawRecord};
+use kpl::{EncryptionType, RawRecord, Timestamp};
 use kpl_lambda::{Batch, WindowResponse};
 use kpl_testkit::golden::Golden;
 use serde_json::{Value, json};
@@ -21,11 +21,11 @@ fn golden_files_as_events() {
         let event = event(&[(golden.aggregated.clone(), "a".into())]);
         let batch = Batch::from(&event);
         let received: Vec<Value> = batch
-            .user_records::<RawRecord<'_>>()
+            .user_records::<RawRecord>()
             .map(|record| {
                 let record = record.unwrap();
-                assert!(record.aggregated());
-                assert_eq!(record.partition_key(), Some(&*record.value.partition_key));
+                assert!(record.is_aggregated());
+                assert_eq!(record.partition_key(), record.value.partition_key.as_deref());
                 assert_eq!(record.explicit_hash_key(), record.value.explicit_hash_key);
                 json!({
                     "partitionKey": record.partition_key(),
@@ -74,10 +74,10 @@ fn all_outer_metadata_is_kept() {
         .iter()
         .map(|record| {
             (
-                record.event_id().unwrap(),
+                batch.event_id(record.kinesis_record_index()).unwrap(),
                 record.position().unwrap().to_string(),
                 record.partition_key().unwrap(),
-                record.aggregated(),
+                record.is_aggregated(),
             )
         })
         .collect();
@@ -92,16 +92,14 @@ fn all_outer_metadata_is_kept() {
     );
     for record in &records {
         assert_eq!(record.shard_id(), Some(SHARD));
-        assert_eq!(record.event_source_arn(), Some(ARN));
-        assert_eq!(
-            record.approximate_arrival(),
-            Some(Duration::from_millis(1_545_084_650_987))
-        );
+        assert_eq!(record.stream(), Some(ARN));
+        let arrival = Timestamp::from_unix_epoch(Duration::from_millis(1_545_084_650_987));
+        assert_eq!(record.approximate_arrival(), Some(arrival));
         assert_eq!(record.encryption_type(), Some(EncryptionType::Kms));
     }
-    assert_eq!(records[1].place().kinesis_record_index(), 0);
-    assert_eq!(records[2].place().kinesis_record_index(), 1);
-    assert_eq!(records[1].origin().partition_key(), Some("abc"));
+    assert_eq!(records[1].kinesis_record_index(), 0);
+    assert_eq!(records[2].kinesis_record_index(), 1);
+    assert_eq!(records[1].origin().partition_key.as_deref(), Some("abc"));
 }
 
 /// A stream whose record distribution strategy is AUTO has no partition keys; some tools leave everything else out.
@@ -111,9 +109,9 @@ fn what_an_event_does_not_tell_is_none() {
         { "kinesis": { "approximateArrivalTimestamp": 0, "data": "aGk=" } },
     ] }));
     let batch = Batch::from(&event);
-    let record = batch.user_records::<RawRecord<'_>>().next().unwrap().unwrap();
+    let record = batch.user_records::<RawRecord>().next().unwrap().unwrap();
     assert_eq!(
-        (record.event_id(), record.event_source_arn(), record.shard_id()),
+        (batch.event_id(0), record.stream(), record.shard_id()),
         (None, None, None)
     );
     assert_eq!((record.position(), record.partition_key()), (None, None));
@@ -142,7 +140,7 @@ fn a_bad_record_is_one_error_and_its_neighbours_follow() {
     assert_eq!(records.counts().failed, 2);
     let places: Vec<_> = errors
         .iter()
-        .map(|error| error.place().position().unwrap().to_string())
+        .map(|error| error.position().unwrap().to_string())
         .collect();
     assert_eq!(places, ["100:1", "101:0"]);
     assert_eq!(errors[0].data(), b"\xFF");
@@ -191,9 +189,10 @@ fn a_firehose_event_with_the_metadata_of_a_stream() {
     let record = batch.user_records::<Line>().next().unwrap().unwrap();
     assert_eq!(record.position().unwrap().to_string(), "100:3");
     assert_eq!(
-        (record.event_id(), record.event_source_arn(), record.shard_id()),
+        (batch.event_id(0), record.stream(), record.shard_id()),
         (Some("r1"), Some(ARN), Some(SHARD))
     );
     assert_eq!(record.partition_key(), Some("abc"));
-    assert_eq!(record.approximate_arrival(), Some(Duration::from_secs(1_700_000_000)));
+    let arrival = Timestamp::from_unix_epoch(Duration::from_secs(1_700_000_000));
+    assert_eq!(record.approximate_arrival(), Some(arrival));
 }

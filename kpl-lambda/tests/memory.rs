@@ -49,11 +49,11 @@ async fn peak(f: impl Future) -> usize {
 #[tokio::test]
 async fn an_event_of_6_mb_and_60_000_user_records() {
     const RECORDS: usize = 60_000;
-    let mut aggregator = Aggregator::<RawRecord<'_>>::new();
+    let mut aggregator = Aggregator::<RawRecord>::new();
     let mut sealed = Vec::new();
     for number in 0..RECORDS {
         let (key, data) = (format!("key {}", number % 100), [b'x'; 64]);
-        sealed.extend(aggregator.push_as(&RawRecord::new(&key, &data)).unwrap());
+        sealed.extend(aggregator.push(&RawRecord::new(&key, &data)).unwrap());
     }
     sealed.extend(aggregator.finish());
     let records: Vec<_> = sealed

@@ -94,12 +94,12 @@ fn what_is_no_event_is_an_error_of_the_invocation_and_the_function_lives_on() {
 /// The largest event that there is: 6 MB with base64, of user records in full aggregates.
 #[test]
 fn an_event_of_6_mb() {
-    let mut aggregator = Aggregator::<RawRecord<'_>>::new();
+    let mut aggregator = Aggregator::<RawRecord>::new();
     let mut sealed = Vec::new();
     let mut size = 0;
     for number in 0.. {
         let click = json!({ "user": "anna", "url": format!("/{number}") }).to_string();
-        if let Some(record) = aggregator.push_as(&RawRecord::new("anna", &click)).unwrap() {
+        if let Some(record) = aggregator.push(&RawRecord::new("anna", click)).unwrap() {
             size += record.data.len().div_ceil(3) * 4 + 600;
             sealed.push((record.data.to_vec(), "anna".to_owned()));
         }

@@ -4,7 +4,8 @@ mod support;
 
 use aws_lambda_events::event::firehose::KinesisFirehoseEvent;
 use data_encoding::BASE64;
-use kpl_lambda::transform::{self, AnalyticsEvent, Transformed};
+use kpl_lambda::AnalyticsEvent;
+use kpl_lambda::transform::{self, Transformed};
 use kpl_lambda::{Error, Received};
 use serde_json::{Value, json};
 use support::{Line, aggregate, from_json};

@@ -81,9 +81,9 @@ impl WriteClient for AtOnce {
     }
 }
 
-fn records() -> Vec<RawRecord<'static>> {
+fn records() -> Vec<RawRecord> {
     (0..RECORDS)
-        .map(|number| RawRecord::from_parts(format!("customer-{:05}", number % 10_000), vec![number as u8; SIZE]))
+        .map(|number| RawRecord::new(format!("customer-{:05}", number % 10_000), vec![number as u8; SIZE]))
         .collect()
 }
 
@@ -96,7 +96,7 @@ fn options() -> Options {
     options
 }
 
-async fn open(client: AtOnce) -> StreamProducer<RawRecord<'static>> {
+async fn open(client: AtOnce) -> StreamProducer<RawRecord> {
     let producer = Producer::builder()
         .client(client)
         .options(options())
@@ -105,7 +105,7 @@ async fn open(client: AtOnce) -> StreamProducer<RawRecord<'static>> {
     producer.stream("clicks").await.expect("a stream")
 }
 
-async fn send_all(stream: &StreamProducer<RawRecord<'static>>, records: Vec<RawRecord<'static>>) {
+async fn send_all(stream: &StreamProducer<RawRecord>, records: Vec<RawRecord>) {
     let mut deliveries = Vec::with_capacity(records.len());
     for record in records {
         deliveries.push(stream.send(record).await.expect("room"));
@@ -163,7 +163,7 @@ fn pipeline(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn through_pipeline(records: &[RawRecord<'_>], client: &AtOnce) -> usize {
+fn through_pipeline(records: &[RawRecord], client: &AtOnce) -> usize {
     let mut now = Instant::now();
     let mut pipeline = Pipeline::<usize>::new(options(), 1).expect("valid options");
     let stream = pipeline.open("clicks", now);
@@ -209,7 +209,7 @@ fn codec_and_digest(criterion: &mut Criterion) {
         let map = ShardMap::new(AtOnce::new(shards).shards).expect("a whole map");
         group.bench_function(BenchmarkId::from_parameter(shards), |bencher| {
             bencher.iter(|| {
-                let mut aggregator = Aggregator::<RawRecord<'_>>::builder()
+                let mut aggregator = Aggregator::<RawRecord>::builder()
                     .build_sharded(map.clone())
                     .expect("valid options");
                 let mut unsealed = Vec::new();
@@ -256,10 +256,7 @@ fn added_latency(_: &mut Criterion) {
 
 fn bytes_on_the_wire(_: &mut Criterion) {
     let records = records();
-    let own: usize = records
-        .iter()
-        .map(|record| record.partition_key.len() + record.data.len())
-        .sum();
+    let own: usize = records.iter().map(RawRecord::size).sum();
     for shards in [1, 4] {
         let client = AtOnce::new(shards);
         through_pipeline(&records, &client);

@@ -34,8 +34,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let producer = Producer::builder().load_aws_config(&config).ordered(true).build()?;
     let bookings = producer.stream::<Booking>(&stream).await?;
 
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    let run = u64::try_from(since_epoch.as_nanos())?;
+    let started = SystemTime::now();
+    let run = u64::try_from(started.duration_since(UNIX_EPOCH)?.as_nanos())?;
     let mut deliveries = Vec::new();
     for number in 0..BOOKINGS {
         for account in 0..ACCOUNTS {
@@ -50,7 +50,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let mut reader = Reader::<Booking>::builder()
         .load_aws_config(&config)
-        .start(Start::At(since_epoch.saturating_sub(Duration::from_secs(60))))
+        .start(Start::At(started - Duration::from_secs(60)))
         .build(&stream)
         .await?;
     let mut next: HashMap<String, u64> = HashMap::new();

@@ -20,9 +20,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let (config, stream) = config_and_stream().await;
     let producer = Producer::builder().load_aws_config(&config).build()?;
-    let records = producer.stream::<RawRecord<'static>>(&stream).await?;
+    let records = producer.stream::<RawRecord>(&stream).await?;
     for number in 0..10_000 {
-        let record = RawRecord::from_parts(format!("user-{}", number % 100), vec![b'x'; 100]);
+        let record = RawRecord::new(format!("user-{}", number % 100), vec![b'x'; 100]);
         // Whoever does not want to know an outcome drops the delivery: metrics and events tell of failures.
         drop(records.send(record).await?);
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
-use kpl_core::{EncryptionType, HashKeyRange, KinesisRecord, SealedRecord, Shard};
+use kpl_core::{EncryptionType, HashKeyRange, KinesisRecord, SealedRecord, Shard, Timestamp};
 
 /// What a producer needs of the service.
 ///
@@ -339,8 +339,8 @@ pub enum IteratorStart {
     Latest,
     /// At the oldest record.
     TrimHorizon,
-    /// At the first record that arrived at or after a time since the Unix epoch, in UTC.
-    AtTimestamp(Duration),
+    /// At the first record that arrived at or after this time.
+    AtTimestamp(Timestamp),
     /// At the record with this sequence number.
     AtSequenceNumber(String),
 }
@@ -411,8 +411,8 @@ pub struct FetchedRecord {
     pub partition_key: Option<String>,
     /// The sequence number.
     pub sequence_number: String,
-    /// When the record arrived: the time since the Unix epoch, in UTC.
-    pub approximate_arrival: Option<Duration>,
+    /// When the record arrived.
+    pub approximate_arrival: Option<Timestamp>,
     /// How the stream encrypts the record.
     pub encryption_type: Option<EncryptionType>,
 }

@@ -15,13 +15,15 @@ mod producer;
 pub mod reader;
 
 #[doc(inline)]
+pub use kpl_core::{InvalidOption, Origin, Received, Undecodable};
+#[doc(inline)]
 pub use producer::blocking;
 #[doc(hidden)]
 pub use producer::pipeline;
 pub use producer::{
     Attempt, AttemptError, Attempts, BYTES_PER_RECORD, Buffered, CloseError, Delivery, DeliveryError, EncodedRecord,
-    Failure, FailureReason, InvalidOption, OpenError, OpenErrorKind, Options, Producer, ProducerBuilder, Receipt,
-    SendAll, SendAllError, SendError, SendErrorKind, StreamProducer, StreamSink, StreamState, UndeliveredRecord,
+    Failure, FailureReason, OpenError, OpenErrorKind, Options, Producer, ProducerBuilder, Receipt, SendAll,
+    SendAllError, SendError, SendErrorKind, StreamProducer, StreamSink, StreamState, UndeliveredRecord,
 };
 #[doc(inline)]
-pub use reader::{Reader, Received};
+pub use reader::Reader;

@@ -61,7 +61,7 @@ async fn a_server_that_takes_2_mb_refuses_a_handful_of_requests() {
     for round in 0..3 {
         // 6 MB.
         for number in 0..6000 {
-            let record = RawRecord::from_parts(format!("{round} {number}"), vec![b'.'; 1000]);
+            let record = RawRecord::new(format!("{round} {number}"), vec![b'.'; 1000]);
             deliveries.push(events.send(record).await.unwrap());
         }
         producer.flush().await;

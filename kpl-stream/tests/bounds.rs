@@ -30,11 +30,11 @@ fn builder(answers: usize) -> ProducerBuilder {
         .rate_limit(100_000)
 }
 
-fn record(number: usize) -> RawRecord<'static> {
-    RawRecord::from_parts("key", number.to_string().into_bytes())
+fn record(number: usize) -> RawRecord {
+    RawRecord::new("key", number.to_string().into_bytes())
 }
 
-async fn open(producer: &Producer) -> StreamProducer<RawRecord<'static>> {
+async fn open(producer: &Producer) -> StreamProducer<RawRecord> {
     producer.stream("clicks").await.unwrap()
 }
 
@@ -63,7 +63,7 @@ async fn bytes_have_a_budget_too() {
         .build()
         .unwrap();
     let clicks = open(&producer).await;
-    let big = || RawRecord::from_parts("key", vec![b'.'; 9_000]);
+    let big = || RawRecord::new("key", vec![b'.'; 9_000]);
     let mut accepted = Vec::new();
     let error = loop {
         match clicks.try_send(big()) {
@@ -75,10 +75,7 @@ async fn bytes_have_a_budget_too() {
     assert_eq!(accepted.len(), 5);
     let buffered = producer.buffered();
     assert_eq!((buffered.records, buffered.bytes), (5, 5 * (9_003 + BYTES_PER_RECORD)));
-    let too_large = clicks
-        .send(RawRecord::from_parts("key", vec![b'.'; 9_998]))
-        .await
-        .unwrap_err();
+    let too_large = clicks.send(RawRecord::new("key", vec![b'.'; 9_998])).await.unwrap_err();
     assert!(
         matches!(
             too_large.kind,
@@ -271,7 +268,7 @@ fn options_are_checked_when_the_producer_is_built() {
 async fn debug_shows_no_payloads() {
     let producer = builder(0).build().unwrap();
     let clicks = open(&producer).await;
-    let payload = || RawRecord::from_parts("key", vec![b'#'; 1024]);
+    let payload = || RawRecord::new("key", vec![b'#'; 1024]);
     let deliveries = join_all((0..1000).map(|_| clicks.send(payload()))).await;
     let delivery = deliveries.into_iter().next_back().unwrap().unwrap();
     let mut texts = vec![format!("{producer:?}"), format!("{clicks:?}"), format!("{delivery:?}")];

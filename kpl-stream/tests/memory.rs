@@ -52,7 +52,7 @@ fn pipeline(shards: u128, now: Instant) -> (Pipeline<u64>, StreamId) {
 
 fn record(number: u64, size: usize) -> (EncodedRecord, u64) {
     let key = number.to_string();
-    let record = EncodedRecord::new(&RawRecord::from_parts(key, vec![b'.'; size])).unwrap();
+    let record = EncodedRecord::new(&RawRecord::new(key, vec![b'.'; size])).unwrap();
     (record, number)
 }
 

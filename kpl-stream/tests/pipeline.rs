@@ -124,7 +124,7 @@ fn shard_id(shard: u128) -> String {
 }
 
 fn record(key: &str, len: usize) -> EncodedRecord {
-    EncodedRecord::new(&RawRecord::from_parts(key.to_owned(), vec![b'.'; len])).unwrap()
+    EncodedRecord::new(&RawRecord::new(key.to_owned(), vec![b'.'; len])).unwrap()
 }
 
 fn ordered() -> Options {

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 struct Line(String);
 
 impl<'de> FromKplRecord<'de> for Line {
-    fn from_user_record(record: &UserRecord<'_, 'de>) -> Result<Self, ReadError> {
+    fn from_user_record(record: &UserRecord<'de>) -> Result<Self, ReadError> {
         let text = std::str::from_utf8(record.data).map_err(|error| ReadError::new(error.to_string()))?;
         assert_ne!(text, "panic", "as the test wants it");
         Ok(Self(text.into()))
@@ -158,7 +158,7 @@ async fn a_child_waits_until_the_consumer_has_all_records_of_both_parents() {
         sleep(Duration::from_secs(60)).await;
         let asked = service.state(|state| state.iterators.iter().any(|(id, _)| id == "c"));
         assert!(!asked);
-        assert_ne!(reader.next().await.unwrap().unwrap().shard_id(), "c");
+        assert_ne!(reader.next().await.unwrap().unwrap().shard_id(), Some("c"));
     }
     assert_eq!(lines(&mut reader).await, ["4"]);
 }
@@ -280,7 +280,7 @@ async fn options_out_of_range_are_named() {
     let refused = async |builder: ReaderBuilder<Line>| builder.build("lines").await.unwrap_err().to_string();
     assert_eq!(
         refused(reader(&service).max_records(10_001)).await,
-        "max_records is 10001, and must be from 1 to 10000"
+        "max_records is 10001, but must be from 1 to 10000"
     );
     assert!(
         refused(reader(&service).max_batches(0))
@@ -292,7 +292,6 @@ async fn options_out_of_range_are_named() {
             .await
             .starts_with("shard_bytes_per_second is 0")
     );
-    assert!(refused(Reader::builder()).await.contains("no client"));
 }
 
 /// Fails while it is told to.

@@ -12,7 +12,7 @@ use kpl_core::RawRecord;
 use kpl_stream::{FailureReason, OpenErrorKind, Producer, Receipt, StreamProducer};
 use serde_json::{Value, json};
 
-type Outcome = Result<Receipt, kpl_stream::DeliveryError<RawRecord<'static>>>;
+type Outcome = Result<Receipt, kpl_stream::DeliveryError<RawRecord>>;
 
 /// A service that answers PutRecords so: with a status and a body.
 async fn config(put_records: impl Fn(&Value) -> (u16, String) + Send + Sync + 'static) -> SdkConfig {
@@ -61,7 +61,7 @@ fn accepted(request: &Value) -> (u16, String) {
     (200, json!({"FailedRecordCount": 0, "Records": results}).to_string())
 }
 
-async fn open(config: &SdkConfig) -> StreamProducer<RawRecord<'static>> {
+async fn open(config: &SdkConfig) -> StreamProducer<RawRecord> {
     let producer = Producer::builder()
         .load_aws_config(config)
         .aggregation_enabled(false)
@@ -72,7 +72,7 @@ async fn open(config: &SdkConfig) -> StreamProducer<RawRecord<'static>> {
     producer.stream("clicks").await.unwrap()
 }
 
-async fn send(clicks: &StreamProducer<RawRecord<'static>>, data: &[&'static str]) -> Vec<Outcome> {
+async fn send(clicks: &StreamProducer<RawRecord>, data: &[&'static str]) -> Vec<Outcome> {
     let mut deliveries = Vec::new();
     for data in data {
         deliveries.push(clicks.send(RawRecord::new("key", *data)).await.unwrap());
@@ -222,7 +222,7 @@ async fn a_stream_that_is_not_there_cannot_be_opened() {
     });
     let config = config(accepted).await.into_builder().http_client(http).build();
     let producer = Producer::builder().load_aws_config(&config).build().unwrap();
-    let refused = producer.stream::<RawRecord<'_>>("clicks").await.unwrap_err();
+    let refused = producer.stream::<RawRecord>("clicks").await.unwrap_err();
     assert!(
         matches!(&refused.kind, OpenErrorKind::NotFound(error) if &*error.code == "ResourceNotFoundException"),
         "{refused}"

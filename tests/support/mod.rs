@@ -7,5 +7,5 @@ pub(crate) mod strategies;
 
 pub(crate) use kpl_testkit::{
     Text, aggregate, aggregate_into_one, all_contents, as_readers_get, bytes, contents, effective, golden, items, raw,
-    raw_at, shard_map as shards, user_records,
+    raw_at, shard_map as shards, tags, user_records,
 };

@@ -78,10 +78,10 @@ fn tags() -> impl Strategy<Value = Tags<'static>> {
 }
 
 /// Any user record.
-pub(crate) fn record() -> impl Strategy<Value = RawRecord<'static>> {
+pub(crate) fn record() -> impl Strategy<Value = RawRecord> {
     let hash_key = prop_oneof![3 => Just(None), 1 => hash_key().prop_map(Some)];
     (key(), hash_key, data(), tags()).prop_map(|(key, hash_key, data, tags)| {
-        let mut record = RawRecord::from_parts(key, data);
+        let mut record = RawRecord::new(key, data);
         record.explicit_hash_key = hash_key.map(HashKey::new);
         record.tags = tags;
         record
@@ -89,7 +89,7 @@ pub(crate) fn record() -> impl Strategy<Value = RawRecord<'static>> {
 }
 
 /// Any list of user records.
-pub(crate) fn records(most: usize) -> impl Strategy<Value = Vec<RawRecord<'static>>> {
+pub(crate) fn records(most: usize) -> impl Strategy<Value = Vec<RawRecord>> {
     vec(record(), 0..=most)
 }
 

@@ -30,8 +30,8 @@ pub fn batches(data: &[u8]) {
         4 => check!(View<'_>, u),
         _ => {
             // A lone raw record does not carry its explicit hash key.
-            let batch = DamagedBatch::<RawRecord<'_>>::arbitrary_take_rest(u).expect("bytes of any number make one");
-            let same = |sent: &RawRecord<'_>, back: &RawRecord<'_>| {
+            let batch = DamagedBatch::<RawRecord>::arbitrary_take_rest(u).expect("bytes of any number make one");
+            let same = |sent: &RawRecord, back: &RawRecord| {
                 (&sent.partition_key, &sent.data, &sent.tags) == (&back.partition_key, &back.data, &back.tags)
                     && (back.explicit_hash_key.is_none() || back.explicit_hash_key == sent.explicit_hash_key)
             };

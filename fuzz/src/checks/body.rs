@@ -26,10 +26,10 @@ fn check(body: &[u8]) {
     let batch = [KinesisRecord::new(&sealed).with_partition_key("outer")];
     reading::check(&batch, &Reading::default());
 
-    let records: Vec<RawRecord<'_>> = Deaggregator::new()
+    let records: Vec<RawRecord> = Deaggregator::new()
         .records(&batch)
         .filter_map(|record| Some(record.ok()?.value))
-        .filter(|record: &RawRecord<'_>| writing::is_key(&record.partition_key))
+        .filter(|record: &RawRecord| writing::is_key(writing::key(record)))
         .collect();
     if !records.is_empty() {
         writing::check_rewriting(&records);

@@ -150,9 +150,9 @@ impl<'a> Input<'a> {
     }
 
     /// A user record. Its partition key may be one that no aggregator takes.
-    pub(super) fn record(&mut self) -> RawRecord<'static> {
+    pub(super) fn record(&mut self) -> RawRecord {
         let has = self.byte();
-        let mut record = RawRecord::from_parts(self.key(), self.data());
+        let mut record = RawRecord::new(self.key(), self.data());
         if has & 1 == 1 {
             record.explicit_hash_key = Some(HashKey::new(self.hash_key()));
         }

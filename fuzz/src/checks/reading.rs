@@ -1,8 +1,8 @@
 //! What a reader must give of a batch, worked out by other means: the crate md-5, prost, and the rules once more.
 
 use kpl::{
-    Counts, DeaggregateError, DeaggregateErrorKind, Deaggregator, FromKplRecord, HashKeyRange, KinesisRecord,
-    MalformedPolicy, Position, RawRecord, Received, StrayPolicy, Tags, UserRecord,
+    Counts, DeaggregateError, DeaggregateErrorKind, Deaggregated, Deaggregator, FromKplRecord, HashKeyRange,
+    KinesisRecord, MalformedPolicy, Position, RawRecord, StrayPolicy, Tags, UserRecord,
 };
 
 use super::{bytes, oracle};
@@ -255,7 +255,7 @@ fn tags(tags: &Tags<'_>) -> Vec<(String, Option<String>)> {
     tags.iter().map(owned).collect()
 }
 
-fn of_record(record: &UserRecord<'_, '_>) -> Item {
+fn of_record(record: &UserRecord<'_>) -> Item {
     Item {
         position: record.position(),
         sub_sequence_number: record.sub_sequence_number,
@@ -291,7 +291,7 @@ fn of_error(error: &DeaggregateError) -> Item {
 /// Reads a batch, and compares it with what is expected, record by record, count by count.
 pub(super) fn check(batch: &[KinesisRecord<'_>], reading: &Reading) -> Expected {
     let expected = expect(batch, reading);
-    let mut deaggregator = Deaggregator::<RawRecord<'_>>::new().malformed(reading.malformed);
+    let mut deaggregator = Deaggregator::<RawRecord>::new().malformed(reading.malformed);
     if let Some(after) = &reading.after {
         deaggregator = deaggregator.after(after.clone());
     }
@@ -302,7 +302,7 @@ pub(super) fn check(batch: &[KinesisRecord<'_>], reading: &Reading) -> Expected 
     let mut items = expected.items.iter();
     for item in records.by_ref() {
         let item = match item {
-            Ok(Received { value, record, .. }) => {
+            Ok(Deaggregated { value, record, .. }) => {
                 assert_eq!(value, RawRecord::from(&record));
                 assert_eq!(value.data, record.data);
                 of_record(&record)
@@ -323,7 +323,7 @@ pub(super) fn check(batch: &[KinesisRecord<'_>], reading: &Reading) -> Expected 
 struct Text<'a>(&'a str);
 
 impl<'de> FromKplRecord<'de> for Text<'de> {
-    fn from_user_record(record: &UserRecord<'_, 'de>) -> Result<Self, kpl::ReadError> {
+    fn from_user_record(record: &UserRecord<'de>) -> Result<Self, kpl::ReadError> {
         let text = std::str::from_utf8(record.data).map_err(|error| kpl::CodecError::decode("Text", error))?;
         Ok(Self(text))
     }

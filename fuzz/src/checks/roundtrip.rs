@@ -29,7 +29,7 @@ pub fn roundtrip(data: &[u8]) {
             let before = aggregator.size();
             match aggregator.push(&record) {
                 Ok(full) => {
-                    assert!(is_key(&record.raw.partition_key));
+                    assert!(is_key(record.key()));
                     assert!(options.size_alone(&record) <= options.max_size);
                     sealed.extend(full);
                     held.push(record.clone());
@@ -46,10 +46,15 @@ pub fn roundtrip(data: &[u8]) {
                     assert_eq!(aggregator.size(), before);
                     match error {
                         AggregateError::PartitionKey(error) => {
-                            assert_eq!(error.text, record.raw.partition_key);
+                            assert_eq!(error.text, record.key());
                             assert!(!is_key(&error.text));
                         }
-                        AggregateError::TooLarge { size, max_size } => {
+                        AggregateError::TooLarge {
+                            partition_key,
+                            size,
+                            max_size,
+                        } => {
+                            assert_eq!(partition_key, record.key());
                             assert_eq!((size, max_size), (options.size_alone(&record), options.max_size));
                             assert!(size > max_size);
                         }

@@ -62,7 +62,7 @@ fn push(
     let before = (aggregator.count(), aggregator.size());
     match aggregator.push(&record) {
         Ok(full) => {
-            assert!(is_key(&record.raw.partition_key));
+            assert!(is_key(record.key()));
             assert!(options.size_alone(&record) <= options.max_size);
             taken.push(record);
             full.into_iter().collect()
@@ -70,7 +70,7 @@ fn push(
         Err(error) => {
             assert_eq!((aggregator.count(), aggregator.size()), before);
             match error {
-                AggregateError::PartitionKey(_) => assert!(!is_key(&record.raw.partition_key)),
+                AggregateError::PartitionKey(_) => assert!(!is_key(record.key())),
                 AggregateError::TooLarge { size, .. } => {
                     assert_eq!(size, options.size_alone(&record));
                     assert!(size > options.max_size);
@@ -83,12 +83,12 @@ fn push(
 }
 
 /// The effective hash key of a record that was read out of a sealed record.
-fn hash_key(record: &RawRecord<'_>, sealed: &Sealed) -> HashKey {
+fn hash_key(record: &RawRecord, sealed: &Sealed) -> HashKey {
     if !sealed.aggregated {
         return sealed.explicit_hash_key;
     }
     let always_wrapped = false;
-    let raw = record.clone().into_owned();
+    let raw = record.clone();
     Record { raw, always_wrapped }.hash_key()
 }
 
@@ -133,7 +133,7 @@ fn check_all(taken: &[Record], sealed: &[Sealed]) {
     for record in taken {
         expected.entry(record.hash_key()).or_default().push(record);
     }
-    let mut received: BTreeMap<HashKey, Vec<(RawRecord<'static>, bool)>> = BTreeMap::new();
+    let mut received: BTreeMap<HashKey, Vec<(RawRecord, bool)>> = BTreeMap::new();
     for sealed in sealed {
         for record in contents(sealed) {
             let key = hash_key(&record, sealed);

@@ -127,18 +127,18 @@ fn records<T: KplRecord + FromKplRecordOwned + Debug>(input: &mut Input<'_>) {
         if input.flag() {
             record = record.with_tag("note", Some(&input.text()));
         }
-        record.data = input.rest_or_bytes().to_vec().into();
-        if writing::is_key(&record.partition_key) {
+        record.data = input.rest_or_bytes().to_vec();
+        if writing::is_key(writing::key(&record)) {
             sent.push(record);
         }
     }
-    let mut aggregator = Aggregator::<T>::builder()
+    let mut aggregator = Aggregator::builder()
         .wrap_single(true)
         .max_size(10 << 20)
         .build()
         .expect("valid");
     for record in &sent {
-        assert_eq!(aggregator.push_as(record).expect("it is small"), None);
+        assert_eq!(aggregator.push(record).expect("it is small"), None);
     }
     let Some(sealed) = aggregator.finish() else {
         return;

@@ -12,7 +12,7 @@ use super::{bytes, oracle};
 /// A user record of a type that may have to be wrapped even when alone.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Record {
-    pub(super) raw: RawRecord<'static>,
+    pub(super) raw: RawRecord,
     pub(super) always_wrapped: bool,
 }
 
@@ -24,8 +24,12 @@ impl Record {
         }
     }
 
+    pub(super) fn key(&self) -> &str {
+        key(&self.raw)
+    }
+
     pub(super) fn hash_key(&self) -> HashKey {
-        let of_key = || HashKey::new(u128::from_be_bytes(bytes::md5(self.raw.partition_key.as_bytes())));
+        let of_key = || HashKey::new(u128::from_be_bytes(bytes::md5(self.key().as_bytes())));
         self.raw.explicit_hash_key.unwrap_or_else(of_key)
     }
 
@@ -36,7 +40,7 @@ impl Record {
 
 impl KplRecord for Record {
     fn partition_key<'a>(&'a self, buffer: &'a mut String) -> Result<&'a str, KeyError> {
-        buffer.push_str(&self.raw.partition_key);
+        buffer.push_str(self.key());
         Ok(buffer)
     }
 
@@ -56,6 +60,11 @@ impl KplRecord for Record {
     fn always_wrapped(&self) -> bool {
         self.always_wrapped
     }
+}
+
+/// The partition key of a record. Records of aggregates always have one.
+pub(super) fn key(record: &RawRecord) -> &str {
+    record.partition_key.as_deref().unwrap_or_default()
 }
 
 pub(super) fn is_key(text: &str) -> bool {
@@ -110,7 +119,7 @@ impl Options {
     pub(super) fn seal(&self, records: &[Record]) -> Sealed {
         let first = &records[0];
         let aggregated = !self.goes_raw(records);
-        let own_key = || first.raw.partition_key.clone().into_owned();
+        let own_key = || first.key().to_owned();
         let outer_key = self.outer_partition_key.clone().filter(|_| aggregated);
         Sealed {
             data: match aggregated {
@@ -127,13 +136,13 @@ impl Options {
     /// What these records count towards the service's limit when they share an aggregate.
     pub(super) fn aggregated_size(&self, records: &[Record]) -> usize {
         let key = self.outer_partition_key.as_deref();
-        20 + message(records).encoded_len() + key.unwrap_or(&records[0].raw.partition_key).len()
+        20 + message(records).encoded_len() + key.unwrap_or(records[0].key()).len()
     }
 
     /// What a record counts towards the service's limit when it is alone.
     pub(super) fn size_alone(&self, record: &Record) -> usize {
         if self.goes_raw(std::slice::from_ref(record)) {
-            return record.raw.data.len() + record.raw.partition_key.len();
+            return record.raw.data.len() + record.key().len();
         }
         self.aggregated_size(std::slice::from_ref(record))
     }
@@ -179,13 +188,14 @@ fn message(records: &[Record]) -> oracle::AggregatedRecord {
         }) as u64)
     }
     let mut message = oracle::AggregatedRecord::default();
-    for Record { raw, .. } in records {
+    for record in records {
+        let raw = &record.raw;
         let tag = |(key, value): (&str, Option<&str>)| oracle::Tag {
             key: Some(key.into()),
             value: value.map(Into::into),
         };
         message.records.push(oracle::Record {
-            partition_key_index: place(&mut message.partition_key_table, &raw.partition_key),
+            partition_key_index: place(&mut message.partition_key_table, record.key()),
             explicit_hash_key_index: raw
                 .explicit_hash_key
                 .and_then(|key| place(&mut message.explicit_hash_key_table, &key.value().to_string())),
@@ -197,16 +207,16 @@ fn message(records: &[Record]) -> oracle::AggregatedRecord {
 }
 
 /// The user records of a record for the stream, as readers get them.
-pub(super) fn contents(sealed: &Sealed) -> Vec<RawRecord<'static>> {
+pub(super) fn contents(sealed: &Sealed) -> Vec<RawRecord> {
     let batch = [KinesisRecord::new(&sealed.data).with_partition_key(&sealed.partition_key)];
-    let records = Deaggregator::<RawRecord<'_>>::new().records(&batch);
+    let records = Deaggregator::<RawRecord>::new().records(&batch);
     records
-        .map(|record| record.expect("what was written can be read").value.into_owned())
+        .map(|record| record.expect("what was written can be read").value)
         .collect()
 }
 
 /// What readers get of records: a raw one does not carry its explicit hash key.
-pub(super) fn as_readers_get(aggregated: bool, records: &[Record]) -> Vec<RawRecord<'static>> {
+pub(super) fn as_readers_get(aggregated: bool, records: &[Record]) -> Vec<RawRecord> {
     let mut records: Vec<_> = records.iter().map(|record| record.raw.clone()).collect();
     if let ([alone], false) = (&mut records[..], aggregated) {
         alone.explicit_hash_key = None;
@@ -215,10 +225,8 @@ pub(super) fn as_readers_get(aggregated: bool, records: &[Record]) -> Vec<RawRec
 }
 
 /// Records that were read are written again, and read the same.
-pub(super) fn check_rewriting(records: &[RawRecord<'_>]) {
-    let builder = Aggregator::<RawRecord<'_>>::builder()
-        .wrap_single(true)
-        .max_size(10 << 20);
+pub(super) fn check_rewriting(records: &[RawRecord]) {
+    let builder = Aggregator::<RawRecord>::builder().wrap_single(true).max_size(10 << 20);
     let mut aggregator = builder.build().expect("options are valid");
     for record in records {
         let full = aggregator.push(record).expect("it is small");

@@ -122,15 +122,16 @@ impl LineSink for Packing<'_> {
 impl Packing<'_> {
     /// Packs one line.
     fn push(&mut self, line: &[u8]) -> Result<Option<SealedRecord>, String> {
-        let pushed = user_record_line::read(line, self.data, |record| self.packer.push(&record))?;
+        let record = user_record_line::read(line, self.data)?;
+        let pushed = self.packer.push(&record);
         pushed.map_err(|error| error.to_string())
     }
 }
 
 /// With shards or without.
 enum Packer {
-    Plain(Box<Aggregator<RawRecord<'static>>>),
-    Sharded(Box<ShardedAggregator<RawRecord<'static>>>),
+    Plain(Box<Aggregator<RawRecord>>),
+    Sharded(Box<ShardedAggregator<RawRecord>>),
 }
 
 impl Packer {
@@ -156,10 +157,10 @@ impl Packer {
         packer.map_err(|error| Stop::Usage(error.to_string()))
     }
 
-    fn push(&mut self, record: &RawRecord<'_>) -> Result<Option<SealedRecord>, kpl_core::AggregateError> {
+    fn push(&mut self, record: &RawRecord) -> Result<Option<SealedRecord>, kpl_core::AggregateError> {
         match self {
-            Self::Plain(aggregator) => aggregator.push_as(record),
-            Self::Sharded(aggregator) => aggregator.push_as(record),
+            Self::Plain(aggregator) => aggregator.push(record),
+            Self::Sharded(aggregator) => aggregator.push(record),
         }
     }
 

@@ -4,11 +4,11 @@ use clap::Args;
 use kpl_core::{Counts, DeaggregateError, Deaggregator, HashKeyRange, Position, StrayPolicy, UserRecord};
 
 use crate::draw;
-use crate::forms::{DataForm, Stray, hash_key_range};
+use crate::forms::{DataForm, Stray};
 use crate::input::{self, Entry, Input, Sink};
 use crate::output::{Data, Lines, Unpacked};
 use crate::problems::{Location, Problems, Stop, tell};
-use crate::user_records::{self, MAGIC_BUT, Untyped, reason, reason_with_key};
+use crate::user_records::{self, not_an_aggregate, reason_with_key};
 
 /// Unpack records into user records, one JSON line each
 ///
@@ -34,7 +34,7 @@ pub(crate) struct Deaggregate {
     data: DataForm,
 
     /// Filter by hash key, as a reader of one shard does; both ends are inclusive
-    #[arg(long, value_name = "START..=END", value_parser = hash_key_range)]
+    #[arg(long, value_name = "START..=END")]
     range: Option<HashKeyRange>,
 
     /// What happens to user records of aggregated records that are outside --range
@@ -71,7 +71,7 @@ impl Deaggregate {
         Ok(())
     }
 
-    fn deaggregator(&self) -> Deaggregator<Untyped> {
+    fn deaggregator(&self) -> Deaggregator<UserRecord<'static>> {
         let mut deaggregator = Deaggregator::new();
         if let Some(range) = self.range {
             let strays = match self.stray {
@@ -89,7 +89,7 @@ impl Deaggregate {
 }
 
 struct UserRecords<'p> {
-    deaggregator: Deaggregator<Untyped>,
+    deaggregator: Deaggregator<UserRecord<'static>>,
     data: DataForm,
     lines: Lines,
     problems: &'p mut Problems,
@@ -118,10 +118,9 @@ impl Sink for UserRecords<'_> {
 }
 
 impl UserRecords<'_> {
-    fn deliver(&mut self, file: &str, entry: &Entry, record: &UserRecord<'_, '_>) -> Result<(), Stop> {
-        let malformed = record.malformed.map(|reason| reason.to_string());
-        if let Some(reason) = &malformed {
-            self.marked(file, entry, None, &format!("{MAGIC_BUT} {reason}"))?;
+    fn deliver(&mut self, file: &str, entry: &Entry, record: &UserRecord<'_>) -> Result<(), Stop> {
+        if let Some(reason) = record.malformed {
+            self.marked(file, entry, None, &not_an_aggregate(reason))?;
         }
         let (data, data_encoding) = Data::new(record.data, self.data);
         self.lines.line(&Unpacked {
@@ -134,13 +133,13 @@ impl UserRecords<'_> {
             shard_id: None,
             data,
             data_encoding,
-            malformed: malformed.as_deref(),
+            malformed: record.malformed.map(|reason| reason.to_string()).as_deref(),
         })
     }
 
     fn deliver_without_keys(&mut self, file: &str, entry: &Entry, error: &DeaggregateError) -> Result<(), Stop> {
         let sub_sequence_number = error.sub_sequence_number();
-        self.marked(file, entry, Some(sub_sequence_number), &reason(error.kind()))?;
+        self.marked(file, entry, Some(sub_sequence_number), &error.kind().to_string())?;
         let (data, data_encoding) = Data::new(error.data(), self.data);
         self.lines.line(&Unpacked {
             partition_key: None,
@@ -152,7 +151,7 @@ impl UserRecords<'_> {
             shard_id: None,
             data,
             data_encoding,
-            malformed: Some(&reason_with_key(error)),
+            malformed: Some(&reason_with_key(error.kind(), error.partition_key())),
         })
     }
 

@@ -1,16 +1,16 @@
 //! `kpl tail`: a stream into lines.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use clap::{Args, ValueHint};
 use futures_util::FutureExt as _;
 use indicatif::ProgressBar;
-use kpl_core::{FromKplRecord, MalformedPolicy, ReadError, UserRecord};
-use kpl_stream::Received;
-use kpl_stream::reader::{FilePositions, Reader, ReaderError, RecordError, Start};
+use kpl_core::RawRecord;
+use kpl_stream::reader::{FilePositions, Reader, ReaderError, Start};
+use kpl_stream::{Origin, Received, Undecodable};
 use tokio::time::sleep;
 
 use crate::forms::{DataForm, positive_seconds};
@@ -19,7 +19,7 @@ use crate::interrupts::{self, Interrupts};
 use crate::output::{Data, Lines, Unpacked};
 use crate::problems::{Location, Problems, Stop};
 use crate::service::Service;
-use crate::user_records::{MAGIC_BUT, reason, reason_with_key};
+use crate::user_records::{not_an_aggregate, reason_with_key};
 use crate::{log, pipe};
 
 /// Write the user records of a stream as they arrive, of all its shards
@@ -79,7 +79,7 @@ fn start(text: &str) -> Result<Start, String> {
         .or_else(|_| DateTime::from_str(text, Format::DateTimeWithOffset))
         .map_err(|_| "it is `latest`, `trim-horizon`, or a time like 2026-11-25T09:00:00Z or 1795597200")?;
     u64::try_from(time.secs())
-        .map(|seconds| Start::At(Duration::new(seconds, time.subsec_nanos())))
+        .map(|seconds| Start::At(UNIX_EPOCH + Duration::new(seconds, time.subsec_nanos())))
         .map_err(|_| "this is before 1970".into())
 }
 
@@ -134,7 +134,7 @@ async fn run(options: Tail, mut interrupts: Interrupts, problems: &mut Problems)
     reader.commit().await.map_err(stop)
 }
 
-async fn open(options: &Tail) -> Result<Reader<Content>, Stop> {
+async fn open(options: &Tail) -> Result<Reader<RawRecord>, Stop> {
     let config = options.service.config().await?;
     let mut builder = Reader::builder().load_aws_config(&config).start(options.from);
     if let Some(file) = &options.positions {
@@ -150,23 +150,6 @@ fn stop(error: ReaderError) -> Stop {
     }
 }
 
-/// What is in a user record.
-struct Content {
-    data: Vec<u8>,
-    malformed: Option<String>,
-}
-
-impl<'de> FromKplRecord<'de> for Content {
-    const MALFORMED: MalformedPolicy = MalformedPolicy::Deliver;
-
-    fn from_user_record(record: &UserRecord<'_, 'de>) -> Result<Self, ReadError> {
-        Ok(Self {
-            data: record.data.to_owned(),
-            malformed: record.malformed.map(|reason| reason.to_string()),
-        })
-    }
-}
-
 struct Tailing<'p> {
     data: DataForm,
     lines: Lines,
@@ -174,71 +157,55 @@ struct Tailing<'p> {
 }
 
 impl Tailing<'_> {
-    fn deliver(&mut self, record: &Received<Content>) -> Result<(), Stop> {
-        let position = record.position();
-        let sequence_number = position.as_ref().map(|position| position.sequence_number.as_str());
-        let Content { data, malformed } = &record.value;
-        if let Some(reason) = malformed {
-            let problem = format!("{MAGIC_BUT} {reason}");
-            self.marked(record.stream(), record.shard_id(), sequence_number, None, &problem)?;
+    fn deliver(&mut self, record: &Received<RawRecord>) -> Result<(), Stop> {
+        if let Some(reason) = record.malformed() {
+            self.marked(record.origin(), None, &not_an_aggregate(reason))?;
         }
         let arrival = record.approximate_arrival();
-        let arrival = arrival.map(|arrival| Arrival::Seconds(arrival.as_secs_f64()));
-        let (data, data_encoding) = Data::new(data, self.data);
+        let arrival = arrival.map(|arrival| Arrival::Seconds(arrival.since_unix_epoch().as_secs_f64()));
+        let (data, data_encoding) = Data::new(&record.value.data, self.data);
         self.lines.line(&Unpacked {
             partition_key: record.partition_key(),
             explicit_hash_key: record.explicit_hash_key(),
-            sequence_number,
-            sub_sequence_number: position.as_ref().map_or(0, |position| position.sub_sequence_number),
-            aggregated: record.aggregated(),
+            sequence_number: record.sequence_number(),
+            sub_sequence_number: record.sub_sequence_number(),
+            aggregated: record.is_aggregated(),
             arrival: arrival.as_ref(),
-            shard_id: Some(record.shard_id()),
+            shard_id: record.shard_id(),
             data,
             data_encoding,
-            malformed: malformed.as_deref(),
+            malformed: record.malformed().map(|reason| reason.to_string()).as_deref(),
         })
     }
 
-    fn deliver_without_keys(&mut self, record: &RecordError) -> Result<(), Stop> {
-        let error = record.error();
-        let sub_sequence_number = error.sub_sequence_number();
-        self.marked(
-            record.stream(),
-            record.shard_id(),
-            error.sequence_number(),
-            Some(sub_sequence_number),
-            &reason(error.kind()),
-        )?;
+    fn deliver_without_keys(&mut self, record: &Undecodable) -> Result<(), Stop> {
+        let sub_sequence_number = record.sub_sequence_number();
+        self.marked(record.origin(), Some(sub_sequence_number), &record.reason().to_string())?;
         let (data, data_encoding) = Data::new(record.data(), self.data);
         self.lines.line(&Unpacked {
             partition_key: None,
             explicit_hash_key: None,
-            sequence_number: error.sequence_number(),
+            sequence_number: record.sequence_number(),
             sub_sequence_number,
             aggregated: true,
             arrival: None,
-            shard_id: Some(record.shard_id()),
+            shard_id: record.shard_id(),
             data,
             data_encoding,
-            malformed: Some(&reason_with_key(error)),
+            malformed: Some(&reason_with_key(record.reason(), record.partition_key())),
         })
     }
 
-    fn marked(
-        &mut self,
-        stream: &str,
-        shard_id: &str,
-        sequence_number: Option<&str>,
-        user_record: Option<u64>,
-        problem: &str,
-    ) -> Result<(), Stop> {
+    fn marked(&mut self, origin: &Origin, user_record: Option<u64>, problem: &str) -> Result<(), Stop> {
         if !self.problems.strict {
             return Ok(());
         }
         self.lines.flush()?;
+        let stream = origin.stream.as_deref().unwrap_or_default();
+        let shard_id = origin.shard_id.as_deref().unwrap_or_default();
         let location = Location {
             file: &format!("stream {stream}, shard {shard_id}"),
-            sequence_number,
+            sequence_number: origin.sequence_number.as_deref(),
             user_record,
             ..Location::default()
         };

@@ -30,7 +30,7 @@ fn with_unresolved() -> Vec<u8> {
 
 #[test]
 fn the_line_has_exactly_these_keys_in_this_order() {
-    let aggregate = Aggregator::<RawRecord<'_>>::new()
+    let aggregate = Aggregator::<RawRecord>::new()
         .aggregate(&[
             RawRecord::new("a \"key\"\u{1}é", b"\xFF\x00").with_explicit_hash_key(u128::MAX),
             RawRecord::new("b", b""),
@@ -198,9 +198,9 @@ fn data_as_json_is_nested_on_one_line_as_it_was() {
 /// Two shards' worth of hash keys in one aggregate, then a plain record.
 fn strays() -> String {
     let records = [1_u128, 500, 2, 900].map(|hash_key| {
-        RawRecord::from_parts("k", hash_key.to_string().into_bytes()).with_explicit_hash_key(HashKey::new(hash_key))
+        RawRecord::new("k", hash_key.to_string().into_bytes()).with_explicit_hash_key(HashKey::new(hash_key))
     });
-    let sealed = Aggregator::<RawRecord<'_>>::new()
+    let sealed = Aggregator::<RawRecord>::new()
         .aggregate(&records)
         .collect::<Result<Vec<_>, _>>()
         .unwrap();

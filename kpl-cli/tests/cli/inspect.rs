@@ -104,10 +104,7 @@ fn the_record_is_found_in_every_kind_of_input() {
 #[test]
 fn json_has_the_control_characters_of_keys() {
     let key = "delete \u{7f}, C1 \u{9b}31m, escape \u{1b}[31m";
-    let mut aggregator = Aggregator::<RawRecord<'_>>::builder()
-        .wrap_single(true)
-        .build()
-        .unwrap();
+    let mut aggregator = Aggregator::<RawRecord>::builder().wrap_single(true).build().unwrap();
     assert!(aggregator.push(&RawRecord::new(key, b"data")).unwrap().is_none());
     let sealed = aggregator.finish().unwrap();
     assert_eq!(inspect_json(&[], &sealed.data)["PartitionKeys"][0]["Key"], key);
@@ -232,7 +229,7 @@ fn keys_that_cannot_be_resolved_and_tags_are_shown() {
     let tagged = RawRecord::new("k", b"data")
         .with_tag("trace", Some("4bf92f35"))
         .with_tag("bare", None);
-    let sealed = Aggregator::<RawRecord<'_>>::new()
+    let sealed = Aggregator::<RawRecord>::new()
         .aggregate(&[tagged])
         .next()
         .unwrap()
@@ -249,7 +246,7 @@ fn drawings_fit_80_columns_whatever_is_inside() {
     let long = "é".repeat(256);
     let records: Vec<_> = (0..150_u128)
         .map(|number| {
-            RawRecord::from_parts(
+            RawRecord::new(
                 format!("{number}\u{1b}[31m{long}")
                     .chars()
                     .take(256)
@@ -259,10 +256,7 @@ fn drawings_fit_80_columns_whatever_is_inside() {
             .with_explicit_hash_key(u128::MAX - number)
         })
         .collect();
-    let mut aggregator = Aggregator::<RawRecord<'_>>::builder()
-        .max_size(1 << 20)
-        .build()
-        .unwrap();
+    let mut aggregator = Aggregator::<RawRecord>::builder().max_size(1 << 20).build().unwrap();
     let sealed = aggregator.aggregate(&records).next().unwrap().unwrap();
     let golden = kpl_golden().aggregated;
     for input in [

@@ -48,7 +48,7 @@ fn run(arguments: &[&str], write: impl Fn(&mut dyn Write) -> std::io::Result<()>
 /// An aggregate of a thousand small user records, in base64.
 fn a_thousand() -> String {
     let records = vec![RawRecord::new("k", b"x"); 1000];
-    let sealed = Aggregator::<RawRecord<'_>>::new()
+    let sealed = Aggregator::<RawRecord>::new()
         .aggregate(&records)
         .next()
         .unwrap()

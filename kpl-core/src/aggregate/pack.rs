@@ -1,16 +1,16 @@
-//! One aggregate in the making: when it is full, and how it goes out.
+//! An aggregate under construction: when it is full, and how it goes out.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::builder::Options;
+use super::AggregateError;
+use super::options::Options;
 use super::seal::{Effective, UnsealedRecord};
-use crate::error::AggregateError;
 use crate::key::{HashKey, PartitionKey};
 use crate::record::KplRecord;
 use crate::wire::{MAGIC, Parts, Tags, Writer};
 
-/// Where a record is written before it is known to fit. Warm, they take no allocation.
+/// Where a record is written before it is known to fit. Once warm, they do not allocate.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
     partition_key: String,
@@ -46,14 +46,14 @@ impl Buffers {
     }
 }
 
-/// One aggregate in the making, and the rules of when it is full and how it goes out.
+/// An aggregate under construction, and the rules of when it is full and how it goes out.
 #[derive(Clone, Debug)]
 pub(crate) struct Packer {
     pub(super) options: Options,
     writer: Writer,
     /// The explicit hash key of the first record.
     first_explicit: Option<HashKey>,
-    /// The length of the first record's data, if that would be sent raw were it to stay alone.
+    /// The length of the first record's data, if it would be sent raw if it stayed alone.
     raw_len: Option<usize>,
     /// Whether a record is held that must be wrapped even when alone.
     always_wrapped: bool,
@@ -76,7 +76,7 @@ impl Packer {
         Ok(self.add(record))
     }
 
-    /// Whether a record is small enough on its own. It must be, whatever is held: it may have to go out alone.
+    /// Checks that a record is small enough on its own. It must be, whatever is held: it may have to go out alone.
     #[inline]
     pub(crate) fn check_alone(&self, record: &Encoded<'_>) -> Result<(), AggregateError> {
         // Framing, an explicit hash key, and an outer partition key of 256 characters take less than this.
@@ -99,12 +99,16 @@ impl Packer {
         };
         let max_size = self.options.max_size;
         if size > max_size {
-            return Err(AggregateError::TooLarge { size, max_size });
+            return Err(AggregateError::TooLarge {
+                partition_key: own_key.into(),
+                size,
+                max_size,
+            });
         }
         Ok(())
     }
 
-    /// Adds a record that passed [`check_alone`](Self::check_alone). If an aggregate got full by it, that comes out.
+    /// Adds a record that passed [`check_alone`](Self::check_alone), and returns the aggregate that this completed, if any.
     #[inline]
     pub(crate) fn add(&mut self, record: &Encoded<'_>) -> Option<UnsealedRecord> {
         let plan = self.writer.plan(&record.parts);
@@ -141,7 +145,7 @@ impl Packer {
         }
     }
 
-    /// Gives what is held, record by record.
+    /// Calls `each` with every record that is held.
     pub(crate) fn for_each_record(&self, mut each: impl FnMut(Encoded<'_>)) {
         self.writer.for_each(|parts| {
             each(Encoded {
@@ -156,7 +160,7 @@ impl Packer {
         !(self.options.wrap_single || *always_wrapped || !parts.tags.is_empty() || parts.data.starts_with(&MAGIC))
     }
 
-    /// The length of the data that would be sent raw now.
+    /// Returns the length of the data that would be sent raw now.
     fn raw_len(&self) -> Option<usize> {
         self.raw_len.filter(|_| self.writer.count() == 1)
     }
@@ -184,7 +188,7 @@ impl Packer {
         }
     }
 
-    /// The length of the partition key that an aggregate goes out under.
+    /// Returns the length of the partition key that an aggregate goes out under.
     #[inline]
     fn outer_key_len(&self) -> usize {
         match &self.options.outer_partition_key {

@@ -1,29 +1,30 @@
 //! Sealing: the digest of one aggregate, or of many at once.
 
 use alloc::vec::Vec;
+use core::fmt;
 
+use crate::debug::ByteCount;
 use crate::digest::{Digest, md5, md5_many};
 use crate::key::{HashKey, PartitionKey};
 use crate::record::SealedRecord;
 use crate::wire::MAGIC;
 
-/// A record that only lacks its digest.
+/// A finished record whose digest has not been computed yet.
 ///
 /// ```
 /// use kpl_core::{Aggregator, RawRecord, seal_all};
 ///
-/// let mut aggregator = Aggregator::<RawRecord<'_>>::builder().max_count(100).build()?;
+/// let mut aggregator = Aggregator::builder().max_count(100).build()?;
 /// let mut unsealed = Vec::new();
 /// for number in 0..1000 {
-///     let text = format!("record {number}");
-///     unsealed.extend(aggregator.push_as_unsealed(&RawRecord::new("abc", &text))?);
+///     unsealed.extend(aggregator.push_unsealed(&RawRecord::new("abc", format!("record {number}")))?);
 /// }
 /// unsealed.extend(aggregator.finish_unsealed());
 /// let sealed = seal_all(unsealed);
 /// assert_eq!(sealed.len(), 10);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "it holds user records that would be lost"]
 pub struct UnsealedRecord {
     pub(super) data: Vec<u8>,
@@ -33,7 +34,7 @@ pub struct UnsealedRecord {
     pub(super) aggregated: bool,
 }
 
-/// What the outer explicit hash key is made of.
+/// Where the outer explicit hash key comes from.
 #[derive(Clone, Debug)]
 pub(super) enum Effective {
     Explicit(HashKey),
@@ -52,7 +53,7 @@ impl UnsealedRecord {
         self.seal_with(digest)
     }
 
-    /// What the digest is computed of, if there is one.
+    /// Returns the bytes that the digest is computed over; empty if the record is not an aggregate.
     fn body(&self) -> &[u8] {
         let aggregate = if self.aggregated { &self.data[..] } else { &[] };
         aggregate.strip_prefix(&MAGIC).unwrap_or_default()
@@ -74,19 +75,19 @@ impl UnsealedRecord {
         }
     }
 
-    /// How many user records are inside.
+    /// Returns how many user records are inside.
     #[must_use]
     pub const fn user_records(&self) -> usize {
         self.user_records
     }
 
-    /// Whether the record is an aggregate. If not, it is the payload of one user record.
+    /// Returns whether the record is an aggregate. If not, it is the payload of one user record.
     #[must_use]
     pub const fn is_aggregated(&self) -> bool {
         self.aggregated
     }
 
-    /// What the sealed record will count towards the service's limits: the data and the partition key, in bytes.
+    /// Returns how many bytes the sealed record will count towards the service's limits: the data and the partition key.
     #[must_use]
     pub fn size(&self) -> usize {
         let digest = if self.aggregated { size_of::<Digest>() } else { 0 };
@@ -94,9 +95,20 @@ impl UnsealedRecord {
     }
 }
 
+impl fmt::Debug for UnsealedRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnsealedRecord")
+            .field("data", &ByteCount(self.data.len()))
+            .field("partition_key", &self.partition_key)
+            .field("user_records", &self.user_records)
+            .field("aggregated", &self.aggregated)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Computes the digests of many records together, in the lanes of the processor's vector registers.
 ///
-/// Gives what [`UnsealedRecord::seal`] gives for each, in the same order, in a fraction of the time.
+/// Returns what [`UnsealedRecord::seal`] returns for each, in the same order, in a fraction of the time.
 #[must_use = "it holds user records that would be lost"]
 pub fn seal_all(records: impl IntoIterator<Item = UnsealedRecord>) -> Vec<SealedRecord> {
     let mut records = records.into_iter();
@@ -122,5 +134,5 @@ pub fn seal_all(records: impl IntoIterator<Item = UnsealedRecord>) -> Vec<Sealed
     }
 }
 
-/// Twice as many as the widest registers have lanes: few enough that what was just packed is still in the cache.
+/// Two groups of the widest lanes: few enough that what was just packed is still in the cache.
 const SEALED_TOGETHER: usize = 32;

@@ -4,18 +4,19 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
 
-use super::builder::Options;
+use super::AggregateError;
+use super::options::Options;
 use super::pack::{Buffers, Encoded, Packer};
 use super::seal::{UnsealedRecord, seal_all};
-use crate::error::AggregateError;
 use crate::key::HashKey;
 use crate::record::{KplRecord, SealedRecord};
 use crate::shard::{NonEmpty, ShardMap};
 
 /// Packs many records of a type into few records of a stream, each of them for one shard.
 ///
-/// A reader that filters by hash key range, as the KCL does, drops an aggregate whole if one record inside belongs
-/// to another shard. Aggregates of this aggregator lose nothing there, as long as the map is that of the stream.
+/// A reader that filters by hash key range, as the KCL does, drops a whole aggregate if one record inside belongs to
+/// another shard. Nothing of the aggregates of this type is lost there, as long as the map is that of the stream.
+/// [`AggregatorBuilder::build_sharded`](crate::AggregatorBuilder::build_sharded) builds one.
 ///
 /// ```
 /// use kpl_core::{Aggregator, HashKeyRange, RawRecord, Shard, ShardMap};
@@ -25,7 +26,7 @@ use crate::shard::{NonEmpty, ShardMap};
 ///     Shard::new("shardId-000000000000", HashKeyRange::try_from(0..=middle)?),
 ///     Shard::new("shardId-000000000001", HashKeyRange::try_from(middle + 1..=u128::MAX)?),
 /// ])?;
-/// let mut aggregator = Aggregator::<RawRecord<'_>>::builder().build_sharded(shards.clone())?;
+/// let mut aggregator = Aggregator::builder().build_sharded(shards.clone())?;
 /// let mut to_send = Vec::new();
 /// for key in ["a", "b", "c", "d", "e", "f"] {
 ///     to_send.extend(aggregator.push(&RawRecord::new(key, "some data"))?);
@@ -57,26 +58,7 @@ impl<T> ShardedAggregator<T> {
         }
     }
 
-    /// Adds a record of any type, as [`Aggregator::push_as`](crate::Aggregator::push_as).
-    ///
-    /// # Errors
-    ///
-    /// Those of [`push`](Self::push).
-    pub fn push_as<R: KplRecord>(&mut self, record: &R) -> Result<Option<SealedRecord>, AggregateError> {
-        Ok(self.push_as_unsealed(record)?.map(UnsealedRecord::seal))
-    }
-
-    /// Adds a record of any type, as [`push_unsealed`](Self::push_unsealed).
-    ///
-    /// # Errors
-    ///
-    /// Those of [`push`](Self::push).
-    pub fn push_as_unsealed<R: KplRecord>(&mut self, record: &R) -> Result<Option<UnsealedRecord>, AggregateError> {
-        let encoded = self.buffers.encode(record)?;
-        packer_of(&self.shards, &mut self.packers, &encoded).push(&encoded)
-    }
-
-    /// Takes what was pushed and did not come out yet: at most one record for each shard.
+    /// Returns what was pushed and has not come out yet: at most one record for each shard.
     ///
     /// The aggregator can be used again afterwards.
     #[must_use = "it holds user records that would be lost"]
@@ -84,14 +66,14 @@ impl<T> ShardedAggregator<T> {
         seal_all(self.packers.iter_mut().filter_map(Packer::take))
     }
 
-    /// The map in use.
+    /// Returns the map in use.
     #[must_use]
     pub const fn shard_map(&self) -> &ShardMap {
         &self.shards
     }
 
-    /// Uses another map from now on. Records that are held move to their shards in it, and those aggregates that get
-    /// full by that come out.
+    /// Uses another map from now on. Records that are held move to their shards in it; returns the aggregates that this
+    /// completed.
     ///
     /// Records keep their order as long as they share a shard in both maps.
     #[must_use = "it holds user records that would be lost"]
@@ -103,7 +85,7 @@ impl<T> ShardedAggregator<T> {
         for packer in held.iter() {
             packer.for_each_record(|mut record| {
                 let packer = packer_of(&self.shards, &mut self.packers, &record);
-                // Asked for by a neighbour perhaps, where this record has no room for it.
+                // Perhaps only a neighbour asked for wrapping, and this record is too large for it.
                 record.always_wrapped &= packer.check_alone(&record).is_ok();
                 full.extend(packer.add(&record));
             });
@@ -111,19 +93,19 @@ impl<T> ShardedAggregator<T> {
         seal_all(full)
     }
 
-    /// Whether nothing is held.
+    /// Returns whether nothing is held.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count() == 0
     }
 
-    /// How many user records are held, for all shards.
+    /// Returns how many user records are held for all shards.
     #[must_use]
     pub fn count(&self) -> usize {
         self.packers.iter().map(Packer::count).sum()
     }
 
-    /// What is held counts this much towards the service's limits, for all shards, in bytes.
+    /// Returns how many bytes the held records count towards the service's limits, for all shards.
     #[must_use]
     pub fn size(&self) -> usize {
         self.packers.iter().map(Packer::size).sum()
@@ -131,26 +113,27 @@ impl<T> ShardedAggregator<T> {
 }
 
 impl<T: KplRecord> ShardedAggregator<T> {
-    /// Adds a record. If the aggregate of its shard got full by it, that comes out.
+    /// Adds a record, and returns the aggregate of its shard if this completed it.
     ///
     /// # Errors
     ///
     /// As [`Aggregator::push`](crate::Aggregator::push): the aggregator is then as it was before.
     pub fn push(&mut self, record: &T) -> Result<Option<SealedRecord>, AggregateError> {
-        self.push_as(record)
+        Ok(self.push_unsealed(record)?.map(UnsealedRecord::seal))
     }
 
-    /// As [`push`](Self::push), but the digest is not computed yet: for [`seal_all`].
+    /// Does what [`push`](Self::push) does, without computing the digest: for [`seal_all`].
     ///
     /// # Errors
     ///
     /// Those of [`push`](Self::push).
     pub fn push_unsealed(&mut self, record: &T) -> Result<Option<UnsealedRecord>, AggregateError> {
-        self.push_as_unsealed(record)
+        let encoded = self.buffers.encode(record)?;
+        packer_of(&self.shards, &mut self.packers, &encoded).push(&encoded)
     }
 }
 
-/// The packer of a record's shard.
+/// Returns the packer of a record's shard.
 fn packer_of<'p>(shards: &ShardMap, packers: &'p mut NonEmpty<Packer>, record: &Encoded<'_>) -> &'p mut Packer {
     let Encoded { parts, .. } = record;
     let hash_key = HashKey::effective(parts.partition_key, parts.explicit_hash_key);

@@ -8,13 +8,13 @@ use core::fmt;
 
 use super::{Damage, Refused};
 use crate::wire::AggregatedRecord;
-use crate::{AggregateError, Deaggregator, FromKplRecord, KinesisRecord, KplRecord, Received, Tags};
+use crate::{AggregateError, Deaggregated, Deaggregator, FromKplRecord, KinesisRecord, KplRecord, Tags};
 
 /// A Kinesis record, and what is known of it.
 pub(super) struct Source<'v, 's> {
     pub(super) record: KinesisRecord<'s>,
     pub(super) damages: &'v [Damage],
-    /// For each user record the place of its value, if it must come back. `None`: nothing is known.
+    /// For each user record the index of its value, if it must come back. `None` means that nothing is known.
     pub(super) contents: Option<&'v [Option<usize>]>,
 }
 
@@ -25,7 +25,7 @@ pub(super) struct Sent<'v, T> {
 }
 
 /// Reads a batch. Every user record must come out once and in order, as a value or as an error, with its bytes; and
-/// where its value is known, as that value. Gives the values that nobody knew.
+/// where its value is known, as that value. Returns the values that were not known.
 #[track_caller]
 pub(super) fn check<'s, T>(sources: &[Source<'_, 's>], sent: &Sent<'_, T>, same: impl Fn(&T, &T) -> bool) -> Vec<T>
 where
@@ -56,18 +56,18 @@ where
             };
             let (at, data) = match &item {
                 Ok(received) => (
-                    (received.record.kinesis_record, received.record.sub_sequence_number),
+                    (
+                        received.record.kinesis_record_index,
+                        received.record.sub_sequence_number,
+                    ),
                     received.record.data,
                 ),
                 Err(error) => (
-                    (
-                        batch.get(error.kinesis_record_index()).unwrap_or(&source.record),
-                        error.sub_sequence_number(),
-                    ),
+                    (error.kinesis_record_index(), error.sub_sequence_number()),
                     error.data(),
                 ),
             };
-            let expected = (&source.record, sub as u64);
+            let expected = (place, sub as u64);
             assert!(
                 at == expected,
                 "{at:?} came out where {expected:?} must; damages: {damages:?}"
@@ -123,13 +123,13 @@ fn payloads(data: &[u8]) -> Vec<&[u8]> {
 
 #[track_caller]
 fn check_value<T: KplRecord + fmt::Debug>(
-    received: &Received<'_, '_, T>,
+    received: &Deaggregated<'_, T>,
     name: &str,
     sent: &T,
     same: impl Fn(&T, &T) -> bool,
     damages: &[Damage],
 ) {
-    let Received { value, record, .. } = received;
+    let Deaggregated { value, record } = received;
     assert!(
         same(sent, value),
         "{name} comes back as another one\n  sent: {sent:?}\n  back: {value:?}\n  payload: b\"{}\"{}",
@@ -158,8 +158,9 @@ fn check_value<T: KplRecord + fmt::Debug>(
     let written = sent.tags(&mut tags);
     assert!(
         written.is_ok() && record.tags() == tags,
-        "{name} has now the tags {tags:?}, and was sent with {:?}\n  sent: {sent:?}{}",
-        record.tags(),
+        "{name} has now the tags {:?}, and was sent with {:?}\n  sent: {sent:?}{}",
+        record.tags().iter().collect::<Vec<_>>(),
+        tags.iter().collect::<Vec<_>>(),
         Beside(damages)
     );
 }

@@ -86,14 +86,14 @@ pub enum Damage {
         /// The index.
         index: u64,
     },
-    /// One user record has an explicit hash key with this text, most often no number.
+    /// One user record has an explicit hash key with this string, which is usually not a number.
     ExplicitHashKey {
         /// Which user record.
         user_record: usize,
-        /// The text.
+        /// The string.
         text: String,
     },
-    /// One user record has no payload, so that the protobuf bytes do not parse under a right digest.
+    /// One user record lacks its payload, so that the protobuf bytes do not parse although the digest matches.
     NoPayload {
         /// Which user record.
         user_record: usize,
@@ -105,7 +105,7 @@ pub enum Damage {
         /// What it holds.
         bytes: Vec<u8>,
     },
-    /// The stream gives no partition key, as where its record distribution strategy is AUTO.
+    /// The record arrives without a partition key, as it may if the stream's record distribution strategy is AUTO.
     NoPartitionKey,
 }
 
@@ -118,7 +118,7 @@ pub(super) enum Harm {
     UserRecord(usize),
     /// No user records.
     Empty,
-    /// Nobody knows.
+    /// Unknown: nothing can be asserted.
     All,
 }
 
@@ -161,11 +161,11 @@ impl Damage {
         match self {
             Self::Data(change) => return (change.apply(data), Harm::All),
             Self::Body(change) => {
-                // Of bytes that are no aggregate, all are the body.
+                // If the bytes are not an aggregate, all of them are the body.
                 let body = Frame::new(data).map_or(data, |frame| frame.body());
                 return (seal(&change.apply(body)), Harm::All);
             }
-            // Of bytes that are no aggregate, all are the payload.
+            // If the bytes are not an aggregate, all of them are the payload.
             Self::Payload { change, .. } if aggregate.is_err() => return (change.apply(data), Harm::All),
             Self::NoPartitionKey => {
                 let harm = if aggregate.is_ok() { Harm::None } else { Harm::All };
@@ -289,7 +289,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Bytes are shown as text, so that a finding can be read.
+/// Shows bytes as escaped text, so that a finding can be read.
 impl fmt::Debug for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,4 +1,4 @@
-//! Arbitrary values, aggregated and damaged: nothing is lost, and nobody else pays.
+//! Arbitrary values, aggregated and damaged: nothing is lost, and damage affects nothing else.
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString as _};
@@ -10,20 +10,21 @@ use ::arbitrary::{Arbitrary, Result, Unstructured};
 
 use super::check::{self, Sent, Source};
 use super::damage::Harm;
-use super::{Damage, IntactBatch, Options};
-use crate::{FromKplRecord, KinesisRecord, KplRecord, LARGEST_MAX_SIZE, SealedRecord};
+use super::{Damage, IntactBatch};
+use crate::debug::ByteCount;
+use crate::{AggregatorBuilder, FromKplRecord, KinesisRecord, KplRecord, MAX_RECORD_SIZE, SealedRecord};
 
-/// The Kinesis records of an [`IntactBatch`] as a stream might give them after all: some damaged, some twice, plain
-/// records of other producers in between.
+/// The Kinesis records of an [`IntactBatch`] as a stream might deliver them: some damaged, some twice, with plain records of
+/// other producers in between.
 ///
 /// [`check`](Self::check) reads them. To fuzz your own consumer, feed it [`kinesis_records`](Self::kinesis_records).
 ///
 /// ```
-/// use kpl_core::RawRecord;
-/// use kpl_core::arbitrary::{Change, Damage, DamagedBatch, IntactBatch, Options};
+/// use kpl_core::arbitrary::{Change, Damage, DamagedBatch, IntactBatch};
+/// use kpl_core::{Aggregator, RawRecord};
 ///
 /// let values = [RawRecord::new("abc", "one"), RawRecord::new("def", "two")];
-/// let intact = IntactBatch::new(values, &Options::default())?;
+/// let intact = IntactBatch::new(values, &Aggregator::builder())?;
 /// let damage = Damage::Payload { user_record: 0, change: Change::Truncate { len: 1 } };
 /// let batch = DamagedBatch::new(intact).damage(0, damage).plain(1, "from someone else");
 /// assert_eq!(batch.kinesis_records().len(), 2);
@@ -36,7 +37,8 @@ pub struct DamagedBatch<T> {
     rewritten: Rewritten,
 }
 
-/// What each [`check`](DamagedBatch::check) made of values that it read. Here, so that values can borrow from it.
+/// The values that each [`check`](DamagedBatch::check) read, aggregated again. They are kept so that values can borrow from
+/// them.
 #[derive(Default)]
 struct Rewritten(OnceCell<(Vec<SealedRecord>, Box<Rewritten>)>);
 
@@ -66,7 +68,7 @@ pub struct DamagedRecord {
 }
 
 impl<T> DamagedBatch<T> {
-    /// The same records, with no damage yet.
+    /// Returns the same records, without any damage yet.
     #[must_use]
     pub fn new(intact: IntactBatch<T>) -> Self {
         let sealed = intact.sealed().iter().zip(intact.contents());
@@ -87,7 +89,7 @@ impl<T> DamagedBatch<T> {
         batch
     }
 
-    /// The same records, with this damage done to one of them. A place beyond the last counts from the first again.
+    /// Returns the same records, with this damage done to one of them. An index beyond the last starts again at the first.
     #[must_use]
     pub fn damage(mut self, record: usize, damage: Damage) -> Self {
         let place = record.checked_rem(self.records.len()).unwrap_or(0);
@@ -97,7 +99,7 @@ impl<T> DamagedBatch<T> {
         self
     }
 
-    /// The same records, and a record of another producer at this place, or at the end.
+    /// Returns the same records, with a record of another producer at this index, or at the end.
     #[must_use]
     pub fn plain(mut self, at: usize, data: impl Into<Vec<u8>>) -> Self {
         let record = DamagedRecord {
@@ -112,7 +114,7 @@ impl<T> DamagedBatch<T> {
         self
     }
 
-    /// The same records, and one of them twice, as after a retry. A place beyond the last counts from the first again.
+    /// Returns the same records, with one of them twice, as after a retry. An index beyond the last starts again at the first.
     #[must_use]
     pub fn repeat(mut self, record: usize) -> Self {
         let place = record.checked_rem(self.records.len()).unwrap_or(0);
@@ -123,34 +125,32 @@ impl<T> DamagedBatch<T> {
         self
     }
 
-    /// Gives the records their sequence numbers.
+    /// Numbers the records.
     fn number(&mut self) {
         for (place, record) in self.records.iter_mut().enumerate() {
             record.sequence_number = (place + 1).to_string();
         }
     }
 
-    /// The values, and what the aggregator made of them before any damage.
+    /// Returns the values, and the records that the aggregator packed them into, before any damage.
     #[must_use]
     pub fn intact(&self) -> &IntactBatch<T> {
         &self.intact
     }
 
-    /// The records, and what happened to each.
+    /// Returns the records, and what happened to each.
     #[must_use]
     pub fn records(&self) -> &[DamagedRecord] {
         &self.records
     }
 
-    /// The records as a stream gives them, with the sequence numbers 1, 2, 3, ...
+    /// Returns the records as a stream delivers them, with the sequence numbers 1, 2, 3, ...
     #[must_use]
     pub fn kinesis_records(&self) -> Vec<KinesisRecord<'_>> {
         self.records.iter().map(DamagedRecord::kinesis_record).collect()
     }
 
-    /// The values that no damage touched: they must come back, in this order.
-    ///
-    /// To check a consumer of your own.
+    /// Returns the values that are not damaged, for checks of your own consumer: they must come back, in this order.
     pub fn untouched(&self) -> impl Iterator<Item = &T> {
         let known = self.records.iter().flat_map(|record| record.contents.iter().flatten());
         known.filter_map(|value| self.intact.values().get((*value)?))
@@ -160,11 +160,11 @@ impl<T> DamagedBatch<T> {
     /// with all its bytes; every value that no damage touched comes back, equal and with its keys. And what was read
     /// from damaged bytes as a value can be written, and reads as an equal value again.
     ///
-    /// For values that are no simple matter to compare: [`IntactBatch::check`].
+    /// [`IntactBatch::check`] says what to do with values that cannot be compared by `==`.
     ///
     /// # Panics
     ///
-    /// If one of that is not so: then it says what, and what the damage was.
+    /// If any of this does not hold. The message says what, and what the damage was.
     #[track_caller]
     pub fn check<'s>(&'s self)
     where
@@ -173,12 +173,12 @@ impl<T> DamagedBatch<T> {
         self.check_by(T::eq);
     }
 
-    /// As [`check`](Self::check), with your own word on whether the value that came back, the second, is the one that
-    /// was sent, the first.
+    /// Does what [`check`](Self::check) does, with your own comparison of the value that was sent, the first, and the value that
+    /// came back, the second.
     ///
     /// # Panics
     ///
-    /// As [`check`](Self::check).
+    /// See [`check`](Self::check).
     #[track_caller]
     pub fn check_by<'s>(&'s self, same: impl Fn(&T, &T) -> bool)
     where
@@ -191,9 +191,9 @@ impl<T> DamagedBatch<T> {
         };
         let mut read = check::check(&sources, &sent, &same);
 
-        // A NaN, which damage can make of any number, is no finding.
+        // Damage can turn any number into a NaN: that is not a finding.
         read.retain(|value| same(value, value));
-        let options = Options::default().max_size(LARGEST_MAX_SIZE).wrap_single(true);
+        let options = AggregatorBuilder::default().max_size(MAX_RECORD_SIZE).wrap_single(true);
         let Ok(again) = IntactBatch::new(read, &options) else {
             return;
         };
@@ -241,7 +241,7 @@ impl DamagedRecord {
         }
     }
 
-    /// The record as a stream gives it.
+    /// Returns the record as a stream delivers it.
     #[must_use]
     pub fn kinesis_record(&self) -> KinesisRecord<'_> {
         let mut record = KinesisRecord::new(&self.data).with_sequence_number(&self.sequence_number);
@@ -250,11 +250,10 @@ impl DamagedRecord {
     }
 }
 
-/// The bytes are not shown, only how many there are.
 impl fmt::Debug for DamagedRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DamagedRecord")
-            .field("len", &self.data.len())
+            .field("data", &ByteCount(self.data.len()))
             .field("partition_key", &self.partition_key)
             .field("damages", &self.damages)
             .finish_non_exhaustive()

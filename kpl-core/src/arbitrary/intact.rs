@@ -6,27 +6,26 @@ use core::fmt;
 
 use ::arbitrary::{Arbitrary, Error, Result, Unstructured};
 
-use super::Options;
 use super::check::{self, Sent, Source};
-use crate::{AggregateError, Aggregator, FromKplRecord, InvalidOption, KinesisRecord, KplRecord, SealedRecord};
+use crate::{AggregateError, AggregatorBuilder, FromKplRecord, InvalidOption, KinesisRecord, KplRecord, SealedRecord};
 
-/// Arbitrary values of a type, and the Kinesis records that an aggregator with arbitrary options made of them.
+/// Arbitrary values of a type, and the Kinesis records that an aggregator with arbitrary options packed them into.
 ///
-/// [`check`](Self::check) reads the Kinesis records and compares: use it as a fuzz target of your type, or in a plain
-/// test with values at hand. To fuzz your own consumer, feed it [`kinesis_records`](Self::kinesis_records).
+/// [`check`](Self::check) reads the Kinesis records and compares: use it in a fuzz target for your type, or in a plain test
+/// with values of your own. To fuzz your own consumer, feed it [`kinesis_records`](Self::kinesis_records).
 ///
 /// ```
-/// use kpl_core::RawRecord;
-/// use kpl_core::arbitrary::{IntactBatch, Options};
+/// use kpl_core::arbitrary::IntactBatch;
+/// use kpl_core::{Aggregator, RawRecord};
 ///
 /// let values = [RawRecord::new("abc", "one"), RawRecord::new("def", "two")];
-/// let batch = IntactBatch::new(values, &Options::default())?;
+/// let batch = IntactBatch::new(values, &Aggregator::builder())?;
 /// assert_eq!(batch.sealed().len(), 1);
 /// batch.check();
 /// # Ok::<(), kpl_core::InvalidOption>(())
 /// ```
 pub struct IntactBatch<T> {
-    options: Options,
+    options: AggregatorBuilder<T>,
     values: Vec<T>,
     refused: Vec<Refused<T>>,
     sealed: Vec<SealedRecord>,
@@ -49,11 +48,14 @@ impl<T> IntactBatch<T> {
     /// # Errors
     ///
     /// [`InvalidOption`] if an option has a value that it cannot have.
-    pub fn new(values: impl IntoIterator<Item = T>, options: &Options) -> core::result::Result<Self, InvalidOption>
+    pub fn new(
+        values: impl IntoIterator<Item = T>,
+        options: &AggregatorBuilder<T>,
+    ) -> core::result::Result<Self, InvalidOption>
     where
         T: KplRecord,
     {
-        let mut aggregator: Aggregator<T> = options.builder().build()?;
+        let mut aggregator = options.clone().build()?;
         let (mut accepted, mut refused, mut sealed) = (Vec::new(), Vec::new(), Vec::new());
         for value in values {
             match aggregator.push(&value) {
@@ -74,32 +76,32 @@ impl<T> IntactBatch<T> {
         })
     }
 
-    /// The values that the aggregator took, in their order.
+    /// Returns the values that the aggregator took, in their order.
     #[must_use]
     pub fn values(&self) -> &[T] {
         &self.values
     }
 
-    /// The values that the aggregator did not take: those whose key is no partition key, those that are too large, and
-    /// those that their codec cannot write, which [`check`](Self::check) does not let pass.
+    /// Returns the values that the aggregator did not take: those whose key is not a valid partition key, those that are too
+    /// large, and those that their codec cannot write, which [`check`](Self::check) reports.
     #[must_use]
     pub fn refused(&self) -> &[Refused<T>] {
         &self.refused
     }
 
-    /// The options of the aggregator.
+    /// Returns the options of the aggregator.
     #[must_use]
-    pub fn options(&self) -> &Options {
+    pub const fn options(&self) -> &AggregatorBuilder<T> {
         &self.options
     }
 
-    /// The records that the aggregator made.
+    /// Returns the records that came out of the aggregator.
     #[must_use]
     pub fn sealed(&self) -> &[SealedRecord] {
         &self.sealed
     }
 
-    /// The records as a stream gives them, with the sequence numbers 1, 2, 3, ...
+    /// Returns the records as a stream delivers them, with the sequence numbers 1, 2, 3, ...
     #[must_use]
     pub fn kinesis_records(&self) -> Vec<KinesisRecord<'_>> {
         let numbered = self.sealed.iter().zip(&self.sequence_numbers);
@@ -110,17 +112,16 @@ impl<T> IntactBatch<T> {
 
     /// Reads the batch: every value must come back, equal and in order, with its keys.
     ///
-    /// What is not equal to itself, as a NaN, or comes back otherwise on purpose, needs
-    /// [`check_by`](Self::check_by). What the codec cannot bring back at all (Json, a NaN that is not in an `Option`)
-    /// is a loss that this check is there to find; if it cannot happen, let it not be arbitrary:
-    /// `#[arbitrary(with = ...)]`.
+    /// A value that does not equal itself, such as a NaN, or that comes back changed on purpose needs
+    /// [`check_by`](Self::check_by). A value that the codec cannot restore at all (for Json, a NaN that is not in an `Option`) is
+    /// a loss that this check exists to find; if it cannot occur in practice, exclude it with `#[arbitrary(with = ...)]`.
     ///
-    /// Of a lone record that travels raw, readers do not get the explicit hash key: a
-    /// [`RawRecord`](crate::RawRecord) comes back without, unless the options say `wrap_single`.
+    /// Readers do not receive the explicit hash key of a lone record that travels raw: a [`RawRecord`](crate::RawRecord) comes
+    /// back without it, unless the options say `wrap_single`.
     ///
     /// # Panics
     ///
-    /// If a value cannot be written, or does not come back, or another one does: then it says which.
+    /// If a value cannot be written, does not come back, or comes back as another one. The message says which.
     #[track_caller]
     pub fn check<'s>(&'s self)
     where
@@ -129,12 +130,12 @@ impl<T> IntactBatch<T> {
         self.check_by(T::eq);
     }
 
-    /// As [`check`](Self::check), with your own word on whether the value that came back, the second, is the one that
-    /// was sent, the first.
+    /// Does what [`check`](Self::check) does, with your own comparison of the value that was sent, the first, and the value that
+    /// came back, the second.
     ///
     /// # Panics
     ///
-    /// As [`check`](Self::check).
+    /// See [`check`](Self::check).
     #[track_caller]
     pub fn check_by<'s>(&'s self, same: impl Fn(&T, &T) -> bool)
     where
@@ -155,7 +156,7 @@ impl<T> IntactBatch<T> {
         check::check(&sources.collect::<Vec<_>>(), &sent, same);
     }
 
-    /// Which values are in each of the sealed records.
+    /// Returns which values are in each of the sealed records.
     pub(super) fn contents(&self) -> impl Iterator<Item = core::ops::Range<usize>> {
         let mut next = 0;
         self.sealed.iter().map(move |sealed| {
@@ -166,7 +167,6 @@ impl<T> IntactBatch<T> {
     }
 }
 
-/// The bytes of the Kinesis records are not shown, only how many there are.
 impl<T: fmt::Debug> fmt::Debug for IntactBatch<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lengths: Vec<usize> = self.sealed.iter().map(|sealed| sealed.data.len()).collect();
@@ -182,7 +182,7 @@ impl<T: fmt::Debug> fmt::Debug for IntactBatch<T> {
 impl<'a, T: Arbitrary<'a> + KplRecord> Arbitrary<'a> for IntactBatch<T> {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         let options = u.arbitrary()?;
-        // A value that cannot be made of the bytes that are left is no reason to have no batch.
+        // If the remaining bytes are not enough for a value, the batch is built from the others.
         let values: Vec<T> = u.arbitrary_iter()?.filter_map(Result::ok).collect();
         Self::new(values, &options).map_err(|_| Error::IncorrectFormat)
     }

@@ -10,13 +10,13 @@ use ::arbitrary::{Arbitrary, Error, Result, Unstructured};
 
 use crate::{
     EncryptionType, HashKey, HashKeyRange, MalformedPolicy, PartitionKey, Position, RawRecord, SequenceNumber, Shard,
-    ShardMap, StrayPolicy, Tags,
+    ShardMap, StrayPolicy, Tags, Timestamp,
 };
 
-/// An arbitrary text that is a partition key: 1 to 256 characters, and often one that was there before.
+/// Returns an arbitrary string that is a valid partition key: 1 to 256 characters, and often one that occurred before.
 ///
-/// For `#[arbitrary(with = kpl::arbitrary::partition_key)]` on a field that is a `String`. An arbitrary `String` is
-/// often empty, and then the aggregator refuses the record.
+/// Use it as `#[arbitrary(with = kpl::arbitrary::partition_key)]` on a field of type `String`. An arbitrary `String` is often
+/// empty, and the aggregator refuses the record then.
 ///
 /// ```
 /// use arbitrary::{Arbitrary, Unstructured};
@@ -34,7 +34,7 @@ use crate::{
 ///
 /// # Errors
 ///
-/// Those of the crate arbitrary, where there are not enough bytes.
+/// Those of the crate arbitrary, if there are not enough bytes.
 pub fn partition_key(u: &mut Unstructured<'_>) -> Result<String> {
     const OFTEN: &[&str] = &["a", "b", "abc", "7", "10", "007", "é", "\0"];
     const LONG: &[&str] = &["x", "é", "𝒳"];
@@ -84,9 +84,9 @@ impl<'a> Arbitrary<'a> for Tags<'_> {
     }
 }
 
-impl Arbitrary<'_> for RawRecord<'_> {
+impl Arbitrary<'_> for RawRecord {
     fn arbitrary(u: &mut Unstructured<'_>) -> Result<Self> {
-        let mut record = Self::from_parts(partition_key(u)?, u.arbitrary::<Vec<u8>>()?);
+        let mut record = Self::new(partition_key(u)?, u.arbitrary::<Vec<u8>>()?);
         record.explicit_hash_key = u.arbitrary()?;
         record.tags = u.arbitrary()?;
         Ok(record)
@@ -128,6 +128,12 @@ impl Arbitrary<'_> for ShardMap {
             Ok(Shard::new(format!("shardId-{number:012}"), range))
         });
         Self::new(shards.collect::<Result<Vec<_>>>()?).map_err(|_| Error::IncorrectFormat)
+    }
+}
+
+impl Arbitrary<'_> for Timestamp {
+    fn arbitrary(u: &mut Unstructured<'_>) -> Result<Self> {
+        u.arbitrary().map(Self::from_unix_epoch)
     }
 }
 

@@ -6,10 +6,9 @@ use core::ops::ControlFlow;
 
 use super::digests::Digests;
 use super::opened::Opened;
-use super::{Counts, MalformedPolicy, Options, StrayPolicy};
-use crate::error::{DeaggregateError, DeaggregateErrorKind};
+use super::{Counts, DeaggregateError, DeaggregateErrorKind, Options, StrayPolicy};
 use crate::position::SequenceNumber;
-use crate::record::{KinesisRecord, UserRecord};
+use crate::record::{KinesisRecord, MalformedPolicy, UserRecord};
 use crate::wire::{Frame, NotAggregated, WireRecord};
 
 pub(super) struct Batch<'b, 'a> {
@@ -17,12 +16,12 @@ pub(super) struct Batch<'b, 'a> {
     malformed: MalformedPolicy,
     pub(super) counts: Counts,
     /// What the range filter left out, if that is to be listed.
-    pub(super) dropped: Vec<UserRecord<'b, 'a>>,
-    batch: &'b [KinesisRecord<'a>],
-    /// How many of the batch were opened.
+    pub(super) dropped: Vec<UserRecord<'a>>,
+    pub(super) batch: &'b [KinesisRecord<'a>],
+    /// How many records of the batch were opened.
     opened: usize,
     digests: Digests,
-    current: Opened<'b, 'a>,
+    current: Opened<'a>,
     /// User records of the current aggregate up to this sub-sequence number are skipped.
     skip_to: Option<u64>,
     /// The current aggregate is left out whole, because of a stray.
@@ -32,7 +31,7 @@ pub(super) struct Batch<'b, 'a> {
 }
 
 /// A user record, or why it cannot be delivered.
-type Outcome<'b, 'a> = Result<UserRecord<'b, 'a>, DeaggregateError>;
+type Outcome<'a> = Result<UserRecord<'a>, DeaggregateError>;
 
 impl<'b, 'a> Batch<'b, 'a> {
     pub(super) fn new(options: Options, batch: &'b [KinesisRecord<'a>], malformed: MalformedPolicy) -> Self {
@@ -51,9 +50,9 @@ impl<'b, 'a> Batch<'b, 'a> {
         }
     }
 
-    /// The next user record, if it is of a usual kind: [`next`](Self::next) would give the same, more slowly.
+    /// Returns the next user record if it is in canonical form: [`next`](Self::next) would return the same, more slowly.
     #[inline]
-    pub(super) fn next_usual(&mut self) -> Option<UserRecord<'b, 'a>> {
+    pub(super) fn next_usual(&mut self) -> Option<UserRecord<'a>> {
         if self.selective {
             return None;
         }
@@ -61,7 +60,7 @@ impl<'b, 'a> Batch<'b, 'a> {
     }
 
     #[inline(never)]
-    pub(super) fn next(&mut self) -> Option<Outcome<'b, 'a>> {
+    pub(super) fn next(&mut self) -> Option<Outcome<'a>> {
         loop {
             while let Some((wire, record)) = self.current.next() {
                 if let Some(outcome) = self.judge(&wire, record) {
@@ -74,15 +73,15 @@ impl<'b, 'a> Batch<'b, 'a> {
         }
     }
 
-    /// What becomes of a user record of the current aggregate. `None`: it is skipped or dropped.
+    /// Decides what happens to a user record of the current aggregate. `None` means that it is skipped or dropped.
     #[inline]
-    fn judge(&mut self, wire: &WireRecord<'a>, mut record: UserRecord<'b, 'a>) -> Option<Outcome<'b, 'a>> {
+    fn judge(&mut self, wire: &WireRecord<'a>, mut record: UserRecord<'a>) -> Option<Outcome<'a>> {
         if self.skip_to.is_some_and(|last| record.sub_sequence_number <= last) {
             self.counts.skipped += 1;
             return None;
         }
         if let Err(kind) = self.current.resolve(wire, &mut record) {
-            return Some(Err(self.error(&record, kind)));
+            return Some(Err(DeaggregateError::new(&record, kind)));
         }
         if let Some(range) = self.options.range {
             let drop = match self.options.strays {
@@ -102,8 +101,9 @@ impl<'b, 'a> Batch<'b, 'a> {
     }
 
     /// Opens the next Kinesis record: breaks with the one user record that it is, or continues with those inside it.
-    fn open_next(&mut self) -> Option<ControlFlow<Outcome<'b, 'a>>> {
-        let record = self.batch.get(self.opened)?;
+    fn open_next(&mut self) -> Option<ControlFlow<Outcome<'a>>> {
+        let index = self.opened;
+        let record = self.batch.get(index)?;
         let opened = self.open(record);
         self.opened += 1;
         self.counts.kinesis_records += 1;
@@ -132,23 +132,24 @@ impl<'b, 'a> Batch<'b, 'a> {
             self.counts.skipped += 1;
             return Some(ControlFlow::Continue(()));
         }
-        let mut user_record = UserRecord::plain(record);
+        let mut user_record = UserRecord::plain(*record, index);
         user_record.malformed = reason;
         Some(ControlFlow::Break(match reason {
-            Some(reason) if self.malformed == MalformedPolicy::Error => {
-                Err(self.error(&user_record, DeaggregateErrorKind::Malformed(reason)))
-            }
+            Some(reason) if self.malformed == MalformedPolicy::Error => Err(DeaggregateError::new(
+                &user_record,
+                DeaggregateErrorKind::Malformed(reason),
+            )),
             _ => Ok(user_record),
         }))
     }
 
-    fn open(&mut self, record: &'b KinesisRecord<'a>) -> Result<(), NotAggregated> {
+    fn open(&mut self, record: &KinesisRecord<'a>) -> Result<(), NotAggregated> {
         let frame = Frame::new(record.data)?;
         let digest = self.digests.get(self.batch, self.opened);
-        Ok(self.current.open(record, &frame, digest)?)
+        Ok(self.current.open(record, self.opened, &frame, digest)?)
     }
 
-    /// The last sub-sequence number of a Kinesis record that is skipped.
+    /// Returns the last sub-sequence number of a Kinesis record that is skipped.
     fn skip_to(&self, record: &KinesisRecord<'_>) -> Option<u64> {
         let after = self.options.after.as_ref()?;
         let number = SequenceNumber::new(record.sequence_number?).ok()?;
@@ -157,11 +158,5 @@ impl<'b, 'a> Batch<'b, 'a> {
             Ordering::Equal => Some(after.sub_sequence_number),
             Ordering::Greater => None,
         }
-    }
-
-    /// An error about a record of the Kinesis record that was opened last.
-    #[cold]
-    pub(super) fn error(&self, record: &UserRecord<'_, '_>, kind: DeaggregateErrorKind) -> DeaggregateError {
-        DeaggregateError::new(self.opened.saturating_sub(1), record, kind)
     }
 }

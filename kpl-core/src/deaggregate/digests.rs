@@ -9,16 +9,16 @@ use crate::wire::Frame;
 /// The digests of the next few records of a batch, computed together.
 #[derive(Default)]
 pub(super) struct Digests {
-    /// The place in the batch of the first digest.
+    /// The index in the batch of the first digest's record.
     start: usize,
     digests: Vec<Digest>,
 }
 
 impl Digests {
-    /// So many records are looked at together: enough to fill the widest lanes a few times over.
+    /// How many records are looked at together: two groups of the widest lanes.
     const RECORDS: usize = 32;
 
-    /// The digest of the protobuf bytes of the record at `index`, which has a frame.
+    /// Returns the digest of the protobuf bytes of the record at `index`, which has a frame.
     pub(super) fn get(&mut self, batch: &[KinesisRecord<'_>], index: usize) -> Digest {
         let held = index.checked_sub(self.start).and_then(|index| self.digests.get(index));
         match held {

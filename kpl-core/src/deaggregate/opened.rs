@@ -2,34 +2,37 @@
 
 use alloc::vec::Vec;
 
+use super::DeaggregateErrorKind;
 use crate::digest::Digest;
-use crate::error::{DeaggregateErrorKind, cut};
+use crate::error::cut;
 use crate::key::{HashKey, HashKeyRange};
 use crate::record::{KinesisRecord, UserRecord};
 use crate::wire::{AggregatedRecord, Frame, Malformed, WireRecord, WireRecords};
 
 #[derive(Default)]
-pub(super) struct Opened<'b, 'a> {
+pub(super) struct Opened<'a> {
     aggregate: AggregatedRecord<'a>,
-    /// The explicit hash keys as numbers, where they are some.
+    /// The explicit hash keys as numbers; `None` where one is not a valid number.
     explicit_hash_keys: Vec<Option<HashKey>>,
     /// The hash keys of the partition keys, as far as they were needed.
     hash_keys: Vec<Option<HashKey>>,
-    rest: Option<Rest<'b, 'a>>,
+    rest: Option<Rest<'a>>,
 }
 
-/// The user records that were not read yet.
-struct Rest<'b, 'a> {
-    kinesis_record: &'b KinesisRecord<'a>,
+/// The user records that have not been read yet.
+struct Rest<'a> {
+    kinesis_record: KinesisRecord<'a>,
+    kinesis_record_index: usize,
     records: WireRecords<'a>,
     next_sub_sequence_number: u64,
 }
 
-impl<'b, 'a> Opened<'b, 'a> {
-    /// Opens another aggregate. On an error there is nothing to read.
+impl<'a> Opened<'a> {
+    /// Opens another aggregate. After an error there is nothing to read.
     pub(super) fn open(
         &mut self,
-        record: &'b KinesisRecord<'a>,
+        record: &KinesisRecord<'a>,
+        index: usize,
         frame: &Frame<'a>,
         digest: Digest,
     ) -> Result<(), Malformed> {
@@ -41,7 +44,8 @@ impl<'b, 'a> Opened<'b, 'a> {
             .extend(explicit_hash_keys.map(|text| HashKey::parse_lenient(text)));
         self.hash_keys.clear();
         self.rest = Some(Rest {
-            kinesis_record: record,
+            kinesis_record: *record,
+            kinesis_record_index: index,
             records: self.aggregate.records(),
             next_sub_sequence_number: 0,
         });
@@ -52,9 +56,9 @@ impl<'b, 'a> Opened<'b, 'a> {
         self.aggregate.is_empty()
     }
 
-    /// The next user record with its keys, if it is of a usual kind: there is one, and its keys can be resolved.
+    /// Returns the next user record with its keys, if there is one, it is in canonical form, and its keys can be resolved.
     #[inline]
-    pub(super) fn next_usual(&mut self) -> Option<UserRecord<'b, 'a>> {
+    pub(super) fn next_usual(&mut self) -> Option<UserRecord<'a>> {
         let rest = self.rest.as_mut()?;
         let (wire, records) = rest.records.usual()?;
         let partition_key = Some(lookup(self.aggregate.partition_keys(), wire.partition_key_index)?);
@@ -68,19 +72,29 @@ impl<'b, 'a> Opened<'b, 'a> {
         Some(UserRecord {
             partition_key,
             explicit_hash_key,
-            ..UserRecord::inner(rest.kinesis_record, &wire, sub_sequence_number)
+            ..UserRecord::inner(
+                rest.kinesis_record,
+                rest.kinesis_record_index,
+                &wire,
+                sub_sequence_number,
+            )
         })
     }
 
-    /// The next user record, without its keys.
+    /// Returns the next user record, without its keys.
     #[inline]
-    pub(super) fn next(&mut self) -> Option<(WireRecord<'a>, UserRecord<'b, 'a>)> {
+    pub(super) fn next(&mut self) -> Option<(WireRecord<'a>, UserRecord<'a>)> {
         let rest = self.rest.as_mut()?;
         let Some(wire) = rest.records.next() else {
             self.rest = None;
             return None;
         };
-        let record = UserRecord::inner(rest.kinesis_record, &wire, rest.next_sub_sequence_number);
+        let record = UserRecord::inner(
+            rest.kinesis_record,
+            rest.kinesis_record_index,
+            &wire,
+            rest.next_sub_sequence_number,
+        );
         rest.next_sub_sequence_number += 1;
         Some((wire, record))
     }
@@ -90,7 +104,7 @@ impl<'b, 'a> Opened<'b, 'a> {
     pub(super) fn resolve(
         &self,
         wire: &WireRecord<'a>,
-        record: &mut UserRecord<'_, 'a>,
+        record: &mut UserRecord<'a>,
     ) -> Result<(), DeaggregateErrorKind> {
         let index = wire.partition_key_index;
         let partition_keys = self.aggregate.partition_keys();
@@ -118,25 +132,26 @@ impl<'b, 'a> Opened<'b, 'a> {
         }
     }
 
-    /// Whether any user record whose keys can be resolved is outside the range.
+    /// Returns whether any user record whose keys can be resolved is outside the range.
     pub(super) fn has_stray(&mut self, range: HashKeyRange) -> bool {
-        let Some(Rest { kinesis_record, .. }) = self.rest else {
+        let Some(rest) = &self.rest else {
             return false;
         };
+        let (kinesis_record, index) = (rest.kinesis_record, rest.kinesis_record_index);
         self.aggregate.records().any(|wire| {
-            let mut record = UserRecord::inner(kinesis_record, &wire, 0);
+            let mut record = UserRecord::inner(kinesis_record, index, &wire, 0);
             self.resolve(&wire, &mut record).is_ok() && self.is_stray(&wire, &record, range)
         })
     }
 
-    /// Whether a user record whose keys were looked up is outside the range.
-    pub(super) fn is_stray(&mut self, wire: &WireRecord<'_>, record: &UserRecord<'_, '_>, range: HashKeyRange) -> bool {
+    /// Returns whether a user record whose keys were looked up is outside the range.
+    pub(super) fn is_stray(&mut self, wire: &WireRecord<'_>, record: &UserRecord<'_>, range: HashKeyRange) -> bool {
         let key = record.explicit_hash_key.or_else(|| self.hash_key(wire, record));
         key.is_some_and(|key| !range.contains(key))
     }
 
-    /// The hash key of a record's partition key, computed once for each key.
-    fn hash_key(&mut self, wire: &WireRecord<'_>, record: &UserRecord<'_, '_>) -> Option<HashKey> {
+    /// Returns the hash key of a record's partition key, which is computed once for each key.
+    fn hash_key(&mut self, wire: &WireRecord<'_>, record: &UserRecord<'_>) -> Option<HashKey> {
         self.hash_keys.resize(self.aggregate.partition_keys().len(), None);
         let known = self
             .hash_keys

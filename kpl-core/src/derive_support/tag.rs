@@ -68,7 +68,7 @@ impl OptionTagKind {
         self,
         field: &'static str,
         name: &str,
-        record: &UserRecord<'_, '_>,
+        record: &UserRecord<'_>,
     ) -> Result<Option<T>, ReadError> {
         value(&record.tags(), name).map(|text| parse(field, text)).transpose()
     }
@@ -87,7 +87,7 @@ impl TagKind {
         self,
         field: &'static str,
         name: &str,
-        record: &UserRecord<'_, '_>,
+        record: &UserRecord<'_>,
     ) -> Result<T, ReadError> {
         let tags = record.tags();
         let text = value(&tags, name).ok_or_else(|| {

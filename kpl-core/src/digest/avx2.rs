@@ -6,7 +6,7 @@ use core::arch::x86_64::{
     _mm256_unpackhi_epi64, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
 };
 
-use super::lanes::prefetch;
+use super::prefetch::prefetch;
 use super::rounds::{AHEAD, Block, Group, SINES, kernel, steps};
 use super::sse2;
 

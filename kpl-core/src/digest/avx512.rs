@@ -6,7 +6,7 @@ use core::arch::x86_64::{
     _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
-use super::lanes::prefetch;
+use super::prefetch::prefetch;
 use super::rounds::{AHEAD, Block, Group, SINES, kernel, steps};
 use super::sse2;
 

@@ -1,12 +1,12 @@
-//! The one place with `unsafe` code: calls what needs certain instructions, after asking the
-//! machine whether it has them.
+//! Calls functions that need certain instructions, after asking the machine whether it has them. Together with
+//! `prefetch.rs` the only place with `unsafe` code.
 #![allow(unsafe_code)]
 
 use super::rounds::{Block, Group};
 
 /// How to advance one or two groups of `L` messages on this machine.
 ///
-/// Having one proves that the machine has the instructions: only the functions below make it.
+/// Having one proves that the machine has the instructions: only the functions below return it.
 #[derive(Clone, Copy)]
 pub(super) struct Kernel<const L: usize> {
     run: Run<L>,
@@ -22,14 +22,14 @@ impl<const L: usize> Kernel<L> {
     /// If an input is shorter than that.
     #[inline]
     pub(super) fn run(self, groups: &mut [Group<L>], inputs: &[[&[Block]; L]], blocks: usize) {
-        // SAFETY: the functions that `four`, `eight` and `sixteen` put into a kernel are safe but
-        // for the instructions they need, and a kernel exists only where these are.
+        // SAFETY: the functions that `four`, `eight` and `sixteen` put into a kernel are safe
+        // except for the instructions they need, and a kernel exists only where these are.
         unsafe { (self.run)(groups, inputs, blocks) }
     }
 }
 
-/// Whether this machine has an instruction set, or without `std`, whether every machine that the
-/// program is compiled for has it.
+/// Returns whether this machine has an instruction set; without `std`, whether every machine that the program is compiled for
+/// has it.
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 macro_rules! has {
     ($feature:tt) => {{
@@ -73,20 +73,4 @@ pub(super) fn sixteen() -> Option<Kernel<16>> {
         });
     }
     None
-}
-
-/// Asks the machine to have a block at hand soon. The block need not exist.
-#[inline]
-pub(super) fn prefetch(input: &[Block], block: usize) {
-    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
-    {
-        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-
-        let address = input.as_ptr().wrapping_add(block);
-        // SAFETY: every machine of this target has SSE, and the instruction is only a hint: it
-        // takes any address, and changes nothing that a program can see.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
-    }
-    #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
-    let _ = (input, block);
 }

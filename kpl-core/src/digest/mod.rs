@@ -1,13 +1,13 @@
 //! MD5 of one message, and of many messages at once.
 //!
-//! An aggregated record ends with the MD5 of its body, so making or checking a batch of records
+//! An aggregated record ends with the MD5 of its body, so writing or checking a batch of records
 //! means hashing many messages of similar size. Each step of MD5 waits for the step before, so
-//! nothing makes one message go faster, but the vector registers of a machine can hash several
+//! nothing speeds up a single message, but the vector registers of a machine can hash several
 //! messages in the time of one. Use [`md5()`] for one message, and [`md5_many`] or [`md5_each`] as
 //! soon as there are two: they choose the widest vectors that the machine has ([`Lanes`]).
 //!
-//! MD5 protects against accidents, not against people: anyone can make two messages with the same
-//! digest.
+//! MD5 protects against accidents, not against attackers: anyone can produce two messages with the
+//! same digest.
 
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 mod avx2;
@@ -30,6 +30,14 @@ mod neon;
     )),
     allow(dead_code, unused_imports, unused_macros)
 )]
+mod prefetch;
+#[cfg_attr(
+    not(any(
+        all(target_arch = "x86_64", target_feature = "sse2"),
+        all(target_arch = "aarch64", target_feature = "neon", target_endian = "little")
+    )),
+    allow(dead_code, unused_imports, unused_macros)
+)]
 mod rounds;
 mod schedule;
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
@@ -41,10 +49,10 @@ use core::fmt;
 
 use md5::Digest as _;
 
-/// The 16 bytes that MD5 makes of a message.
+/// The 16 bytes of an MD5 digest.
 pub type Digest = [u8; 16];
 
-/// Up to so many messages, eight lanes are as fast as sixteen, and there is less to set up.
+/// Up to this many messages, eight lanes are as fast as sixteen, and there is less to set up.
 const FEW: usize = 8;
 
 /// Hashes one message.
@@ -60,8 +68,8 @@ pub fn md5(message: &[u8]) -> Digest {
 
 /// Hashes many messages at once: the first message into the first digest, and so on.
 ///
-/// Several times faster than [`md5()`] of each, from two messages on. Messages of different lengths
-/// are fine. Nothing is allocated.
+/// From two messages on, this is several times faster than [`md5()`] of each. The messages may have different lengths. Nothing
+/// is allocated.
 ///
 /// ```
 /// use kpl_core::digest::{md5, md5_many};
@@ -74,7 +82,7 @@ pub fn md5(message: &[u8]) -> Digest {
 ///
 /// # Panics
 ///
-/// If there are not as many digests as messages. [`md5_each`] cannot panic.
+/// If the numbers of digests and messages differ. [`md5_each`] cannot panic.
 #[track_caller]
 pub fn md5_many(messages: &[&[u8]], digests: &mut [Digest]) {
     if let ([message], [digest]) = (messages, &mut *digests) {
@@ -88,7 +96,7 @@ pub fn md5_many(messages: &[&[u8]], digests: &mut [Digest]) {
 ///
 /// For tests, benchmarks and fuzzing: [`md5_many`] chooses the best width by itself. If the
 /// machine cannot run `lanes`, this takes the next narrower width that it can run, so it is always
-/// safe and always gives the same digests.
+/// safe and always computes the same digests.
 ///
 /// ```
 /// use kpl_core::digest::{Lanes, md5, md5_many_with};
@@ -103,7 +111,7 @@ pub fn md5_many(messages: &[&[u8]], digests: &mut [Digest]) {
 ///
 /// # Panics
 ///
-/// If there are not as many digests as messages.
+/// If the numbers of digests and messages differ.
 #[track_caller]
 pub fn md5_many_with(lanes: Lanes, messages: &[&[u8]], digests: &mut [Digest]) {
     assert_eq!(
@@ -118,11 +126,10 @@ pub fn md5_many_with(lanes: Lanes, messages: &[&[u8]], digests: &mut [Digest]) {
     );
 }
 
-/// Hashes many messages at once, and gives each digest to `done` with the number of its message,
-/// which counts from 0.
+/// Hashes many messages at once, and calls `done` with each digest and the index of its message.
 ///
 /// Like [`md5_many`], for messages that are not in a slice of slices, or digests that go somewhere
-/// else. `done` sees every message once, as soon as it has its digest, which is not in order.
+/// else. `done` is called once for every message, as soon as its digest is known, which is not in order.
 ///
 /// ```
 /// use kpl_core::digest::{md5, md5_each};
@@ -166,7 +173,7 @@ fn each(lanes: Lanes, messages: &mut dyn Iterator<Item = (usize, &[u8])>, done: 
     }
 }
 
-/// Tells how many messages a vector register of the machine can hash side by side.
+/// How many messages a vector register of the machine can hash side by side.
 ///
 /// ```
 /// use kpl_core::digest::Lanes;
@@ -175,7 +182,7 @@ fn each(lanes: Lanes, messages: &mut dyn Iterator<Item = (usize, &[u8])>, done: 
 /// assert!(Lanes::available().any(|lanes| lanes == Lanes::detect()));
 /// ```
 ///
-/// Without the feature `std` nobody can ask the machine. Then the instructions count that the
+/// Without the feature `std` the machine cannot be asked, so these are the instructions that the
 /// crate is compiled for, for example with `-C target-cpu=native`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -193,7 +200,7 @@ pub enum Lanes {
 impl Lanes {
     const ALL: [Self; 4] = [Self::One, Self::Four, Self::Eight, Self::Sixteen];
 
-    /// To measure as on a lesser machine: see BENCHMARKS.md.
+    /// For measurements as on a lesser machine: see BENCHMARKS.md.
     const MAX: Self = if cfg!(kpl_max_lanes = "1") {
         Self::One
     } else if cfg!(kpl_max_lanes = "4") {
@@ -213,13 +220,13 @@ impl Lanes {
         }
     }
 
-    /// Tells what [`md5_many`] and [`md5_each`] use on this machine: the widest that it can run.
+    /// Returns what [`md5_many`] and [`md5_each`] use on this machine: the widest that it can run.
     #[must_use]
     pub fn detect() -> Self {
         Self::available().last().unwrap_or(Self::One)
     }
 
-    /// Lists all that this machine can run, from narrow to wide.
+    /// Returns all widths that this machine can run, from narrow to wide.
     #[must_use]
     pub fn available() -> impl DoubleEndedIterator<Item = Self> {
         let allowed = Self::ALL.into_iter().filter(|lanes| *lanes <= Self::MAX);

@@ -6,7 +6,7 @@ use core::arch::aarch64::{
     vzip2q_u32,
 };
 
-use super::lanes::prefetch;
+use super::prefetch::prefetch;
 use super::rounds::{AHEAD, Block, Group, SINES, kernel, steps};
 
 const LANES: usize = 4;

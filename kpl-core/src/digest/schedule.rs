@@ -7,7 +7,7 @@ use super::rounds::{Block, Group, INITIAL};
 /// Groups of lanes that a kernel can advance together.
 const GROUPS: usize = 2;
 
-/// Gives the digest of each message to `done`, with the number that came with the message.
+/// Calls `done` with the digest of each message and the number that came with the message.
 pub(super) fn run<const L: usize>(
     kernel: Kernel<L>,
     messages: &mut dyn Iterator<Item = (usize, &[u8])>,

@@ -6,7 +6,7 @@ use core::arch::x86_64::{
     _mm_unpacklo_epi64, _mm_xor_si128,
 };
 
-use super::lanes::prefetch;
+use super::prefetch::prefetch;
 use super::rounds::{AHEAD, Block, Group, SINES, kernel, steps};
 
 const LANES: usize = 4;

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::debug::ByteCount;
+
 /// The most groups that may stand inside each other in fields that are skipped, as in the protobuf libraries.
 pub(super) const MAX_DEPTH: u32 = 100;
 
@@ -16,10 +18,19 @@ pub(super) enum WireType {
 }
 
 /// A place in a message. `end` is the offset, in the whole aggregated record, of the byte after `rest`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct Cursor<'a> {
     rest: &'a [u8],
     end: usize,
+}
+
+impl fmt::Debug for Cursor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cursor")
+            .field("rest", &ByteCount(self.rest.len()))
+            .field("end", &self.end)
+            .finish()
+    }
 }
 
 /// A mistake and its offset, before it is known in which record and field it is.
@@ -119,7 +130,7 @@ impl<'a> Cursor<'a> {
         Ok(bytes)
     }
 
-    /// The text of a length-delimited field.
+    /// Reads the string of a length-delimited field.
     pub(super) fn text(&mut self) -> Result<&'a str, Mistake> {
         let bytes = self.bytes()?;
         let start = self.offset() - bytes.len();
@@ -136,7 +147,7 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// Passes over a field that nobody knows. `depth` is how many groups it may open.
+    /// Skips an unknown field. `depth` is how many groups it may open.
     pub(super) fn skip(&mut self, (number, wire_type): (u32, WireType), depth: u32) -> Result<(), Mistake> {
         let offset = self.offset();
         if depth == 0 {

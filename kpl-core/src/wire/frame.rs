@@ -3,19 +3,29 @@
 use core::fmt;
 
 use super::{AggregatedRecord, DIGEST_LEN, InvalidBody, MAGIC, MIN_LEN};
+use crate::debug::ByteCount;
 use crate::digest::{Digest, md5};
 
-/// Bytes that have the magic and the length of an aggregated record; whether the digest matches is not known yet.
+/// Bytes with the magic and the length of an aggregated record. Whether the digest matches has not been checked yet.
 ///
 /// ```
 /// use kpl_core::wire::{Frame, NotAggregated};
 ///
 /// assert_eq!(Frame::new(b"just some bytes").unwrap_err(), NotAggregated::Plain);
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Frame<'a> {
     body: &'a [u8],
     digest: Digest,
+}
+
+impl fmt::Debug for Frame<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frame")
+            .field("body", &ByteCount(self.body.len()))
+            .field("digest", &self.digest)
+            .finish()
+    }
 }
 
 impl<'a> Frame<'a> {
@@ -23,7 +33,7 @@ impl<'a> Frame<'a> {
     ///
     /// # Errors
     ///
-    /// [`NotAggregated`] if one of them is not that of an aggregated record.
+    /// [`NotAggregated`] if the bytes are not long enough or do not start with the magic.
     pub fn new(data: &'a [u8]) -> Result<Self, NotAggregated> {
         let after_magic = data.strip_prefix(&MAGIC).ok_or(NotAggregated::Plain)?;
         match after_magic.split_last_chunk::<DIGEST_LEN>() {
@@ -32,13 +42,13 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// The protobuf bytes.
+    /// Returns the protobuf bytes.
     #[must_use]
     pub const fn body(&self) -> &'a [u8] {
         self.body
     }
 
-    /// The digest at the end.
+    /// Returns the digest at the end.
     #[must_use]
     pub const fn digest(&self) -> Digest {
         self.digest
@@ -106,8 +116,8 @@ pub enum Malformed {
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooShort => write!(f, "fewer than {MIN_LEN} bytes"),
-            Self::Digest => f.write_str("the digest does not match"),
+            Self::TooShort => write!(f, "it has fewer than {MIN_LEN} bytes"),
+            Self::Digest => f.write_str("its digest does not match"),
             Self::Body(error) => error.fmt(f),
         }
     }

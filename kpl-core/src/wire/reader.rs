@@ -1,14 +1,16 @@
 //! Reading the protobuf bytes of an aggregated record without copying them.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use super::cursor::{Cursor, Field, InvalidBody, MAX_DEPTH, Mistake, Problem, WireType};
 use super::{Frame, MAGIC, NotAggregated, Tags};
+use crate::debug::ByteCount;
 
 /// The key tables and the user records of one aggregated record.
 ///
-/// However hostile the bytes, reading `n` of them takes linear time, and at most 32 `n` bytes of memory: for the key
-/// tables, nothing for user records.
+/// However hostile the bytes, reading `n` of them takes linear time and at most 32 `n` bytes of memory, for the key tables. User
+/// records take none.
 ///
 /// ```
 /// use kpl_core::wire::AggregatedRecord;
@@ -23,12 +25,23 @@ use super::{Frame, MAGIC, NotAggregated, Tags};
 /// assert_eq!((record.partition_key_index, record.data), (0, &b"hi"[..]));
 /// # Ok::<(), kpl_core::wire::NotAggregated>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct AggregatedRecord<'a> {
     partition_keys: Vec<&'a str>,
     explicit_hash_keys: Vec<&'a str>,
     body: &'a [u8],
     count: usize,
+}
+
+impl fmt::Debug for AggregatedRecord<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AggregatedRecord")
+            .field("partition_keys", &self.partition_keys.len())
+            .field("explicit_hash_keys", &self.explicit_hash_keys.len())
+            .field("records", &self.count)
+            .field("body", &ByteCount(self.body.len()))
+            .finish()
+    }
 }
 
 impl<'a> AggregatedRecord<'a> {
@@ -41,7 +54,7 @@ impl<'a> AggregatedRecord<'a> {
         Ok(Frame::new(data)?.open()?)
     }
 
-    /// Reads other protobuf bytes, into the same tables. On an error the content is of no use.
+    /// Reads other protobuf bytes into the same tables. After an error the content must not be used.
     pub(super) fn read(&mut self, body: &'a [u8]) -> Result<(), InvalidBody> {
         self.partition_keys.clear();
         self.explicit_hash_keys.clear();
@@ -95,31 +108,31 @@ impl<'a> AggregatedRecord<'a> {
         Ok(())
     }
 
-    /// The partition keys that records refer to by their index.
+    /// Returns the partition keys that records refer to by their index.
     #[must_use]
     pub fn partition_keys(&self) -> &[&'a str] {
         &self.partition_keys
     }
 
-    /// The explicit hash keys that records refer to by their index, as text that nobody has checked.
+    /// Returns the explicit hash keys that records refer to by their index, as strings that have not been checked.
     #[must_use]
     pub fn explicit_hash_keys(&self) -> &[&'a str] {
         &self.explicit_hash_keys
     }
 
-    /// How many user records there are; zero is possible.
+    /// Returns how many user records there are; zero is possible.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether there is no user record.
+    /// Returns whether there are no user records.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// The user records, in their order. The first has the sub-sequence number 0.
+    /// Returns the user records, in their order. The first has the sub-sequence number 0.
     #[must_use]
     pub const fn records(&self) -> WireRecords<'a> {
         WireRecords::new(self.body, MAGIC.len())
@@ -135,17 +148,28 @@ fn outside(field: Field) -> impl Fn(Mistake) -> InvalidBody {
     }
 }
 
-/// One user record as the bytes have it: indexes into the key tables, which may reach outside them, and data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One user record as it is encoded: indexes into the key tables, which may reach outside them, and data.
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WireRecord<'a> {
-    /// Which entry of the partition-key table.
+    /// The index in the partition-key table.
     pub partition_key_index: u64,
-    /// Which entry of the explicit-hash-key table, if any.
+    /// The index in the explicit-hash-key table, if the record has one.
     pub explicit_hash_key_index: Option<u64>,
     /// The payload.
     pub data: &'a [u8],
     pub(crate) tags: &'a [u8],
+}
+
+impl fmt::Debug for WireRecord<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WireRecord")
+            .field("partition_key_index", &self.partition_key_index)
+            .field("explicit_hash_key_index", &self.explicit_hash_key_index)
+            .field("data", &ByteCount(self.data.len()))
+            .field("tags", &self.tags())
+            .finish()
+    }
 }
 
 impl<'a> WireRecord<'a> {
@@ -192,7 +216,7 @@ impl<'a> WireRecord<'a> {
         })
     }
 
-    /// The record's tags: none in nearly every record that there is.
+    /// Returns the record's tags. Nearly all records have none.
     #[must_use]
     pub const fn tags(&self) -> Tags<'a> {
         Tags::of_record(self.tags)
@@ -221,14 +245,14 @@ fn in_field(field: Field) -> impl Fn(Mistake) -> (Field, Mistake) {
     move |mistake| (field, mistake)
 }
 
-/// The record at the start of the bytes, if it is of a usual kind: in canonical order and without tags.
+/// Returns the record at the start of the bytes if it is in canonical order and does not have tags.
 /// [`WireRecord::read`] would read the same from it, more slowly.
 #[inline]
 fn canonical_record(bytes: &[u8]) -> Option<(WireRecord<'_>, &[u8])> {
     short_record(bytes).or_else(|| long_record(bytes))
 }
 
-/// How many short records stand at the start of the bytes, and what comes after them.
+/// Returns how many short records are at the start of the bytes, and what comes after them.
 fn short_records(mut bytes: &[u8]) -> (usize, &[u8]) {
     let mut count = 0;
     while let Some((_, rest)) = short_record(bytes) {
@@ -303,7 +327,7 @@ fn short_varint(bytes: &[u8]) -> Option<(usize, &[u8])> {
     }
 }
 
-/// The user records of an [`AggregatedRecord`].
+/// An iterator over the user records of an [`AggregatedRecord`].
 #[derive(Clone, Debug)]
 pub struct WireRecords<'a> {
     cursor: Cursor<'a>,
@@ -317,7 +341,7 @@ impl<'a> WireRecords<'a> {
         }
     }
 
-    /// The next record, if it is of a usual kind, and what comes after it.
+    /// Returns the next record if it is in canonical form, and what comes after it.
     #[inline]
     pub(crate) fn usual(&self) -> Option<(WireRecord<'a>, Self)> {
         let (record, rest) = canonical_record(self.cursor.rest())?;

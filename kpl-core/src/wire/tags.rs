@@ -8,10 +8,11 @@ use super::cursor::{Cursor, MAX_DEPTH, WireType};
 use super::reader::read_tag;
 use super::varint_len;
 use super::writer::{field_len, put_bytes, put_number};
+use crate::debug::ByteCount;
 
 /// The tags of a user record: keys, each with a value or without.
 ///
-/// The format reserves them for the library's users; the KPL itself writes none.
+/// The format reserves them for the users of a library; the KPL itself does not write any.
 ///
 /// ```
 /// use kpl_core::Tags;
@@ -25,7 +26,7 @@ use super::writer::{field_len, put_bytes, put_number};
 pub struct Tags<'a>(Cow<'a, [u8]>);
 
 impl<'a> Tags<'a> {
-    /// No tags.
+    /// Returns no tags.
     #[must_use]
     pub const fn new() -> Self {
         Self(Cow::Borrowed(&[]))
@@ -40,7 +41,7 @@ impl<'a> Tags<'a> {
         put_tag(self.own(), key, value);
     }
 
-    /// Adds a tag whose value is what is formatted. After an error the tags are as before.
+    /// Adds a tag with a formatted value. After an error the tags are as before.
     pub(crate) fn push_fmt(&mut self, key: &str, value: fmt::Arguments<'_>) -> fmt::Result {
         let out = self.own();
         let start = out.len();
@@ -60,7 +61,7 @@ impl<'a> Tags<'a> {
         Ok(())
     }
 
-    /// The tags and nothing else, to add to.
+    /// Returns the encoded tags, without other fields, for more to be added.
     fn own(&mut self) -> &mut Vec<u8> {
         if let Cow::Borrowed(_) = self.0 {
             let mut own = Vec::new();
@@ -70,20 +71,20 @@ impl<'a> Tags<'a> {
         self.0.to_mut()
     }
 
-    /// The tags, in their order.
+    /// Returns the tags, in their order.
     #[must_use]
     pub fn iter(&self) -> TagIter<'_> {
         TagIter(Cursor::new(&self.0, 0))
     }
 
-    /// Whether there is no tag.
+    /// Returns whether there are no tags.
     #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The same tags, borrowing nothing.
+    /// Returns the same tags, which borrow nothing.
     #[must_use]
     pub fn into_owned(self) -> Tags<'static> {
         match self.0 {
@@ -101,7 +102,7 @@ impl<'a> Tags<'a> {
         }
     }
 
-    /// How many bytes [`write`](Self::write) adds.
+    /// Returns how many bytes [`write`](Self::write) adds.
     #[inline]
     pub(super) fn encoded_len(&self) -> usize {
         if self.is_empty() { 0 } else { self.tags_len() }
@@ -174,13 +175,18 @@ impl PartialEq<Tags<'_>> for Tags<'_> {
 
 impl Eq for Tags<'_> {}
 
+/// Shows how many tags there are, not what they are.
 impl fmt::Debug for Tags<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self).finish()
+        let (count, plural) = match self.iter().count() {
+            1 => (1, ""),
+            count => (count, "s"),
+        };
+        write!(f, "{count} tag{plural} of {}", ByteCount(self.encoded_len()))
     }
 }
 
-/// The tags of a user record, one after the other.
+/// An iterator over the tags of a user record.
 #[derive(Clone, Debug)]
 pub struct TagIter<'a>(Cursor<'a>);
 

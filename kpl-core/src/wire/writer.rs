@@ -9,7 +9,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use super::{DIGEST_LEN, MAGIC, Tags, WireRecords, varint_len};
 use crate::key::HashKey;
 
-/// What a user record is made of.
+/// The parts of a user record.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Parts<'a> {
     pub(crate) partition_key: &'a str,
@@ -18,7 +18,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) tags: &'a Tags<'a>,
 }
 
-/// An aggregated record in the making: canonical order, both tables in first-seen order.
+/// An aggregated record under construction: canonical order, both tables in first-seen order.
 #[derive(Clone, Debug)]
 pub(crate) struct Writer {
     partition_keys: KeyTable,
@@ -60,7 +60,7 @@ impl Writer {
         self.count
     }
 
-    /// The length of the aggregated record: magic, tables, records, digest.
+    /// Returns the length of the aggregated record: magic, tables, records, digest.
     #[inline]
     pub(crate) fn size(&self) -> usize {
         Self::EMPTY_SIZE + self.partition_keys.bytes.len() + self.explicit_hash_keys.bytes.len() + self.records.len()
@@ -83,7 +83,7 @@ impl Writer {
         self.records.get(start..).unwrap_or_default()
     }
 
-    /// What pushing a record will do.
+    /// Plans what pushing a record will do.
     #[inline]
     pub(crate) fn plan(&self, parts: &Parts<'_>) -> Plan {
         let partition_key = self.partition_keys.find(parts.partition_key.as_bytes());
@@ -104,7 +104,7 @@ impl Writer {
         plan
     }
 
-    /// The size of an aggregated record with nothing but this record.
+    /// Returns the size of an aggregated record with nothing but this record.
     #[inline]
     pub(crate) fn size_alone(parts: &Parts<'_>) -> usize {
         let explicit_hash_key = parts.explicit_hash_key.map(|key| DecimalText::new(key).len);
@@ -135,7 +135,7 @@ impl Writer {
         self.count += 1;
     }
 
-    /// Gives the records that were pushed, in their order.
+    /// Calls `each` with the records that were pushed, in their order.
     pub(crate) fn for_each(&self, mut each: impl FnMut(Parts<'_>)) {
         for record in WireRecords::new(&self.records, 0) {
             let explicit = record.explicit_hash_key_index;
@@ -148,7 +148,7 @@ impl Writer {
         }
     }
 
-    /// The aggregated record but for its digest, with room for it. The writer is empty afterwards.
+    /// Returns the aggregated record without its digest, but with room for it. The writer is empty afterwards.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         let head = [&MAGIC[..], &self.partition_keys.bytes, &self.explicit_hash_keys.bytes].concat();
         let mut bytes = if self.records.len() > self.records.capacity() / 2 {
@@ -242,7 +242,7 @@ struct KeyTable {
     hasher: DefaultHashBuilder,
 }
 
-/// A key of a [`KeyTable`]: the first byte of its text, and its length.
+/// A key of a [`KeyTable`]: where its string starts, and its length.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     index: usize,

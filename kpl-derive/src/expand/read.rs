@@ -49,7 +49,7 @@ pub(super) fn items(record: &Record<'_>) -> TokenStream {
         #constant
         #[inline]
         fn from_user_record(
-            #source: &__kpl::UserRecord<'_, #lifetime>,
+            #source: &__kpl::UserRecord<#lifetime>,
         ) -> __kpl::Result<Self, __kpl::ReadError> {
             #body
         }

@@ -77,7 +77,7 @@ const _: () = {
     impl<'__kpl: 'a, 'a> __kpl::FromKplRecord<'__kpl> for Click<'a> {
         #[inline]
         fn from_user_record(
-            __record: &__kpl::UserRecord<'_, '__kpl>,
+            __record: &__kpl::UserRecord<'__kpl>,
         ) -> __kpl::Result<Self, __kpl::ReadError> {
             use __kpl::{ViaBorrow as _, ViaParse as _};
             let __read: __Read<'a> = __kpl::decode_elided::<

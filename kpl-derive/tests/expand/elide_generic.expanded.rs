@@ -91,7 +91,7 @@ const _: () = {
     {
         #[inline]
         fn from_user_record(
-            __record: &__kpl::UserRecord<'_, '__kpl>,
+            __record: &__kpl::UserRecord<'__kpl>,
         ) -> __kpl::Result<Self, __kpl::ReadError> {
             use __kpl::{ViaBorrow as _, ViaParse as _};
             let __read: __Read<K, T> = __kpl::decode_elided::<Json, _>(__record.data)?;

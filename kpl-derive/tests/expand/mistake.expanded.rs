@@ -30,7 +30,7 @@ const _: () = {
     #[automatically_derived]
     impl<'__kpl: 'a, 'a, T: Clone> __kpl::FromKplRecord<'__kpl> for Event<'a, T> {
         fn from_user_record(
-            _: &__kpl::UserRecord<'_, '__kpl>,
+            _: &__kpl::UserRecord<'__kpl>,
         ) -> __kpl::Result<Self, __kpl::ReadError> {
             __kpl::core::unreachable!()
         }

@@ -70,7 +70,7 @@ const _: () = {
     {
         #[inline]
         fn from_user_record(
-            __record: &__kpl::UserRecord<'_, '__kpl>,
+            __record: &__kpl::UserRecord<'__kpl>,
         ) -> __kpl::Result<Self, __kpl::ReadError> {
             use __kpl::{ViaBorrow as _, ViaOptionTag as _, ViaParse as _, ViaTag as _};
             __kpl::Ok(Self {

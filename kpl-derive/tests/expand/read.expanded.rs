@@ -16,7 +16,7 @@ const _: () = {
     {
         #[inline]
         fn from_user_record(
-            __record: &__kpl::UserRecord<'_, '__kpl>,
+            __record: &__kpl::UserRecord<'__kpl>,
         ) -> __kpl::Result<Self, __kpl::ReadError> {
             <Json as __kpl::Decode<'_, Self>>::decode(__record.data)
                 .map_err(__kpl::ReadError::Payload)

@@ -15,7 +15,7 @@ const _: () = {
     #[automatically_derived]
     impl<'__kpl> __kpl::FromKplRecord<'__kpl> for Event {
         fn from_user_record(
-            _: &__kpl::UserRecord<'_, '__kpl>,
+            _: &__kpl::UserRecord<'__kpl>,
         ) -> __kpl::Result<Self, __kpl::ReadError> {
             __kpl::core::unreachable!()
         }

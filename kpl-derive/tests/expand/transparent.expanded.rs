@@ -56,7 +56,7 @@ const _: () = {
         >>::MALFORMED;
         #[inline]
         fn from_user_record(
-            __record: &__kpl::UserRecord<'_, '__kpl>,
+            __record: &__kpl::UserRecord<'__kpl>,
         ) -> __kpl::Result<Self, __kpl::ReadError> {
             __kpl::Ok(Self {
                 0: <T as __kpl::FromKplRecord<'_>>::from_user_record(__record)?,

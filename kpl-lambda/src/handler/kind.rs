@@ -4,16 +4,17 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use kpl_core::{Received, Undecodable};
 use lambda_runtime::Error;
 
-use super::progress::Progress;
+use super::progress::{Place, Progress};
 use super::{Concurrency, OnFailure};
 use crate::dead_letter::DeadLetters;
 use crate::failures::Failures;
-use crate::received::{Received, Undecodable};
 
 type Item<T> = Result<Received<T>, Undecodable>;
 
@@ -28,7 +29,7 @@ pub trait Kind<T> {
         &self,
         items: impl Iterator<Item = Item<T>>,
         dead_letters: &DeadLetters,
-        progress: &Progress,
+        progress: &Progress<'_>,
     ) -> impl Future<Output = ()>;
 }
 
@@ -48,26 +49,23 @@ impl<F> PerRecord<F> {
         }
     }
 
-    async fn one<T, Fut, E>(&self, item: Item<T>, dead_letters: &DeadLetters, progress: &Progress)
+    async fn one<T, Fut, E>(&self, item: Item<T>, dead_letters: &DeadLetters, progress: &Progress<'_>)
     where
         F: Fn(Received<T>) -> Fut,
         Fut: Future<Output = Result<(), E>>,
         E: Into<Error>,
     {
-        let place = match &item {
-            Ok(received) => received.place().clone(),
-            Err(undecodable) => undecodable.place().clone(),
-        };
+        let place = Place::of(&item);
         if progress.stopped() {
-            progress.undone(&place);
+            progress.undone(place);
             return;
         }
         let result = match item {
             Ok(received) => (self.f)(received).await.map_err(Into::into),
-            Err(undecodable) => dead_letters.bury(undecodable).await,
+            Err(undecodable) => dead_letters.handle(undecodable).await,
         };
         if let Err(error) = result {
-            progress.failed(&place, &error);
+            progress.failed(place, &error);
         }
     }
 }
@@ -83,7 +81,7 @@ where
         self.on_failure
     }
 
-    async fn process(&self, items: impl Iterator<Item = Item<T>>, dead_letters: &DeadLetters, progress: &Progress) {
+    async fn process(&self, items: impl Iterator<Item = Item<T>>, dead_letters: &DeadLetters, progress: &Progress<'_>) {
         // What is not taken any more is behind the failure.
         let items = items.take_while(|_| !progress.stopped());
         match self.concurrency {
@@ -129,7 +127,7 @@ fn by_partition_key<T>(items: impl Iterator<Item = Item<T>>) -> Vec<Vec<Item<T>>
     for item in items {
         let key = match &item {
             Ok(received) => received.partition_key(),
-            Err(undecodable) => undecodable.error().partition_key(),
+            Err(undecodable) => undecodable.partition_key(),
         };
         let lane = *lane_of.entry(key.map(Into::into)).or_insert(lanes.len());
         match lanes.get_mut(lane) {
@@ -152,10 +150,10 @@ where
     E: Into<Error>,
 {
     fn on_failure(&self) -> OnFailure {
-        OnFailure::GoOn
+        OnFailure::Continue
     }
 
-    async fn process(&self, items: impl Iterator<Item = Item<T>>, dead_letters: &DeadLetters, progress: &Progress) {
+    async fn process(&self, items: impl Iterator<Item = Item<T>>, dead_letters: &DeadLetters, progress: &Progress<'_>) {
         let records = readable(items, dead_letters, progress).await;
         many(records, &self.0, progress).await;
     }
@@ -169,9 +167,9 @@ pub struct PerShard<F>(pub(super) F);
 #[non_exhaustive]
 pub struct ShardRecords<T> {
     /// The ARN of the stream, or of its consumer.
-    pub event_source_arn: Option<String>,
+    pub stream: Option<Arc<str>>,
     /// The shard.
-    pub shard_id: Option<String>,
+    pub shard_id: Option<Arc<str>>,
     /// The user records. There is at least one.
     pub records: Vec<Received<T>>,
 }
@@ -185,18 +183,13 @@ where
     E: Into<Error>,
 {
     fn on_failure(&self) -> OnFailure {
-        OnFailure::GoOn
+        OnFailure::Continue
     }
 
-    async fn process(&self, items: impl Iterator<Item = Item<T>>, dead_letters: &DeadLetters, progress: &Progress) {
+    async fn process(&self, items: impl Iterator<Item = Item<T>>, dead_letters: &DeadLetters, progress: &Progress<'_>) {
         let mut shards: Vec<Vec<Received<T>>> = Vec::new();
         for record in readable(items, dead_letters, progress).await {
-            let id = |record: &Received<T>| {
-                (
-                    record.event_source_arn().map(str::to_owned),
-                    record.shard_id().map(str::to_owned),
-                )
-            };
+            let id = |record: &Received<T>| (record.origin().stream.clone(), record.origin().shard_id.clone());
             let of_record = id(&record);
             match shards
                 .iter_mut()
@@ -208,12 +201,10 @@ where
         }
         for records in shards {
             let call = |records: Vec<Received<T>>| {
-                let first = records.first();
-                let event_source_arn = first.and_then(|first| first.event_source_arn().map(Into::into));
-                let shard_id = first.and_then(|first| first.shard_id().map(Into::into));
+                let origin = records.first().map(|first| first.origin());
                 (self.0)(ShardRecords {
-                    event_source_arn,
-                    shard_id,
+                    stream: origin.and_then(|origin| origin.stream.clone()),
+                    shard_id: origin.and_then(|origin| origin.shard_id.clone()),
                     records,
                 })
             };
@@ -226,16 +217,16 @@ where
 async fn readable<T>(
     items: impl Iterator<Item = Item<T>>,
     dead_letters: &DeadLetters,
-    progress: &Progress,
+    progress: &Progress<'_>,
 ) -> Vec<Received<T>> {
     let mut records = Vec::new();
     for item in items {
         match item {
             Ok(received) => records.push(received),
             Err(undecodable) => {
-                let place = undecodable.place().clone();
-                if let Err(error) = dead_letters.bury(undecodable).await {
-                    progress.failed(&place, &error);
+                let place = Place::of_undecodable(&undecodable);
+                if let Err(error) = dead_letters.handle(undecodable).await {
+                    progress.failed(place, &error);
                 }
             }
         }
@@ -244,23 +235,26 @@ async fn readable<T>(
 }
 
 /// Calls a function with some records, if there are any.
-async fn many<T, F, Fut, R, E>(records: Vec<Received<T>>, f: F, progress: &Progress)
+async fn many<T, F, Fut, R, E>(records: Vec<Received<T>>, f: F, progress: &Progress<'_>)
 where
     F: FnOnce(Vec<Received<T>>) -> Fut,
     Fut: Future<Output = Result<R, E>>,
     R: Into<Failures>,
     E: Into<Error>,
 {
-    let Some(first) = records.first().map(|first| first.place().clone()) else {
+    let Some(first) = records.first().map(Place::of_received) else {
         return;
     };
     match f(records).await {
         Ok(failures) => {
-            for place in failures.into().0 {
-                progress.undone(&place);
+            for (index, sub_sequence_number) in failures.into().0 {
+                progress.undone(Place {
+                    index,
+                    sub_sequence_number,
+                });
             }
         }
-        Err(error) => progress.failed(&first, &error.into()),
+        Err(error) => progress.failed(first, &error.into()),
     }
 }
 

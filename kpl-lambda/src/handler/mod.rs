@@ -12,19 +12,17 @@ use std::sync::Arc;
 
 use aws_lambda_events::event::kinesis::KinesisEvent;
 use aws_lambda_events::event::streams::KinesisEventResponse;
-use kpl_core::FromKplRecordOwned;
+use kpl_core::{FromKplRecordOwned, Origin, Received, Undecodable};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 
 use self::kind::Kind;
 pub use self::kind::{PerBatch, PerRecord, PerShard, ShardRecords};
-use self::progress::Progress;
+use self::progress::{Place, Progress};
 use crate::batch::Batch;
 use crate::checkpoint::Checkpoints;
-use crate::dead_letter::{DeadLetter, DeadLetters};
+use crate::dead_letter::DeadLetters;
 use crate::event::AnyKinesisEvent;
 use crate::failures::Failures;
-use crate::place::Origin;
-use crate::received::Received;
 
 /// What happens to the user records behind one that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -36,7 +34,7 @@ pub enum OnFailure {
     Stop,
     /// They are handled now, and once more by the retry, which starts at the first Kinesis record that failed and takes
     /// all that follow it.
-    GoOn,
+    Continue,
 }
 
 /// How many user records of an event are handled at the same time.
@@ -65,7 +63,7 @@ pub enum Concurrency {
 /// `lambda_runtime::tracing::init_default_subscriber`.
 ///
 /// ```no_run
-/// use kpl_lambda::{Concurrency, DeadLetter, Error, Handler, MemoryCheckpoints, Received};
+/// use kpl_lambda::{Concurrency, Error, Handler, MemoryCheckpoints, Received, Undecodable};
 /// # #[derive(kpl::KplRecord)] struct Line { #[kpl(partition_key)] key: String, #[kpl(payload)] text: Vec<u8> }
 /// # async fn store(_: Line) -> Result<(), std::io::Error> { Ok(()) }
 /// # async fn keep(_: &[u8], _: String) -> Result<(), std::io::Error> { Ok(()) }
@@ -75,7 +73,7 @@ pub enum Concurrency {
 ///     Handler::per_record(|line: Received<Line>| async move { store(line.value).await })
 ///         .concurrency(Concurrency::ByPartitionKey(16.try_into()?))
 ///         .checkpoints(MemoryCheckpoints::new())
-///         .dead_letters(|letter: DeadLetter| async move { keep(letter.data(), letter.to_string()).await })
+///         .dead_letters(|record: Undecodable| async move { keep(record.data(), record.to_string()).await })
 ///         .run()
 ///         .await
 /// }
@@ -165,7 +163,7 @@ impl<T, K> Handler<T, K> {
     /// it up, by the event source mapping's limits.
     pub fn dead_letters<F, Fut, E>(mut self, f: F) -> Self
     where
-        F: Fn(DeadLetter) -> Fut + Send + Sync + 'static,
+        F: Fn(Undecodable) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<Error>,
     {
@@ -186,19 +184,16 @@ impl<T: FromKplRecordOwned, K: Kind<T>> Handler<T, K> {
     ///
     /// # Errors
     ///
-    /// [`HandleError`] if a checkpoint cannot be loaded. Nothing was handled then: let the invocation fail.
-    pub async fn handle(&self, event: &KinesisEvent) -> Result<KinesisEventResponse, HandleError> {
+    /// [`HandlerError`] if a checkpoint cannot be loaded. Nothing was handled then: let the invocation fail.
+    pub async fn handle(&self, event: &KinesisEvent) -> Result<KinesisEventResponse, HandlerError> {
         let batch = Batch::from(event);
         let firsts = first_of_each_shard(&batch);
         let resumed = self.load(&batch, &firsts).await?;
-        let progress = Progress::new(self.kind.on_failure());
+        let progress = Progress::new(self.kind.on_failure(), &batch);
         let items = batch.user_records::<T>().filter(|item| {
-            let place = match item {
-                Ok(received) => received.place(),
-                Err(undecodable) => undecodable.place(),
-            };
-            let done = resumed.get(&place.kinesis_record_index());
-            done.is_none_or(|done| place.sub_sequence_number() > *done)
+            let place = Place::of(item);
+            let done = resumed.get(&place.index);
+            done.is_none_or(|done| place.sub_sequence_number > *done)
         });
         self.kind.process(items, &self.dead_letters, &progress).await;
         let undone = progress.into_undone();
@@ -230,7 +225,7 @@ impl<T: FromKplRecordOwned, K: Kind<T>> Handler<T, K> {
         lambda_runtime::run(service_fn(handle)).await
     }
 
-    async fn load(&self, batch: &Batch<'_>, firsts: &[usize]) -> Result<BTreeMap<usize, u64>, HandleError> {
+    async fn load(&self, batch: &Batch<'_>, firsts: &[usize]) -> Result<BTreeMap<usize, u64>, HandlerError> {
         let mut resumed = BTreeMap::new();
         let Some(checkpoints) = &self.checkpoints else {
             return Ok(resumed);
@@ -240,7 +235,7 @@ impl<T: FromKplRecordOwned, K: Kind<T>> Handler<T, K> {
             match checkpoints.load(&origin).await {
                 Ok(Some(done)) => drop(resumed.insert(*index, done)),
                 Ok(None) => {}
-                Err(error) => return Err(HandleError::Checkpoint { origin, error }),
+                Err(error) => return Err(HandlerError::Checkpoint { origin, error }),
             }
         }
         Ok(resumed)
@@ -255,7 +250,7 @@ impl<T: FromKplRecordOwned, K: Kind<T>> Handler<T, K> {
             if let Some(origin) = batch.origin(*index)
                 && let Err(error) = checkpoints.clear(&origin).await
             {
-                tracing::warn!(event_id = origin.event_id(), %error, "a checkpoint was not cleared");
+                tracing::warn!(event_id = batch.event_id(*index), %error, "a checkpoint was not cleared");
             }
         }
         for index in lowest_of_each_shard(batch, &undone.lowest) {
@@ -266,7 +261,7 @@ impl<T: FromKplRecordOwned, K: Kind<T>> Handler<T, K> {
             if let Some(origin) = batch.origin(index)
                 && let Err(error) = checkpoints.save(&origin, reached).await
             {
-                tracing::warn!(event_id = origin.event_id(), %error, "a checkpoint was not saved");
+                tracing::warn!(event_id = batch.event_id(index), %error, "a checkpoint was not saved");
             }
         }
     }
@@ -324,7 +319,7 @@ where
 /// Why an event was not handled at all.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum HandleError {
+pub enum HandlerError {
     /// A checkpoint could not be loaded.
     Checkpoint {
         /// The Kinesis record that it would be of.
@@ -334,18 +329,22 @@ pub enum HandleError {
     },
 }
 
-impl fmt::Display for HandleError {
+impl fmt::Display for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Checkpoint { origin, error } => {
-                let id = origin.event_id().unwrap_or("without an event id");
-                write!(f, "the checkpoint of Kinesis record {id} cannot be loaded: {error}")
+                f.write_str("the checkpoint of a Kinesis record cannot be loaded (")?;
+                if let Some(shard_id) = &origin.shard_id {
+                    write!(f, "shard {shard_id}, ")?;
+                }
+                let number = origin.sequence_number.as_deref().unwrap_or("unknown");
+                write!(f, "sequence number {number}): {error}")
             }
         }
     }
 }
 
-impl std::error::Error for HandleError {
+impl std::error::Error for HandlerError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Checkpoint { error, .. } => Some(&**error),

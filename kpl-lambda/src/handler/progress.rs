@@ -5,15 +5,49 @@ use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use kpl_core::{Received, Undecodable};
 use lambda_runtime::Error;
 
 use super::OnFailure;
-use crate::place::Place;
+use crate::batch::Batch;
+
+/// Where a user record is in an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The index of its Kinesis record.
+    pub(super) index: usize,
+    pub(super) sub_sequence_number: u64,
+}
+
+impl Place {
+    pub(super) fn of<T>(item: &Result<Received<T>, Undecodable>) -> Self {
+        match item {
+            Ok(received) => Self::of_received(received),
+            Err(undecodable) => Self::of_undecodable(undecodable),
+        }
+    }
+
+    pub(super) fn of_received<T>(received: &Received<T>) -> Self {
+        Self {
+            index: received.kinesis_record_index(),
+            sub_sequence_number: received.sub_sequence_number(),
+        }
+    }
+
+    pub(super) fn of_undecodable(undecodable: &Undecodable) -> Self {
+        Self {
+            index: undecodable.kinesis_record_index(),
+            sub_sequence_number: undecodable.sub_sequence_number(),
+        }
+    }
+}
 
 /// Shared by all that is handled at the same time.
 #[derive(Debug)]
-pub struct Progress {
+pub struct Progress<'e> {
     on_failure: OnFailure,
+    /// The event id of each Kinesis record.
+    event_ids: Vec<Option<&'e str>>,
     stopped: AtomicBool,
     /// The lowest sub-sequence number of each Kinesis record with one.
     lowest: Mutex<BTreeMap<usize, u64>>,
@@ -28,10 +62,11 @@ pub(super) struct Undone {
     pub(super) reported: Vec<usize>,
 }
 
-impl Progress {
-    pub(super) const fn new(on_failure: OnFailure) -> Self {
+impl<'e> Progress<'e> {
+    pub(super) fn new(on_failure: OnFailure, batch: &Batch<'e>) -> Self {
         Self {
             on_failure,
+            event_ids: batch.sources().iter().map(|source| source.event_id).collect(),
             stopped: AtomicBool::new(false),
             lowest: Mutex::new(BTreeMap::new()),
         }
@@ -43,7 +78,7 @@ impl Progress {
     }
 
     /// A user record was not handled.
-    pub(super) fn undone(&self, place: &Place) {
+    pub(super) fn undone(&self, place: Place) {
         let mut lowest = self.lowest.lock().unwrap_or_else(PoisonError::into_inner);
         match lowest.entry(place.index) {
             Entry::Vacant(entry) => drop(entry.insert(place.sub_sequence_number)),
@@ -55,9 +90,13 @@ impl Progress {
     }
 
     /// A user record, or all from it on, could not be handled.
-    pub(super) fn failed(&self, place: &Place, error: &Error) {
-        let sub_sequence_number = place.sub_sequence_number;
-        tracing::error!(event_id = place.origin.event_id(), sub_sequence_number, %error, "a user record failed");
+    pub(super) fn failed(&self, place: Place, error: &Error) {
+        let Place {
+            index,
+            sub_sequence_number,
+        } = place;
+        let event_id = self.event_ids.get(index).copied().flatten();
+        tracing::error!(event_id, sub_sequence_number, %error, "a user record failed");
         self.undone(place);
         if self.on_failure == OnFailure::Stop {
             self.stopped.store(true, Ordering::Relaxed);
@@ -68,7 +107,7 @@ impl Progress {
         let lowest = self.lowest.into_inner().unwrap_or_else(PoisonError::into_inner);
         let reported = match self.on_failure {
             OnFailure::Stop => lowest.keys().copied().take(1).collect(),
-            OnFailure::GoOn => lowest.keys().copied().collect(),
+            OnFailure::Continue => lowest.keys().copied().collect(),
         };
         Undone { lowest, reported }
     }

@@ -21,7 +21,7 @@ pub(crate) struct Line {
 }
 
 impl FromKplRecord<'_> for Line {
-    fn from_user_record(record: &UserRecord<'_, '_>) -> Result<Self, ReadError> {
+    fn from_user_record(record: &UserRecord<'_>) -> Result<Self, ReadError> {
         let text = std::str::from_utf8(record.data).map_err(|error| ReadError::new(error.to_string()))?;
         Ok(Self {
             key: record.partition_key.unwrap_or_default().into(),

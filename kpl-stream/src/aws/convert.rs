@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_kinesis::primitives::{Blob, DateTime};
 use aws_sdk_kinesis::types;
-use kpl_core::{EncryptionType, HashKey, HashKeyRange, KinesisRecord, SealedRecord, Shard};
+use kpl_core::{EncryptionType, HashKey, HashKeyRange, KinesisRecord, SealedRecord, Shard, Timestamp};
 
 use crate::client::{EntryError, FetchedRecord, PutResult, ShardDescription, Written};
 
@@ -93,7 +93,7 @@ fn built<T, E: fmt::Debug>(result: Result<T, E>) -> T {
 ///
 /// let records = [Record::builder().data(Blob::new("some bytes")).sequence_number("49").build()?]; // of GetRecords
 /// let batch: Vec<KinesisRecord<'_>> = records.iter().map(KinesisRecord::from_sdk).collect();
-/// for record in Deaggregator::<RawRecord<'_>>::new().records(&batch) {
+/// for record in Deaggregator::<RawRecord>::new().records(&batch) {
 ///     assert_eq!(*record?.value.data, *b"some bytes");
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -112,7 +112,7 @@ impl<'a> FromSdk<&'a types::Record> for KinesisRecord<'a> {
     fn from_sdk(record: &'a types::Record) -> Self {
         let mut kinesis_record = Self::new(record.data.as_ref()).with_sequence_number(&record.sequence_number);
         kinesis_record.partition_key = record.partition_key.as_deref();
-        kinesis_record.approximate_arrival = record.approximate_arrival_timestamp.as_ref().and_then(since_epoch);
+        kinesis_record.approximate_arrival = record.approximate_arrival_timestamp.as_ref().and_then(timestamp);
         kinesis_record.encryption_type = record.encryption_type.as_ref().and_then(encryption_type);
         kinesis_record
     }
@@ -191,7 +191,7 @@ pub(super) fn child_shard(shard: &types::ChildShard) -> Result<ShardDescription,
 
 pub(super) fn fetched(record: types::Record) -> FetchedRecord {
     FetchedRecord {
-        approximate_arrival: record.approximate_arrival_timestamp.as_ref().and_then(since_epoch),
+        approximate_arrival: record.approximate_arrival_timestamp.as_ref().and_then(timestamp),
         encryption_type: record.encryption_type.as_ref().and_then(encryption_type),
         data: record.data.into_inner(),
         partition_key: record.partition_key,
@@ -219,12 +219,14 @@ fn encryption_type(kind: &types::EncryptionType) -> Option<EncryptionType> {
     }
 }
 
-/// Times before the epoch are none.
-fn since_epoch(time: &DateTime) -> Option<Duration> {
-    Some(Duration::new(u64::try_from(time.secs()).ok()?, time.subsec_nanos()))
+/// Times before the epoch are left out.
+fn timestamp(time: &DateTime) -> Option<Timestamp> {
+    let since_epoch = Duration::new(u64::try_from(time.secs()).ok()?, time.subsec_nanos());
+    Some(Timestamp::from_unix_epoch(since_epoch))
 }
 
-pub(super) fn date_time(since_epoch: Duration) -> DateTime {
+pub(super) fn date_time(timestamp: Timestamp) -> DateTime {
+    let since_epoch = timestamp.since_unix_epoch();
     let seconds = i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX);
     DateTime::from_secs_and_nanos(seconds, since_epoch.subsec_nanos())
 }

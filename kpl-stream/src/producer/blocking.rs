@@ -9,7 +9,7 @@
 //!     let config = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
 //!     kpl_stream::Producer::builder().load_aws_config(&config)
 //! })?;
-//! let clicks = producer.stream::<RawRecord<'static>>("clicks")?;
+//! let clicks = producer.stream::<RawRecord>("clicks")?;
 //! let delivery = clicks.send(RawRecord::new("anna", "some bytes"))?;
 //! println!("{}", delivery.wait()?.shard_id());
 //! producer.close(Duration::from_secs(30))?;
@@ -23,13 +23,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kpl_core::KplRecord;
+use kpl_core::{InvalidOption, KplRecord};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::builder::ProducerBuilder;
 use super::delivery::DeliveryError;
 use super::error::{CloseError, OpenError, SendError};
-use super::invalid_option::InvalidOption;
 use super::outcome::Receipt;
 
 /// A [`Producer`](crate::Producer) with a thread of its own, whose methods block until they are done.

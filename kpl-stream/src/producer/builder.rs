@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kpl_core::InvalidOption;
+
 use super::Producer;
-use super::invalid_option::InvalidOption;
 use super::options::{Options, for_each_option};
 use crate::client::WriteClient;
 

@@ -6,7 +6,6 @@ mod delivery;
 mod driver;
 mod error;
 mod intake;
-mod invalid_option;
 mod metrics;
 mod options;
 mod outcome;
@@ -19,7 +18,7 @@ use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use kpl_core::KplRecord;
+use kpl_core::{InvalidOption, KplRecord};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -27,7 +26,6 @@ pub use self::builder::ProducerBuilder;
 pub use self::delivery::{Delivery, DeliveryError};
 pub use self::error::{CloseError, OpenError, OpenErrorKind, SendError, SendErrorKind, UndeliveredRecord};
 pub use self::intake::{BYTES_PER_RECORD, Buffered};
-pub use self::invalid_option::InvalidOption;
 pub use self::options::Options;
 pub use self::outcome::{Attempt, AttemptError, Attempts, Failure, FailureReason, Receipt};
 pub use self::pipeline::{EncodedRecord, StreamState};

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use kpl_core::{DEFAULT_MAX_SIZE, LARGEST_MAX_SIZE};
-
-use super::invalid_option::InvalidOption;
+use kpl_core::{DEFAULT_MAX_SIZE, InvalidOption, MAX_RECORD_SIZE};
 
 /// Passes every option to a macro: its documentation, name, type and default. [`Options`] has a field for each, and the
 /// builder a method.
@@ -123,16 +121,6 @@ impl Options {
     ///
     /// [`InvalidOption`] for the first option that does not.
     pub fn check(&self) -> Result<(), InvalidOption> {
-        let within = |option, value: usize, min: usize, max: usize| {
-            if (min..=max).contains(&value) {
-                return Ok(());
-            }
-            let expected = match max {
-                usize::MAX => format!("at least {min}"),
-                _ => format!("from {min} to {max}"),
-            };
-            Err(InvalidOption::new(option, value, expected))
-        };
         let positive = |option, value: Duration| {
             if !value.is_zero() {
                 return Ok(());
@@ -143,25 +131,23 @@ impl Options {
                 "longer than zero",
             ))
         };
-        within("aggregation_max_count", self.aggregation_max_count, 1, usize::MAX)?;
-        within("aggregation_max_size", self.aggregation_max_size, 1, LARGEST_MAX_SIZE)?;
-        within(
+        InvalidOption::check("aggregation_max_count", self.aggregation_max_count, 1..=usize::MAX)?;
+        InvalidOption::check("aggregation_max_size", self.aggregation_max_size, 1..=MAX_RECORD_SIZE)?;
+        InvalidOption::check(
             "collection_max_count",
             self.collection_max_count,
-            1,
-            PUT_RECORDS_MAX_COUNT,
+            1..=PUT_RECORDS_MAX_COUNT,
         )?;
-        within("collection_max_size", self.collection_max_size, 1, LARGEST_MAX_SIZE)?;
-        within("max_user_record_size", self.max_user_record_size, 1, LARGEST_MAX_SIZE)?;
-        within("rate_limit", self.rate_limit as usize, 1, 1_000_000)?;
-        within("max_connections", self.max_connections, 1, 10_000)?;
-        within(
+        InvalidOption::check("collection_max_size", self.collection_max_size, 1..=MAX_RECORD_SIZE)?;
+        InvalidOption::check("max_user_record_size", self.max_user_record_size, 1..=MAX_RECORD_SIZE)?;
+        InvalidOption::check("rate_limit", self.rate_limit as usize, 1..=1_000_000)?;
+        InvalidOption::check("max_connections", self.max_connections, 1..=10_000)?;
+        InvalidOption::check(
             "max_buffered_bytes",
             self.max_buffered_bytes,
-            self.max_user_record_size,
-            MAX_BUDGET,
+            self.max_user_record_size..=MAX_BUDGET,
         )?;
-        within("max_buffered_records", self.max_buffered_records, 1, MAX_BUDGET)?;
+        InvalidOption::check("max_buffered_records", self.max_buffered_records, 1..=MAX_BUDGET)?;
         positive("record_ttl", self.record_ttl)?;
         positive("request_timeout", self.request_timeout)?;
         positive("shard_refresh_interval", self.shard_refresh_interval)

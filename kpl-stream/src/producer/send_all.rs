@@ -66,11 +66,11 @@ impl<T: KplRecord> StreamProducer<T> {
     /// room; at most `max_buffered_records` records are in flight.
     ///
     /// ```
-    /// # async fn example(clicks: kpl_stream::StreamProducer<kpl_core::RawRecord<'static>>) {
+    /// # async fn example(clicks: kpl_stream::StreamProducer<kpl_core::RawRecord>) {
     /// use futures_util::StreamExt as _;
     /// use kpl_core::RawRecord;
     ///
-    /// let records = (0..1000).map(|number| RawRecord::from_parts(format!("key {number}"), b"some bytes".to_vec()));
+    /// let records = (0..1000).map(|number| RawRecord::new(format!("key {number}"), b"some bytes".to_vec()));
     /// let mut outcomes = clicks.send_all(records);
     /// while let Some(outcome) = outcomes.next().await {
     ///     match outcome {
@@ -94,7 +94,7 @@ impl<T: KplRecord> StreamProducer<T> {
     /// Sends the records of a [`Stream`], as [`send_all`](Self::send_all) sends those of an iterator.
     ///
     /// ```
-    /// # async fn example(clicks: kpl_stream::StreamProducer<kpl_core::RawRecord<'static>>) {
+    /// # async fn example(clicks: kpl_stream::StreamProducer<kpl_core::RawRecord>) {
     /// use futures_util::{StreamExt as _, stream};
     /// use kpl_core::RawRecord;
     ///

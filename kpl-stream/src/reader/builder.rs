@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
-use kpl_core::FromKplRecordOwned;
+use kpl_core::{FromKplRecordOwned, InvalidOption, Timestamp};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -28,16 +28,15 @@ pub enum Start {
     /// read. So is what was written in the minute before it to a shard that had no record since, if the reader cannot ask
     /// for five minutes: the service has then forgotten where it was.
     Latest,
-    /// At the first record of each shard that arrived at or after a time since the Unix epoch, in UTC. The service
-    /// refuses a time in the future.
-    At(Duration),
+    /// At the first record of each shard that arrived at or after this time. The service refuses a time in the future.
+    At(SystemTime),
 }
 
 /// The options of a [`Reader`]. The defaults keep to the service's limits of
 /// [GetRecords](https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html).
 #[must_use = "a builder does nothing until it builds"]
-pub struct ReaderBuilder<T> {
-    client: Option<Arc<dyn ReadClient>>,
+pub struct ReaderBuilder<T, C = Arc<dyn ReadClient>> {
+    client: C,
     positions: Arc<dyn Positions>,
     start: Start,
     max_batches: usize,
@@ -54,10 +53,10 @@ pub(super) struct Options {
     pub(super) request_timeout: Duration,
 }
 
-impl<T> ReaderBuilder<T> {
+impl<T> ReaderBuilder<T, ()> {
     pub(super) fn new() -> Self {
         Self {
-            client: None,
+            client: (),
             positions: Arc::new(MemoryPositions::new()),
             start: Start::default(),
             max_batches: 8,
@@ -71,18 +70,26 @@ impl<T> ReaderBuilder<T> {
             marker: PhantomData,
         }
     }
+}
 
-    /// The service.
-    pub fn client(mut self, client: Arc<dyn ReadClient>) -> Self {
-        self.client = Some(client);
-        self
-    }
-
-    /// The service, through the AWS SDK.
+impl<T, C> ReaderBuilder<T, C> {
+    /// Reads through the AWS SDK, with the region, the credentials and the endpoint of `config`.
     #[cfg(feature = "aws")]
     #[cfg_attr(docsrs, doc(cfg(feature = "aws")))]
-    pub fn load_aws_config(self, config: &aws_types::SdkConfig) -> Self {
-        self.client(Arc::new(crate::aws::AwsClient::new(config)))
+    pub fn load_aws_config(self, config: &aws_types::SdkConfig) -> ReaderBuilder<T> {
+        self.client(crate::aws::AwsClient::new(config))
+    }
+
+    /// Reads through a client of your own.
+    pub fn client(self, client: impl ReadClient) -> ReaderBuilder<T> {
+        ReaderBuilder {
+            client: Arc::new(client),
+            positions: self.positions,
+            start: self.start,
+            max_batches: self.max_batches,
+            options: self.options,
+            marker: PhantomData,
+        }
     }
 
     /// Where to start if no position of the stream was saved. The default is [`Start::TrimHorizon`].
@@ -139,7 +146,9 @@ impl<T> ReaderBuilder<T> {
         self.options.request_timeout = timeout;
         self
     }
+}
 
+impl<T> ReaderBuilder<T> {
     /// Starts to read a stream: its name, or its ARN if the client takes one.
     ///
     /// Loads the positions, lists the shards and finds the place to start at. It waits for a service that cannot answer
@@ -147,7 +156,7 @@ impl<T> ReaderBuilder<T> {
     ///
     /// # Errors
     ///
-    /// [`ReaderError`] if an option is out of its range, there is no client, the positions cannot be loaded, or the
+    /// [`ReaderError`] if an option is out of its range, the positions cannot be loaded, or the
     /// service refuses: no such stream, no access.
     ///
     /// # Panics
@@ -162,12 +171,12 @@ impl<T> ReaderBuilder<T> {
             shard_bytes_per_second,
             ..
         } = self.options;
-        check("max_records", max_records, MAX_RECORDS)?;
-        check("shard_bytes_per_second", shard_bytes_per_second, usize::MAX)?;
-        check("max_batches", self.max_batches, Semaphore::MAX_PERMITS)?;
+        InvalidOption::check("max_records", max_records, 1..=MAX_RECORDS)?;
+        InvalidOption::check("shard_bytes_per_second", shard_bytes_per_second, 1..=usize::MAX)?;
+        InvalidOption::check("max_batches", self.max_batches, 1..=Semaphore::MAX_PERMITS)?;
         let stream: Arc<str> = stream.into().into();
         let requests = Arc::new(Requests {
-            client: self.client.ok_or(ReaderError::NoClient)?,
+            client: self.client,
             stream: Arc::clone(&stream),
             batches: Arc::new(Semaphore::new(self.max_batches)),
             options: self.options,
@@ -179,7 +188,7 @@ impl<T> ReaderBuilder<T> {
             operation: "load",
             error,
         })?;
-        let before = now().saturating_sub(CLOCKS_DIFFER);
+        let before = Timestamp::from(SystemTime::now() - CLOCKS_DIFFER);
         let mut latest = Vec::new();
         let mut shards = Shards::default();
         for description in requests.list_shards().await? {
@@ -189,7 +198,7 @@ impl<T> ReaderBuilder<T> {
                 // It came after all that were saved.
                 (None, _) if !saved.is_empty() => ShardState::TrimHorizon,
                 (None, Start::TrimHorizon) => ShardState::TrimHorizon,
-                (None, Start::At(time)) => ShardState::AtTimestamp(time),
+                (None, Start::At(time)) => ShardState::AtTimestamp(time.into()),
                 (None, Start::Latest) if description.closed => ShardState::Ended,
                 (None, Start::Latest) => {
                     latest.push(description.id.clone());
@@ -239,23 +248,7 @@ const MAX_RECORDS: usize = 10_000;
 /// How much later than the service's clock this machine's may be.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
-fn now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
-
-fn check(option: &'static str, value: usize, max: usize) -> Result<(), ReaderError> {
-    if (1..=max).contains(&value) {
-        return Ok(());
-    }
-    Err(ReaderError::Option {
-        option,
-        value,
-        min: 1,
-        max,
-    })
-}
-
-impl<T> fmt::Debug for ReaderBuilder<T> {
+impl<T, C: fmt::Debug> fmt::Debug for ReaderBuilder<T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReaderBuilder")
             .field("client", &self.client)

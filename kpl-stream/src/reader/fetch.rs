@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kpl_core::{Deaggregator, FromKplRecordOwned, KinesisRecord, Position};
+use kpl_core::{Deaggregator, FromKplRecordOwned, KinesisRecord, Origin, Position, Received, Undecodable};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::error::{ReaderError, RecordError};
+use super::error::ReaderError;
 use super::positions::ShardState;
-use super::received::{Place, Received, Source};
 use super::requests::{EXPIRED_ITERATOR, INVALID_ARGUMENT, Requests};
 use crate::client::{ErrorClass, Fetched, FetchedRecord, IteratorStart, RequestError, ShardDescription};
 
@@ -34,8 +33,8 @@ pub(super) enum Event<T> {
     Failed(ReaderError),
 }
 
-/// A record, or why it is none.
-pub(super) type Item<T> = Result<Received<T>, RecordError>;
+/// A record, or why it cannot be decoded.
+pub(super) type Item<T> = Result<Received<T>, Undecodable>;
 
 /// How many records go to the reader at once.
 const CHUNK: usize = 256;
@@ -198,43 +197,14 @@ impl ShardTask {
         if let ShardState::After(position) = &self.from {
             deaggregator = deaggregator.after(position.clone());
         }
+        let complete = |origin: Origin, _| {
+            origin
+                .with_stream(Arc::clone(&self.requests.stream))
+                .with_shard_id(Arc::clone(&self.shard_id))
+        };
         let mut items = Vec::new();
-        let mut source: Option<(&KinesisRecord<'_>, Arc<Source>)> = None;
-        for outcome in deaggregator.records(&batch) {
-            let record = match &outcome {
-                Ok(received) => received.record.kinesis_record,
-                Err(error) => match batch.get(error.kinesis_record_index()) {
-                    Some(record) => record,
-                    None => continue,
-                },
-            };
-            let source = match &source {
-                Some((of, source)) if std::ptr::eq(*of, record) => Arc::clone(source),
-                _ => {
-                    let new = Arc::new(Source::new(&self.requests.stream, &self.shard_id, record));
-                    source = Some((record, Arc::clone(&new)));
-                    new
-                }
-            };
-            items.push(match outcome {
-                Ok(kpl_core::Received { value, record, .. }) => Ok(Received {
-                    value,
-                    place: Place {
-                        source,
-                        sub_sequence_number: record.sub_sequence_number,
-                    },
-                    partition_key: record.partition_key.map(Into::into),
-                    explicit_hash_key: record.explicit_hash_key,
-                    aggregated: record.aggregated,
-                }),
-                Err(error) => Err(RecordError {
-                    place: Place {
-                        source,
-                        sub_sequence_number: error.sub_sequence_number(),
-                    },
-                    error,
-                }),
-            });
+        for item in deaggregator.records(&batch).into_received(complete) {
+            items.push(item);
             if items.len() == CHUNK {
                 let items = std::mem::take(&mut items);
                 let permit = None;

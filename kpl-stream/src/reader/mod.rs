@@ -26,7 +26,7 @@
 //!     .await?;
 //! while let Some(record) = reader.next().await {
 //!     match record {
-//!         Ok(record) => println!("{} {:?}", record.shard_id(), record.value),
+//!         Ok(record) => println!("{:?}: {:?}", record.position(), record.value),
 //!         Err(ReaderError::Record(error)) => eprintln!("{error}: {:?}", error.data()),
 //!         Err(error) => return Err(error.into()),
 //!     }
@@ -71,7 +71,6 @@ mod error;
 mod fetch;
 mod file;
 mod positions;
-mod received;
 mod requests;
 mod shards;
 
@@ -84,20 +83,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
-use kpl_core::FromKplRecordOwned;
+use kpl_core::{FromKplRecordOwned, Origin, Position, Received};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 pub use self::builder::{ReaderBuilder, Start};
-pub use self::error::{PositionsError, ReaderError, RecordError};
+pub use self::error::{PositionsError, ReaderError};
 pub use self::file::FilePositions;
 pub use self::positions::{InvalidShardState, MemoryPositions, Positions, ShardState};
-pub use self::received::Received;
 
 use self::fetch::{Event, Item, ShardTask};
-use self::received::Place;
 use self::requests::{Requests, backoff};
 use self::shards::Shards;
 
@@ -117,7 +114,7 @@ pub struct Reader<T> {
     runtime: Handle,
     items: std::vec::IntoIter<Item<T>>,
     /// The last of `items` that the consumer has, if `shards` do not know it yet.
-    given: Option<Place>,
+    given: Option<(Arc<Origin>, Option<Position>)>,
     /// That of the batch of which `items` are the last.
     permit: Option<OwnedSemaphorePermit>,
     /// Whether shards are being listed.
@@ -128,8 +125,8 @@ pub struct Reader<T> {
 }
 
 impl<T> Reader<T> {
-    /// A reader's options.
-    pub fn builder() -> ReaderBuilder<T> {
+    /// Starts to build a reader.
+    pub fn builder() -> ReaderBuilder<T, ()> {
         ReaderBuilder::new()
     }
 }
@@ -190,14 +187,16 @@ impl<T: FromKplRecordOwned + Send + 'static> Reader<T> {
         self.save_states().await
     }
 
-    /// Saves that the consumer is done with a record that this reader gave, and with those before it in its shard.
+    /// Saves that the consumer is done with a record that this reader returned, and with those before it in its shard. If the
+    /// record's value was given away, [`Received::into_parts`] left a record to save.
     ///
     /// # Errors
     ///
     /// As [`commit`](Self::commit).
-    pub async fn save(&mut self, record: &Received<T>) -> Result<(), ReaderError> {
+    pub async fn save<U>(&mut self, record: &Received<U>) -> Result<(), ReaderError> {
         self.note_given();
-        self.shards.finish(&record.place);
+        self.shards
+            .finish(record.shard_id().unwrap_or_default(), record.position());
         self.save_states().await
     }
 
@@ -218,19 +217,19 @@ impl<T: FromKplRecordOwned + Send + 'static> Reader<T> {
     }
 
     fn note_given(&mut self) {
-        if let Some(place) = self.given.take() {
-            self.shards.give(&place);
+        if let Some((origin, position)) = self.given.take() {
+            self.shards
+                .give(origin.shard_id.as_deref().unwrap_or_default(), position);
         }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Received<T>, ReaderError>>> {
         loop {
             if let Some(item) = self.items.next() {
-                let place = match &item {
-                    Ok(record) => &record.place,
-                    Err(error) => &error.place,
-                };
-                self.given = Some(place.clone());
+                self.given = Some(match &item {
+                    Ok(record) => (Arc::clone(record.origin()), record.position()),
+                    Err(error) => (Arc::clone(error.origin()), error.position()),
+                });
                 return Poll::Ready(Some(item.map_err(ReaderError::Record)));
             }
             self.note_given();

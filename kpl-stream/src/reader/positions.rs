@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use futures_core::future::BoxFuture;
-use kpl_core::Position;
+use kpl_core::{Position, Timestamp};
 
 use super::error::PositionsError;
 
@@ -46,8 +45,8 @@ pub trait Positions: fmt::Debug + Send + Sync + 'static {
 pub enum ShardState {
     /// At its oldest record.
     TrimHorizon,
-    /// At the first record that arrived at or after a time since the Unix epoch, in UTC.
-    AtTimestamp(Duration),
+    /// At the first record that arrived at or after this time.
+    AtTimestamp(Timestamp),
     /// After a user record, which may be in the middle of an aggregate.
     After(Position),
     /// Nowhere: it was read to its end. Its children may be read.
@@ -58,7 +57,7 @@ impl fmt::Display for ShardState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TrimHorizon => f.write_str("TRIM_HORIZON"),
-            Self::AtTimestamp(time) => write!(f, "AT_TIMESTAMP {}.{:09}", time.as_secs(), time.subsec_nanos()),
+            Self::AtTimestamp(time) => write!(f, "AT_TIMESTAMP {time}"),
             Self::After(position) => position.fmt(f),
             Self::Ended => f.write_str("SHARD_END"),
         }
@@ -71,7 +70,7 @@ impl FromStr for ShardState {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let invalid = || InvalidShardState { text: text.to_owned() };
         match text.strip_prefix("AT_TIMESTAMP ") {
-            Some(time) => time_of(time).map(Self::AtTimestamp).ok_or_else(invalid),
+            Some(time) => time.parse().map(Self::AtTimestamp).map_err(|_| invalid()),
             None => match text {
                 "TRIM_HORIZON" => Ok(Self::TrimHorizon),
                 "SHARD_END" => Ok(Self::Ended),
@@ -81,19 +80,7 @@ impl FromStr for ShardState {
     }
 }
 
-/// Seconds with up to nine digits after the point.
-fn time_of(text: &str) -> Option<Duration> {
-    let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    if fraction.is_empty() || fraction.len() > 9 || [seconds, fraction].concat().bytes().any(|b| !b.is_ascii_digit()) {
-        return None;
-    }
-    Some(Duration::new(
-        seconds.parse().ok()?,
-        format!("{fraction:0<9}").parse().ok()?,
-    ))
-}
-
-/// A text that is no state of a shard.
+/// A string that is not a valid state of a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InvalidShardState {
@@ -147,15 +134,21 @@ impl Positions for MemoryPositions {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
+
+    fn at(since_epoch: Duration) -> ShardState {
+        ShardState::AtTimestamp(Timestamp::from_unix_epoch(since_epoch))
+    }
 
     fn any_state() -> impl Strategy<Value = ShardState> {
         prop_oneof![
             Just(ShardState::TrimHorizon),
             Just(ShardState::Ended),
-            (any::<u64>(), 0..1_000_000_000_u32).prop_map(|(s, n)| ShardState::AtTimestamp(Duration::new(s, n))),
+            (any::<u64>(), 0..1_000_000_000_u32).prop_map(|(s, n)| at(Duration::new(s, n))),
             ("[0-9]{1,60}", any::<u64>()).prop_map(|(n, sub)| ShardState::After(Position::new(&n, sub).unwrap())),
         ]
     }
@@ -179,7 +172,8 @@ mod tests {
         for text in ["", "1.", ".5", "1.0000000000", "+1", "1.+5", "18446744073709551616"] {
             assert!(format!("AT_TIMESTAMP {text}").parse::<ShardState>().is_err(), "{text}");
         }
-        let time = ShardState::AtTimestamp(Duration::from_millis(1_700_000_000_250));
+        let time = at(Duration::from_millis(1_700_000_000_250));
+        assert_eq!(time.to_string(), "AT_TIMESTAMP 1700000000.25");
         assert_eq!("AT_TIMESTAMP 1700000000.25".parse(), Ok(time));
     }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use kpl_core::Position;
 
 use super::positions::ShardState;
-use super::received::Place;
 use crate::client::ShardDescription;
 
 #[derive(Debug, Default)]
@@ -105,17 +104,17 @@ impl Shards {
         ended.any(|(id, _)| !parents.contains(&**id))
     }
 
-    /// The consumer has this record, and all before it.
-    pub(super) fn give(&mut self, place: &Place) {
-        if let Some(shard) = self.shards.get_mut(&place.source.shard_id) {
-            shard.given = place.position();
+    /// The consumer has the record at this position of a shard, and all before it.
+    pub(super) fn give(&mut self, shard_id: &str, position: Option<Position>) {
+        if let Some(shard) = self.shards.get_mut(shard_id) {
+            shard.given = position;
         }
     }
 
-    /// The consumer is done with this record, and with all before it.
-    pub(super) fn finish(&mut self, place: &Place) {
-        if let Some(shard) = self.shards.get_mut(&place.source.shard_id) {
-            shard.finish(place.position());
+    /// The consumer is done with the record at this position of a shard, and with all before it.
+    pub(super) fn finish(&mut self, shard_id: &str, position: Option<Position>) {
+        if let Some(shard) = self.shards.get_mut(shard_id) {
+            shard.finish(position);
         }
     }
 

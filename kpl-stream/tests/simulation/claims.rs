@@ -130,7 +130,8 @@ fn check_receipt(world: &World, number: usize, record: &Accepted, receipt: &kpl_
         return Err("another record is in its place".into());
     }
     if receipt.is_aggregated()
-        && (*found.partition_key != *record.partition_key || found.explicit_hash_key != record.explicit_hash_key)
+        && (found.partition_key.as_ref() != Some(&record.partition_key)
+            || found.explicit_hash_key != record.explicit_hash_key)
     {
         return Err("its keys changed".into());
     }
@@ -162,7 +163,7 @@ fn read_stream(stream: &Stream) -> Result<Vec<usize>, String> {
     let mut seen = Vec::new();
     for shard in &stream.shards {
         let batch: Vec<KinesisRecord<'_>> = shard.records.iter().map(KinesisRecord::from).collect();
-        let mut deaggregator = Deaggregator::<RawRecord<'_>>::new();
+        let mut deaggregator = Deaggregator::<RawRecord>::new();
         if !stream.auto {
             deaggregator = deaggregator.range(shard.range, StrayPolicy::DropAggregate);
         }

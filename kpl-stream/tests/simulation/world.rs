@@ -392,7 +392,7 @@ impl World {
         data.extend_from_slice(&(self.accepted.len() as u64).to_be_bytes());
         data.push(u8::from(poison));
         data.resize(filler + 9, b'.');
-        let mut raw = RawRecord::from_parts(partition_key.clone(), data.clone());
+        let mut raw = RawRecord::new(partition_key.clone(), data.clone());
         if let Some(key) = explicit_hash_key {
             raw = raw.with_explicit_hash_key(key);
         }

@@ -84,8 +84,8 @@ impl Reader {
 }
 
 /// A user record in our own words.
-pub(crate) fn raw(record: &UserRecord) -> RawRecord<'static> {
-    let mut raw = RawRecord::from_parts(record.partition_key.clone(), record.bytes());
+pub(crate) fn raw(record: &UserRecord) -> RawRecord {
+    let mut raw = RawRecord::new(record.partition_key.clone(), record.bytes());
     raw.explicit_hash_key = record
         .explicit_hash_key
         .as_ref()
@@ -105,7 +105,7 @@ pub(crate) fn sent(sealed: &SealedRecord) -> KinesisRecord {
 }
 
 fn write(records: &[UserRecord]) -> Written {
-    let mut aggregator = Aggregator::<RawRecord<'_>>::builder()
+    let mut aggregator = Aggregator::<RawRecord>::builder()
         .max_size(MIB)
         .build()
         .expect("options are valid");
@@ -136,7 +136,7 @@ fn read(batch: &Batch) -> Read {
                 .with_sequence_number(&record.sequence_number)
         })
         .collect();
-    let mut deaggregator = Deaggregator::<RawRecord<'_>>::new();
+    let mut deaggregator = Deaggregator::<RawRecord>::new();
     if let Some([start, end]) = &batch.range {
         let [start, end] = [start, end].map(|key| key.parse::<u128>().expect("a hash key"));
         let range = HashKeyRange::try_from(start..=end).expect("start comes first");

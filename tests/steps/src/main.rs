@@ -75,12 +75,12 @@ fn forward(batch: &[KinesisRecord<'_>]) {
         Shard::new("1", range(half + 1..=u128::MAX)),
     ];
     let shards = ShardMap::new(shards).expect("no gap");
-    let builder = Aggregator::<RawRecord<'_>>::builder().max_size(10 << 20);
+    let builder = Aggregator::<RawRecord>::builder().max_size(10 << 20);
     let mut small = builder.clone().max_count(3).build().expect("valid");
     let mut sharded = builder.clone().build_sharded(shards.clone()).expect("valid");
     let mut large = builder.build().expect("valid");
-    for received in Deaggregator::<RawRecord<'_>>::new().records(batch).flatten() {
-        let record = received.value.into_owned();
+    for received in Deaggregator::<RawRecord>::new().records(batch).flatten() {
+        let record = received.value;
         drop(small.push(&record));
         drop(large.push(&record));
         drop(sharded.push(&record));
@@ -93,22 +93,22 @@ fn forward(batch: &[KinesisRecord<'_>]) {
 type Use = (&'static str, fn(&[KinesisRecord<'_>]));
 
 const USES: &[Use] = &[
-    ("read raw", |batch| read(&Deaggregator::<RawRecord<'_>>::new(), batch)),
+    ("read raw", |batch| read(&Deaggregator::<RawRecord>::new(), batch)),
     ("read raw, malformed ones are errors", |batch| {
         read(
-            &Deaggregator::<RawRecord<'_>>::new().malformed(MalformedPolicy::Error),
+            &Deaggregator::<RawRecord>::new().malformed(MalformedPolicy::Error),
             batch,
         );
     }),
     ("drop strays and list them", |batch| {
         let none = HashKeyRange::try_from(1..=1).expect("not empty");
-        let deaggregator = Deaggregator::<RawRecord<'_>>::new().range(none, StrayPolicy::DropStrays);
+        let deaggregator = Deaggregator::<RawRecord>::new().range(none, StrayPolicy::DropStrays);
         read(&deaggregator.list_dropped(true), batch);
     }),
     ("drop aggregates", |batch| {
         let full = HashKeyRange::FULL;
         read(
-            &Deaggregator::<RawRecord<'_>>::new().range(full, StrayPolicy::DropAggregate),
+            &Deaggregator::<RawRecord>::new().range(full, StrayPolicy::DropAggregate),
             batch,
         );
     }),
@@ -116,7 +116,7 @@ const USES: &[Use] = &[
         // After the second user record, and after all of them.
         for position in ["1:1", "2:0"] {
             let position = position.parse().expect("a position");
-            read(&Deaggregator::<RawRecord<'_>>::new().after(position), batch);
+            read(&Deaggregator::<RawRecord>::new().after(position), batch);
         }
     }),
     ("read Json", |batch| read(&Deaggregator::<InJson>::new(), batch)),

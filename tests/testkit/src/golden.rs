@@ -17,7 +17,7 @@ pub struct Golden {
     /// The data of the Kinesis record.
     pub aggregated: Vec<u8>,
     /// The user records, in order.
-    pub user_records: Vec<RawRecord<'static>>,
+    pub user_records: Vec<RawRecord>,
     /// The sub-sequence number of each user record.
     pub sub_sequence_numbers: Vec<u64>,
     /// Whether we write the same bytes. A writer that sorts keys does not.
@@ -80,7 +80,7 @@ pub fn path(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "../golden", name].iter().collect()
 }
 
-fn user_record(record: &Value) -> RawRecord<'static> {
+fn user_record(record: &Value) -> RawRecord {
     let raw = crate::raw(&string(&record["partitionKey"]), bytes(&record["data"]));
     match record["explicitHashKey"].as_str() {
         Some(key) => raw.with_explicit_hash_key(key.parse::<HashKey>().expect("a hash key")),

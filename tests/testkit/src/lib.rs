@@ -25,6 +25,6 @@ mod shards;
 
 pub use records::{
     Text, aggregate, aggregate_into_one, aggregate_into_one_with, all_contents, as_readers_get, contents, effective,
-    items, raw, raw_at, user_records,
+    items, raw, raw_at, tags, user_records,
 };
 pub use shards::{even_shards, shard_map, shards};

@@ -2,29 +2,29 @@
 
 use kpl_core::{
     Aggregator, CodecError, DeaggregateError, Deaggregator, FromKplRecord, HashKey, KeyError, KinesisRecord, KplRecord,
-    LARGEST_MAX_SIZE, RawRecord, ReadError, SealedRecord, UserRecord,
+    MAX_RECORD_SIZE, RawRecord, ReadError, SealedRecord, UserRecord,
 };
 
 /// Returns a user record with this partition key and data.
-pub fn raw(key: &str, data: impl AsRef<[u8]>) -> RawRecord<'static> {
-    RawRecord::new(key, data.as_ref()).into_owned()
+pub fn raw(key: &str, data: impl AsRef<[u8]>) -> RawRecord {
+    RawRecord::new(key, data.as_ref())
 }
 
 /// Returns a user record with an explicit hash key.
-pub fn raw_at(key: &str, hash_key: u128, data: impl AsRef<[u8]>) -> RawRecord<'static> {
+pub fn raw_at(key: &str, hash_key: u128, data: impl AsRef<[u8]>) -> RawRecord {
     raw(key, data).with_explicit_hash_key(hash_key)
 }
 
 /// Returns everything that is in a batch, in order.
-pub fn items(batch: &[KinesisRecord<'_>]) -> Vec<Result<RawRecord<'static>, DeaggregateError>> {
-    Deaggregator::<RawRecord<'_>>::new()
+pub fn items(batch: &[KinesisRecord<'_>]) -> Vec<Result<RawRecord, DeaggregateError>> {
+    Deaggregator::<RawRecord>::new()
         .records(batch)
-        .map(|item| item.map(|record| record.value.into_owned()))
+        .map(|item| item.map(|record| record.value))
         .collect()
 }
 
 /// Returns the user records of one Kinesis record with this partition key. None of them may be an error.
-pub fn user_records(data: &[u8], key: &str) -> Vec<RawRecord<'static>> {
+pub fn user_records(data: &[u8], key: &str) -> Vec<RawRecord> {
     items(&[KinesisRecord::new(data).with_partition_key(key)])
         .into_iter()
         .collect::<Result<_, _>>()
@@ -32,12 +32,12 @@ pub fn user_records(data: &[u8], key: &str) -> Vec<RawRecord<'static>> {
 }
 
 /// Returns the user records of a sealed record.
-pub fn contents(sealed: &SealedRecord) -> Vec<RawRecord<'static>> {
+pub fn contents(sealed: &SealedRecord) -> Vec<RawRecord> {
     user_records(&sealed.data, sealed.partition_key.as_str())
 }
 
 /// Returns the user records of many sealed records, in order.
-pub fn all_contents<'a>(sealed: impl IntoIterator<Item = &'a SealedRecord>) -> Vec<RawRecord<'static>> {
+pub fn all_contents<'a>(sealed: impl IntoIterator<Item = &'a SealedRecord>) -> Vec<RawRecord> {
     sealed.into_iter().flat_map(contents).collect()
 }
 
@@ -56,7 +56,7 @@ pub fn aggregate<'a, T: KplRecord + 'a>(
 
 /// Aggregates records into one sealed record of any size, wrapped even if there is only one.
 pub fn aggregate_into_one<T: KplRecord>(records: &[T]) -> SealedRecord {
-    let builder = Aggregator::builder().wrap_single(true).max_size(LARGEST_MAX_SIZE);
+    let builder = Aggregator::builder().wrap_single(true).max_size(MAX_RECORD_SIZE);
     aggregate_into_one_with(builder.build().expect("the options are valid"), records)
 }
 
@@ -69,7 +69,7 @@ pub fn aggregate_into_one_with<T: KplRecord>(aggregator: Aggregator<T>, records:
 }
 
 /// Returns what readers get of a record that an aggregator sent: a raw one does not carry its explicit hash key.
-pub fn as_readers_get(sealed: &SealedRecord, records: &[RawRecord<'static>]) -> Vec<RawRecord<'static>> {
+pub fn as_readers_get(sealed: &SealedRecord, records: &[RawRecord]) -> Vec<RawRecord> {
     let mut records = records.to_vec();
     if !sealed.aggregated {
         assert_eq!(records.len(), 1, "only a lone record travels raw");
@@ -79,8 +79,15 @@ pub fn as_readers_get(sealed: &SealedRecord, records: &[RawRecord<'static>]) -> 
 }
 
 /// Returns the effective hash key of a user record.
-pub fn effective(record: &RawRecord<'_>) -> HashKey {
-    HashKey::effective(&record.partition_key, record.explicit_hash_key)
+pub fn effective(record: &RawRecord) -> HashKey {
+    let key = record.partition_key.as_deref().expect("the record has a partition key");
+    HashKey::effective(key, record.explicit_hash_key)
+}
+
+/// Returns the tags of a user record, to compare and to print: `Debug` shows only how many there are.
+pub fn tags(record: &RawRecord) -> Vec<(String, Option<String>)> {
+    let owned = |(key, value): (&str, Option<&str>)| (key.to_owned(), value.map(str::to_owned));
+    record.tags.iter().map(owned).collect()
 }
 
 /// A record whose data must be UTF-8, so that malformed aggregates and bad payloads are errors. Its partition key is `text`.
@@ -98,7 +105,7 @@ impl KplRecord for Text {
 }
 
 impl FromKplRecord<'_> for Text {
-    fn from_user_record(record: &UserRecord<'_, '_>) -> Result<Self, ReadError> {
+    fn from_user_record(record: &UserRecord<'_>) -> Result<Self, ReadError> {
         let text = std::str::from_utf8(record.data).map_err(|error| CodecError::decode("Text", error))?;
         Ok(Self(text.to_owned()))
     }

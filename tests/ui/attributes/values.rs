@@ -25,7 +25,7 @@ struct Fields {
 
 #[derive(KplRecord)]
 #[kpl(transparent = true)]
-struct Transparent(kpl::RawRecord<'static>);
+struct Transparent(kpl::RawRecord);
 
 #[derive(KplRecord)]
 #[kpl(codec = kpl::codec::Json)]

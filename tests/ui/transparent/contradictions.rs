@@ -2,11 +2,11 @@ use kpl::{KplRecord, RawRecord};
 
 #[derive(KplRecord)]
 #[kpl(transparent, codec = kpl::codec::Json, partition_key = "{0}")]
-struct WithMore<'a>(#[kpl(partition_key, tag = "t")] RawRecord<'a>);
+struct WithMore<'a>(#[kpl(partition_key, tag = "t")] RawRecord);
 
 #[derive(KplRecord)]
 #[kpl(transparent)]
-struct TwoFields<'a>(RawRecord<'a>, u8);
+struct TwoFields<'a>(RawRecord, u8);
 
 #[derive(KplRecord)]
 #[kpl(transparent)]
@@ -15,7 +15,7 @@ struct NoField;
 #[derive(KplRecord)]
 #[kpl(transparent)]
 enum Enum<'a> {
-    A(RawRecord<'a>),
+    A(RawRecord),
 }
 
 fn main() {}

@@ -10,7 +10,6 @@ use serde::{Serialize, Serializer};
 
 use crate::draw::hexadecimal;
 use crate::input::Entry;
-use crate::user_records::{Untyped, reason};
 
 /// The parts of a record, and where they are: offsets are from its first byte.
 #[derive(Debug, Default, Serialize)]
@@ -220,10 +219,13 @@ impl Anatomy {
     /// Marks the user records whose keys cannot be resolved.
     fn mark_unresolved(&mut self, intact: &[u8]) {
         let record = KinesisRecord::new(intact);
-        for error in Deaggregator::<Untyped>::new().record(&record).filter_map(Result::err) {
+        for error in Deaggregator::<kpl_core::UserRecord<'_>>::new()
+            .record(&record)
+            .filter_map(Result::err)
+        {
             let index = usize::try_from(error.sub_sequence_number()).unwrap_or(usize::MAX);
             if let Some(record) = self.user_records.get_mut(index) {
-                record.malformed = Some(reason(error.kind()));
+                record.malformed = Some(error.kind().to_string());
             }
         }
     }

@@ -173,7 +173,7 @@ async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) 
 
 const NOTHING: &str = "interrupted before the first record";
 
-async fn open(producer: &Producer, name: &str) -> Result<StreamProducer<RawRecord<'static>>, Stop> {
+async fn open(producer: &Producer, name: &str) -> Result<StreamProducer<RawRecord>, Stop> {
     let stream = producer.stream(name).await;
     let stream = stream.map_err(|error| Stop::Service(error.to_string()))?;
     match stream.state().await {
@@ -189,14 +189,14 @@ async fn open(producer: &Producer, name: &str) -> Result<StreamProducer<RawRecor
 struct Pending {
     origin: Origin,
     bytes: usize,
-    delivery: Delivery<RawRecord<'static>>,
+    delivery: Delivery<RawRecord>,
 }
 
 /// What became of it.
 struct Outcome {
     origin: Origin,
     bytes: usize,
-    result: Result<Receipt, DeliveryError<RawRecord<'static>>>,
+    result: Result<Receipt, DeliveryError<RawRecord>>,
 }
 
 impl Future for Pending {
@@ -213,7 +213,7 @@ impl Future for Pending {
 }
 
 struct Putting<'p> {
-    stream: StreamProducer<RawRecord<'static>>,
+    stream: StreamProducer<RawRecord>,
     pending: FuturesUnordered<Pending>,
     form: Form,
     /// The last line that was taken.
@@ -253,7 +253,7 @@ impl Putting<'_> {
             Ok(record) => record,
             Err(problem) => return self.leave_out(origin, &problem),
         };
-        let bytes = record.data.len() + record.partition_key.len();
+        let bytes = record.size();
         let sent = match self.stream.try_send(record) {
             Err(SendError {
                 record,
@@ -280,7 +280,7 @@ impl Putting<'_> {
     }
 
     /// Sends a record when there is room for it.
-    async fn send(&mut self, record: RawRecord<'static>) -> Result<Sending, Stop> {
+    async fn send(&mut self, record: RawRecord) -> Result<Sending, Stop> {
         let stream = self.stream.clone();
         let mut sending = pin!(stream.send(record));
         loop {
@@ -340,7 +340,7 @@ impl Putting<'_> {
     }
 
     /// A record as it was in the input.
-    fn text(&self, record: &RawRecord<'_>) -> String {
+    fn text(&self, record: &RawRecord) -> String {
         match self.form {
             Form::Plain(_) => String::from_utf8_lossy(&record.data).into_owned(),
             Form::Json(data) => user_record_line::write(record, data),
@@ -352,4 +352,4 @@ impl Putting<'_> {
     }
 }
 
-type Sending = Result<Delivery<RawRecord<'static>>, SendError<RawRecord<'static>>>;
+type Sending = Result<Delivery<RawRecord>, SendError<RawRecord>>;

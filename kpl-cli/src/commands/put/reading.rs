@@ -42,7 +42,7 @@ impl Origin {
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) origin: Origin,
-    pub(super) record: Result<RawRecord<'static>, String>,
+    pub(super) record: Result<RawRecord, String>,
 }
 
 #[derive(Debug)]
@@ -90,12 +90,12 @@ struct Reading {
 }
 
 impl Reading {
-    fn take(&mut self, location: Location<'_>, record: Result<RawRecord<'static>, String>) -> Result<(), Stop> {
+    fn take(&mut self, location: Location<'_>, record: Result<RawRecord, String>) -> Result<(), Stop> {
         if *self.file != *location.file {
             self.file = location.file.into();
         }
         self.bytes += match &record {
-            Ok(record) => record.data.len() + record.partition_key.len(),
+            Ok(record) => record.size(),
             Err(problem) => problem.len(),
         };
         let origin = Origin {
@@ -115,10 +115,10 @@ impl LineSink for Reading {
         let record = match &self.form {
             Form::Plain(key) => {
                 let key = key.clone().unwrap_or_else(|| format!("{:032x}", fastrand::u128(..)));
-                Ok(RawRecord::from_parts(key, line.to_owned()))
+                Ok(RawRecord::new(key, line.to_owned()))
             }
             Form::Json(_) if line.trim_ascii().is_empty() => return Ok(()),
-            Form::Json(data) => user_record_line::read(line.trim_ascii(), *data, |record| record.into_owned())
+            Form::Json(data) => user_record_line::read(line.trim_ascii(), *data)
                 .map_err(|problem| format!("{problem}: {}", String::from_utf8_lossy(line))),
         };
         self.take(location, record)

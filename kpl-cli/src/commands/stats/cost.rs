@@ -31,7 +31,7 @@ impl Cost {
 pub(super) struct Repacked {
     pub(super) max_size: usize,
     /// One for each shard, or a single one.
-    aggregators: Vec<Aggregator<RawRecord<'static>>>,
+    aggregators: Vec<Aggregator<RawRecord>>,
     cost: Cost,
 }
 
@@ -46,16 +46,16 @@ impl Repacked {
     }
 
     /// Packs a user record that belongs to a shard.
-    pub(super) fn add(&mut self, record: &RawRecord<'_>, shard: usize) {
+    pub(super) fn add(&mut self, record: &RawRecord, shard: usize) {
         let Some(aggregator) = self.aggregators.get_mut(shard) else {
             return;
         };
         let held = aggregator.size();
-        match aggregator.push_as_unsealed(record) {
+        match aggregator.push_unsealed(record) {
             Ok(None) => {}
             Ok(Some(_)) => self.cost.add(held as u64),
             // Too large for this size, or without a valid key: it stays alone.
-            Err(_) => self.cost.add((record.data.len() + record.partition_key.len()) as u64),
+            Err(_) => self.cost.add(record.size() as u64),
         }
     }
 
@@ -86,15 +86,12 @@ mod tests {
     #[test]
     fn repacking_costs_what_an_aggregator_makes() {
         let records: Vec<_> = (0..1000)
-            .map(|number| RawRecord::from_parts(format!("key {}", number % 40), vec![b'x'; number]))
+            .map(|number| RawRecord::new(format!("key {}", number % 40), vec![b'x'; number]))
             .collect();
         for max_size in [2_000, 51_200] {
             let mut repacked = Repacked::new(max_size, 1).unwrap();
             let mut expected = Cost::default();
-            let mut aggregator = Aggregator::<RawRecord<'_>>::builder()
-                .max_size(max_size)
-                .build()
-                .unwrap();
+            let mut aggregator = Aggregator::<RawRecord>::builder().max_size(max_size).build().unwrap();
             for record in &records {
                 repacked.add(record, 0);
                 expected.add_all(aggregator.push(record).unwrap());

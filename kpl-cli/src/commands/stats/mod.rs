@@ -20,7 +20,7 @@ use crate::input::{self, Entry, Input, Sink};
 use crate::output;
 use crate::problems::{Location, Problems, Stop};
 use crate::shards;
-use crate::user_records::{self, MAGIC_BUT, reason};
+use crate::user_records::{self, not_an_aggregate};
 
 /// The sizes that records are packed into, unless others are asked for: the KPL's default, and up to 1 MiB, the largest
 /// record of a stream that was not set to take larger ones.
@@ -159,7 +159,7 @@ impl Sink for Stream<'_> {
                     self.alone.add(error.data().len() as u64);
                     self.data_sizes.add(error.data().len() as u64);
                     let location = entry.full_location(file, Some(error.sub_sequence_number()));
-                    self.problems.marked(location, reason(error.kind()))
+                    self.problems.marked(location, error.kind())
                 }
             }
         })?;
@@ -185,12 +185,12 @@ impl Stream<'_> {
         &mut self,
         file: &str,
         entry: &Entry,
-        record: &UserRecord<'_, '_>,
+        record: &UserRecord<'_>,
         inside: &mut Inside,
     ) -> Result<(), Stop> {
         if let Some(reason) = record.malformed {
             let location = entry.full_location(file, None);
-            self.problems.marked(location, format_args!("{MAGIC_BUT} {reason}"))?;
+            self.problems.marked(location, not_an_aggregate(reason))?;
         }
         let key = record.partition_key.unwrap_or_default();
         self.alone.add((record.data.len() + key.len()) as u64);

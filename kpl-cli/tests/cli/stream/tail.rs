@@ -229,7 +229,7 @@ fn a_malformed_record_is_marked_and_strict_stops_at_it() {
 fn a_closed_pipe_ends_it_quietly() {
     let server = Server::start(1);
     let records = vec![RawRecord::new("k", b"x"); 1000];
-    let large = Aggregator::<RawRecord<'_>>::new()
+    let large = Aggregator::<RawRecord>::new()
         .aggregate(&records)
         .next()
         .unwrap()

@@ -4,12 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use kpl_core::{AggregateError, Aggregator, LARGEST_MAX_SIZE, UnsealedRecord};
+use kpl_core::{AggregateError, Aggregator, InvalidOption, MAX_RECORD_SIZE, UnsealedRecord};
 
 use super::limiter::Limiter;
 use super::record::{EncodedRecord, Held};
 use super::shards::Mode;
-use crate::producer::invalid_option::InvalidOption;
 use crate::producer::options::Options;
 
 /// A shard that is sent more than this in one request gets its records in bursts: the request goes, as in the KPL.
@@ -46,7 +45,7 @@ pub(super) struct Aggregators {
 
 impl Aggregators {
     pub(super) fn new(options: &Options) -> Result<Self, InvalidOption> {
-        let alone = Aggregator::builder().max_size(LARGEST_MAX_SIZE).max_count(1);
+        let alone = Aggregator::builder().max_size(MAX_RECORD_SIZE).max_count(1);
         let together = Aggregator::builder()
             .max_size(options.aggregation_max_size)
             .max_count(options.aggregation_max_count);

@@ -59,7 +59,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use fastrand::Rng;
-use kpl_core::Shard;
+use kpl_core::{InvalidOption, Shard};
 
 pub use self::measures::{Measure, Metric};
 pub use self::output::{FlushId, Output, RequestId, StreamId, StreamState};
@@ -74,7 +74,6 @@ use self::retries::{Retries, Retry};
 use self::shards::Mode;
 use self::stream::{Entry, Stream};
 use self::turn::{Out, Turn};
-use super::invalid_option::InvalidOption;
 use super::options::Options;
 use super::outcome::{AttemptError, Attempts, FailureReason};
 use crate::backoff::Backoff;

@@ -16,7 +16,7 @@ use serde::Serialize;
 /// fn count(event: &KinesisTimeWindowEvent) -> WindowResponse {
 ///     let mut state = event.time_window_properties.state.clone();
 ///     let before: usize = state.get("count").and_then(|text| text.parse().ok()).unwrap_or(0);
-///     let count = Batch::from(event).user_records::<RawRecord<'_>>().count();
+///     let count = Batch::from(event).user_records::<RawRecord>().count();
 ///     state.insert("count".into(), (before + count).to_string());
 ///     WindowResponse::new(state)
 /// }

@@ -1,8 +1,16 @@
-//! Kinesis events as Lambda sends them.
+//! Events as Lambda sends them, where the types of `aws_lambda_events` are missing or too strict.
+
+mod analytics;
+mod window;
 
 use aws_lambda_events::encodings::{Base64Data, SecondTimestamp};
 use aws_lambda_events::event::kinesis::{KinesisEncryptionType, KinesisEvent, KinesisEventRecord};
 use serde::Deserialize;
+
+pub use self::analytics::{
+    AnalyticsEvent, AnalyticsRecord, AnalyticsRecordMetadata, AnalyticsReply, AnalyticsResponse,
+};
+pub use self::window::WindowResponse;
 
 /// A [`KinesisEvent`] whose records may have `null` for a partition key.
 ///
@@ -18,7 +26,7 @@ use serde::Deserialize;
 /// let AnyKinesisEvent(event) = serde_json::from_str(r#"{ "Records": [{ "kinesis": {
 ///     "approximateArrivalTimestamp": 1.5, "data": "aGk=", "partitionKey": null, "sequenceNumber": "7"
 /// } }] }"#)?;
-/// let record = Batch::from(&event).user_records::<RawRecord<'_>>().next().unwrap()?;
+/// let record = Batch::from(&event).user_records::<RawRecord>().next().unwrap()?;
 /// assert_eq!(record.partition_key(), None);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
