@@ -1,4 +1,4 @@
-//! User records of any content.
+//! User records with any content.
 
 use std::ptr;
 
@@ -10,7 +10,7 @@ use kpl_core::{
 use crate::input::Entry;
 use crate::problems::Stop;
 
-/// The value of a user record that nobody looks into.
+/// The value of a user record whose data is not decoded.
 #[derive(Debug)]
 pub(crate) struct Untyped;
 
@@ -22,8 +22,8 @@ impl<'de> FromKplRecord<'de> for Untyped {
     }
 }
 
-/// Unpacks records, and passes on each user record, or why its keys cannot be resolved, with the index of the record that it
-/// was in, and that record.
+/// Unpacks records, and passes on each user record, or why its keys cannot be resolved, with the index of the record
+/// that it was in, and that record.
 pub(crate) fn each(
     deaggregator: &Deaggregator<Untyped>,
     entries: &[Entry],
@@ -49,20 +49,26 @@ pub(crate) fn each(
     Ok(records.counts())
 }
 
-/// In front of why a record is malformed.
-pub(crate) const MAGIC_BUT: &str = "it carries the magic of an aggregated record, but";
+/// Comes before the reason why a record is malformed.
+pub(crate) const MALFORMED: &str = "it carries the magic of an aggregated record but is malformed";
 
-/// Why a user record has no keys.
+/// Says why the keys of a user record cannot be resolved.
 pub(crate) fn reason(kind: &DeaggregateErrorKind) -> String {
     match kind {
         DeaggregateErrorKind::PartitionKeyIndex { index, len } => {
-            format!("partition key index {index}, and the table has {}", keys(*len))
+            format!(
+                "partition key index {index} is outside its table, which has {}",
+                keys(*len)
+            )
         }
         DeaggregateErrorKind::ExplicitHashKeyIndex { index, len } => {
-            format!("explicit hash key index {index}, and the table has {}", keys(*len))
+            format!(
+                "explicit hash key index {index} is outside its table, which has {}",
+                keys(*len)
+            )
         }
         DeaggregateErrorKind::ExplicitHashKey { text } => {
-            format!("explicit hash key {text:?} is no number from 0 to 2^128-1")
+            format!("explicit hash key {text:?} is not a number from 0 to 2^128-1")
         }
         DeaggregateErrorKind::Malformed(reason) => reason.to_string(),
         DeaggregateErrorKind::Read(error) => error.to_string(),
@@ -70,7 +76,8 @@ pub(crate) fn reason(kind: &DeaggregateErrorKind) -> String {
     }
 }
 
-/// Why a user record has no keys, with its partition key: that may be known where the explicit hash key is not.
+/// Says why the keys of a user record cannot be resolved, with its partition key: that may be known although the
+/// explicit hash key is not.
 pub(crate) fn reason_with_key(error: &DeaggregateError) -> String {
     let reason = reason(error.kind());
     match error.partition_key() {
