@@ -1,4 +1,4 @@
-//! What drawings for a terminal of 80 columns are made of. Styles are left out where standard output is no terminal or
+//! The parts of drawings for a terminal of 80 columns. Styles are left out if standard output is not a terminal or
 //! NO_COLOR is set.
 
 use std::fmt::Write as _;
@@ -17,7 +17,7 @@ pub(crate) const KEY: Style = AnsiColor::Cyan.on_default();
 pub(crate) const DATA: Style = AnsiColor::Green.on_default();
 pub(crate) const FRAMING: Style = AnsiColor::BrightBlack.on_default();
 
-/// Adds a line to the field `text` of a drawing. A string takes all that is written to it.
+/// Adds a line to the field `text` of a drawing. Writing to a string cannot fail.
 macro_rules! line {
     ($drawing:expr) => { $drawing.text.push('\n') };
     ($drawing:expr, $($arguments:tt)*) => {{ let _ = writeln!($drawing.text, $($arguments)*); }};
@@ -32,12 +32,12 @@ pub(crate) fn print(drawing: &str) -> Result<(), Stop> {
     Ok(out.flush()?)
 }
 
-/// A text in a style.
+/// Returns text in a style.
 pub(crate) fn styled(style: Style, text: impl std::fmt::Display) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// A number with a comma between thousands.
+/// Returns a number with commas between the thousands.
 pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -50,7 +50,7 @@ pub(crate) fn thousands(number: u64) -> String {
     text
 }
 
-/// A number and what it counts: `1 key`, `2 keys`.
+/// Returns a number and what it counts: `1 key`, `2 keys`.
 pub(crate) fn count(number: u64, one: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {one}{plural}", thousands(number))
@@ -63,7 +63,7 @@ pub(crate) fn percent(part: u64, whole: u64) -> String {
     format!("{:.1} %", 100.0 * part as f64 / whole as f64)
 }
 
-/// A bar as long as `part` is of `whole`, which is `width` long. What is not nothing has a length.
+/// Returns a bar for `part`, where that of `whole` is `width` long. It is empty only for 0.
 pub(crate) fn bar(part: u64, whole: u64, width: u64) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     if part == 0 || whole == 0 {
@@ -74,7 +74,7 @@ pub(crate) fn bar(part: u64, whole: u64, width: u64) -> String {
     "█".repeat(full) + EIGHTHS.get(rest).unwrap_or(&"")
 }
 
-/// A bar of `width` in parts, each of its own mark and style.
+/// Returns a bar of length `width` in parts, each with its own mark and style.
 pub(crate) fn parts(parts: &[(u64, &str, Style)], width: u64) -> String {
     let whole: u64 = parts.iter().map(|part| part.0).sum();
     let mut drawing = String::new();
@@ -89,7 +89,7 @@ pub(crate) fn parts(parts: &[(u64, &str, Style)], width: u64) -> String {
     drawing
 }
 
-/// The start of a text, on one line and without what a terminal could take for an order.
+/// Returns the start of a string, on one line and without characters that control a terminal.
 pub(crate) fn line_of(text: &str, width: usize) -> String {
     let mut line: String = text.chars().take(width).map(visible).collect();
     if text.chars().nth(width).is_some() {
@@ -104,7 +104,7 @@ fn visible(character: char) -> char {
     if is_plain { character } else { '·' }
 }
 
-/// The start of some bytes: as text if they are some, else in hexadecimal.
+/// Returns the start of some bytes: as text if they are UTF-8, in hexadecimal otherwise.
 pub(crate) fn start_of(data: &[u8], width: usize) -> String {
     if let Ok(text) = std::str::from_utf8(data) {
         return line_of(text, width);
@@ -122,7 +122,7 @@ pub(crate) fn hexadecimal(data: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(data)
 }
 
-/// The bytes around an offset, which is marked.
+/// Returns a dump of the bytes around an offset, which is marked.
 pub(crate) fn bytes_around(data: &[u8], offset: usize) -> String {
     const WIDTH: usize = 16;
     let row = offset.min(data.len().saturating_sub(1)) / WIDTH;
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_a_line_can_be_an_order_to_the_terminal() {
+    fn nothing_in_a_line_controls_the_terminal() {
         assert_eq!(line_of("a\u{1b}[31mb\u{202e}\n\"c\"", 20), "a·[31mb··\"c\"");
         assert_eq!(line_of("abcdef", 6), "abcdef");
         assert_eq!(line_of("abcdefg", 6), "abcde…");

@@ -4,6 +4,7 @@ use clap::ValueEnum;
 use kpl_core::{MAX_RECORD_SIZE, PartitionKey};
 use serde::{Deserialize, Serialize};
 
+/// How to write Data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DataForm {
     /// The exact bytes
@@ -15,7 +16,7 @@ pub(crate) enum DataForm {
     Json,
 }
 
-/// How Data is encoded in a line of JSON. `DataEncoding` in the line itself goes before the option.
+/// How Data is encoded in a line of JSON. The key `DataEncoding` of the line takes precedence over the option.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum DataEncoding {
@@ -26,15 +27,17 @@ pub(crate) enum DataEncoding {
     Text,
 }
 
+/// How to write the entries of PutRecords.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum EntryForm {
-    /// JSON Lines, one entry each
+    /// JSON Lines, one entry a line
     #[default]
     Lines,
     /// One JSON array
     Array,
 }
 
+/// How to write what was found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ReportForm {
     /// For people
@@ -44,19 +47,22 @@ pub(crate) enum ReportForm {
     Json,
 }
 
+/// What to do with user records outside the range.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub(crate) enum Stray {
-    /// One outside leaves out its whole aggregated record, as the KCL does
+    /// Leave out every aggregated record that has one, as the KCL does
     DropAggregate,
-    /// They are left out
+    /// Leave them out
     #[default]
     Drop,
-    /// They are delivered
+    /// Deliver them
     Keep,
 }
 
+/// The partition key of an aggregated record.
 #[derive(Clone, Debug)]
 pub(crate) enum OuterKey {
+    /// That of its first user record.
     First,
     Fixed(PartitionKey<'static>),
 }
@@ -64,14 +70,14 @@ pub(crate) enum OuterKey {
 pub(crate) fn max_size(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(bytes @ 1..=MAX_RECORD_SIZE) => Ok(bytes),
-        _ => Err(format!("a size is from 1 to {MAX_RECORD_SIZE} bytes")),
+        _ => Err(format!("must be from 1 to {MAX_RECORD_SIZE} bytes")),
     }
 }
 
 pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count @ 1..) => Ok(count),
-        _ => Err("a count is 1 or more".into()),
+        _ => Err("must be 1 or more".into()),
     }
 }
 
@@ -81,7 +87,7 @@ pub(crate) fn outer_key(text: &str) -> Result<OuterKey, String> {
         Some(("fixed", key)) => PartitionKey::new(key.to_owned())
             .map(OuterKey::Fixed)
             .map_err(|error| error.to_string()),
-        _ => Err("it is `first`, or `fixed:` and a partition key".into()),
+        _ => Err("must be `first`, or `fixed:` and a partition key".into()),
     }
 }
 
@@ -97,6 +103,6 @@ pub(crate) fn partition_key(text: &str) -> Result<String, String> {
 pub(crate) fn positive_seconds(text: &str) -> Result<std::time::Duration, String> {
     match text.parse().map(std::time::Duration::try_from_secs_f64) {
         Ok(Ok(time)) if !time.is_zero() => Ok(time),
-        _ => Err("it is a number of seconds above 0".into()),
+        _ => Err("must be a number of seconds above 0".into()),
     }
 }

@@ -1,4 +1,4 @@
-//! What the library warns of, on standard error.
+//! The warnings of the library, on standard error.
 
 use std::fmt;
 use std::io;
@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 
-/// Tells warnings from now on, above a progress bar if there is one.
+/// Writes warnings from now on, above a progress bar if there is one.
 pub(crate) fn tell_warnings(progress: ProgressBar) {
     let subscriber = tracing_subscriber::fmt()
         .with_ansi(false)
@@ -18,7 +18,7 @@ pub(crate) fn tell_warnings(progress: ProgressBar) {
         .with_writer(move || Above(progress.clone()))
         .finish()
         .with(Targets::new().with_target("kpl_stream", LevelFilter::WARN));
-    // It fails only where something else tells them already.
+    // It fails only if a subscriber is set already.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }
 
@@ -34,7 +34,7 @@ impl io::Write for Above {
     }
 }
 
-/// One line, as this command tells of everything.
+/// One line, in the form of all the messages of this command.
 struct Line;
 
 impl<S, N> FormatEvent<S, N> for Line

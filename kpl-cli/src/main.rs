@@ -37,9 +37,9 @@ use self::problems::Problems;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  all of the input came out
-  1  some of it did not, or --strict ended it at the first problem
+  1  some of it did not, or --strict stopped at the first problem
   2  the command line is wrong, a file cannot be opened, or there are no credentials
-  3  the service refused, or cannot be reached";
+  3  the service refused a request or cannot be reached";
 
 /// Unpacks, packs and shows Amazon Kinesis records in the aggregated format of the KPL.
 #[derive(Debug, Parser)]

@@ -1,14 +1,14 @@
-//! Whether anybody reads the output.
+//! Whether the output still has a reader.
 
 use std::time::Duration;
 
 use tokio::time::sleep;
 
-/// How often it is looked at.
+/// The time between two checks.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// Waits until standard output is a pipe that nobody reads any more. Writing would tell as well, but there may be nothing
-/// to write for long.
+/// Waits until standard output is a pipe whose reader has gone. Writing would fail then, but there may be nothing to
+/// write for a long time.
 pub(super) async fn closed() {
     while !is_closed() {
         sleep(INTERVAL).await;

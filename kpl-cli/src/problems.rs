@@ -1,14 +1,14 @@
-//! What goes wrong: where it is told, and the exit code that it leads to.
+//! What goes wrong: where it is reported, and the exit code that it leads to.
 
 use std::fmt::{self, Display};
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-/// Something in the input is not what it should be.
+/// Some of the input is not valid.
 const DATA: u8 = 1;
-/// The command cannot do what it was asked for.
+/// The command cannot do what it was asked to do.
 const USAGE: u8 = 2;
-/// The service refused, or cannot be reached.
+/// The service refused a request or cannot be reached.
 #[cfg(feature = "stream")]
 const SERVICE: u8 = 3;
 
@@ -47,7 +47,7 @@ impl Display for Location<'_> {
 /// The problems of the input so far.
 #[derive(Debug, Default)]
 pub(crate) struct Problems {
-    /// Whether the first one ends it.
+    /// Whether the command stops at the first one.
     pub(crate) strict: bool,
     left_out: bool,
     #[cfg(feature = "stream")]
@@ -55,14 +55,14 @@ pub(crate) struct Problems {
 }
 
 impl Problems {
-    /// Tells of input that does not come out at all.
+    /// Reports input that does not come out at all.
     pub(crate) fn left_out(&mut self, location: Location<'_>, problem: impl Display) -> Result<(), Stop> {
         self.left_out = true;
         tell(format_args!("{location}: {problem}"));
         if self.strict { Err(Stop::Data) } else { Ok(()) }
     }
 
-    /// Takes note of input that comes out, but marked. Where the first problem ends it, it is told.
+    /// Notes input that comes out marked. It is reported only if the command stops at it.
     pub(crate) fn marked(&mut self, location: Location<'_>, problem: impl Display) -> Result<(), Stop> {
         if !self.strict {
             return Ok(());
@@ -71,7 +71,7 @@ impl Problems {
         Err(Stop::Data)
     }
 
-    /// Tells of a record that did not get into a stream.
+    /// Reports a record that was not delivered to a stream.
     #[cfg(feature = "stream")]
     pub(crate) fn not_delivered(&mut self, location: Location<'_>, problem: impl Display) -> Result<(), Stop> {
         self.not_delivered = true;
@@ -79,7 +79,7 @@ impl Problems {
         if self.strict { Err(Stop::Undelivered) } else { Ok(()) }
     }
 
-    /// Whether some of the input does not come out.
+    /// Returns whether some of the input did not come out.
     pub(crate) fn has_left_out(&self) -> bool {
         self.left_out
     }
@@ -97,21 +97,21 @@ impl Problems {
     }
 }
 
-/// Why the command ends before its input does.
+/// Why the command stops before the end of its input.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// What was asked for is there; the rest of the input does not matter.
+    /// It has what it was asked for; the rest of the input does not matter.
     Enough,
-    /// There is a problem in the input, and it was told.
+    /// There is a problem in the input, and it was reported.
     Data,
-    /// The command cannot do what it was asked for.
+    /// The command cannot do what it was asked to do.
     Usage(String),
     /// The output cannot be written.
     Output(io::Error),
-    /// A record did not get into a stream, and it was told.
+    /// A record was not delivered to a stream, and that was reported.
     #[cfg(feature = "stream")]
     Undelivered,
-    /// The service refused, or cannot be reached.
+    /// The service refused a request or cannot be reached.
     #[cfg(feature = "stream")]
     Service(String),
 }
@@ -121,7 +121,7 @@ impl Stop {
         match self {
             Self::Enough => ExitCode::SUCCESS,
             Self::Data => ExitCode::from(DATA),
-            // Whoever reads the output has enough.
+            // The reader of the output has enough.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Self::Output(error) => {
                 tell(format_args!("the output cannot be written: {error}"));
@@ -148,7 +148,7 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// Writes a line to standard error. Where that is closed, there is nobody to tell.
+/// Writes a line to standard error. If that is closed, the line is lost.
 pub(crate) fn tell(problem: impl Display) {
     let _ = writeln!(io::stderr().lock(), "kpl: {problem}");
 }

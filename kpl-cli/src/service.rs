@@ -1,4 +1,4 @@
-//! The service as the AWS CLI finds it.
+//! Access to the service, configured as for the AWS CLI.
 
 use std::error::Error as _;
 
@@ -9,28 +9,29 @@ use clap::{Args, ValueHint};
 
 use crate::problems::Stop;
 
-/// Where the service is, and who asks.
+/// Where the service is, and which credentials to use.
 #[derive(Debug, Args)]
 pub(crate) struct Service {
-    /// Ask this instead of the service's own address; AWS_ENDPOINT_URL does it as well
+    /// Send requests to this URL instead of the service's own; AWS_ENDPOINT_URL does the same
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     endpoint_url: Option<String>,
 
-    /// The region; that of AWS_REGION or of the profile if there is none
+    /// The region; the default is that of AWS_REGION or of the profile
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
 
-    /// A profile of the AWS CLI's configuration: its credentials, also where the environment has others
+    /// A profile of the AWS CLI's configuration; its credentials take precedence over those of the environment
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
 }
 
 impl Service {
-    /// The configuration of the AWS CLI: its files, its environment variables, and what the command line says.
+    /// Returns the configuration: the files and environment variables of the AWS CLI, and the options of the command
+    /// line.
     pub(crate) async fn config(&self) -> Result<SdkConfig, Stop> {
         let mut config = aws_config::defaults(BehaviorVersion::latest());
         if let Some(profile) = &self.profile {
-            // The AWS CLI passes over credentials of the environment then.
+            // The AWS CLI ignores credentials in the environment then.
             let credentials = ProfileFileCredentialsProvider::builder().profile_name(profile).build();
             config = config.profile_name(profile).credentials_provider(credentials);
         }
@@ -40,7 +41,7 @@ impl Service {
         if let Some(url) = &self.endpoint_url {
             if !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme)) {
                 return Err(Stop::Usage(format!(
-                    "--endpoint-url {url}: a URL starts with https:// or http://"
+                    "--endpoint-url {url}: must start with https:// or http://"
                 )));
             }
             config = config.endpoint_url(url);
@@ -48,7 +49,7 @@ impl Service {
         let config = config.load().await;
         if config.region().is_none() {
             return Err(Stop::Usage(
-                "there is no region: give --region, AWS_REGION, or a profile that has one".into(),
+                "there is no region: set --region, AWS_REGION, or the region of a profile".into(),
             ));
         }
         check_credentials(&config).await?;
@@ -56,7 +57,7 @@ impl Service {
     }
 }
 
-/// Without credentials nothing can be asked, and trying again does not help.
+/// Without credentials every request fails, and a retry does not help.
 async fn check_credentials(config: &SdkConfig) -> Result<(), Stop> {
     let Some(provider) = config.credentials_provider() else {
         return Ok(());

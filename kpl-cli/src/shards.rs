@@ -1,4 +1,4 @@
-//! The shards of a stream, from the JSON of `aws kinesis list-shards`.
+//! The shards of a stream, read from the JSON of `aws kinesis list-shards`.
 
 use std::fs;
 use std::path::Path;
@@ -45,7 +45,7 @@ fn read(path: &Path) -> Result<ShardMap, String> {
     let mut shards = Vec::new();
     for page in serde_json::Deserializer::from_slice(&text).into_iter::<ListShards>() {
         let page = page.map_err(|error| format!("this is not the JSON of `aws kinesis list-shards`: {error}"))?;
-        // A closed shard has an end, and its children have its hash keys now.
+        // A closed shard has an ending sequence number; its hash keys belong to its children.
         let open = |shard: &ListedShard| {
             let numbers = shard.sequence_number_range.as_ref();
             numbers.is_none_or(|numbers| numbers.ending_sequence_number.is_none())
@@ -58,5 +58,5 @@ fn read(path: &Path) -> Result<ShardMap, String> {
             shards.push(Shard::new(shard.shard_id, range));
         }
     }
-    ShardMap::new(shards).map_err(|error| format!("the open shards are not those of a whole stream: {error}"))
+    ShardMap::new(shards).map_err(|error| format!("the open shards do not make up a whole stream: {error}"))
 }

@@ -1,4 +1,4 @@
-//! A user record as a line of JSON, on its way into a stream.
+//! A user record as a line of JSON that is to be packed.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::forms::DataEncoding;
 
-/// A line of the input.
+/// A line of input.
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct UserRecordLine<'a> {
@@ -24,7 +24,7 @@ struct UserRecordLine<'a> {
 
 /// Reads a line as a user record.
 pub(crate) fn read(line: &[u8], encoding: DataEncoding) -> Result<RawRecord, String> {
-    let line: UserRecordLine<'_> = serde_json::from_slice(line).map_err(|error| no_line(&error))?;
+    let line: UserRecordLine<'_> = serde_json::from_slice(line).map_err(|error| describe(&error))?;
     let encoding = line.data_encoding.unwrap_or(encoding);
     let data = match encoding {
         DataEncoding::Base64 => BASE64
@@ -40,15 +40,15 @@ pub(crate) fn read(line: &[u8], encoding: DataEncoding) -> Result<RawRecord, Str
     Ok(record)
 }
 
-/// Why a line is not a user record, without the line number that it would have alone.
-fn no_line(error: &serde_json::Error) -> String {
+/// Says why a line is not a user record, without the line number: serde_json sees only this line.
+fn describe(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
     let text = text.strip_suffix(&position).unwrap_or(&text);
     format!("{text}, at column {}", error.column())
 }
 
-/// A user record as the line that it may have come from.
+/// Returns a user record as a line that it could have been read from.
 #[cfg(feature = "stream")]
 pub(crate) fn write(record: &RawRecord, encoding: DataEncoding) -> String {
     let (data, data_encoding) = match (encoding, std::str::from_utf8(&record.data)) {
@@ -62,6 +62,6 @@ pub(crate) fn write(record: &RawRecord, encoding: DataEncoding) -> String {
         data,
         data_encoding,
     };
-    // Texts alone can always be written.
+    // Strings can always be written.
     serde_json::to_string(&line).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! User records of any content.
+//! User records with any content.
 
 use kpl_core::{Counts, DeaggregateError, DeaggregateErrorKind, Deaggregator, KinesisRecord, Malformed, UserRecord};
 

@@ -1,4 +1,4 @@
-//! `kpl aggregate`: JSON Lines into the entries of PutRecords.
+//! `kpl aggregate`: packs JSON Lines into the entries of PutRecords.
 
 use std::path::PathBuf;
 
@@ -12,29 +12,29 @@ use crate::output::{self, Lines};
 use crate::problems::{Location, Problems, Stop, tell};
 use crate::{shards, user_record_line};
 
-/// What one PutRecords request takes.
+/// The limits of one PutRecords request.
 const PUT_RECORDS_ENTRIES: u64 = 500;
 const PUT_RECORDS_BYTES: u64 = 10 * 1024 * 1024;
 
 /// Pack JSON Lines into records for `aws kinesis put-records`
 ///
-/// Reads {"PartitionKey", "ExplicitHashKey", "Data"}, one user record a line: Data is base64 and ExplicitHashKey may be
-/// missing or null. What `kpl deaggregate` writes is read, so "DataEncoding" goes before --data; other keys are passed
-/// over.
+/// Reads {"PartitionKey", "ExplicitHashKey", "Data"}, one user record a line: Data is base64, and ExplicitHashKey may
+/// be missing or null. It also reads what `kpl deaggregate` writes: "DataEncoding" takes precedence over --data, and
+/// other keys are ignored.
 ///
-/// Writes {"Data", "PartitionKey", "ExplicitHashKey"}, the entries of PutRecords. A line that cannot be packed goes to
-/// standard error with its number and its text, and the next one follows.
+/// Writes {"Data", "PartitionKey", "ExplicitHashKey"}, the entries of PutRecords. A line that cannot be packed is
+/// reported on standard error with its number, the reason and its text, and the next one follows.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
   kpl aggregate --shards shards.json --output array lines.jsonl > records.json
   aws kinesis put-records --stream-name clicks --records file://records.json")]
 pub(crate) struct Aggregate {
-    /// What to read; standard input if there is none, or for `-`
+    /// The files to read; the default, and `-`, is standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     files: Vec<PathBuf>,
 
-    /// What Data is in the input
+    /// How Data is encoded in the input
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     data: DataEncoding,
 
@@ -50,15 +50,15 @@ pub(crate) struct Aggregate {
     #[arg(long, value_name = "COUNT", value_parser = at_least_one)]
     max_count: Option<usize>,
 
-    /// The partition key of aggregated records: that of the first user record inside, or always the same
+    /// The partition key of aggregated records: that of their first user record, or always the same one
     #[arg(long, value_name = "first|fixed:TEXT", default_value = "first", value_parser = outer_key)]
     outer_key: OuterKey,
 
-    /// Wrap a user record that is alone as well, instead of writing it as it is
+    /// Wrap a lone user record too, instead of writing it as it is
     #[arg(long)]
     wrap_single: bool,
 
-    /// Never mix shards in a record: the JSON of `aws kinesis list-shards`
+    /// Never mix shards in a record; the file has the JSON of `aws kinesis list-shards`
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     shards: Option<PathBuf>,
 
@@ -77,7 +77,7 @@ impl Aggregate {
             problems,
         };
         let result = each_line(&self.files, &mut packing);
-        // Whatever ended it, what was packed goes out.
+        // Even after an error, what was packed is written.
         for sealed in packing.packer.finish() {
             packing.entries.write(&sealed)?;
         }
@@ -128,7 +128,7 @@ impl Packing<'_> {
     }
 }
 
-/// With shards or without.
+/// Packs with or without a shard map.
 enum Packer {
     Plain(Box<Aggregator<RawRecord>>),
     Sharded(Box<ShardedAggregator<RawRecord>>),
@@ -182,7 +182,7 @@ struct Entry<'a> {
     explicit_hash_key: HashKey,
 }
 
-/// The entries on their way out.
+/// Writes the entries.
 struct Entries {
     lines: Lines,
     form: EntryForm,
@@ -229,7 +229,8 @@ impl Entries {
             if self.count > PUT_RECORDS_ENTRIES || self.bytes > PUT_RECORDS_BYTES {
                 let (count, mebibytes) = (self.count, self.bytes as f64 / (1024.0 * 1024.0));
                 tell(format_args!(
-                    "these are {count} entries and {mebibytes:.1} MiB; put-records takes 500 and 10 MiB at a time"
+                    "these are {count} entries and {mebibytes:.1} MiB; put-records takes at most 500 entries and 10 MiB \
+                     at a time"
                 ));
             }
         }

@@ -1,4 +1,4 @@
-//! `kpl deaggregate`: records into user records.
+//! `kpl deaggregate`: unpacks records into user records.
 
 use clap::Args;
 use kpl_core::{Counts, DeaggregateError, Deaggregator, HashKeyRange, Position, StrayPolicy, UserRecord};
@@ -13,12 +13,12 @@ use crate::user_records::{self, not_an_aggregate, reason_with_key};
 /// Unpack records into user records, one JSON line each
 ///
 /// Reads the JSON of `aws kinesis get-records`, Lambda events of Kinesis, Firehose and Kinesis Analytics
-/// transformation events, and JSON Lines with one record an object: it sees by itself which it is, and they may be
-/// mixed. With --raw it reads the bytes of one record.
+/// transformation events, and JSON Lines with one record per object. It recognises which of them it reads, and they
+/// may be mixed. With --raw it reads the bytes of one record.
 ///
 /// Writes {"PartitionKey", "ExplicitHashKey", "SequenceNumber", "SubSequenceNumber", "Aggregated",
-/// "ApproximateArrivalTimestamp", "Data"}, Data in base64. A record that carries the magic of an aggregated record but is
-/// none, and a user record whose keys cannot be resolved, have "Malformed" with the reason as well.
+/// "ApproximateArrivalTimestamp", "Data"}, Data in base64. A record that carries the magic of an aggregated record but
+/// is not a valid one, and a user record whose keys cannot be resolved, also have "Malformed" with the reason.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -28,7 +28,7 @@ pub(crate) struct Deaggregate {
     #[command(flatten)]
     input: Input,
 
-    /// How to write Data: as base64, or for reading. What is no text stays base64, what is no JSON stays text, and
+    /// How to write Data. Data that is not valid text stays base64, text that is not valid JSON stays text, and
     /// "DataEncoding" says so
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     data: DataForm,
@@ -37,11 +37,11 @@ pub(crate) struct Deaggregate {
     #[arg(long, value_name = "START..=END")]
     range: Option<HashKeyRange>,
 
-    /// What happens to user records of aggregated records that are outside --range
+    /// What to do with user records in aggregated records that are outside --range
     #[arg(long, value_enum, default_value_t, requires = "range", value_name = "POLICY")]
     stray: Stray,
 
-    /// Resume: leave out what stands at or before this position of the shard
+    /// Resume: leave out everything at or before this position of the shard
     #[arg(long, value_name = "SEQUENCE:SUB")]
     after: Option<Position>,
 

@@ -1,4 +1,4 @@
-//! `kpl completions` and `kpl man`: shell completions and man pages, made of the command line's definition.
+//! `kpl completions` and `kpl man`: shell completions and man pages, generated from the definition of the command line.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -29,7 +29,7 @@ impl Completions {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  kpl man ~/.local/share/man/man1 && man kpl-deaggregate")]
 pub(crate) struct Man {
-    /// The directory; it is made if there is none
+    /// The directory; it is created if it does not exist
     #[arg(value_hint = ValueHint::DirPath)]
     directory: PathBuf,
 }

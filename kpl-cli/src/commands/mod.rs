@@ -1,4 +1,4 @@
-//! The commands: each has its arguments, and runs them.
+//! The commands. Each module has the arguments of one, and runs it.
 
 pub(crate) mod aggregate;
 pub(crate) mod deaggregate;

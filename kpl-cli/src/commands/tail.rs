@@ -1,4 +1,4 @@
-//! `kpl tail`: a stream into lines.
+//! `kpl tail`: writes a stream as lines.
 
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
@@ -22,13 +22,13 @@ use crate::service::Service;
 use crate::user_records::{not_an_aggregate, reason_with_key};
 use crate::{log, pipe};
 
-/// Write the user records of a stream as they arrive, of all its shards
+/// Write the user records of all shards of a stream as they arrive
 ///
-/// Writes what `kpl deaggregate` writes, with "ShardId" as well. The records of a shard come in their order; after a split
-/// or a merge the new shards follow when the old ones are at their end.
+/// Writes what `kpl deaggregate` writes, and "ShardId". The records of a shard come in order; after a split or a
+/// merge, the new shards are read once the old ones have been read to their end.
 ///
-/// With --positions it goes on where it ended the last time: no record is lost, and the last second may come again if it
-/// did not end by itself. Ctrl-C ends it.
+/// With --positions it resumes where it ended the last time: no record is lost, but the records of the last second may
+/// come again if it was killed. Ctrl-C ends it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -40,23 +40,24 @@ pub(crate) struct Tail {
     #[arg(value_name = "STREAM")]
     stream: String,
 
-    /// Where to start: what comes from now on, the oldest record, or a time in RFC 3339 or in seconds since 1970
+    /// Where to start: at records that arrive from now on, at the oldest record, or at a time in RFC 3339 or in
+    /// seconds since 1970
     #[arg(long, value_name = "latest|trim-horizon|TIME", default_value = "latest", value_parser = start)]
     from: Start,
 
-    /// Go on at the positions that this file has of the stream, and save them there; --from counts if it has none
+    /// Resume at the positions of the stream in this file, and save them there; --from is used if it does not have any
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     positions: Option<PathBuf>,
 
-    /// End after so many user records
+    /// End after this many user records
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 
-    /// End when nothing came for so long
+    /// End when nothing arrives for this long
     #[arg(long, value_name = "SECONDS", value_parser = positive_seconds)]
     idle: Option<Duration>,
 
-    /// How to write Data: as base64, or for reading. What is no text stays base64, what is no JSON stays text, and
+    /// How to write Data. Data that is not valid text stays base64, text that is not valid JSON stays text, and
     /// "DataEncoding" says so
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     data: DataForm,
@@ -77,10 +78,10 @@ fn start(text: &str) -> Result<Start, String> {
     }
     let time = DateTime::from_str(text, Format::EpochSeconds)
         .or_else(|_| DateTime::from_str(text, Format::DateTimeWithOffset))
-        .map_err(|_| "it is `latest`, `trim-horizon`, or a time like 2026-11-25T09:00:00Z or 1795597200")?;
+        .map_err(|_| "must be `latest`, `trim-horizon`, or a time such as 2026-11-25T09:00:00Z or 1795597200")?;
     u64::try_from(time.secs())
         .map(|seconds| Start::At(UNIX_EPOCH + Duration::new(seconds, time.subsec_nanos())))
-        .map_err(|_| "this is before 1970".into())
+        .map_err(|_| "must not be before 1970".into())
 }
 
 impl Tail {
@@ -106,7 +107,7 @@ async fn run(options: Tail, mut interrupts: Interrupts, problems: &mut Problems)
     while left > 0 && !interrupts.any() {
         let next = match reader.next().now_or_never() {
             Some(next) => next,
-            // It may take long.
+            // The next record may take a long time.
             None => {
                 tailing.lines.flush()?;
                 reader.commit().await.map_err(stop)?;

@@ -1,5 +1,5 @@
-//! One JSON document of any shape: a record, or many of them in an array. An array is never held: each record goes on
-//! as soon as it is read.
+//! One JSON document of any shape: a record, or many of them in an array. An array is never held in memory: each
+//! record is passed on as soon as it is read.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use super::Records;
 use super::fields::{Fields, Role};
 use crate::problems::Stop;
 
-/// Reads the next document. On an error [`Records::stop`] says whether it was the sink's.
+/// Reads the next document. After an error, [`Records::stop`] is set if the sink stopped it.
 pub(super) fn read<'de, D: Deserializer<'de>>(records: &mut Records<'_>, json: D) -> Result<(), D::Error> {
     Node {
         records,
@@ -21,9 +21,9 @@ pub(super) fn read<'de, D: Deserializer<'de>>(records: &mut Records<'_>, json: D
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Level {
-    /// A record, or an object or an array with records.
+    /// A record, or an object or an array that contains records.
     Document,
-    /// The value of `Records`.
+    /// The value of the key `Records`.
     Array,
     /// A record.
     Record,
@@ -40,24 +40,24 @@ impl<'a> Node<'_, 'a> {
         Node { records, level }
     }
 
-    /// Counts a value that should have been a record and is not.
-    fn no_record<E: Error>(self, kind: &str) -> Result<(), E> {
+    /// Reports a value that is not a record although it should be.
+    fn not_a_record<E: Error>(self, kind: &str) -> Result<(), E> {
         let line = self.records.source.last_line();
         if self.level == Level::Array {
-            let told = self
+            let result = self
                 .records
-                .unreadable(Some(line), None, &format!("its Records are {kind}, and no array"));
-            return self.go_on(told);
+                .unreadable(Some(line), None, &format!("its Records key is {kind}, not an array"));
+            return self.go_on(result);
         }
         self.records.count += 1;
         let number = self.records.count;
-        let told = self
+        let result = self
             .records
-            .unreadable(Some(line), Some(number), &format!("{kind} is no record"));
-        self.go_on(told)
+            .unreadable(Some(line), Some(number), &format!("{kind} is not a record"));
+        self.go_on(result)
     }
 
-    /// An error of JSON's own kind, so that serde_json stops.
+    /// Turns the sink's error into one of serde_json, so that it stops.
     fn go_on<E: Error>(self, result: Result<(), Stop>) -> Result<(), E> {
         self.records.source.mark();
         result.map_err(|stop| {
@@ -85,7 +85,7 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         if self.level == Level::Array {
             while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-            return self.no_record("an object");
+            return self.not_a_record("an object");
         }
         let line = self.records.source.last_line();
         let mut fields = Fields::default();
@@ -117,33 +117,33 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
         if self.level == Level::Record {
             while seq.next_element::<IgnoredAny>()?.is_some() {}
-            return self.no_record("an array");
+            return self.not_a_record("an array");
         }
         while seq.next_element_seed(self.inside(Level::Record))?.is_some() {}
         Ok(())
     }
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
-        self.no_record("null")
+        self.not_a_record("null")
     }
 
     fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
-        self.no_record("a boolean")
+        self.not_a_record("a boolean")
     }
 
     fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
-        self.no_record("a number")
+        self.not_a_record("a number")
     }
 
     fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
-        self.no_record("a number")
+        self.not_a_record("a number")
     }
 
     fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
-        self.no_record("a number")
+        self.not_a_record("a number")
     }
 
     fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
-        self.no_record("a text")
+        self.not_a_record("a string")
     }
 }

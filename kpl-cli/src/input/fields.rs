@@ -1,6 +1,7 @@
-//! The fields of one record, in all the spellings that there are.
+//! The fields of one record, in every spelling in use.
 //!
-//! A value of a wrong type is remembered, not raised: it costs its record only, and JSON goes on behind it.
+//! A value of the wrong type is kept as such and is not an error of JSON: only its record is lost, and reading
+//! continues after it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,21 +12,21 @@ use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visito
 
 use super::Entry;
 
-/// When a record arrived, as the input has it: the text of the AWS CLI, or seconds since the Unix epoch.
+/// When a record arrived, as the input states it: the string of the AWS CLI, or seconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Arrival {
     Text(String),
     Seconds(f64),
 }
 
-/// What a key of an object is for.
+/// What a key of an object means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     /// The records of a document.
     Records,
     /// An object with more fields of the record.
     Nested,
-    /// An object with what the stream knows of the record.
+    /// An object with what the stream knows about the record.
     Metadata,
     RecordId,
     Data,
@@ -80,9 +81,9 @@ pub(super) struct Fields {
     partition_key: Scalar,
     sequence_number: Scalar,
     arrival: Scalar,
-    /// The arrival that the stream knows of, where Firehose has one of its own as well.
+    /// When the record arrived in the stream: Firehose states its own time of arrival as well.
     stream_arrival: Scalar,
-    /// Transformation events give times in milliseconds.
+    /// Whether times are in milliseconds, as in transformation events.
     milliseconds: bool,
 }
 
@@ -122,13 +123,13 @@ impl Fields {
         self.data.is_some()
     }
 
-    /// The record, or why there is none.
+    /// Returns the record, or why it is not valid.
     pub(super) fn finish(self) -> Result<Entry, Cow<'static, str>> {
         let data = match self.data {
             Some(Ok(data)) => data,
             Some(Err(NoData::NotBase64(error))) => return Err(format!("its data is not base64: {error}").into()),
-            Some(Err(NoData::NotText(kind))) => return Err(format!("its data is {kind}, and not base64").into()),
-            None => return Err("there is no Data, data or kinesis.data in it".into()),
+            Some(Err(NoData::NotText(kind))) => return Err(format!("its data is {kind}, not a base64 string").into()),
+            None => return Err("it does not have a Data, data or kinesis.data key".into()),
         };
         let milliseconds = self.milliseconds;
         Ok(Entry {
@@ -141,7 +142,7 @@ impl Fields {
     }
 }
 
-/// Base64, decoded where serde_json holds it.
+/// Base64, decoded without a copy of the string.
 struct Data;
 
 impl<'de> DeserializeSeed<'de> for Data {
@@ -156,7 +157,7 @@ impl<'de> DeserializeSeed<'de> for Data {
     }
 }
 
-/// A text or a number.
+/// A string or a number.
 #[derive(Debug, Default)]
 enum Scalar {
     #[default]
@@ -175,8 +176,8 @@ impl Scalar {
         match self {
             Self::None => Ok(None),
             Self::Text(text) => Ok(Some(text)),
-            Self::Number(_) => Err(format!("its {name} is a number, and not a text")),
-            Self::Other(kind) => Err(format!("its {name} is {kind}, and not a text")),
+            Self::Number(_) => Err(format!("its {name} is a number, not a string")),
+            Self::Other(kind) => Err(format!("its {name} is {kind}, not a string")),
         }
     }
 
@@ -186,7 +187,7 @@ impl Scalar {
             Self::Text(text) => Ok(Some(Arrival::Text(text))),
             Self::Number(number) if milliseconds => Ok(Some(Arrival::Seconds(number / 1000.0))),
             Self::Number(number) => Ok(Some(Arrival::Seconds(number))),
-            Self::Other(kind) => Err(format!("its time of arrival is {kind}, and not a text or a number")),
+            Self::Other(kind) => Err(format!("its time of arrival is {kind}, not a string or a number")),
         }
     }
 }
@@ -202,7 +203,7 @@ impl<'de> serde::Deserialize<'de> for Scalar {
     }
 }
 
-/// An object with more fields of the record. Anything else is passed over: then the fields are missing.
+/// An object with more fields of the record. Any other value is skipped, and the fields are missing.
 struct Nested<'f>(&'f mut Fields);
 
 impl<'de> DeserializeSeed<'de> for Nested<'_> {
@@ -262,7 +263,7 @@ impl<'de> DeserializeSeed<'de> for Nested<'_> {
     }
 }
 
-/// A value of any type, as far as a record's fields care.
+/// A value of any type, in as much detail as the fields of a record need.
 enum Value<'a> {
     Null,
     Bool,
@@ -278,14 +279,14 @@ impl Value<'_> {
             Self::Null => "null",
             Self::Bool => "a boolean",
             Self::Number(_) => "a number",
-            Self::Text(_) => "a text",
+            Self::Text(_) => "a string",
             Self::Array => "an array",
             Self::Object => "an object",
         }
     }
 }
 
-/// Accepts every value and says what it was.
+/// Accepts every value, and passes on what it is.
 struct Any<F>(F);
 
 impl<'de, T, F: FnOnce(Value<'_>) -> T> Visitor<'de> for Any<F> {

@@ -1,4 +1,4 @@
-//! Input that is a line for each user record.
+//! Input with one user record a line.
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::PathBuf;
@@ -6,19 +6,19 @@ use std::path::PathBuf;
 use super::{BYTE_ORDER_MARK, MAX_RECORD, each_file, too_long};
 use crate::problems::{Location, Stop};
 
-/// What is done with the lines that are read.
+/// Takes the lines that are read.
 pub(crate) trait LineSink {
     /// Takes the next line, without its end.
     fn line(&mut self, location: Location<'_>, line: &[u8]) -> Result<(), Stop>;
 
-    /// Takes note of what is too long for a line, or cannot be read.
+    /// Takes note of a line that is too long, or of a failure to read.
     fn unreadable(&mut self, location: Location<'_>, problem: &str) -> Result<(), Stop>;
 
-    /// All that has come in so far was taken, and more may come much later.
+    /// Everything read so far has been passed on, and more may come much later.
     fn caught_up(&mut self) -> Result<(), Stop>;
 }
 
-/// Reads the lines of files, one after the other; standard input if there is none.
+/// Reads the lines of one file after the other, or of standard input if the list is empty.
 pub(crate) fn each_line(files: &[PathBuf], sink: &mut dyn LineSink) -> Result<(), Stop> {
     each_file(files, |name, reader| lines_of(name, reader, sink))
 }
@@ -59,7 +59,7 @@ fn lines_of(file: &str, reader: impl Read, sink: &mut dyn LineSink) -> Result<()
     Ok(())
 }
 
-/// Passes over the rest of a line. Whether there is another one.
+/// Skips the rest of a line. Returns whether the input goes on.
 fn skip_line(reader: &mut impl std::io::BufRead) -> bool {
     reader.skip_until(b'\n').is_ok_and(|skipped| skipped > 0)
 }

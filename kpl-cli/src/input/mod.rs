@@ -1,4 +1,4 @@
-//! What is read: the records of a stream, in any of the shapes that people have them in, one batch after the other.
+//! Reads the records of a stream, in any of the shapes that people have them in, one batch after the other.
 
 mod document;
 mod fields;
@@ -21,32 +21,32 @@ pub(crate) use self::source::BYTE_ORDER_MARK;
 use self::source::Source;
 use crate::problems::{Location, Stop};
 
-/// What records are read from.
+/// Where records are read from.
 #[derive(Debug, Args)]
 pub(crate) struct Input {
-    /// What to read; standard input if there is none, or for `-`
+    /// The files to read; the default, and `-`, is standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     files: Vec<PathBuf>,
 
-    /// Each input is the bytes of one record
+    /// Each file is the bytes of one record
     #[arg(long)]
     raw: bool,
 }
 
-/// The most bytes that one record may take in the input: more than the largest record in base64, every character
-/// escaped.
+/// The most bytes that one record may take in the input: more than the largest record takes in base64 with every
+/// character escaped.
 pub(crate) const MAX_RECORD: usize = 32 * 1024 * 1024;
 
-/// A batch is full with so many records, or so many bytes of data and of texts.
+/// A batch is full with this many records, or this many bytes of data and strings.
 const BATCH_RECORDS: usize = 64;
 const BATCH_BYTES: usize = 2 * 1024 * 1024;
 
 /// A record of a stream, as it was read.
 #[derive(Debug, Default)]
 pub(crate) struct Entry {
-    /// The line that it starts in; `None` in bytes that have no lines.
+    /// The line that it starts in; `None` in bytes that do not have lines.
     pub(crate) line: Option<u64>,
-    /// Which record of its file it is. The first is 1.
+    /// The number of the record in its file. The first is 1.
     pub(crate) number: u64,
     pub(crate) data: Vec<u8>,
     pub(crate) partition_key: Option<String>,
@@ -55,6 +55,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// Returns where it is in the input.
     pub(crate) fn location<'a>(&self, file: &'a str) -> Location<'a> {
         Location {
             file,
@@ -64,7 +65,7 @@ impl Entry {
         }
     }
 
-    /// The location of a user record in it, or its own, with its sequence number.
+    /// Returns where it is, or where one of its user records is, with its sequence number.
     pub(crate) fn full_location<'a>(&'a self, file: &'a str, user_record: Option<u64>) -> Location<'a> {
         Location {
             sequence_number: self.sequence_number.as_deref(),
@@ -73,7 +74,7 @@ impl Entry {
         }
     }
 
-    /// The bytes of its data and of its texts: any of them may be as long as a record of the input.
+    /// Returns how many bytes its data and its strings take: any of them may be as long as a record of the input.
     fn held_bytes(&self) -> usize {
         let arrival = match &self.arrival {
             Some(Arrival::Text(text)) => text.len(),
@@ -91,15 +92,15 @@ impl Entry {
     }
 }
 
-/// What is done with the records that are read.
+/// Takes the records that are read.
 pub(crate) trait Sink {
-    /// Takes some records of a file, the next ones in order. Those that it leaves are thrown away.
+    /// Takes the next records of a file, in order. Those that it leaves are dropped.
     fn batch(&mut self, file: &str, entries: &mut Vec<Entry>) -> Result<(), Stop>;
 
-    /// Takes note of something that is no record.
+    /// Takes note of something that is not a valid record.
     fn unreadable(&mut self, location: Location<'_>, problem: &str) -> Result<(), Stop>;
 
-    /// All that has come in so far was taken, and more may come much later.
+    /// Everything read so far has been passed on, and more may come much later.
     fn caught_up(&mut self) -> Result<(), Stop>;
 }
 
@@ -114,7 +115,7 @@ pub(crate) fn read(input: &Input, sink: &mut dyn Sink) -> Result<(), Stop> {
     })
 }
 
-/// Opens each file, one after the other; standard input if there is none.
+/// Opens one file after the other, or standard input if the list is empty.
 fn each_file(files: &[PathBuf], mut read: impl FnMut(&str, Box<dyn Read>) -> Result<(), Stop>) -> Result<(), Stop> {
     let standard_input = [PathBuf::from("-")];
     let files = if files.is_empty() { &standard_input } else { files };
@@ -159,7 +160,10 @@ pub(crate) fn read_raw(name: &str, reader: impl Read, sink: &mut dyn Sink) -> Re
 }
 
 fn too_long(limit: usize) -> String {
-    format!("this is longer than {} MiB, and no record is", limit / (1024 * 1024))
+    format!(
+        "this is longer than {} MiB, the limit for one record",
+        limit / (1024 * 1024)
+    )
 }
 
 /// Reads the records in JSON documents of any shape, one after the other.
@@ -180,9 +184,9 @@ fn read_source(name: &str, source: &Source, sink: &mut dyn Sink) -> Result<(), S
             Err(Failure::Json(error)) => error,
         };
         let line = match error.classify() {
-            // It may have no place of its own.
+            // An error of reading does not have a position.
             Category::Io => source.next_line(),
-            // serde_json counts a line feed to the line that it starts.
+            // serde_json counts a line feed as part of the line that it starts.
             _ => first_line + error.line() as u64 - if error.column() == 0 { 2 } else { 1 },
         };
         let goes_on = error.classify() == Category::Syntax && source.next_start();
@@ -218,13 +222,13 @@ fn read_documents(records: &mut Records<'_>) -> Result<(), Failure> {
     }
 }
 
-/// What is wrong with text that is no JSON, without the place: that is told in front.
+/// Says what is wrong with text that is not valid JSON, without its line: that is part of the location.
 fn describe(error: &serde_json::Error, line: u64, goes_on: bool, next_line: u64) -> String {
     let text = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
     let text = text.strip_suffix(&position).unwrap_or(&text);
     let rest = if goes_on && next_line > line + 1 {
-        format!("; going on at line {next_line}")
+        format!("; continuing at line {next_line}")
     } else if !goes_on && error.is_syntax() && next_line > line + 1 {
         "; the rest is not read".into()
     } else {
@@ -233,19 +237,21 @@ fn describe(error: &serde_json::Error, line: u64, goes_on: bool, next_line: u64)
     match error.classify() {
         Category::Io => format!("{text}; the rest is not read"),
         Category::Eof => format!("this JSON is cut off: {text}"),
-        _ if error.column() == 0 => format!("this is no JSON: {text}{rest}"),
-        _ => format!("this is no JSON: {text}, at column {}{rest}", error.column()),
+        _ if error.column() == 0 => format!("this is not valid JSON: {text}{rest}"),
+        _ => format!("this is not valid JSON: {text}, at column {}{rest}", error.column()),
     }
 }
 
-/// What is known at a glance not to be JSON.
+/// Recognises input that cannot be JSON by its first bytes, and says what it is.
 fn not_json(start: &[u8]) -> Option<&'static str> {
     if start.starts_with(&MAGIC) {
-        return Some("this starts with the magic of an aggregated record: with --raw it is read as one");
+        return Some("this starts with the magic of an aggregated record: use --raw to read it as one");
     }
     match start {
-        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Some("this is UTF-16, as some shells redirect: make it UTF-8 first"),
-        [0x1F, 0x8B, ..] => Some("this is compressed: unpack it with gzip -d first"),
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => {
+            Some("this is UTF-16, which some shells write: convert it to UTF-8 first")
+        }
+        [0x1F, 0x8B, ..] => Some("this is compressed: decompress it with gzip -d first"),
         _ => None,
     }
 }
@@ -257,9 +263,9 @@ struct Records<'a> {
     sink: &'a mut dyn Sink,
     batch: Vec<Entry>,
     batch_bytes: usize,
-    /// How many records there were so far.
+    /// How many records have been read so far.
     count: u64,
-    /// Why the sink wants no more.
+    /// Why the sink stopped, if it did.
     stop: Option<Stop>,
 }
 
@@ -285,7 +291,7 @@ impl<'a> Records<'a> {
         self.catch_up()
     }
 
-    /// If the next read may wait, nothing is held back.
+    /// Passes on everything that is held if the next read may wait.
     fn catch_up(&mut self) -> Result<(), Stop> {
         if !self.source.is_drained() {
             return Ok(());
@@ -361,12 +367,12 @@ mod tests {
         assert_eq!(seen.0, [[0; 3]]);
         assert_eq!(
             seen.1,
-            ["file:2: this is longer than 1 MiB, and no record is; the rest is not read"]
+            ["file:2: this is longer than 1 MiB, the limit for one record; the rest is not read"]
         );
     }
 
     #[test]
-    fn input_that_fails_is_told_with_its_line() {
+    fn input_that_fails_is_reported_with_its_line() {
         struct Failing;
 
         impl Read for Failing {
@@ -390,12 +396,12 @@ mod tests {
         let seen = read_with_limit(" ".repeat((1 << 20) + 1));
         assert_eq!(
             seen.1,
-            ["file:1: this is longer than 1 MiB, and no record is; the rest is not read"]
+            ["file:1: this is longer than 1 MiB, the limit for one record; the rest is not read"]
         );
     }
 
     #[test]
-    fn a_batch_holds_few_records_with_long_texts() {
+    fn a_batch_holds_few_records_with_long_strings() {
         struct Longest(usize);
 
         impl Sink for Longest {

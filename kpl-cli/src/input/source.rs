@@ -13,8 +13,7 @@ const KEPT: usize = 2;
 
 /// Bytes that are read through a shared reference, so that a visitor can ask for the line while serde_json reads.
 ///
-/// serde_json reads byte by byte: whatever can wait until it is asked for, or until the buffer is empty, is not done for
-/// each of them.
+/// serde_json reads byte by byte, so the work for each byte is small: lines are counted only when they are asked for.
 pub(super) struct Source(RefCell<Inner>);
 
 struct Inner {
@@ -36,7 +35,7 @@ struct Inner {
 }
 
 impl Source {
-    /// No record may be longer than `limit` bytes.
+    /// Reads from `reader`. No record may be longer than `limit` bytes.
     pub(super) fn new(reader: impl Read + 'static, limit: usize) -> Self {
         let mut buffer = vec![0; BUFFER];
         // A line starts here.
@@ -104,8 +103,9 @@ impl Source {
         self.0.borrow().rest().trim_ascii().is_empty()
     }
 
-    /// Skips to a line that starts like an object or an array, where a document may start after a broken one: the line of
-    /// the byte that was read last, if that was its first byte, or a later one. Returns whether there is such a line.
+    /// Skips to a line that starts like an object or an array, where a document may start after a broken one: the line
+    /// of the byte that was read last, if that was its first byte, or a later one. Returns whether there is such a
+    /// line.
     pub(super) fn next_start(&self) -> bool {
         let mut inner = self.0.borrow_mut();
         let inner = &mut *inner;
@@ -178,9 +178,10 @@ impl Inner {
         Ok(true)
     }
 
-    /// Makes room for a read at the end of the buffer, or of what may be read. Returns whether there is another byte.
+    /// Refills the buffer if it is empty. Returns whether another byte can be read; it is an error if the limit is
+    /// reached.
     #[cold]
-    fn go_on(&mut self) -> io::Result<bool> {
+    fn refill(&mut self) -> io::Result<bool> {
         if self.next >= self.end && !self.fill(1)? {
             return Ok(false);
         }
@@ -191,12 +192,12 @@ impl Inner {
     }
 }
 
-/// One byte at a time: that is how serde_json asks.
+/// Reads one byte at a time, as serde_json asks for them.
 impl Read for &Source {
     #[inline]
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let mut inner = self.0.borrow_mut();
-        if inner.next >= inner.stop && !inner.go_on()? {
+        if inner.next >= inner.stop && !inner.refill()? {
             return Ok(0);
         }
         let (Some(to), Some(&byte)) = (out.first_mut(), inner.buffer.get(inner.next)) else {

@@ -93,7 +93,7 @@ fn the_array_is_what_put_records_takes() {
 }
 
 #[test]
-fn an_array_that_put_records_does_not_take_at_once_is_told_of() {
+fn an_array_that_put_records_does_not_take_at_once_is_reported() {
     let input = many(501);
     let run = kpl(
         &["aggregate", "--data", "text", "--max-count", "1", "--output", "array"],
@@ -203,9 +203,9 @@ fn shards_that_are_not_those_of_a_stream_are_refused() {
     for (file, problem) in [
         (
             &gap,
-            "the open shards are not those of a whole stream: no shard owns the hash keys 1134",
+            "the open shards do not make up a whole stream: no shard owns the hash keys 1134",
         ),
-        (&none, "the open shards are not those of a whole stream"),
+        (&none, "the open shards do not make up a whole stream"),
         (
             &text,
             "this is not the JSON of `aws kinesis list-shards`: missing field `Shards`",
@@ -320,7 +320,7 @@ fn a_line_longer_than_any_record_is_passed_over() {
     assert_eq!(run.lines_despite_problems().len(), 1);
     assert_eq!(
         run.stderr,
-        "kpl: standard input:1: this is longer than 32 MiB, and no record is\n"
+        "kpl: standard input:1: this is longer than 32 MiB, the limit for one record\n"
     );
 }
 

@@ -1,10 +1,10 @@
-//! Input of every kind of brokenness: what can be read is read, and the rest is told with its place.
+//! Input of every kind of brokenness: what can be read is read, and the rest is reported with its location.
 
 use serde_json::json;
 
 use crate::support::{Directory, json_lines, kpl, record};
 
-/// The exit code, the data of the user records, and what was told.
+/// The exit code, the data of the user records, and what was reported.
 fn deaggregate(input: impl AsRef<[u8]>) -> (i32, Vec<String>, String) {
     let run = kpl(&["deaggregate", "--data", "text"], input);
     let lines = run.lines_despite_problems();
@@ -28,24 +28,32 @@ fn check(input: impl AsRef<[u8]>, data: &[&str], told: &[&str]) {
 }
 
 #[test]
-fn what_is_no_json_at_all() {
-    check("hello world", &[], &["1: this is no JSON: expected value, at column 1"]);
+fn what_is_not_json_at_all() {
+    check(
+        "hello world",
+        &[],
+        &["1: this is not valid JSON: expected value, at column 1"],
+    );
     check(
         b"\xF3\x89\x9A\xC2rest",
         &[],
-        &["1: this starts with the magic of an aggregated record: with --raw it is read as one"],
+        &["1: this starts with the magic of an aggregated record: use --raw to read it as one"],
     );
     check(
         b"\xFF\xFE{\0}\0",
         &[],
-        &["1: this is UTF-16, as some shells redirect: make it UTF-8 first"],
+        &["1: this is UTF-16, which some shells write: convert it to UTF-8 first"],
     );
     check(
         b"\x1F\x8B\x08",
         &[],
-        &["1: this is compressed: unpack it with gzip -d first"],
+        &["1: this is compressed: decompress it with gzip -d first"],
     );
-    check("{\n,}", &[], &["2: this is no JSON: key must be a string, at column 1"]);
+    check(
+        "{\n,}",
+        &[],
+        &["2: this is not valid JSON: key must be a string, at column 1"],
+    );
 }
 
 #[test]
@@ -54,14 +62,14 @@ fn a_broken_line_costs_only_itself() {
     check(
         format!("{one}\n{{\"Data\": oops}} {three}\n{three}\n"),
         &["one", "three"],
-        &["2: this is no JSON: expected value, at column 10"],
+        &["2: this is not valid JSON: expected value, at column 10"],
     );
     check(
         format!("{one}\n{{\"Data\": \"cut off\n{three}\r\n\nnonsense\n{one}"),
         &["one", "three", "one"],
         &[
-            "2: this is no JSON: control character (\\u0000-\\u001F) found while parsing a string",
-            "5: this is no JSON: expected ident, at column 2",
+            "2: this is not valid JSON: control character (\\u0000-\\u001F) found while parsing a string",
+            "5: this is not valid JSON: expected ident, at column 2",
         ],
     );
 }
@@ -94,7 +102,7 @@ fn a_broken_document_costs_what_follows_in_it() {
         format!("{{\n  \"Records\": [\n    {one},\n    {two}{middle}\n    {two}\n  ]\n}}\n")
     };
     let (whole, broken) = (document(","), document("oops,"));
-    let problem = "this is no JSON: expected `,` or `]`, at column";
+    let problem = "this is not valid JSON: expected `,` or `]`, at column";
     let run = kpl(&["deaggregate", "--data", "text"], format!("{broken}{whole}"));
     assert_eq!(run.lines_despite_problems().len(), 5, "{run:?}");
     assert!(
@@ -102,7 +110,7 @@ fn a_broken_document_costs_what_follows_in_it() {
         "{}",
         run.stderr
     );
-    assert!(run.stderr.ends_with("; going on at line 8\n"), "{}", run.stderr);
+    assert!(run.stderr.ends_with("; continuing at line 8\n"), "{}", run.stderr);
     let run = kpl(&["deaggregate", "--data", "text"], &broken);
     assert_eq!((run.code, run.lines_despite_problems().len()), (1, 2));
     assert!(run.stderr.ends_with("; the rest is not read\n"), "{}", run.stderr);
@@ -129,7 +137,8 @@ fn the_next_file_is_read_whatever_was_in_the_one_before() {
     assert_eq!(run.code, 1);
     assert_eq!(run.lines_despite_problems().len(), 1);
     assert!(
-        run.stderr.starts_with(&format!("kpl: {broken}:2: this is no JSON")),
+        run.stderr
+            .starts_with(&format!("kpl: {broken}:2: this is not valid JSON")),
         "{}",
         run.stderr
     );
@@ -139,36 +148,42 @@ fn the_next_file_is_read_whatever_was_in_the_one_before() {
 }
 
 #[test]
-fn json_that_is_no_record() {
+fn json_that_is_not_a_record() {
     let fine = record(b"fine", "1");
     for (value, problem) in [
-        ("7", "a number is no record"),
-        ("-7.5", "a number is no record"),
-        ("true", "a boolean is no record"),
-        ("null", "null is no record"),
-        ("\"text\"", "a text is no record"),
-        ("{}", "there is no Data, data or kinesis.data in it"),
+        ("7", "a number is not a record"),
+        ("-7.5", "a number is not a record"),
+        ("true", "a boolean is not a record"),
+        ("null", "null is not a record"),
+        ("\"text\"", "a string is not a record"),
+        ("{}", "it does not have a Data, data or kinesis.data key"),
         (
             r#"{"body":"SQS","messageId":"x"}"#,
-            "there is no Data, data or kinesis.data in it",
+            "it does not have a Data, data or kinesis.data key",
         ),
-        (r#"{"kinesis":"text"}"#, "there is no Data, data or kinesis.data in it"),
-        (r#"{"Data":null}"#, "there is no Data, data or kinesis.data in it"),
-        (r#"{"Data":7}"#, "its data is a number, and not base64"),
-        (r#"{"Data":{"Data":"AAAA"}}"#, "its data is an object, and not base64"),
+        (
+            r#"{"kinesis":"text"}"#,
+            "it does not have a Data, data or kinesis.data key",
+        ),
+        (r#"{"Data":null}"#, "it does not have a Data, data or kinesis.data key"),
+        (r#"{"Data":7}"#, "its data is a number, not a base64 string"),
+        (
+            r#"{"Data":{"Data":"AAAA"}}"#,
+            "its data is an object, not a base64 string",
+        ),
         (r#"{"Data":"AAA"}"#, "its data is not base64: invalid length at 0"),
         (r#"{"Data":"AA*A"}"#, "its data is not base64: invalid symbol at 2"),
         (
             r#"{"Data":"AAAA","PartitionKey":7}"#,
-            "its partition key is a number, and not a text",
+            "its partition key is a number, not a string",
         ),
         (
             r#"{"Data":"AAAA","SequenceNumber":7}"#,
-            "its sequence number is a number, and not a text",
+            "its sequence number is a number, not a string",
         ),
         (
             r#"{"Data":"AAAA","ApproximateArrivalTimestamp":[]}"#,
-            "its time of arrival is an array, and not a text or a number",
+            "its time of arrival is an array, not a string or a number",
         ),
     ] {
         check(
@@ -179,13 +194,17 @@ fn json_that_is_no_record() {
         let inside = format!("{{\"Records\":[{fine},\n\n{value},{fine}]}}");
         check(inside, &["fine", "fine"], &[&format!("3: record 2: {problem}")]);
     }
-    check("[[]]", &[], &["1: record 1: an array is no record"]);
+    check("[[]]", &[], &["1: record 1: an array is not a record"]);
     check(
         r#"{"Records":{"Data":"AAAA"}}"#,
         &[],
-        &["1: its Records are an object, and no array"],
+        &["1: its Records key is an object, not an array"],
     );
-    check(r#"{"Records":null}"#, &[], &["1: its Records are null, and no array"]);
+    check(
+        r#"{"Records":null}"#,
+        &[],
+        &["1: its Records key is null, not an array"],
+    );
 }
 
 #[test]
@@ -203,7 +222,7 @@ fn strict_stops_at_the_first_record_that_cannot_be_read() {
 #[test]
 fn no_record_is_longer_than_any_can_be() {
     let run = kpl(&["deaggregate", "--raw"], vec![b'A'; 32 * 1024 * 1024 + 1]);
-    let told = "kpl: standard input: this is longer than 32 MiB, and no record is\n";
+    let told = "kpl: standard input: this is longer than 32 MiB, the limit for one record\n";
     assert_eq!((run.code, run.stderr.as_str()), (1, told));
 }
 
@@ -216,7 +235,7 @@ fn json_may_be_nested_as_deep_as_it_likes() {
     check(
         format!("{open}{close}\n{fine}"),
         &["fine"],
-        &["1: record 1: an array is no record"],
+        &["1: record 1: an array is not a record"],
     );
     check(open, &[], &["1: this JSON is cut off: EOF while parsing a list"]);
 }

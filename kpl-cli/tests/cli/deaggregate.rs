@@ -113,21 +113,23 @@ fn user_records_without_keys_keep_their_data_and_their_neighbours() {
                 null.clone(),
                 json!(1),
                 json!("no such key"),
-                json!("partition key index 5, and the table has 1 key"),
+                json!("partition key index 5 is outside its table, which has 1 key"),
             ],
             [
                 null.clone(),
                 null.clone(),
                 json!(2),
                 json!("no such hash key"),
-                json!("explicit hash key index 2, and the table has 2 keys (its partition key is \"abc\")"),
+                json!(
+                    "explicit hash key index 2 is outside its table, which has 2 keys (its partition key is \"abc\")"
+                ),
             ],
             [
                 null.clone(),
                 null.clone(),
                 json!(3),
                 json!("no number"),
-                json!("explicit hash key \"x\" is no number from 0 to 2^128-1 (its partition key is \"abc\")"),
+                json!("explicit hash key \"x\" is not a number from 0 to 2^128-1 (its partition key is \"abc\")"),
             ],
             [json!("abc"), json!("7"), json!(4), json!("right again"), null],
         ]
@@ -219,6 +221,46 @@ fn data_of(arguments: &[&str], input: &str) -> (Vec<String>, String) {
 }
 
 #[test]
+fn a_line_has_these_bytes() {
+    let line = |arrival: &str, data: &str, more: &str| {
+        format!(
+            "{{\"PartitionKey\":\"k \\\"\u{e9}\\\"\",\"ExplicitHashKey\":null,\"SequenceNumber\":null,\"SubSequenceNumber\":0,\
+             \"Aggregated\":false,\"ApproximateArrivalTimestamp\":{arrival},\"Data\":{data}{more}}}\n"
+        )
+    };
+    for (arrival, written) in [
+        ("1795580728", "1795580728"),
+        ("1795580728.0", "1795580728"),
+        ("1795580728.125", "1795580728.125"),
+        ("1e-7", "0.0000001"),
+        ("1e22", "10000000000000000000000"),
+        ("null", "null"),
+        ("\"a \\\\ b\"", "\"a \\\\ b\""),
+    ] {
+        for (form, data, expected, more) in [
+            ("base64", &b"{ \"a\": 1e0 }"[..], "\"eyAiYSI6IDFlMCB9\"", ""),
+            ("text", b"{ \"a\": 1e0 }", "\"{ \\\"a\\\": 1e0 }\"", ""),
+            ("text", b"\xFF", "\"/w==\"", ",\"DataEncoding\":\"base64\""),
+            ("json", b" \r\n{ \"a\":\r\n1e0 }\n", "{ \"a\":1e0 }", ""),
+            (
+                "json",
+                b"{ \"a\": 1e0",
+                "\"{ \\\"a\\\": 1e0\"",
+                ",\"DataEncoding\":\"text\"",
+            ),
+            ("json", b"\xFF", "\"/w==\"", ",\"DataEncoding\":\"base64\""),
+        ] {
+            let data = BASE64.encode(data);
+            let input = format!(
+                "{{\"PartitionKey\":\"k \\\"\u{e9}\\\"\",\"ApproximateArrivalTimestamp\":{arrival},\"Data\":\"{data}\"}}"
+            );
+            let run = kpl(&["deaggregate", "--data", form], input);
+            assert_eq!((run.code, run.stdout), (0, line(written, expected, more)));
+        }
+    }
+}
+
+#[test]
 fn a_range_filters_by_policy_and_tells_how_many() {
     let told = |count| format!("kpl: {count} user records outside --range were left out\n");
     for (policy, data, stderr) in [
@@ -280,7 +322,7 @@ fn strict_stops_at_the_first_malformed_record_with_its_place() {
     assert_eq!(
         run.stderr,
         "kpl: standard input:2: record 2 (sequence number 2): \
-         it carries the magic of an aggregated record, but the digest does not match\n"
+         it carries the magic of an aggregated record but is malformed: the digest does not match\n"
     );
 
     let input = format!("[\n\n{}]", record(&with_unresolved(), "7"));
@@ -290,7 +332,7 @@ fn strict_stops_at_the_first_malformed_record_with_its_place() {
     assert_eq!(
         run.stderr,
         "kpl: standard input:3: record 1 (sequence number 7), user record 1: \
-         partition key index 5, and the table has 1 key\n"
+         partition key index 5 is outside its table, which has 1 key\n"
     );
 
     let all_right = kpl(
@@ -318,7 +360,7 @@ fn its_own_output_is_read_again() {
 }
 
 #[test]
-fn an_aggregate_without_user_records_gives_none() {
+fn an_aggregate_without_user_records_unpacks_to_none() {
     let empty = sealed(b"\x0A\x03abc");
     let lines = kpl(&["deaggregate"], json_lines(&[record(&empty, "1"), record(b"x", "2")])).lines();
     assert_eq!(lines.len(), 1);

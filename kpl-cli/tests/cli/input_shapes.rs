@@ -260,7 +260,7 @@ fn run_in(command: &mut std::process::Command, directory: &Directory) -> crate::
 }
 
 #[test]
-fn nothing_gives_nothing() {
+fn empty_input_unpacks_to_nothing() {
     for input in [
         "",
         "\n \n",

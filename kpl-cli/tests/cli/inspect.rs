@@ -119,9 +119,9 @@ fn a_record_that_is_not_there() {
         (
             &["--record", "3"][..],
             json_lines(&[record(b"x", "1")]),
-            "there is no record 3 in it, but 1 record",
+            "there is no record 3, the input has 1 record",
         ),
-        (&[], r#"{"Records":[]}"#.into(), "there is no record in it"),
+        (&[], r#"{"Records":[]}"#.into(), "there are no records in it"),
     ] {
         let run = kpl(&[&["inspect"], arguments].concat(), input);
         assert_eq!((run.code, run.stdout.as_str()), (2, ""));
@@ -130,6 +130,20 @@ fn a_record_that_is_not_there() {
     assert_eq!(kpl(&["inspect", "--record", "0"], "").code, 2);
     let broken = kpl(&["inspect"], r#"{"Records":["#);
     assert_eq!(broken.code, 1, "the data is what is wrong: {broken:?}");
+}
+
+#[test]
+fn one_byte_is_not_a_plural() {
+    let title = |data: &[u8]| {
+        text(kpl(&["inspect", "--raw"], data))
+            .lines()
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(title(b""), "a plain record, 0 bytes");
+    assert_eq!(title(b"x"), "a plain record, 1 byte");
+    assert_eq!(title(b"xy"), "a plain record, 2 bytes");
 }
 
 #[test]
@@ -219,11 +233,11 @@ fn keys_that_cannot_be_resolved_and_tags_are_shown() {
     let body = b"\x0A\x03abc\x12\x01x\x1A\x06\x08\x09\x1A\x02hi\x1A\x06\x08\x00\x10\x00\x1A\x00";
     let drawing = text(kpl(&["inspect"], sealed(body)));
     assert!(
-        drawing.contains("partition key index 9, and the table has 1 key\n"),
+        drawing.contains("partition key index 9 is outside its table, which has 1 key\n"),
         "{drawing}"
     );
     assert!(
-        drawing.contains("explicit hash key \"x\" is no number from 0 to 2^128-1\n"),
+        drawing.contains("explicit hash key \"x\" is not a number from 0 to 2^128-1\n"),
         "{drawing}"
     );
     let tagged = RawRecord::new("k", b"data")

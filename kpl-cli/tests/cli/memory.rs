@@ -17,7 +17,7 @@ fn peak_memory(child: &Child) -> Option<u64> {
     line.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
-/// Runs `kpl` on what `write` writes. Gives how many lines came out, and its peak memory in KiB when it had seen nearly all
+/// Runs `kpl` on what `write` writes. Returns how many lines came out, and its peak memory in KiB when it had seen nearly all
 /// of the input.
 fn run(arguments: &[&str], write: impl Fn(&mut dyn Write) -> std::io::Result<()> + Send + 'static) -> (u64, u64) {
     let mut child = command()

@@ -1,4 +1,4 @@
-//! The sessions in the READMEs are real: each command in them gives what is written below it.
+//! The sessions in the READMEs are real: each command in them writes what is below it.
 
 use std::path::Path;
 use std::process::Command;

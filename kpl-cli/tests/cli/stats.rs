@@ -176,7 +176,7 @@ fn too_many_keys_are_counted_within_a_stated_error() {
 }
 
 #[test]
-fn problems_are_told_and_counted() {
+fn problems_are_reported_and_counted() {
     let input = format!("{}\nnonsense\n{{}}\n{}", record(b"x", "1"), record(b"y", "2"));
     let run = kpl(&["stats", "--output", "json"], &input);
     assert_eq!(run.code, 1);
@@ -191,7 +191,7 @@ fn problems_are_told_and_counted() {
     assert_eq!(
         strict.stderr,
         "kpl: standard input:2: record 2 (sequence number 2): \
-         it carries the magic of an aggregated record, but fewer than 21 bytes\n"
+         it carries the magic of an aggregated record but is malformed: fewer than 21 bytes\n"
     );
 }
 

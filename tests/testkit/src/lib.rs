@@ -2,7 +2,7 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | none | [golden files](golden), [bytes](bytes) built by hand, builders of records and shards |
+//! | none | [golden files](golden), [bytes] built by hand, builders of records and shards |
 #![cfg_attr(
     feature = "server",
     doc = "| `server` | [`server`]: a Kinesis server in this process, over HTTP |"

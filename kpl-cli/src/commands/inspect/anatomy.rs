@@ -1,4 +1,4 @@
-//! What one record is made of.
+//! The parts of one record.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 use crate::draw::hexadecimal;
 use crate::input::Entry;
 
-/// The parts of a record, and where they are: offsets are from its first byte.
+/// The parts of a record, and where they are: offsets count from its first byte.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Anatomy {
@@ -28,15 +28,15 @@ pub(super) struct Anatomy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Kind {
-    /// It does not carry the magic: it is one user record.
+    /// It does not carry the magic, so it is one user record.
     #[default]
     Plain,
     Aggregated,
-    /// It carries the magic, but is no valid aggregate.
+    /// It carries the magic, but is not a valid aggregated record.
     Malformed,
 }
 
-/// What is wrong with a record, and where, if there is a place.
+/// What is wrong with a record, and where, if that is known.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Problem {
@@ -68,7 +68,7 @@ pub(super) struct TableKey {
 #[serde(rename_all = "PascalCase")]
 pub(super) struct UserRecord {
     pub(super) offset: usize,
-    /// With its keys' indexes and lengths.
+    /// Including the indexes of its keys, and lengths.
     pub(super) size: usize,
     pub(super) partition_key_index: u64,
     pub(super) explicit_hash_key_index: Option<u64>,
@@ -76,7 +76,7 @@ pub(super) struct UserRecord {
     pub(super) data_size: usize,
     #[serde(serialize_with = "base64")]
     pub(super) data: Vec<u8>,
-    /// What is wrong with its keys.
+    /// Why its keys cannot be resolved, if they cannot.
     pub(super) malformed: Option<String>,
 }
 
@@ -91,11 +91,11 @@ pub(super) struct Bytes {
     pub(super) keys: usize,
     pub(super) data: usize,
     pub(super) framing: usize,
-    /// Behind the place where they stop making sense.
+    /// After the byte where they stop making sense.
     pub(super) unknown: usize,
 }
 
-/// What one record is built from, and what the input says of it.
+/// The parts of one record, and what the input says about it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Report<'a> {
@@ -137,13 +137,13 @@ impl Anatomy {
         let body = frame.body();
         let computed = md5(body);
         let matches = computed == frame.digest();
-        // Read under the right digest, so that a wrong one does not hide where the bytes stop making sense.
+        // Parsed with the right digest, so that a wrong one does not hide where the bytes stop making sense.
         let whole = sealed(body);
         let problem = match (AggregatedRecord::parse(&whole), matches) {
             (Ok(_), true) => None,
             (Ok(_), false) => Some(problem(Malformed::Digest)),
             (Err(NotAggregated::Malformed(reason)), _) => Some(problem(reason)),
-            (Err(error), _) => Some(Problem::without_place(error.to_string())),
+            (Err(error), _) => Some(Problem::without_offset(error.to_string())),
         };
         let mut anatomy = Self {
             kind: if problem.is_none() {
@@ -167,7 +167,7 @@ impl Anatomy {
         anatomy
     }
 
-    /// Takes note of all fields before a mistake. Gives where the last of them ends.
+    /// Adds all fields before the first mistake. Returns the offset at which the last of them ends.
     fn take_apart(&mut self, frame: &Frame<'_>, mistake: Option<&Problem>) -> usize {
         let mistake_offset = mistake.and_then(|mistake| mistake.offset).unwrap_or(usize::MAX);
         let mut records_left = mistake.and_then(|mistake| mistake.user_record).unwrap_or(usize::MAX);
@@ -182,7 +182,7 @@ impl Anatomy {
         let fields: Vec<_> = frame.fields().map_while(Result::ok).take_while(is_intact).collect();
         let end = fields.last().map_or(MAGIC.len(), |(_, range)| range.end);
         let intact = sealed(frame.body().get(..end - MAGIC.len()).unwrap_or_default());
-        // If nothing is before the mistake, this is too short to be one.
+        // If there is nothing before the mistake, this is too short to be an aggregated record.
         let Ok(aggregate) = AggregatedRecord::parse(&intact) else {
             return MAGIC.len();
         };
@@ -230,7 +230,7 @@ impl Anatomy {
         }
     }
 
-    /// Returns what `--output json` writes: with the keys that the input has for the record.
+    /// Returns what `--output json` writes.
     pub(super) fn report<'a>(&'a self, entry: &'a Entry) -> Report<'a> {
         Report {
             partition_key: entry.partition_key.as_deref(),
@@ -241,7 +241,7 @@ impl Anatomy {
 }
 
 impl Problem {
-    fn without_place(reason: String) -> Self {
+    fn without_offset(reason: String) -> Self {
         Self {
             reason,
             offset: None,
@@ -259,11 +259,11 @@ fn problem(reason: Malformed) -> Problem {
             user_record: body.record,
             field: Some(body.field.to_string()),
         },
-        other => Problem::without_place(other.to_string()),
+        other => Problem::without_offset(other.to_string()),
     }
 }
 
-/// An aggregated record with this body.
+/// Returns an aggregated record with this body.
 fn sealed(body: &[u8]) -> Vec<u8> {
     [&MAGIC[..], body, &md5(body)].concat()
 }

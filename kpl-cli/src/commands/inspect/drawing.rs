@@ -1,4 +1,4 @@
-//! The drawing of one record.
+//! Draws one record.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use crate::draw::{
 };
 use crate::input::Entry;
 
-/// Draws a record, with at most `limit` keys of each table and user records.
+/// Returns the drawing of a record, with at most `limit` keys of each table and at most as many user records.
 pub(super) fn draw(anatomy: &Anatomy, entry: &Entry, file: &str, limit: usize) -> String {
     let mut drawing = Drawing {
         text: String::new(),
@@ -45,20 +45,20 @@ struct Drawing<'a> {
 
 impl Drawing<'_> {
     fn title(&mut self, anatomy: &Anatomy, entry: &Entry, file: &str) {
-        let size = thousands(anatomy.size as u64);
+        let size = count(anatomy.size as u64, "byte");
         match anatomy.kind {
-            Kind::Plain => line!(self, "{}, {size} bytes", styled(HEADING, "a plain record")),
+            Kind::Plain => line!(self, "{}, {size}", styled(HEADING, "a plain record")),
             Kind::Aggregated => {
                 let user_records = count(anatomy.user_records.len() as u64, "user record");
                 line!(
                     self,
-                    "{}, {size} bytes, {user_records}",
+                    "{}, {size}, {user_records}",
                     styled(HEADING, "an aggregated record")
                 );
             }
             Kind::Malformed => {
                 let title = styled(BAD, "not a valid aggregated record, though it has the magic of one");
-                line!(self, "{title}, {size} bytes");
+                line!(self, "{title}, {size}");
             }
         }
         line!(self, "  {:16} {}", "from", entry.location(file));
@@ -80,7 +80,7 @@ impl Drawing<'_> {
         line!(self, "{}", draw::start_of(self.data, 80));
     }
 
-    /// The table of what follows what.
+    /// Draws the table of the parts, in their order.
     fn sections(&mut self, anatomy: &Anatomy) {
         self.heading("  offset     bytes");
         let magic = styled(FAINT, draw::hexadecimal(&MAGIC));
@@ -155,7 +155,7 @@ impl Drawing<'_> {
                 styled(DATA, draw::start_of(&record.data, width)),
             );
             if let Some(reason) = &record.malformed {
-                line!(self, "{:18}{}", "", styled(BAD, draw::line_of(reason, 60)));
+                line!(self, "{:10}{}", "", styled(BAD, draw::line_of(reason, 70)));
             }
             for (key, value) in &record.tags {
                 let value = value.as_ref().map(|value| format!(" = {}", draw::line_of(value, 28)));
@@ -208,9 +208,9 @@ impl Drawing<'_> {
             if anatomy.digest.is_some() {
                 line!(
                     self,
-                    "The protobuf bytes make sense to their end, but a byte in them or in the digest is wrong:"
+                    "The protobuf bytes are well-formed, but a byte in them or in the digest is wrong:"
                 );
-                line!(self, "readers take all of it as one plain record.");
+                line!(self, "readers treat the whole as one plain record.");
             }
             return;
         };

@@ -1,4 +1,4 @@
-//! `kpl inspect`: what is where in one record.
+//! `kpl inspect`: shows what is where in one record.
 
 mod anatomy;
 mod drawing;
@@ -19,20 +19,20 @@ use crate::problems::{Location, Problems, Stop, tell};
 
 /// Draw one record: what is where in its bytes
 ///
-/// Reads the bytes of a record, its base64 text, or any JSON that `kpl deaggregate` reads; of that it draws the first
-/// record that is aggregated or malformed, or the one that --record names. Of damaged bytes it draws what is in one
-/// piece, and where they stop making sense.
+/// Reads the bytes of a record, its base64 text, or any JSON that `kpl deaggregate` reads. From JSON it draws the first
+/// record that is aggregated or malformed, or the one that --record selects. If the bytes are damaged, it draws what is
+/// intact, and shows where they stop making sense.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   aws kinesis get-records --shard-iterator $ITERATOR | kpl inspect --record 3
   kpl inspect --output json record.bin | jq '.UserRecords[0]'")]
 pub(crate) struct Inspect {
-    /// What to read; standard input if there is none, or for `-`
+    /// The file to read; the default, and `-`, is standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     file: Option<PathBuf>,
 
-    /// The input is the bytes of one record, whatever it looks like
+    /// The file is the bytes of one record, whatever it looks like
     #[arg(long)]
     raw: bool,
 
@@ -40,11 +40,11 @@ pub(crate) struct Inspect {
     #[arg(long, value_name = "NUMBER", conflicts_with = "raw", value_parser = clap::value_parser!(u64).range(1..))]
     record: Option<u64>,
 
-    /// How many keys and user records to draw at most
+    /// The most keys and user records to draw
     #[arg(long, value_name = "COUNT", default_value_t = 20)]
     limit: usize,
 
-    /// What to write; json has every key and user record
+    /// How to write it; json has every key and user record
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     output: ReportForm,
 
@@ -71,10 +71,10 @@ impl Inspect {
         let Some(entry) = wanted.record else {
             let count = draw::count(wanted.count, "record");
             let problem = match self.record {
-                Some(number) => format!("{file}: there is no record {number} in it, but {count}"),
-                None => format!("{file}: there is no record in it"),
+                Some(number) => format!("{file}: there is no record {number}, the input has {count}"),
+                None => format!("{file}: there are no records in it"),
             };
-            // It may be in what could not be read.
+            // The record may be in what could not be read.
             if problems.has_left_out() {
                 tell(problem);
                 return Err(Stop::Data);
@@ -96,7 +96,7 @@ impl Inspect {
     }
 }
 
-/// Reads until the wanted record was found. Gives the name of what was read.
+/// Reads until the wanted record is found. Returns the name of the input.
 fn find(path: &Path, raw: bool, wanted: &mut Wanted<'_>) -> Result<String, (String, Stop)> {
     let (name, mut reader) = input::open(path).map_err(|stop| (String::new(), stop))?;
     let result = if raw {
@@ -124,7 +124,7 @@ fn is_json(start: &[u8]) -> bool {
     matches!(start.trim_ascii_start(), [b'{' | b'[', ..])
 }
 
-/// Reads the bytes of a record, or base64 of them, which may be wrapped into lines.
+/// Reads the bytes of a record, or their base64, which may be wrapped into lines.
 fn read_bytes(name: &str, reader: impl Read, wanted: &mut Wanted<'_>) -> Result<(), Stop> {
     let mut bytes = Vec::new();
     reader
@@ -143,7 +143,7 @@ fn read_bytes(name: &str, reader: impl Read, wanted: &mut Wanted<'_>) -> Result<
 
 /// Waits for the record that is to be drawn.
 struct Wanted<'p> {
-    /// Its number, if it has to be that one.
+    /// Its number, if that was given.
     number: Option<u64>,
     record: Option<Entry>,
     count: u64,

@@ -8,7 +8,7 @@ use kpl_core::{SealedRecord, Shard};
 use kpl_stream::aws::AwsClient;
 use kpl_stream::client::{PutResult, RequestError, StreamDescription, WriteClient};
 
-/// What was sent so far.
+/// How much was sent so far.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
     requests: AtomicU64,
@@ -16,12 +16,12 @@ pub(super) struct Sent {
 }
 
 impl Sent {
-    /// How many requests were made to put records.
+    /// Returns how many PutRecords requests were made.
     pub(super) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// How many Kinesis records were written.
+    /// Returns how many Kinesis records were written.
     pub(super) fn kinesis_records(&self) -> u64 {
         self.kinesis_records.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! What became of the records: while they are sent, and at the end.
+//! The figures: how many records were delivered, while they are sent and at the end.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kpl_stream::Receipt;
 
 use super::client::Sent;
-use crate::draw::thousands;
+use crate::draw::{count, thousands};
 
 /// The figures so far.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Figures {
         }
     }
 
-    /// Takes note of a record of so many bytes that was delivered.
+    /// Counts a record of this many bytes that was delivered.
     pub(super) fn deliver(&mut self, receipt: &Receipt, bytes: usize) {
         self.delivered += 1;
         self.bytes += bytes as u64;
@@ -45,18 +45,18 @@ impl Figures {
         self.maybe_twice += u64::from(receipt.may_be_duplicated());
     }
 
-    /// A line for whoever waits.
+    /// Returns a line that shows the progress.
     fn line(&self, under_way: usize) -> String {
         let mut line = format!(
-            "{} user records delivered, {}, {} under way",
-            thousands(self.delivered),
+            "{} delivered, {}, {} under way",
+            count(self.delivered, "user record"),
             self.rates(),
             thousands(under_way as u64)
         );
-        for (count, what) in [(self.not_delivered, "not delivered"), (self.left_out, "left out")] {
-            if count > 0 {
-                // A string takes all that is written to it.
-                let _ = write!(line, ", {} {what}", thousands(count));
+        for (number, what) in [(self.not_delivered, "not delivered"), (self.left_out, "left out")] {
+            if number > 0 {
+                // Writing to a string cannot fail.
+                let _ = write!(line, ", {} {what}", thousands(number));
             }
         }
         line
@@ -69,7 +69,7 @@ impl Figures {
         format!("{records} records/s, {mebibytes:.2} MiB/s")
     }
 
-    /// The table at the end.
+    /// Returns the table for the end.
     pub(super) fn table(&self) -> String {
         let mut rows = vec![
             ("user records delivered", self.delivered),
@@ -82,11 +82,11 @@ impl Figures {
             rows.push(("lines left out", self.left_out));
         }
         if self.maybe_twice > 0 {
-            rows.push(("maybe there twice", self.maybe_twice));
+            rows.push(("possibly duplicated", self.maybe_twice));
         }
         let mut table = String::new();
-        for (what, count) in rows {
-            let _ = writeln!(table, "{what:<24}{:>12}", thousands(count));
+        for (what, number) in rows {
+            let _ = writeln!(table, "{what:<24}{:>12}", thousands(number));
         }
         let time = format!("{:.1} s", self.started.elapsed().as_secs_f64());
         let _ = writeln!(table, "{:<24}{time:>12}  {}", "time", self.rates());
@@ -94,12 +94,12 @@ impl Figures {
     }
 }
 
-/// The progress, on standard error if that is a terminal.
+/// Shows the progress on standard error, if that is a terminal.
 #[derive(Clone, Debug)]
 pub(super) struct Progress(ProgressBar);
 
 impl Progress {
-    /// How often it is drawn.
+    /// The time between two drawings.
     pub(super) const INTERVAL: Duration = Duration::from_millis(100);
 
     pub(super) fn new() -> Self {
@@ -118,12 +118,29 @@ impl Progress {
         }
     }
 
-    /// Leaves standard error to something else for a moment.
-    pub(super) fn suspend<R>(&self, tell: impl FnOnce() -> R) -> R {
-        self.0.suspend(tell)
+    /// Hides the progress while something else is written to standard error.
+    pub(super) fn suspend<R>(&self, write: impl FnOnce() -> R) -> R {
+        self.0.suspend(write)
     }
 
     pub(super) fn end(&self) {
         self.0.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_progress_counts_one_record_in_the_singular() {
+        let mut figures = Figures::new(Arc::default());
+        figures.delivered = 1;
+        figures.left_out = 1;
+        let line = figures.line(1);
+        assert!(line.starts_with("1 user record delivered, "), "{line}");
+        assert!(line.ends_with(", 1 under way, 1 left out"), "{line}");
+        figures.delivered = 2;
+        assert!(figures.line(0).starts_with("2 user records delivered, "));
     }
 }

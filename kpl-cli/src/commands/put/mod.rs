@@ -1,4 +1,4 @@
-//! `kpl put`: lines into a stream.
+//! `kpl put`: puts lines into a stream.
 
 mod client;
 mod figures;
@@ -23,7 +23,7 @@ use tokio::time::{Interval, interval};
 
 use self::client::{CountingClient, Sent};
 use self::figures::{Figures, Progress};
-use self::reading::{Form, Line, Message, Origin};
+use self::reading::{Line, LineForm, Message, Origin};
 use crate::forms::{DataEncoding, max_size, partition_key, positive_seconds};
 use crate::interrupts::{self, Interrupts};
 use crate::problems::{Problems, Stop, tell};
@@ -32,15 +32,16 @@ use crate::{log, user_record_line};
 
 /// Put user records into a stream, aggregated
 ///
-/// Reads JSON Lines, {"PartitionKey", "ExplicitHashKey", "Data"}, as `kpl aggregate` does, so that what `kpl deaggregate`
-/// and `kpl tail` write can be put again; or with --lines plain lines, each one the data of a record.
+/// Reads JSON Lines, {"PartitionKey", "ExplicitHashKey", "Data"}, as `kpl aggregate` does, so that what `kpl
+/// deaggregate` and `kpl tail` write can be put again; or with --lines plain lines, each of them the data of one
+/// record.
 ///
-/// Records are sent as the KPL sends them: packed by shard, and again if the service had no room. At the end it writes
-/// how many were delivered, in how many Kinesis records and requests. A record that is not delivered goes to standard
-/// error with its file, its line and its text, and the next one follows.
+/// Records are sent as the KPL sends them: packed by shard, and retried if the service throttles them. At the end it
+/// writes how many were delivered, in how many Kinesis records and requests. A record that is not delivered is reported
+/// on standard error with its file, its line, the reason and its text, and the next one follows.
 ///
-/// Ctrl-C ends the reading; what was read is sent, then come the figures. The second one gives up what has no outcome
-/// yet: each such record goes to standard error.
+/// Ctrl-C stops reading: what was read is sent, then the figures are written. A second Ctrl-C gives up on the records
+/// that do not have an outcome yet: each of them is reported on standard error.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -51,11 +52,11 @@ pub(crate) struct Put {
     #[arg(value_name = "STREAM")]
     stream: String,
 
-    /// What to read; standard input if there is none, or for `-`
+    /// The files to read; the default, and `-`, is standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     files: Vec<PathBuf>,
 
-    /// What Data is in the input
+    /// How Data is encoded in the input
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     data: DataEncoding,
 
@@ -63,11 +64,11 @@ pub(crate) struct Put {
     #[arg(long, conflicts_with = "data")]
     lines: bool,
 
-    /// The partition key of every line; a random one for each if there is none
+    /// The partition key of every line; the default is a random one for each line
     #[arg(long, value_name = "KEY", requires = "lines", value_parser = partition_key)]
     partition_key: Option<String>,
 
-    /// Records with the same partition key keep their order, at the cost of a round trip for each Kinesis record
+    /// Keep the order of records with the same partition key, at the cost of a round trip for each Kinesis record
     #[arg(long)]
     ordered: bool,
 
@@ -75,20 +76,20 @@ pub(crate) struct Put {
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_MAX_SIZE, value_parser = max_size)]
     max_size: usize,
 
-    /// The most bytes of a user record: its data and its partition key. Streams take more than 1 MiB only if they are
-    /// told to
+    /// The most bytes of a user record: its data and its partition key. A stream takes more than 1 MiB only if it is
+    /// configured to
     #[arg(long, value_name = "BYTES", default_value_t = 1024 * 1024, value_parser = max_size)]
     max_record_size: usize,
 
-    /// How long a record may wait for others to travel with
+    /// How long a record may wait for others to be packed with
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 100)]
     buffer_time: u32,
 
-    /// How long a record is tried
+    /// How long to retry a record
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = positive_seconds)]
     record_ttl: Duration,
 
-    /// How much is sent to a shard, in percent of what it takes
+    /// How much to send to a shard, in percent of its limit
     #[arg(long, value_name = "PERCENT", default_value_t = 150, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rate_limit: u32,
 
@@ -134,9 +135,9 @@ async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) 
     let progress = Progress::new();
     log::tell_warnings(progress.bar());
     let form = if options.lines {
-        Form::Plain(options.partition_key)
+        LineForm::Plain(options.partition_key)
     } else {
-        Form::Json(options.data)
+        LineForm::Json(options.data)
     };
     let mut putting = Putting {
         stream,
@@ -151,12 +152,12 @@ async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) 
     };
     let mut input = reading::start(options.files, form)?;
     let result = putting.read(&mut input).await;
-    // Whoever reads need not go on.
+    // The reading thread can stop.
     drop(input);
     let drained = putting.drain().await;
     putting.progress.end();
     let result = match result {
-        // Only Ctrl-C is enough.
+        // Only Ctrl-C leads to this.
         Err(Stop::Enough) => {
             match &putting.last {
                 Some(origin) => tell(format_args!("interrupted after {}", origin.location())),
@@ -177,7 +178,7 @@ async fn open(producer: &Producer, name: &str) -> Result<StreamProducer<RawRecor
     let stream = producer.stream(name).await;
     let stream = stream.map_err(|error| Stop::Service(error.to_string()))?;
     match stream.state().await {
-        // Records would wait for what cannot come.
+        // Records would wait for a list of shards that never comes.
         Ok(StreamState::Unknown(Some(error))) if error.class == ErrorClass::Permanent => {
             Err(Stop::Service(format!("stream {name}: {error}")))
         }
@@ -215,8 +216,8 @@ impl Future for Pending {
 struct Putting<'p> {
     stream: StreamProducer<RawRecord>,
     pending: FuturesUnordered<Pending>,
-    form: Form,
-    /// The last line that was taken.
+    form: LineForm,
+    /// The last line that was taken from the input.
     last: Option<Origin>,
     interrupts: Interrupts,
     problems: &'p mut Problems,
@@ -226,7 +227,7 @@ struct Putting<'p> {
 }
 
 impl Putting<'_> {
-    /// Sends what is read. [`Stop::Enough`]: it was interrupted.
+    /// Sends what is read. Returns [`Stop::Enough`] if it was interrupted.
     async fn read(&mut self, input: &mut mpsc::Receiver<Message>) -> Result<(), Stop> {
         loop {
             tokio::select! {
@@ -279,7 +280,7 @@ impl Putting<'_> {
         }
     }
 
-    /// Sends a record when there is room for it.
+    /// Waits for room for a record, and sends it.
     async fn send(&mut self, record: RawRecord) -> Result<Sending, Stop> {
         let stream = self.stream.clone();
         let mut sending = pin!(stream.send(record));
@@ -294,7 +295,7 @@ impl Putting<'_> {
         }
     }
 
-    /// Waits for every outcome. Ctrl-C for the second time gives up those that are not there.
+    /// Waits for every outcome. A second Ctrl-C gives up on those that are missing.
     async fn drain(&mut self) -> Result<(), Stop> {
         let producer = self.stream.producer().clone();
         let mut flush = pin!(producer.flush());
@@ -305,7 +306,7 @@ impl Putting<'_> {
                 biased;
                 () = self.interrupts.pressed(2), if !given_up => {
                     given_up = true;
-                    // Its error has the records that `pending` has as well.
+                    // Its error only repeats the records of `pending`.
                     drop(producer.close(Duration::ZERO).await);
                 }
                 Some(outcome) = self.pending.next() => result = result.and(self.finish(outcome)),
@@ -339,11 +340,11 @@ impl Putting<'_> {
         result
     }
 
-    /// A record as it was in the input.
+    /// Returns a record as it was in the input.
     fn text(&self, record: &RawRecord) -> String {
         match self.form {
-            Form::Plain(_) => String::from_utf8_lossy(&record.data).into_owned(),
-            Form::Json(data) => user_record_line::write(record, data),
+            LineForm::Plain(_) => String::from_utf8_lossy(&record.data).into_owned(),
+            LineForm::Json(data) => user_record_line::write(record, data),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The thread that reads the input: a read may wait for ever, and Ctrl-C must not.
+//! The thread that reads the input: a read may block for ever, and Ctrl-C must work all the same.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use crate::input::{LineSink, each_line};
 use crate::problems::{Location, Stop};
 use crate::user_record_line;
 
-/// What lines are.
+/// What the lines of the input are.
 #[derive(Clone, Debug)]
-pub(super) enum Form {
+pub(super) enum LineForm {
     /// JSON, with Data in this form.
     Json(DataEncoding),
     /// The data of a record with this partition key, or with a random one.
@@ -38,7 +38,7 @@ impl Origin {
     }
 }
 
-/// A line of the input: a record, or why it is none, with its text.
+/// A line of the input: a record, or why it is not one, with its text.
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) origin: Origin,
@@ -48,19 +48,19 @@ pub(super) struct Line {
 #[derive(Debug)]
 pub(super) enum Message {
     Lines(Vec<Line>),
-    /// There is no more, or no more can be read.
+    /// The input has ended, or cannot be read any further.
     End(Result<(), Stop>),
 }
 
-/// A message is full with so many lines, or so many bytes.
+/// A message is full with this many lines, or this many bytes.
 const MESSAGE_LINES: usize = 256;
 const MESSAGE_BYTES: usize = 256 * 1024;
 
-/// How many messages may wait.
+/// How many messages may be queued.
 const MESSAGES: usize = 4;
 
-/// Starts to read.
-pub(super) fn start(files: Vec<PathBuf>, form: Form) -> Result<mpsc::Receiver<Message>, Stop> {
+/// Starts the thread.
+pub(super) fn start(files: Vec<PathBuf>, form: LineForm) -> Result<mpsc::Receiver<Message>, Stop> {
     let (sender, receiver) = mpsc::channel(MESSAGES);
     let read = move || {
         let mut sink = Reading {
@@ -72,17 +72,17 @@ pub(super) fn start(files: Vec<PathBuf>, form: Form) -> Result<mpsc::Receiver<Me
         };
         let result = each_line(&files, &mut sink);
         let result = sink.caught_up().and(result);
-        // It fails only if nobody waits for more.
+        // It fails only if the receiver is gone.
         let _ = sink.sender.blocking_send(Message::End(result));
     };
     thread::Builder::new()
         .spawn(read)
-        .map_err(|error| Stop::Usage(format!("there is no thread to read in: {error}")))?;
+        .map_err(|error| Stop::Usage(format!("cannot start a thread that reads the input: {error}")))?;
     Ok(receiver)
 }
 
 struct Reading {
-    form: Form,
+    form: LineForm,
     file: Arc<str>,
     lines: Vec<Line>,
     bytes: usize,
@@ -113,12 +113,12 @@ impl Reading {
 impl LineSink for Reading {
     fn line(&mut self, location: Location<'_>, line: &[u8]) -> Result<(), Stop> {
         let record = match &self.form {
-            Form::Plain(key) => {
+            LineForm::Plain(key) => {
                 let key = key.clone().unwrap_or_else(|| format!("{:032x}", fastrand::u128(..)));
                 Ok(RawRecord::new(key, line.to_owned()))
             }
-            Form::Json(_) if line.trim_ascii().is_empty() => return Ok(()),
-            Form::Json(data) => user_record_line::read(line.trim_ascii(), *data)
+            LineForm::Json(_) if line.trim_ascii().is_empty() => return Ok(()),
+            LineForm::Json(data) => user_record_line::read(line.trim_ascii(), *data)
                 .map_err(|problem| format!("{problem}: {}", String::from_utf8_lossy(line))),
         };
         self.take(location, record)

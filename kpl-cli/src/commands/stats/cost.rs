@@ -1,24 +1,24 @@
-//! What records cost: how many they are, and how many PUT payload units they take.
+//! What records cost: how many there are, and how many PUT payload units they take.
 
 use kpl_core::{Aggregator, InvalidOption, RawRecord};
 use serde::Serialize;
 
-/// The service counts the size of a record in steps of so many bytes, rounded up: PUT payload units
+/// The service bills the size of a record in PUT payload units of this many bytes, rounded up
 /// (<https://aws.amazon.com/kinesis/data-streams/pricing/>).
 const PUT_PAYLOAD_UNIT: u64 = 25 * 1024;
 
-/// Some records, and what they cost.
+/// What some records cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Cost {
     pub(super) kinesis_records: u64,
-    /// Data and partition keys.
+    /// The bytes of data and partition keys.
     pub(super) bytes: u64,
     pub(super) put_payload_units: u64,
 }
 
 impl Cost {
-    /// Adds a record with so many bytes of data and partition key.
+    /// Adds a record with this many bytes of data and partition key.
     pub(super) fn add(&mut self, bytes: u64) {
         self.kinesis_records += 1;
         self.bytes += bytes;
@@ -26,7 +26,7 @@ impl Cost {
     }
 }
 
-/// What the same user records would cost if they were packed into records of another size: packs them and counts.
+/// Packs user records into records of another size, to count what they would cost.
 #[derive(Debug)]
 pub(super) struct Repacked {
     pub(super) max_size: usize,
@@ -59,7 +59,7 @@ impl Repacked {
         }
     }
 
-    /// The cost of all that was packed.
+    /// Returns the cost of everything that was packed.
     pub(super) fn cost(&self) -> Cost {
         let mut cost = self.cost;
         for held in self.aggregators.iter().filter(|aggregator| !aggregator.is_empty()) {
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn repacking_costs_what_an_aggregator_makes() {
+    fn repacking_costs_what_an_aggregator_writes() {
         let records: Vec<_> = (0..1000)
             .map(|number| RawRecord::new(format!("key {}", number % 40), vec![b'x'; number]))
             .collect();

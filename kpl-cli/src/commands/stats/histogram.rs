@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::draw::{DATA, bar, percent, styled, thousands};
 
-/// How many numbers there were of each power of two, and the smallest, the largest and the sum of them.
+/// How many numbers there are of each power of two, and the smallest, the largest and the sum of all numbers.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Histogram {
@@ -12,7 +12,7 @@ pub(super) struct Histogram {
     pub(super) min: u64,
     pub(super) max: u64,
     pub(super) sum: u64,
-    /// The first for 0, then for 1, for 2 and 3, for 4 to 7, and so on.
+    /// The first is for 0, then come those for 1, for 2 and 3, for 4 to 7, and so on.
     #[serde(serialize_with = "without_the_end")]
     buckets: [u64; 65],
 }
@@ -46,7 +46,7 @@ impl Histogram {
         }
     }
 
-    /// The smallest, the mean and the largest number, in words.
+    /// Returns the smallest, the mean and the largest number, in words.
     pub(super) fn summary(&self) -> String {
         if self.count == 0 {
             return "none".into();
@@ -59,7 +59,7 @@ impl Histogram {
         )
     }
 
-    /// A line for each order of magnitude from the smallest number to the largest.
+    /// Returns a line for each order of magnitude from the smallest number to the largest.
     pub(super) fn draw(&self) -> String {
         let mut drawing = String::new();
         let Some(first) = self.buckets.iter().position(|&count| count > 0) else {

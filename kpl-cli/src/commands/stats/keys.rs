@@ -2,21 +2,22 @@
 
 use std::collections::HashMap;
 
-/// Counts keys. As long as there are no more than [`LIMIT`](Self::LIMIT) different ones, exactly.
+/// Counts keys: exactly, as long as there are at most [`LIMIT`](Self::LIMIT) different ones.
 ///
-/// Beyond that, whenever twice as many are held, the same number is taken off every count, and keys that come to nothing are
-/// forgotten (Misra and Gries). So a count is too low by at most the sum of what was taken off.
+/// Beyond that, whenever twice as many are held, the same number is subtracted from every count, and keys whose count
+/// reaches 0 are forgotten (the algorithm of Misra and Gries). So a count is too low by at most the sum of what was
+/// subtracted.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
     counts: HashMap<Box<str>, u64>,
-    taken_off: u64,
+    subtracted: u64,
 }
 
 impl Keys {
     /// How many different keys are counted exactly.
     pub(super) const LIMIT: usize = 10_000;
 
-    /// No more characters of a key are looked at: no key that the service accepts has more.
+    /// Longer keys are cut off after this many characters: the service does not accept longer ones.
     const CHARACTERS: usize = 256;
 
     pub(super) fn add(&mut self, key: &str) {
@@ -30,32 +31,32 @@ impl Keys {
             return;
         }
         if self.counts.len() >= 2 * Self::LIMIT {
-            self.take_off();
+            self.subtract();
         }
         self.counts.insert(key.into(), 1);
     }
 
-    fn take_off(&mut self) {
+    fn subtract(&mut self) {
         let mut counts: Vec<u64> = self.counts.values().copied().collect();
         let (_, &mut middle, _) = counts.select_nth_unstable_by(Self::LIMIT, |one, other| other.cmp(one));
-        self.taken_off += middle;
+        self.subtracted += middle;
         self.counts.retain(|_, count| {
             *count -= middle.min(*count);
             *count > 0
         });
     }
 
-    /// How many different keys there are; `None` if they are too many to know.
+    /// Returns how many different keys there are, or `None` if there are too many to count.
     pub(super) fn different(&self) -> Option<usize> {
-        (self.taken_off == 0).then_some(self.counts.len())
+        (self.subtracted == 0).then_some(self.counts.len())
     }
 
-    /// By how much a count may be too low.
+    /// Returns by how much a count may be too low.
     pub(super) fn error(&self) -> u64 {
-        self.taken_off
+        self.subtracted
     }
 
-    /// The most frequent keys, the most frequent first.
+    /// Returns the most frequent keys, the most frequent first.
     pub(super) fn top(&self, count: usize) -> Vec<(&str, u64)> {
         let mut keys: Vec<(&str, u64)> = self.counts.iter().map(|(key, &count)| (&**key, count)).collect();
         keys.sort_unstable_by(|(key, count), (other_key, other)| other.cmp(count).then(key.cmp(other_key)));

@@ -1,4 +1,4 @@
-//! `kpl stats`: what a stream's records are made of, and what aggregation saves.
+//! `kpl stats`: counts the records of a stream, and what aggregation saves.
 
 mod cost;
 mod histogram;
@@ -22,20 +22,21 @@ use crate::problems::{Location, Problems, Stop};
 use crate::shards;
 use crate::user_records::{self, not_an_aggregate};
 
-/// The sizes that records are packed into, unless others are asked for: the KPL's default, and up to 1 MiB, the largest
-/// record of a stream that was not set to take larger ones.
+/// The sizes of records to compare with by default: the KPL's, and up to 1 MiB, the largest record of a stream that is
+/// not configured for larger ones.
 const MAX_SIZES: [usize; 4] = [51_200, 102_400, 256_000, 1_048_576];
 
 /// How many aggregated records that mix shards are listed.
 const MIXED_LISTED: usize = 5;
 
-/// Count a stream's records: what aggregation saves, and what more of it would
+/// Count the records of a stream: what aggregation saves, and what larger records would save
 ///
-/// Reads what `kpl deaggregate` reads. To tell what records of another size would save, it packs the user records anew.
+/// Reads what `kpl deaggregate` reads. To find out what records of another size would save, it repacks the user
+/// records.
 ///
-/// Memory does not grow with the input: keys are counted exactly as long as there are no more than 10,000 different ones;
-/// beyond that counts may be too low, and the table says by how much. For each --max-size one record is held, or with
-/// --shards one for each shard.
+/// Memory does not grow with the input. Keys are counted exactly as long as there are at most 10,000 different ones;
+/// beyond that, counts may be too low, and the table says by how much. For each --max-size one record is held in
+/// memory, or with --shards one for each shard.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -45,11 +46,11 @@ pub(crate) struct Stats {
     #[command(flatten)]
     input: Input,
 
-    /// Warn of aggregated records that mix shards: the JSON of `aws kinesis list-shards`
+    /// Warn about aggregated records that mix shards; the file has the JSON of `aws kinesis list-shards`
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     shards: Option<PathBuf>,
 
-    /// Count what records of this size would save, instead of the usual sizes; may be repeated
+    /// Count what records of this size would save, instead of the default sizes; may be repeated
     #[arg(long, value_name = "BYTES", value_parser = max_size)]
     max_size: Vec<usize>,
 
@@ -57,7 +58,7 @@ pub(crate) struct Stats {
     #[arg(long, value_name = "COUNT", default_value_t = 10)]
     keys: usize,
 
-    /// What to write
+    /// How to write it
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     output: ReportForm,
 
@@ -104,12 +105,12 @@ impl Stats {
     }
 }
 
-/// What is known of a stream's records so far.
+/// What is known about the records of a stream so far.
 struct Stream<'p> {
     counts: Counts,
-    /// What was read and is no record.
+    /// How many values in the input are not valid records.
     unreadable: u64,
-    /// What the user records would cost if each were sent alone.
+    /// What the user records would cost if each of them were sent alone.
     alone: Cost,
     /// What the records cost as they are.
     cost: Cost,
@@ -133,11 +134,11 @@ struct Stream<'p> {
 struct Mixed {
     location: String,
     sequence_number: Option<String>,
-    /// Two of them.
+    /// The identifiers of two of them.
     shards: [String; 2],
 }
 
-/// What is known of one record.
+/// What is known about the user records in one record.
 #[derive(Clone, Default)]
 struct Inside {
     user_records: u64,

@@ -1,4 +1,4 @@
-//! What `kpl stats` tells in the end.
+//! The report that `kpl stats` writes at the end.
 
 use std::fmt::Write as _;
 
@@ -17,13 +17,13 @@ pub(super) struct Report {
     user_records: u64,
     /// User records whose keys cannot be resolved.
     without_keys: u64,
-    /// What was read and is no record.
+    /// How many values in the input are not valid records.
     unreadable: u64,
     user_records_per_kinesis_record: Histogram,
     data_bytes: Histogram,
     keys: FrequentKeys,
     cost: Cost,
-    /// What it would be if each user record were sent alone.
+    /// What the cost would be if each user record were sent alone.
     cost_alone: Cost,
     repacked: Vec<Size>,
     shards: Option<Shards>,
@@ -42,9 +42,9 @@ struct KinesisRecords {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct FrequentKeys {
-    /// How many different ones; none if they are too many to know.
+    /// How many different ones there are; null if there are too many to count.
     different: Option<usize>,
-    /// By how much the counts may be too low.
+    /// By how much a count may be too low.
     error: u64,
     top: Vec<FrequentKey>,
 }
@@ -200,7 +200,7 @@ impl Text {
             line!(
                 self,
                 "{}",
-                bad(format!("{:19}{:>20}", "not to be read", thousands(report.unreadable)))
+                bad(format!("{:19}{:>20}", "unreadable", thousands(report.unreadable)))
             );
         }
         line!(self);
@@ -263,7 +263,7 @@ impl Text {
     }
 
     fn repacked(&mut self, report: &Report) {
-        self.heading("packed anew             Kinesis records    PUT payload units  saved more");
+        self.heading("repacked                Kinesis records    PUT payload units  more saved");
         for size in &report.repacked {
             let (now, then) = (report.cost.put_payload_units, size.cost.put_payload_units);
             line!(
@@ -280,12 +280,12 @@ impl Text {
             "{}",
             styled(
                 FAINT,
-                "  This is at best: it waits until a record is full. Units are steps of 25 KiB."
+                "  This is the best case: records are sent only when full. A unit is 25 KiB."
             )
         );
     }
 
-    /// By how much less there is now, as a share.
+    /// Returns the difference as a share of what it was before.
     fn change(before: u64, now: u64) -> String {
         let style = if now < before { GOOD } else { FAINT };
         let share = 100.0 * (before as f64 - now as f64) / before.max(1) as f64;
@@ -317,7 +317,7 @@ impl Text {
         line!(self, "{} {mixed} {verb} shards.", styled(WARNING, "warning:"));
         line!(
             self,
-            "Readers that use the Kinesis Client Library drop such a record whole. The first:"
+            "Readers that use the Kinesis Client Library drop such records. The first:"
         );
         for mixed in &shards.first_mixed {
             line!(self, "  {}: {}", mixed.location, mixed.shards.join(", "));

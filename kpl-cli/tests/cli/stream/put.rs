@@ -107,7 +107,7 @@ fn in_order_a_key_keeps_its_order() {
 }
 
 #[test]
-fn a_line_that_cannot_be_sent_is_told_and_the_next_one_follows() {
+fn a_line_that_cannot_be_sent_is_reported_and_the_next_one_follows() {
     let server = Server::start(1);
     let large = "x".repeat(200);
     let input = format!(
@@ -185,7 +185,7 @@ fn a_stream_that_does_not_exist_is_3() {
 
 #[test]
 fn what_is_not_delivered_goes_to_standard_error_and_is_3() {
-    // Nobody listens there.
+    // There is no server there.
     let port = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -297,7 +297,7 @@ fn ctrl_c_sends_what_was_read() {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_again_gives_up_what_has_no_outcome() {
+fn a_second_ctrl_c_gives_up_on_records_without_an_outcome() {
     let server = Server::start(1);
     // A hundredth of what a shard takes: 10 KiB a second.
     let arguments = ["put", "clicks", "--lines", "--rate-limit", "1", "--record-ttl", "3600"];
@@ -337,7 +337,7 @@ fn reading_waits_for_room_and_ctrl_c_ends_that_as_well() {
     let writer = std::thread::spawn({
         let (written, line) = (Arc::clone(&written), "x".repeat(1_000_000) + "\n");
         move || {
-            // It ends when nobody reads any more.
+            // It ends when the pipe has been closed.
             while stdin.write_all(line.as_bytes()).is_ok() {
                 written.fetch_add(1, Ordering::Relaxed);
             }
