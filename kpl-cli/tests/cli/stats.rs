@@ -137,6 +137,10 @@ fn records_that_mix_shards_are_warned_of() {
     let mixed = aggregated(&["--max-size", "2000"], 300, 40, 20);
     let json = stats_json(&["--shards", &shards], &mixed);
     assert_eq!(json["Shards"]["Mixed"], mixed.lines().count());
+    assert_eq!(
+        json["Shards"]["FirstMixed"][0]["Location"],
+        "standard input:1: record 1"
+    );
     let drawing = text(&["--shards", &shards], format!("{}\n{mixed}", record(b"plain", "1")));
     let (_, warning) = drawing.split_once("warning: ").expect(&drawing);
     assert!(warning.contains(" aggregated records mix shards.\n"), "{warning}");
