@@ -280,7 +280,7 @@ mod generic {
             key: "a".into(),
             body: [1, 2, 3],
         }]);
-        let error = open_error::<Fixed<2>>(&RawRecord::new("a", &[1, 2, 3]));
+        let error = open_error::<Fixed<2>>(&RawRecord::new("a", [1, 2, 3]));
         assert!(
             error.to_string().contains("could not convert slice to array"),
             "{error}"
@@ -683,7 +683,7 @@ mod payload {
     fn all_other_fields_come_back_from_keys_and_tags() {
         round_trip(&[envelope(None, None), envelope(Some(5), Some(6))]);
         let raw = raw(&seal(&[envelope(Some(5), None)]));
-        let expected = RawRecord::new("7", &[1, 2, 3])
+        let expected = RawRecord::new("7", [1, 2, 3])
             .with_explicit_hash_key(5)
             .with_tag("kind", Some("k"));
         assert_eq!(raw, [expected]);
@@ -995,7 +995,7 @@ mod codecs {
             user: "ada".into(),
             at: 300,
         }]);
-        let error = open_error::<Small>(&RawRecord::new("a", &[1, b'a', 0, 0]));
+        let error = open_error::<Small>(&RawRecord::new("a", [1, b'a', 0, 0]));
         assert!(error.to_string().contains("1 byte is left"), "{error}");
     }
 }

@@ -429,3 +429,102 @@ fn partition_keys_that_are_not_legal_are_errors_when_writing() {
     }
     assert!(aggregator.is_empty());
 }
+
+mod as_strings {
+    use std::collections::HashMap;
+    use std::time::{Duration, SystemTime};
+
+    use kpl::{InvalidSequenceNumber, InvalidTimestamp, Timestamp};
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(cases(200))]
+
+        #[test]
+        fn what_is_printed_parses_and_is_stored(
+            (one, other) in (any::<u128>(), any::<u128>()),
+            digits in "[1-9][0-9]{0,60}",
+            sub in any::<u64>(),
+            (seconds, nanos) in (any::<u64>(), 0..1_000_000_000_u32),
+        ) {
+            let range = HashKeyRange::try_from(one.min(other)..=one.max(other)).unwrap();
+            round_trip(range)?;
+            round_trip(HashKey::new(one))?;
+            round_trip(digits.parse::<SequenceNumber>().unwrap())?;
+            round_trip(Position::new(&digits, sub).unwrap())?;
+            round_trip(Timestamp::from_unix_epoch(Duration::new(seconds, nanos)))?;
+        }
+    }
+
+    /// As a string, in Json, where it is the same string, and in Postcard.
+    fn round_trip<T>(value: T) -> Result<(), TestCaseError>
+    where
+        T: PartialEq + std::fmt::Debug + std::fmt::Display + std::str::FromStr<Err: std::fmt::Debug>,
+        T: serde::Serialize + serde::de::DeserializeOwned,
+    {
+        let text = value.to_string();
+        prop_assert_eq!(&text.parse::<T>().unwrap(), &value);
+        let json = serde_json::to_string(&value).unwrap();
+        prop_assert_eq!(&json, &format!("\"{text}\""));
+        prop_assert_eq!(&serde_json::from_str::<T>(&json).unwrap(), &value);
+        let bytes = postcard::to_allocvec(&value).unwrap();
+        prop_assert_eq!(&postcard::from_bytes::<T>(&bytes).unwrap(), &value);
+        Ok(())
+    }
+
+    #[test]
+    fn other_strings_are_errors_that_hold_them() {
+        for text in ["", "7", "7..=", "7..=x", "+7..=8", "7..8", " 7..=8"] {
+            let error = text.parse::<HashKeyRange>().unwrap_err();
+            assert_eq!(error, InvalidHashKeyRange::Syntax { text: text.into() });
+        }
+        for text in ["", "LATEST", "7:1", "-7"] {
+            let error: InvalidSequenceNumber = text.parse::<SequenceNumber>().unwrap_err();
+            assert_eq!(error.text, text);
+            assert_eq!(
+                error.to_string(),
+                format!("a sequence number consists of decimal digits only, unlike {text:?}")
+            );
+        }
+        for text in [
+            "",
+            "1.",
+            ".5",
+            "1.0000000000",
+            "+1",
+            "1.+5",
+            "18446744073709551616",
+            "-1",
+        ] {
+            let error: InvalidTimestamp = text.parse::<Timestamp>().unwrap_err();
+            assert_eq!(error.text, text);
+        }
+        assert!(serde_json::from_str::<Position>("\"7\"").is_err());
+        assert!(serde_json::from_str::<PartitionKey<'static>>("\"\"").is_err());
+    }
+
+    #[test]
+    fn timestamps_are_points_in_time() {
+        let time: Timestamp = "1700000000.25".parse().unwrap();
+        assert_eq!(time.to_string(), "1700000000.25");
+        assert_eq!(Timestamp::from(time.to_system_time().unwrap()), time);
+        assert_eq!(Timestamp::from(SystemTime::UNIX_EPOCH), Timestamp::UNIX_EPOCH);
+        let before = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(Timestamp::from(before), Timestamp::UNIX_EPOCH);
+        assert_eq!(Timestamp::from_unix_epoch(Duration::MAX).to_system_time(), None);
+    }
+
+    #[test]
+    fn partition_keys_compare_with_strings() {
+        let key = PartitionKey::new("abc").unwrap();
+        assert_eq!(key, "abc");
+        assert_eq!(key, *"abc");
+        let counts: HashMap<_, _> = [(key.clone(), 7)].into();
+        assert_eq!(counts.get("abc"), Some(&7));
+        assert_eq!(PartitionKey::try_from("abc").unwrap(), key);
+        assert_eq!(PartitionKey::try_from(String::from("abc")).unwrap(), key);
+        assert_eq!(String::from(key), "abc");
+        assert!(PartitionKey::try_from("").is_err());
+    }
+}

@@ -53,7 +53,7 @@ async fn an_event_of_6_mb_and_60_000_user_records() {
     let mut sealed = Vec::new();
     for number in 0..RECORDS {
         let (key, data) = (format!("key {}", number % 100), [b'x'; 64]);
-        sealed.extend(aggregator.push(&RawRecord::new(&key, &data)).unwrap());
+        sealed.extend(aggregator.push(&RawRecord::new(&key, data)).unwrap());
     }
     sealed.extend(aggregator.finish());
     let records: Vec<_> = sealed

@@ -250,7 +250,8 @@ fn a_line_that_cannot_be_packed_comes_back_with_its_number() {
         ),
         (
             format!(r#"{{"PartitionKey":"k","Data":"{}"}}"#, "A".repeat(400)),
-            "the record takes 301 bytes even alone (data and outer partition key), and max_size is 200",
+            "the record with the partition key \"k\" is too large: on its own it counts 301 bytes (data and outer partition key), \
+             and max_size is 200",
         ),
         ("nonsense".into(), "expected ident, at column 2"),
         (

@@ -65,9 +65,9 @@ fn the_magic_without_a_valid_aggregate_is_one_line_with_the_reason() {
     *flipped.last_mut().unwrap() ^= 1;
     let cut_body = sealed(&golden.aggregated[4..300]);
     for (data, reason) in [
-        (&golden.aggregated[..4], "fewer than 21 bytes"),
-        (&golden.aggregated[..500], "the digest does not match"),
-        (&flipped, "the digest does not match"),
+        (&golden.aggregated[..4], "it has fewer than 21 bytes"),
+        (&golden.aggregated[..500], "its digest does not match"),
+        (&flipped, "its digest does not match"),
         (
             &cut_body,
             "field partition_key_table: it reaches past the end of its message, at byte 271",
@@ -322,7 +322,7 @@ fn strict_stops_at_the_first_malformed_record_with_its_place() {
     assert_eq!(
         run.stderr,
         "kpl: standard input:2: record 2 (sequence number 2): \
-         it carries the magic of an aggregated record but is malformed: the digest does not match\n"
+         it starts with the magic of an aggregate, but its digest does not match\n"
     );
 
     let input = format!("[\n\n{}]", record(&with_unresolved(), "7"));

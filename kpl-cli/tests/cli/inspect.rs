@@ -210,12 +210,12 @@ fn a_wrong_digest_alone_has_no_place() {
     let json = inspect_json(&[], &damaged);
     assert_eq!(
         json["Malformed"],
-        json!({ "Reason": "the digest does not match", "Offset": null, "UserRecord": null, "Field": null })
+        json!({ "Reason": "its digest does not match", "Offset": null, "UserRecord": null, "Field": null })
     );
     assert_eq!(json["UserRecords"].as_array().unwrap().len(), 8);
     assert!(text(kpl(&["inspect"], &damaged)).contains("\nthe digest does not match\n"));
     let json = inspect_json(&["--raw"], b"\xF3\x89\x9A\xC2\x00");
-    assert_eq!(json["Malformed"]["Reason"], "fewer than 21 bytes");
+    assert_eq!(json["Malformed"]["Reason"], "it has fewer than 21 bytes");
 }
 
 #[test]

@@ -195,7 +195,7 @@ fn problems_are_reported_and_counted() {
     assert_eq!(
         strict.stderr,
         "kpl: standard input:2: record 2 (sequence number 2): \
-         it carries the magic of an aggregated record but is malformed: fewer than 21 bytes\n"
+         it starts with the magic of an aggregate, but it has fewer than 21 bytes\n"
     );
 }
 

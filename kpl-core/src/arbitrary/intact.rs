@@ -90,7 +90,6 @@ impl<T> IntactBatch<T> {
     }
 
     /// Returns the options of the aggregator.
-    #[must_use]
     pub const fn options(&self) -> &AggregatorBuilder<T> {
         &self.options
     }

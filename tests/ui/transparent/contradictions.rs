@@ -2,11 +2,11 @@ use kpl::{KplRecord, RawRecord};
 
 #[derive(KplRecord)]
 #[kpl(transparent, codec = kpl::codec::Json, partition_key = "{0}")]
-struct WithMore<'a>(#[kpl(partition_key, tag = "t")] RawRecord);
+struct WithMore(#[kpl(partition_key, tag = "t")] RawRecord);
 
 #[derive(KplRecord)]
 #[kpl(transparent)]
-struct TwoFields<'a>(RawRecord, u8);
+struct TwoFields(RawRecord, u8);
 
 #[derive(KplRecord)]
 #[kpl(transparent)]
@@ -14,7 +14,7 @@ struct NoField;
 
 #[derive(KplRecord)]
 #[kpl(transparent)]
-enum Enum<'a> {
+enum Enum {
     A(RawRecord),
 }
 

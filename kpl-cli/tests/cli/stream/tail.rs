@@ -197,11 +197,11 @@ fn a_malformed_record_is_marked_and_strict_stops_at_it() {
     server.put_record("first", b"fine");
     server.put_record("outer", &damaged);
     // Of a partition key that is in no table.
-    server.put_record("keys", &sealed(&[0x1A, 0x05, 0x08, 0x09, 0x1A, 0x01, 0x78]));
+    server.put_record("keys", &sealed([0x1A, 0x05, 0x08, 0x09, 0x1A, 0x01, 0x78]));
     let tail = ["tail", "clicks", "--from", "trim-horizon", "--count", "3"];
     let lines = server.kpl(&tail, "").lines();
     assert!(lines[0].get("Malformed").is_none());
-    assert_eq!(lines[1]["Malformed"], "the digest does not match");
+    assert_eq!(lines[1]["Malformed"], "its digest does not match");
     assert_eq!(
         (&lines[2]["PartitionKey"], &lines[2]["Data"]),
         (&Value::Null, &"eA==".into())

@@ -6,6 +6,7 @@ mod faults;
 mod stream;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::future::pending;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,8 +23,14 @@ pub use faults::{Answer, Fate, Faults};
 pub use stream::{Resharding, Shard, Stream, sequence_number};
 
 /// A service with one stream, which it has under every name. Clones share it. Its time is tokio's.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Service(Arc<Mutex<State>>);
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").finish_non_exhaustive()
+    }
+}
 
 /// What a service has, will do, and was asked for.
 #[derive(Debug)]
