@@ -8,6 +8,7 @@ use crate::key::{HashKey, HashKeyRange};
 
 /// An open shard of a stream: its id and the hash keys it owns.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Shard {
     /// The shard's id, such as `shardId-000000000007`.
     pub id: String,

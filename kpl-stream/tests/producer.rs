@@ -410,7 +410,7 @@ fn wide(n: u32) -> Event {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_while_shards_are_split_and_merged_and_have_no_room() {
     let server = limited().start().await;
-    let builder = producer(&server).record_ttl(Duration::from_secs(120)).rate_limit(300);
+    let builder = producer(&server).record_ttl(Duration::from_secs(120)).rate_limit(1000);
     let stream = open(&server, builder, 1).await;
     let sending: Vec<_> = (0..4)
         .map(|task| {

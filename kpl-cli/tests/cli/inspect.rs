@@ -213,7 +213,7 @@ fn a_wrong_digest_alone_has_no_place() {
         json!({ "Reason": "its digest does not match", "Offset": null, "UserRecord": null, "Field": null })
     );
     assert_eq!(json["UserRecords"].as_array().unwrap().len(), 8);
-    assert!(text(kpl(&["inspect"], &damaged)).contains("\nthe digest does not match\n"));
+    assert!(text(kpl(&["inspect"], &damaged)).contains("\nits digest does not match\n"));
     let json = inspect_json(&["--raw"], b"\xF3\x89\x9A\xC2\x00");
     assert_eq!(json["Malformed"]["Reason"], "it has fewer than 21 bytes");
 }

@@ -17,7 +17,7 @@ use crate::client::{EntryError, FetchedRecord, PutResult, ShardDescription, Writ
 /// use kpl_stream::aws::ToSdk;
 ///
 /// let records = [RawRecord::new("anna", "one"), RawRecord::new("bob", "two")];
-/// let entries: Vec<PutRecordsRequestEntry> = Aggregator::new()
+/// let entries: Vec<PutRecordsRequestEntry> = Aggregator::<RawRecord>::new()
 ///     .aggregate(&records)
 ///     .map(|sealed| Ok(sealed?.to_sdk()))
 ///     .collect::<Result<_, kpl_core::AggregateError>>()?;

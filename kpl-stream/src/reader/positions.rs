@@ -80,6 +80,24 @@ impl FromStr for ShardState {
     }
 }
 
+/// As its string.
+#[cfg(feature = "serde")]
+#[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
+impl serde::Serialize for ShardState {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(feature = "serde")]
+#[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
+impl<'de> serde::Deserialize<'de> for ShardState {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// A string that is not a valid state of a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -156,7 +174,12 @@ mod tests {
     proptest! {
         #[test]
         fn a_state_survives_as_text(state in any_state()) {
-            prop_assert_eq!(state.to_string().parse(), Ok(state));
+            prop_assert_eq!(state.to_string().parse(), Ok(state.clone()));
+            #[cfg(feature = "serde")]
+            {
+                let json = serde_json::to_string(&state).unwrap();
+                prop_assert_eq!(serde_json::from_str::<ShardState>(&json).unwrap(), state);
+            }
         }
 
         #[test]

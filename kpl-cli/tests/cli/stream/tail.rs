@@ -221,7 +221,7 @@ fn a_malformed_record_is_marked_and_strict_stops_at_it() {
     );
     let number = lines[1]["SequenceNumber"].as_str().unwrap();
     let place =
-        format!("kpl: stream clicks, shard shardId-000000000000 (sequence number {number}): it carries the magic");
+        format!("kpl: stream clicks, shard shardId-000000000000 (sequence number {number}): it starts with the magic");
     assert!(strict.stderr.starts_with(&place), "{strict:?}");
 }
 
