@@ -59,8 +59,8 @@
 //! * [`Start`] applies only if nothing was saved for the stream. In a stream with saved positions, a shard without one
 //!   came into being later, and is read from its oldest record.
 //! * If the record of a saved position was trimmed, its shard is read from its oldest record: the trimmed records are
-//!   lost, and nothing is delivered twice. The service trims records that are older than the stream's [retention
-//!   period](https://docs.aws.amazon.com/streams/latest/dev/kinesis-extended-retention.html).
+//!   lost, and nothing is delivered twice. The service trims records that are older than the stream's
+//!   [retention period](https://docs.aws.amazon.com/streams/latest/dev/kinesis-extended-retention.html).
 //!
 //! # Failures
 //!
