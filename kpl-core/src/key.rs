@@ -83,7 +83,7 @@ impl<'a> PartitionKey<'a> {
         HashKey::of_partition_key(&self.0)
     }
 
-    /// Returns the same key, which borrows nothing.
+    /// Returns the same key without borrowed data.
     #[must_use]
     pub fn into_owned(self) -> PartitionKey<'static> {
         PartitionKey(Cow::Owned(self.0.into_owned()))
@@ -108,7 +108,8 @@ impl AsRef<str> for PartitionKey<'_> {
     }
 }
 
-/// A partition key hashes, compares and orders as its string does, so a map with partition keys can be asked for a string.
+/// A partition key hashes, compares and orders as its string does, so a map of partition keys can be looked up by
+/// string.
 impl Borrow<str> for PartitionKey<'_> {
     fn borrow(&self) -> &str {
         &self.0
@@ -331,7 +332,7 @@ pub struct HashKeyRange {
 }
 
 impl HashKeyRange {
-    /// Every hash key there is.
+    /// Every possible hash key.
     pub const FULL: Self = Self {
         start: HashKey::MIN,
         end: HashKey::MAX,
@@ -395,7 +396,7 @@ impl FromStr for HashKeyRange {
     }
 }
 
-/// What is not a valid range of hash keys.
+/// Why a range of hash keys is not valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidHashKeyRange {

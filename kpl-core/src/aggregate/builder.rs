@@ -1,4 +1,4 @@
-//! Building aggregators with other options than the default ones.
+//! Builds aggregators with options other than the default ones.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -25,7 +25,7 @@ pub struct AggregatorBuilder<T> {
 }
 
 impl<T> Aggregator<T> {
-    /// Starts to build an aggregator with other options.
+    /// Returns a builder for an aggregator with other options than the default ones.
     pub fn builder() -> AggregatorBuilder<T> {
         AggregatorBuilder::default()
     }
@@ -41,7 +41,7 @@ impl<T> AggregatorBuilder<T> {
         self
     }
 
-    /// Sets how many user records may be in one aggregate. By default as many as fit.
+    /// Sets how many user records may be in one aggregate. By default, it is as many as fit.
     pub fn max_count(mut self, user_records: usize) -> Self {
         self.options.max_count = user_records;
         self
@@ -70,7 +70,7 @@ impl<T> AggregatorBuilder<T> {
     ///
     /// # Errors
     ///
-    /// [`InvalidOption`] if an option has a value that it cannot have.
+    /// [`InvalidOption`] if an option is out of its range.
     pub fn build(self) -> Result<Aggregator<T>, InvalidOption> {
         Ok(Aggregator::with_options(self.options.check()?))
     }
@@ -79,7 +79,7 @@ impl<T> AggregatorBuilder<T> {
     ///
     /// # Errors
     ///
-    /// [`InvalidOption`] if an option has a value that it cannot have.
+    /// [`InvalidOption`] if an option is out of its range.
     pub fn build_sharded(self, shards: ShardMap) -> Result<ShardedAggregator<T>, InvalidOption> {
         Ok(ShardedAggregator::with_options(self.options.check()?, shards))
     }

@@ -63,7 +63,7 @@ pub struct DamagedRecord {
     /// What happened to it, in this order.
     pub damages: Vec<Damage>,
     sequence_number: String,
-    /// As in [`Source`].
+    /// See [`Source`].
     contents: Option<Vec<Option<usize>>>,
 }
 
@@ -156,15 +156,15 @@ impl<T> DamagedBatch<T> {
         known.filter_map(|value| self.intact.values().get((*value)?))
     }
 
-    /// Reads the batch. Nothing may panic; every user record comes out once and in order, as a value or as an error,
-    /// with all its bytes; every value that no damage touched comes back, equal and with its keys. And what was read
-    /// from damaged bytes as a value can be written, and reads as an equal value again.
+    /// Reads the batch. Nothing may panic. Every user record must be returned once and in order, as a value or as an
+    /// error, with all its bytes. Every value that no damage touched must be returned equal and with its keys. Values
+    /// that were read from damaged bytes must be writable, and must read as equal values again.
     ///
     /// [`IntactBatch::check`] says what to do with values that cannot be compared by `==`.
     ///
     /// # Panics
     ///
-    /// If any of this does not hold. The message says what, and what the damage was.
+    /// Panics if any of this does not hold. The message says what failed, and what the damage was.
     #[track_caller]
     pub fn check<'s>(&'s self)
     where
@@ -269,7 +269,7 @@ impl<T: fmt::Debug> fmt::Debug for DamagedBatch<T> {
     }
 }
 
-/// What is done to a batch that is not made yet.
+/// A step of building a batch.
 enum Step {
     Damage(u8, Damage),
     Plain(u8, Vec<u8>),

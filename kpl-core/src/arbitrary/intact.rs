@@ -1,4 +1,4 @@
-//! Arbitrary values, aggregated: what goes in must come out.
+//! Arbitrary values, aggregated: what is written must be read back.
 
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
@@ -32,13 +32,13 @@ pub struct IntactBatch<T> {
     sequence_numbers: Vec<String>,
 }
 
-/// A value that the aggregator did not take, and why.
+/// A value that the aggregator did not accept, and why.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Refused<T> {
     /// The value.
     pub value: T,
-    /// Why the aggregator did not take it.
+    /// Why the aggregator did not accept it.
     pub error: AggregateError,
 }
 
@@ -47,7 +47,7 @@ impl<T> IntactBatch<T> {
     ///
     /// # Errors
     ///
-    /// [`InvalidOption`] if an option has a value that it cannot have.
+    /// [`InvalidOption`] if an option is out of its range.
     pub fn new(
         values: impl IntoIterator<Item = T>,
         options: &AggregatorBuilder<T>,
@@ -76,14 +76,14 @@ impl<T> IntactBatch<T> {
         })
     }
 
-    /// Returns the values that the aggregator took, in their order.
+    /// Returns the values that the aggregator accepted, in order.
     #[must_use]
     pub fn values(&self) -> &[T] {
         &self.values
     }
 
-    /// Returns the values that the aggregator did not take: those whose key is not a valid partition key, those that are too
-    /// large, and those that their codec cannot write, which [`check`](Self::check) reports.
+    /// Returns the values that the aggregator did not accept: those whose key is not a valid partition key, those that
+    /// are too large, and those that their codec cannot write, which [`check`](Self::check) reports.
     #[must_use]
     pub fn refused(&self) -> &[Refused<T>] {
         &self.refused
@@ -94,7 +94,7 @@ impl<T> IntactBatch<T> {
         &self.options
     }
 
-    /// Returns the records that came out of the aggregator.
+    /// Returns the records that the aggregator returned.
     #[must_use]
     pub fn sealed(&self) -> &[SealedRecord] {
         &self.sealed
@@ -115,12 +115,12 @@ impl<T> IntactBatch<T> {
     /// [`check_by`](Self::check_by). A value that the codec cannot restore at all (for Json, a NaN that is not in an `Option`) is
     /// a loss that this check exists to find; if it cannot occur in practice, exclude it with `#[arbitrary(with = ...)]`.
     ///
-    /// Readers do not receive the explicit hash key of a lone record that travels raw: a [`RawRecord`](crate::RawRecord) comes
-    /// back without it, unless the options say `wrap_single`.
+    /// Readers do not receive the explicit hash key of a lone record that is sent raw: a
+    /// [`RawRecord`](crate::RawRecord) comes back without it, unless the options say `wrap_single`.
     ///
     /// # Panics
     ///
-    /// If a value cannot be written, does not come back, or comes back as another one. The message says which.
+    /// Panics if a value cannot be written, does not come back, or comes back as another one. The message says which.
     #[track_caller]
     pub fn check<'s>(&'s self)
     where

@@ -1,4 +1,4 @@
-//! Calls functions that need certain instructions, after asking the machine whether it has them. Together with
+//! Calls functions that need certain instructions, after checking that the machine has them. Together with
 //! `prefetch.rs` the only place with `unsafe` code.
 #![allow(unsafe_code)]
 
@@ -19,7 +19,7 @@ impl<const L: usize> Kernel<L> {
     ///
     /// # Panics
     ///
-    /// If an input is shorter than that.
+    /// Panics if an input is shorter than that.
     #[inline]
     pub(super) fn run(self, groups: &mut [Group<L>], inputs: &[[&[Block]; L]], blocks: usize) {
         // SAFETY: the functions that `four`, `eight` and `sixteen` put into a kernel are safe
