@@ -225,14 +225,15 @@ impl HashKey {
         (self.high as u128) << 64 | self.low as u128
     }
 
-    /// Returns the hash key that the service computes from a partition key: the MD5 of its UTF-8 bytes, read as a big-endian
-    /// number.
+    /// Returns the hash key that the service computes from a partition key: the MD5 of its UTF-8 bytes, read as a
+    /// big-endian number.
     #[must_use]
     pub fn of_partition_key(text: &str) -> Self {
         Self::new(u128::from_be_bytes(md5(text.as_bytes())))
     }
 
-    /// Returns the hash key that selects the shard: the explicit one if there is one, otherwise that of the partition key.
+    /// Returns the hash key that selects the shard: the explicit one if there is one, otherwise that of the partition
+    /// key.
     #[inline]
     #[must_use]
     pub fn effective(partition_key: &str, explicit: Option<Self>) -> Self {

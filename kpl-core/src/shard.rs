@@ -24,9 +24,9 @@ impl Shard {
 
 /// Finds the shard of a hash key.
 ///
-/// It holds the open shards of a stream (ListShards with the filter `AT_LATEST`), which together own every hash key exactly
-/// once. Its predictions hold only for streams whose record distribution follows the keys; if the stream's strategy is AUTO,
-/// the service ignores keys.
+/// It holds the open shards of a stream (ListShards with the filter `AT_LATEST`), which together own every hash key
+/// exactly once. Its predictions hold only for streams whose record distribution follows the keys; if the stream's
+/// strategy is AUTO, the service ignores keys.
 ///
 /// ```
 /// use kpl_core::{HashKey, HashKeyRange, PartitionKey, Shard, ShardMap};

@@ -42,7 +42,8 @@ impl Timestamp {
         self.0
     }
 
-    /// Returns the same point in time as a [`SystemTime`](std::time::SystemTime), or `None` if that type cannot hold it.
+    /// Returns the same point in time as a [`SystemTime`](std::time::SystemTime), or `None` if that type cannot hold
+    /// it.
     #[cfg(feature = "std")]
     #[cfg_attr(docsrs, doc(cfg(feature = "std")))]
     #[must_use]

@@ -69,7 +69,8 @@ pub trait WriteClient: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`RequestError`] if the request failed as a whole. Its [`class`](RequestError::class) decides what the producer does next.
+    /// [`RequestError`] if the request failed as a whole. Its [`class`](RequestError::class) decides what the producer
+    /// does next.
     fn put_records<'a>(
         &'a self,
         stream: &'a str,
@@ -486,8 +487,8 @@ impl RequestError {
         }
     }
 
-    /// Creates the error of a request that the service refused with a code: nothing was written. The code decides the class
-    /// ([`ErrorClass::of_code`]).
+    /// Creates the error of a request that the service refused with a code: nothing was written. The code decides the
+    /// class ([`ErrorClass::of_code`]).
     pub fn refused(code: impl Into<Arc<str>>, message: impl Into<Arc<str>>) -> Self {
         let code = code.into();
         let class = ErrorClass::of_code(&code);

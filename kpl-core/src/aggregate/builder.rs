@@ -32,8 +32,8 @@ impl<T> Aggregator<T> {
 }
 
 impl<T> AggregatorBuilder<T> {
-    /// Sets how many bytes a record may count at most towards the service's limit: data and outer partition key. The default
-    /// is 51,200, the maximum 10 MiB.
+    /// Sets how many bytes a record may count at most towards the service's limit: data and outer partition key. The
+    /// default is 51,200, the maximum 10 MiB.
     ///
     /// A user record that is larger on its own is refused.
     pub fn max_size(mut self, bytes: usize) -> Self {
@@ -55,12 +55,12 @@ impl<T> AggregatorBuilder<T> {
         self
     }
 
-    /// Sets whether a record that is alone in its aggregate is wrapped nevertheless. By default it is sent raw under its own
-    /// partition key, as the KPL does.
+    /// Sets whether a record that is alone in its aggregate is wrapped nevertheless. By default it is sent raw under
+    /// its own partition key, as the KPL does.
     ///
-    /// Records are always wrapped if their data starts with the magic of an aggregate, if they have tags, or if their type
-    /// asks for it ([`KplRecord::always_wrapped`](crate::KplRecord::always_wrapped)). The service uses the explicit hash key
-    /// of a raw record, but readers do not receive it.
+    /// Records are always wrapped if their data starts with the magic of an aggregate, if they have tags, or if their
+    /// type asks for it ([`KplRecord::always_wrapped`](crate::KplRecord::always_wrapped)). The service uses the
+    /// explicit hash key of a raw record, but readers do not receive it.
     pub fn wrap_single(mut self, wrap: bool) -> Self {
         self.options.wrap_single = wrap;
         self

@@ -12,8 +12,8 @@ impl<T: KplRecord> Aggregator<T> {
     /// Packs all these values, after what was pushed before: returns an iterator over the records for the stream,
     /// including the last one. The values may be owned or references.
     ///
-    /// A value that is refused is an error in its place, and the next values follow: [`Aggregate::taken`] says which one it
-    /// was. If the iterator is dropped before its end, what it packed stays in the aggregator.
+    /// A value that is refused is an error in its place, and the next values follow: [`Aggregate::taken`] says which
+    /// one it was. If the iterator is dropped before its end, what it packed stays in the aggregator.
     ///
     /// ```
     /// use kpl_core::{Aggregator, RawRecord};
@@ -41,8 +41,9 @@ impl<T: KplRecord> ShardedAggregator<T> {
     /// Packs all these values, after what was pushed before: returns an iterator over the records for the stream,
     /// including the last one of each shard. The values may be owned or references.
     ///
-    /// A value that is refused is an error in its place, and the next values follow: [`AggregateSharded::taken`] says which
-    /// one it was. If the iterator is dropped before it has taken the last value, what it packed stays in the aggregator.
+    /// A value that is refused is an error in its place, and the next values follow: [`AggregateSharded::taken`] says
+    /// which one it was. If the iterator is dropped before it has taken the last value, what it packed stays in the
+    /// aggregator.
     ///
     /// ```
     /// use kpl_core::{Aggregator, HashKeyRange, RawRecord, Shard, ShardMap};

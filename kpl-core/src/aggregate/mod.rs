@@ -28,8 +28,8 @@ use crate::record::{KplRecord, SealedRecord};
 /// [`finish`](Self::finish) returns the last one. Keep everything that they return: it contains the pushed records. If
 /// you have all records already, [`aggregate`](Self::aggregate) does all of this.
 ///
-/// An aggregator of this type ignores shards. A reader that filters by hash key range, as the KCL does, drops aggregates
-/// whose records belong to several shards: for streams of more than one shard use a [`ShardedAggregator`].
+/// An aggregator of this type ignores shards. A reader that filters by hash key range, as the KCL does, drops
+/// aggregates whose records belong to several shards: for streams of more than one shard use a [`ShardedAggregator`].
 ///
 /// ```
 /// use kpl_core::{Aggregator, RawRecord};
@@ -86,14 +86,15 @@ impl<T> Aggregator<T> {
         self.packer.count()
     }
 
-    /// Returns how many bytes the record that [`finish`](Self::finish) would return now counts towards the service's limits:
-    /// its data and its partition key. 0 if nothing is held.
+    /// Returns how many bytes the record that [`finish`](Self::finish) would return now counts towards the service's
+    /// limits: its data and its partition key. 0 if nothing is held.
     #[must_use]
     pub fn size(&self) -> usize {
         self.packer.size()
     }
 
-    /// Returns the exact length in bytes of the data that [`finish`](Self::finish) would return now. 0 if nothing is held.
+    /// Returns the exact length in bytes of the data that [`finish`](Self::finish) would return now. 0 if nothing is
+    /// held.
     #[must_use]
     pub fn data_size(&self) -> usize {
         self.packer.data_size()
@@ -120,8 +121,8 @@ impl<T: KplRecord> Aggregator<T> {
         Ok(self.push_unsealed(record)?.map(UnsealedRecord::seal))
     }
 
-    /// Does what [`push`](Self::push) does, without computing the digest: [`seal_all`] seals many aggregates together in a
-    /// fraction of the time.
+    /// Does what [`push`](Self::push) does, without computing the digest: [`seal_all`] seals many aggregates together
+    /// in a fraction of the time.
     ///
     /// # Errors
     ///

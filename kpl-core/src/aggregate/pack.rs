@@ -109,7 +109,8 @@ impl Packer {
         Ok(())
     }
 
-    /// Adds a record that passed [`check_alone`](Self::check_alone), and returns the aggregate that this completed, if any.
+    /// Adds a record that passed [`check_alone`](Self::check_alone), and returns the aggregate that this completed, if
+    /// any.
     #[inline]
     pub(crate) fn add(&mut self, record: &Encoded<'_>) -> Option<UnsealedRecord> {
         let plan = self.writer.plan(&record.parts);

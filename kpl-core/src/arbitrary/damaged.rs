@@ -14,8 +14,8 @@ use super::{Damage, IntactBatch};
 use crate::debug::ByteCount;
 use crate::{AggregatorBuilder, FromKplRecord, KinesisRecord, KplRecord, MAX_RECORD_SIZE, SealedRecord};
 
-/// The Kinesis records of an [`IntactBatch`] as a stream might deliver them: some damaged, some twice, with plain records of
-/// other producers in between.
+/// The Kinesis records of an [`IntactBatch`] as a stream might deliver them: some damaged, some twice, with plain
+/// records of other producers in between.
 ///
 /// [`check`](Self::check) reads them. To fuzz your own consumer, feed it [`kinesis_records`](Self::kinesis_records).
 ///
@@ -37,8 +37,8 @@ pub struct DamagedBatch<T> {
     rewritten: Rewritten,
 }
 
-/// The values that each [`check`](DamagedBatch::check) read, aggregated again. They are kept so that values can borrow from
-/// them.
+/// The values that each [`check`](DamagedBatch::check) read, aggregated again. They are kept so that values can borrow
+/// from them.
 #[derive(Default)]
 struct Rewritten(OnceCell<(Vec<SealedRecord>, Box<Rewritten>)>);
 
@@ -89,7 +89,8 @@ impl<T> DamagedBatch<T> {
         batch
     }
 
-    /// Returns the same records, with this damage done to one of them. An index beyond the last starts again at the first.
+    /// Returns the same records, with this damage done to one of them. An index beyond the last starts again at the
+    /// first.
     #[must_use]
     pub fn damage(mut self, record: usize, damage: Damage) -> Self {
         let place = record.checked_rem(self.records.len()).unwrap_or(0);
@@ -114,7 +115,8 @@ impl<T> DamagedBatch<T> {
         self
     }
 
-    /// Returns the same records, with one of them twice, as after a retry. An index beyond the last starts again at the first.
+    /// Returns the same records, with one of them twice, as after a retry. An index beyond the last starts again at the
+    /// first.
     #[must_use]
     pub fn repeat(mut self, record: usize) -> Self {
         let place = record.checked_rem(self.records.len()).unwrap_or(0);
@@ -173,8 +175,8 @@ impl<T> DamagedBatch<T> {
         self.check_by(T::eq);
     }
 
-    /// Does what [`check`](Self::check) does, with your own comparison of the value that was sent, the first, and the value that
-    /// came back, the second.
+    /// Does what [`check`](Self::check) does, with your own comparison of the value that was sent, the first, and the
+    /// value that came back, the second.
     ///
     /// # Panics
     ///

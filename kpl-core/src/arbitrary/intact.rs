@@ -11,8 +11,8 @@ use crate::{AggregateError, AggregatorBuilder, FromKplRecord, InvalidOption, Kin
 
 /// Arbitrary values of a type, and the Kinesis records that an aggregator with arbitrary options packed them into.
 ///
-/// [`check`](Self::check) reads the Kinesis records and compares: use it in a fuzz target for your type, or in a plain test
-/// with values of your own. To fuzz your own consumer, feed it [`kinesis_records`](Self::kinesis_records).
+/// [`check`](Self::check) reads the Kinesis records and compares: use it in a fuzz target for your type, or in a plain
+/// test with values of your own. To fuzz your own consumer, feed it [`kinesis_records`](Self::kinesis_records).
 ///
 /// ```
 /// use kpl_core::arbitrary::IntactBatch;
@@ -112,8 +112,9 @@ impl<T> IntactBatch<T> {
     /// Reads the batch: every value must come back, equal and in order, with its keys.
     ///
     /// A value that does not equal itself, such as a NaN, or that comes back changed on purpose needs
-    /// [`check_by`](Self::check_by). A value that the codec cannot restore at all (for Json, a NaN that is not in an `Option`) is
-    /// a loss that this check exists to find; if it cannot occur in practice, exclude it with `#[arbitrary(with = ...)]`.
+    /// [`check_by`](Self::check_by). A value that the codec cannot restore at all (for Json, a NaN that is not in an
+    /// `Option`) is a loss that this check exists to find; if it cannot occur in practice, exclude it with
+    /// `#[arbitrary(with = ...)]`.
     ///
     /// Readers do not receive the explicit hash key of a lone record that is sent raw: a
     /// [`RawRecord`](crate::RawRecord) comes back without it, unless the options say `wrap_single`.
@@ -129,8 +130,8 @@ impl<T> IntactBatch<T> {
         self.check_by(T::eq);
     }
 
-    /// Does what [`check`](Self::check) does, with your own comparison of the value that was sent, the first, and the value that
-    /// came back, the second.
+    /// Does what [`check`](Self::check) does, with your own comparison of the value that was sent, the first, and the
+    /// value that came back, the second.
     ///
     /// # Panics
     ///

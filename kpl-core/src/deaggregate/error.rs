@@ -106,8 +106,8 @@ impl DeaggregateError {
         Position::new(self.sequence_number()?, self.0.sub_sequence_number).ok()
     }
 
-    /// Returns the record's partition key, if it is known. If it is longer than the service allows, which is possible only
-    /// inside an aggregate, these are its first 256 characters.
+    /// Returns the record's partition key, if it is known. If it is longer than the service allows, which is possible
+    /// only inside an aggregate, these are its first 256 characters.
     #[must_use]
     pub fn partition_key(&self) -> Option<&str> {
         self.0.partition_key.as_deref()

@@ -23,8 +23,8 @@ use crate::record::{FromKplRecord, KinesisRecord, MalformedPolicy, UserRecord};
 
 /// Unpacks records of a stream into user records of a type.
 ///
-/// It takes a batch as GetRecords returns it or a Lambda event holds it: any mixture of aggregated and plain records. A bad
-/// record never affects its neighbours: it is one error, and the next record follows.
+/// It takes a batch as GetRecords returns it or a Lambda event holds it: any mixture of aggregated and plain records. A
+/// bad record never affects its neighbours: it is one error, and the next record follows.
 ///
 /// No matter how hostile the bytes, reading `n` of them takes linear time and at most 48 `n` bytes plus 4 KiB of
 /// memory, for the key tables. User records take no memory. An error owns its data and at most 4 KiB, and
@@ -84,7 +84,8 @@ impl<T> Deaggregator<T> {
         self
     }
 
-    /// Sets whether the user records that the range filter leaves out are kept in a list: see [`Records::take_dropped`].
+    /// Sets whether the user records that the range filter leaves out are kept in a list: see
+    /// [`Records::take_dropped`].
     #[must_use]
     pub fn list_dropped(mut self, list: bool) -> Self {
         self.options.list_dropped = list;
@@ -109,8 +110,8 @@ impl<T> Deaggregator<T> {
         self
     }
 
-    /// Returns the user records of a batch, in order. Values that borrow do so from the data of the batch's records, not from
-    /// the slice.
+    /// Returns the user records of a batch, in order. Values that borrow do so from the data of the batch's records,
+    /// not from the slice.
     ///
     /// The digests of the batch are computed together, in the lanes of the processor's vector registers.
     pub fn records<'b, 'a>(&self, batch: &'b [KinesisRecord<'a>]) -> Records<'b, 'a, T>

@@ -56,7 +56,8 @@ impl<'a> Opened<'a> {
         self.aggregate.is_empty()
     }
 
-    /// Returns the next user record with its keys, if there is one, it is in canonical form, and its keys can be resolved.
+    /// Returns the next user record with its keys, if there is one, it is in canonical form, and its keys can be
+    /// resolved.
     #[inline]
     pub(super) fn next_usual(&mut self) -> Option<UserRecord<'a>> {
         let rest = self.rest.as_mut()?;

@@ -68,8 +68,8 @@ pub fn md5(message: &[u8]) -> Digest {
 
 /// Hashes many messages at once: the first message into the first digest, and so on.
 ///
-/// From two messages on, this is several times faster than [`md5()`] of each. The messages may have different lengths. Nothing
-/// is allocated.
+/// From two messages on, this is several times faster than [`md5()`] of each. The messages may have different lengths.
+/// Nothing is allocated.
 ///
 /// ```
 /// use kpl_core::digest::{md5, md5_many};

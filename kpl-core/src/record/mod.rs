@@ -109,7 +109,8 @@ impl<T: KplRecord + ?Sized> KplRecord for &T {
 
 /// A type that can be read from a stream.
 ///
-/// Derive it (feature `derive` of the crate `kpl`), derive [`KplRecord`], which implements both, or implement it by hand.
+/// Derive it (feature `derive` of the crate `kpl`), derive [`KplRecord`], which implements both, or implement it by
+/// hand.
 ///
 /// The lifetime is that of the bytes: a type may borrow from them, as with serde's `Deserialize<'de>`. In bounds on
 /// types that do not borrow, use [`FromKplRecordOwned`].

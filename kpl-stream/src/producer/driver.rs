@@ -225,7 +225,7 @@ impl Driver {
 }
 
 impl Drop for Driver {
-    /// The runtime may end before the producer is closed: outcomes are not lost even then.
+    /// Reports outcomes even if the runtime ends before the producer is closed.
     fn drop(&mut self) {
         let now = Instant::now();
         for message in self.intake.close() {

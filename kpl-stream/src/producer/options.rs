@@ -65,8 +65,8 @@ macro_rules! for_each_option {
             /// The most records without an outcome, of all streams together. Default: 500,000.
             max_buffered_records: usize = 500_000,
 
-            /// Whether records with the same partition key keep their order: a later one is never in flight while an earlier
-            /// one is. Default: `false`. If set, a key gets at most one Kinesis record per round trip.
+            /// Whether records with the same partition key keep their order: a later one is never in flight while an
+            /// earlier one is. Default: `false`. If set, a key gets at most one Kinesis record per round trip.
             ordered: bool = false,
 
             /// Whether only the strays of an aggregate are sent again if it landed in a shard that does not own all of

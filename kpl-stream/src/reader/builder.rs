@@ -135,9 +135,9 @@ impl<T, C> ReaderBuilder<T, C> {
     /// Sets how many batches of records may be in flight, or fetched but not yet delivered to the consumer, for all
     /// shards together. The default is 8; the minimum is 1.
     ///
-    /// A batch has at most 10 MiB, so this limits the reader's memory: to 80 MiB of records by default, plus the values of
-    /// their user records, which are decoded at most 256 at a time for each batch. It also limits how many shards are read
-    /// from at the same time: a reader of hundreds of shards needs more.
+    /// A batch has at most 10 MiB, so this limits the reader's memory: to 80 MiB of records by default, plus the values
+    /// of their user records, which are decoded at most 256 at a time for each batch. It also limits how many shards
+    /// are read from at the same time: a reader of hundreds of shards needs more.
     pub const fn max_batches(mut self, batches: usize) -> Self {
         self.max_batches = batches;
         self

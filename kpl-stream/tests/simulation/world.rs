@@ -499,7 +499,7 @@ impl World {
             .expect("it is one of ours")
     }
 
-    /// A request on its way to the service.
+    /// Simulates a request on its way to the service.
     fn travel(&mut self, id: RequestId, stream: usize, entries: Vec<SealedRecord>) {
         let faults = if self.now < self.calm_from {
             self.plan.faults

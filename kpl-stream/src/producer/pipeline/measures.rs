@@ -29,7 +29,7 @@ pub enum Metric {
 }
 
 impl Metric {
-    /// The KPL's name.
+    /// Returns the KPL's name of the metric.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
