@@ -41,7 +41,7 @@ impl<T> AggregatorBuilder<T> {
         self
     }
 
-    /// Sets how many user records may be in one aggregate. By default, it is as many as fit.
+    /// Sets how many user records may be in one aggregate. The default is as many as fit.
     pub fn max_count(mut self, user_records: usize) -> Self {
         self.options.max_count = user_records;
         self

@@ -29,7 +29,7 @@ pub trait Positions: fmt::Debug + Send + Sync + 'static {
 
 /// Where to continue in a shard.
 ///
-/// As a string it is what the KCL stores, with the time in seconds: `TRIM_HORIZON`, `AT_TIMESTAMP 1700000000.25`,
+/// As a string it has the KCL's name, with the time in seconds: `TRIM_HORIZON`, `AT_TIMESTAMP 1700000000.25`,
 /// `SEQUENCE:SUB` or `SHARD_END`.
 ///
 /// ```

@@ -22,8 +22,8 @@ pub(super) struct Requests {
     pub(super) batches: Arc<Semaphore>,
 }
 
-/// The code for an iterator that is older than [five
-/// minutes](https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetShardIterator.html).
+/// The code for an iterator that is older than
+/// [five minutes](https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetShardIterator.html).
 pub(super) const EXPIRED_ITERATOR: &str = "ExpiredIteratorException";
 pub(super) const INVALID_ARGUMENT: &str = "InvalidArgumentException";
 

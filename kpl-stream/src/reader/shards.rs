@@ -79,12 +79,12 @@ impl Shards {
         ready
     }
 
-    /// Records that a shard was read to its end, and that the consumer has all its records.
+    /// Notes that a shard was read to its end, and that the consumer has all its records.
     pub(super) fn end(&mut self, id: &str) {
         self.set_status(id, Status::Ended);
     }
 
-    /// Records that a shard has ended, and that the service no longer knows it.
+    /// Notes that a shard has ended, and that the service no longer knows it.
     pub(super) fn forget(&mut self, id: &str) {
         self.set_status(id, Status::Gone);
     }
@@ -104,21 +104,21 @@ impl Shards {
         ended.any(|(id, _)| !parents.contains(&**id))
     }
 
-    /// Records that the consumer has the record at this position of a shard, and all before it.
+    /// Notes that the consumer has the record at this position of a shard, and all before it.
     pub(super) fn give(&mut self, shard_id: &str, position: Option<Position>) {
         if let Some(shard) = self.shards.get_mut(shard_id) {
             shard.given = position;
         }
     }
 
-    /// Records that the consumer is done with the record at this position of a shard, and with all before it.
+    /// Notes that the consumer is done with the record at this position of a shard, and with all before it.
     pub(super) fn finish(&mut self, shard_id: &str, position: Option<Position>) {
         if let Some(shard) = self.shards.get_mut(shard_id) {
             shard.finish(position);
         }
     }
 
-    /// Records that the consumer is done with everything that it has.
+    /// Notes that the consumer is done with everything that it has.
     pub(super) fn finish_all(&mut self) {
         for shard in self.shards.values_mut() {
             if shard.done < shard.given {
@@ -133,7 +133,7 @@ impl Shards {
         changed.map(|(id, shard)| (id.to_string(), shard.state())).collect()
     }
 
-    /// Records that the states returned by [`unsaved`](Self::unsaved) were saved.
+    /// Notes that the states returned by [`unsaved`](Self::unsaved) were saved.
     pub(super) fn all_saved(&mut self) {
         for shard in self.shards.values_mut() {
             shard.changed = false;

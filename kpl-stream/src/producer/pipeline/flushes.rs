@@ -40,7 +40,7 @@ impl Flushes {
         }
     }
 
-    /// Records that a record that this flush waits for has its outcome.
+    /// Notes that a record that this flush waits for has its outcome.
     pub(super) fn resolved(&mut self, flush: u64) {
         let index = flush.checked_sub(self.oldest());
         let index = index.and_then(|index| usize::try_from(index).ok());

@@ -67,20 +67,20 @@ impl<H> Order<H> {
         self.keys.get(partition_key).is_some_and(|key| key.locked > 0)
     }
 
-    /// Records that the aggregate that contains a record was closed.
+    /// Notes that the aggregate that contains a record was closed.
     pub(super) fn lock(&mut self, held: &Held<H>) {
         let key = self.key(held.record.partition_key());
         key.leave_open();
         key.locked += 1;
     }
 
-    /// Records that a record has an outcome, or will enter again.
+    /// Notes that a record has an outcome, or will enter again.
     pub(super) fn unlock(&mut self, partition_key: &str) {
         let key = self.key(partition_key);
         key.locked = key.locked.saturating_sub(1);
     }
 
-    /// Records that a record left an open aggregate.
+    /// Notes that a record left an open aggregate.
     pub(super) fn leave_open(&mut self, partition_key: &str) {
         self.key(partition_key).leave_open();
     }

@@ -74,7 +74,7 @@ impl Suspect {
         }
     }
 
-    /// Records that one of the halves was accepted. Returns the size of the whole if the other half was accepted
+    /// Notes that one of the halves was accepted. Returns the size of the whole if the other half was accepted
     /// before.
     pub(super) fn half_taken(&self) -> Option<usize> {
         (self.halves_taken.fetch_add(1, Ordering::Relaxed) == 1).then_some(self.size)
