@@ -1,9 +1,9 @@
-//! What `Debug` shows of payloads: how many bytes they have, never the bytes.
+//! How `Debug` shows payloads: by their length in bytes, never by their content.
 //!
-//! Errors and records end up in logs and on terminals, by `{:?}`, by `unwrap`, or by a `main` that returns a `Result`.
-//! A payload can have 10 MiB, and it is the user's data. So every type that carries payloads shows their lengths, and a
-//! program that wants the bytes asks for them: `data()`, `into_data()`, or the public field. Keys are shown, because
-//! they have at most 256 characters wherever the service accepts them, and say which record it is.
+//! Errors and records end up in logs and on terminals, through `{:?}`, through `unwrap`, or through a `main` that
+//! returns a `Result`. A payload can have 10 MiB, and it is the user's data. So every type that contains payloads shows
+//! their lengths, and a program that needs the bytes asks for them: `data()`, `into_data()`, or the public field. Keys
+//! are shown, because they have at most 256 characters wherever the service accepts them, and identify the record.
 
 use core::fmt;
 

@@ -1,5 +1,5 @@
-//! The errors of a record's own code (keys, codecs, reading) and of options. Those of aggregators and deaggregators are beside
-//! them, in `aggregate/error.rs` and `deaggregate/error.rs`.
+//! The errors of a record's own code (keys, codecs, reading) and of options. Those of aggregators and deaggregators are
+//! in `aggregate/error.rs` and `deaggregate/error.rs`.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -29,7 +29,7 @@ struct CodecErrorInner {
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// What a codec failed at.
+/// The operation that failed in a codec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CodecErrorKind {
@@ -75,7 +75,8 @@ impl CodecError {
         Self::new(codec, CodecErrorKind::Decode, Some(source.into()))
     }
 
-    /// Returns the error for `len` bytes of which `codec` read a value from the first `consumed`, so that some are left.
+    /// Returns the error for `len` bytes if `codec` read a value from the first `consumed` of them, and the rest is
+    /// left over.
     #[must_use]
     pub fn trailing_bytes(codec: &'static str, consumed: usize, len: usize) -> Self {
         Self::new(codec, CodecErrorKind::TrailingBytes { consumed, len }, None)
@@ -91,7 +92,7 @@ impl CodecError {
         self.0.codec
     }
 
-    /// Returns what the codec failed at.
+    /// Returns the operation that failed.
     #[must_use]
     pub fn kind(&self) -> CodecErrorKind {
         self.0.kind
@@ -173,11 +174,11 @@ impl Error for KeyError {}
 pub enum ReadError {
     /// The payload could not be read.
     Payload(CodecError),
-    /// A field that travels outside the payload could not be restored.
+    /// A field that is sent outside the payload could not be restored.
     Field {
         /// The field's name.
         field: &'static str,
-        /// The string that it travelled as, if there was one, or its first 256 characters.
+        /// The string that was sent for it, if there was one, or its first 256 characters.
         text: Option<String>,
         /// Why the string cannot be converted to the field's type, in at most 256 characters.
         reason: String,
@@ -192,7 +193,7 @@ impl ReadError {
         Self::Other(reason.into())
     }
 
-    /// Returns the error for a field that travels outside the payload and could not be restored from its string.
+    /// Returns the error for a field that is sent outside the payload and could not be restored from its string.
     pub fn field(field: &'static str, text: Option<&str>, reason: impl fmt::Display) -> Self {
         Self::Field {
             field,
@@ -232,8 +233,8 @@ impl Error for ReadError {
     }
 }
 
-/// Returns the first 256 characters of a key, for an error to own. Every record of an aggregate can refer to one key of
-/// any length, and as many copies of it could be more than memory holds.
+/// Returns the first 256 characters of a key, for an error to own. All records of an aggregate can refer to one key of
+/// any length, and that many copies of it could exceed the available memory.
 pub(crate) fn cut(text: &str) -> String {
     let end = text.char_indices().nth(PartitionKey::MAX_CHARACTERS);
     text.get(..end.map_or(text.len(), |(end, _)| end))
@@ -241,7 +242,7 @@ pub(crate) fn cut(text: &str) -> String {
         .into()
 }
 
-/// An option that was set to a value that it cannot have.
+/// An option that was set to a value that is out of its range.
 ///
 /// ```
 /// use kpl_core::{Aggregator, RawRecord};
@@ -257,7 +258,7 @@ pub struct InvalidOption {
     pub option: &'static str,
     /// The value that it was set to.
     pub value: String,
-    /// Which values it can have, such as `from 1 to 500`.
+    /// The valid values, such as `from 1 to 500`.
     pub expected: String,
 }
 

@@ -83,7 +83,7 @@ impl<'a> PartitionKey<'a> {
         HashKey::of_partition_key(&self.0)
     }
 
-    /// Returns the same key, which borrows nothing.
+    /// Returns the same key without borrowed data.
     #[must_use]
     pub fn into_owned(self) -> PartitionKey<'static> {
         PartitionKey(Cow::Owned(self.0.into_owned()))
@@ -108,7 +108,8 @@ impl AsRef<str> for PartitionKey<'_> {
     }
 }
 
-/// A partition key hashes, compares and orders as its string does, so a map with partition keys can be asked for a string.
+/// A partition key hashes, compares and orders as its string does, so a map of partition keys can be looked up by
+/// string.
 impl Borrow<str> for PartitionKey<'_> {
     fn borrow(&self) -> &str {
         &self.0
@@ -224,14 +225,15 @@ impl HashKey {
         (self.high as u128) << 64 | self.low as u128
     }
 
-    /// Returns the hash key that the service computes from a partition key: the MD5 of its UTF-8 bytes, read as a big-endian
-    /// number.
+    /// Returns the hash key that the service computes from a partition key: the MD5 of its UTF-8 bytes, read as a
+    /// big-endian number.
     #[must_use]
     pub fn of_partition_key(text: &str) -> Self {
         Self::new(u128::from_be_bytes(md5(text.as_bytes())))
     }
 
-    /// Returns the hash key that selects the shard: the explicit one if there is one, otherwise that of the partition key.
+    /// Returns the hash key that selects the shard: the explicit one if there is one, otherwise that of the partition
+    /// key.
     #[inline]
     #[must_use]
     pub fn effective(partition_key: &str, explicit: Option<Self>) -> Self {
@@ -331,7 +333,7 @@ pub struct HashKeyRange {
 }
 
 impl HashKeyRange {
-    /// Every hash key there is.
+    /// Every possible hash key.
     pub const FULL: Self = Self {
         start: HashKey::MIN,
         end: HashKey::MAX,
@@ -395,7 +397,7 @@ impl FromStr for HashKeyRange {
     }
 }
 
-/// What is not a valid range of hash keys.
+/// Why a range of hash keys is not valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidHashKeyRange {

@@ -6,7 +6,7 @@ use core::cmp::Ordering;
 use core::fmt;
 use core::str::FromStr;
 
-/// The sequence number that a shard gave to a Kinesis record. Ordered as the number it is.
+/// The sequence number that a shard assigned to a Kinesis record. Sequence numbers are ordered as numbers.
 ///
 /// ```
 /// use kpl_core::SequenceNumber;
@@ -20,7 +20,7 @@ use core::str::FromStr;
 pub struct SequenceNumber(String);
 
 impl SequenceNumber {
-    /// Returns decimal digits, however many, as a sequence number.
+    /// Returns a string of decimal digits, of any length, as a sequence number.
     ///
     /// # Errors
     ///
@@ -111,7 +111,7 @@ impl Position {
     ///
     /// # Errors
     ///
-    /// [`InvalidSequenceNumber`], which holds the string, if the sequence number is not made of digits.
+    /// [`InvalidSequenceNumber`], which holds the string, if the sequence number does not consist of digits.
     pub fn new(sequence_number: &str, sub_sequence_number: u64) -> Result<Self, InvalidSequenceNumber> {
         Ok(Self {
             sequence_number: SequenceNumber::new(sequence_number)?,

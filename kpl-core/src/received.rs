@@ -1,7 +1,7 @@
-//! Received records: user records that own all that is known of them, and those that could not be decoded.
+//! Received records: user records that own everything that is known about them, and those that could not be decoded.
 //!
-//! Every way of reading (kpl-lambda, the reader of kpl-stream, and others) calls the same function with the same
-//! [`Received<T>`].
+//! However records are read (with kpl-lambda, the reader of kpl-stream, or something else), the same function can
+//! handle them: each is the same [`Received<T>`].
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -17,7 +17,8 @@ use crate::record::{EncryptionType, FromKplRecord, KinesisRecord, UserRecord};
 use crate::timestamp::Timestamp;
 use crate::wire::{Malformed, Tags};
 
-/// A user record as a value of its type, with all that is known of it. Unless the value does, it borrows nothing.
+/// A user record as a value of its type, with everything that is known about it. It does not borrow, unless the value
+/// does.
 ///
 /// Handlers are written once, for this type, and work wherever records are received:
 ///
@@ -57,7 +58,8 @@ pub struct Received<T> {
 }
 
 impl<T> Received<T> {
-    /// Returns a value as a received record, with the keys, the tags and the place of the user record that it was read from.
+    /// Returns a value as a received record, with the keys, the tags and the position of the user record that it was
+    /// read from.
     pub fn new(value: T, record: &UserRecord<'_>, origin: impl Into<Arc<Origin>>) -> Self {
         let origin = origin.into();
         Self {
@@ -73,8 +75,8 @@ impl<T> Received<T> {
         }
     }
 
-    /// Returns the value, and everything else that is known of the record: for handlers that give the value away and speak of
-    /// the record afterwards.
+    /// Returns the value, and everything else that is known about the record: for handlers that move the value
+    /// elsewhere and refer to the record afterwards.
     pub fn into_parts(self) -> (T, Received<()>) {
         let record = Received {
             value: (),
@@ -107,20 +109,20 @@ impl<T> Received<T> {
         }
     }
 
-    /// Returns the Kinesis record that it is, or that it was in. All user records of one aggregate share it.
+    /// Returns the Kinesis record that it is, or that contained it. All user records of one aggregate share it.
     #[must_use]
     pub const fn origin(&self) -> &Arc<Origin> {
         &self.origin
     }
 
-    /// Returns the index of that Kinesis record in the batch that was read: an answer of GetRecords, or an event. The first
-    /// is 0.
+    /// Returns the index of that Kinesis record in the batch that was read: an answer of GetRecords, or an event. The
+    /// first is 0.
     #[must_use]
     pub const fn kinesis_record_index(&self) -> usize {
         self.kinesis_record_index
     }
 
-    /// Returns the stream, as its reader names it: see [`Origin::stream`].
+    /// Returns the stream, as its reader named it: see [`Origin::stream`].
     #[must_use]
     pub fn stream(&self) -> Option<&str> {
         self.origin.stream.as_deref()
@@ -138,13 +140,13 @@ impl<T> Received<T> {
         self.origin.sequence_number.as_deref()
     }
 
-    /// Returns its index among the records of its aggregate; 0 if it was not in one.
+    /// Returns its index among the records of its aggregate, or 0 if it was not in one.
     #[must_use]
     pub const fn sub_sequence_number(&self) -> u64 {
         self.sub_sequence_number
     }
 
-    /// Returns its position in its shard, if the Kinesis record has a sequence number that is made of digits.
+    /// Returns its position in its shard, if the Kinesis record has a sequence number that consists of digits.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
         self.origin.position(self.sub_sequence_number)
@@ -156,7 +158,7 @@ impl<T> Received<T> {
         self.partition_key.as_deref()
     }
 
-    /// Returns the explicit hash key, if it travelled: only records inside an aggregate can have one.
+    /// Returns the explicit hash key, if it was transmitted: only records inside an aggregate can have one.
     #[must_use]
     pub const fn explicit_hash_key(&self) -> Option<HashKey> {
         self.explicit_hash_key
@@ -193,7 +195,7 @@ impl<T> Received<T> {
     }
 }
 
-/// Where a user record comes from: the Kinesis record that it is, or that it was in.
+/// Where a user record comes from: the Kinesis record that it is, or that contained it.
 ///
 /// ```
 /// use kpl_core::{KinesisRecord, Origin};
@@ -205,14 +207,15 @@ impl<T> Received<T> {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct Origin {
-    /// The stream, as its reader names it: the name or ARN that a `kpl_stream::Reader` was given, or the event source ARN of
-    /// a Lambda event, which is that of the stream or of its consumer.
+    /// The stream, as its reader named it: the name or ARN that was passed to a `kpl_stream::Reader`, or the event
+    /// source ARN of a Lambda event, which is that of the stream or of its consumer.
     pub stream: Option<Arc<str>>,
     /// The shard.
     pub shard_id: Option<Arc<str>>,
-    /// The sequence number, as the service has it.
+    /// The sequence number, as the service sent it.
     pub sequence_number: Option<String>,
-    /// If the record was taken out of an aggregate before it was received, as Firehose does: its index in that; 0 otherwise.
+    /// The record's index in its aggregate, if it was taken out of one before it was received, as Firehose does;
+    /// otherwise 0.
     pub sub_sequence_number: u64,
     /// The outer partition key: that of the Kinesis record.
     pub partition_key: Option<String>,
@@ -223,7 +226,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Returns what a Kinesis record itself says of its origin: all but the stream and the shard.
+    /// Returns what a Kinesis record itself contains of its origin: everything except the stream and the shard.
     #[must_use]
     pub fn of(record: &KinesisRecord<'_>) -> Self {
         Self {
@@ -258,7 +261,7 @@ impl Origin {
 
 /// A record that could not be decoded: where it comes from, why, and its bytes.
 ///
-/// No retry makes it readable. [`data`](Self::data) are the bytes to keep somewhere else.
+/// Retrying cannot make it readable. Keep its bytes, [`data`](Self::data), somewhere else.
 #[derive(Debug)]
 pub struct Undecodable {
     origin: Arc<Origin>,
@@ -266,13 +269,13 @@ pub struct Undecodable {
 }
 
 impl Undecodable {
-    /// Returns the error of a deaggregator with the origin of its record.
+    /// Returns a deaggregator's error together with the origin of its record.
     pub fn new(error: DeaggregateError, origin: impl Into<Arc<Origin>>) -> Self {
         let origin = origin.into();
         Self { origin, error }
     }
 
-    /// Returns the Kinesis record that it is, or that it was in.
+    /// Returns the Kinesis record that it is, or that contained it.
     #[must_use]
     pub const fn origin(&self) -> &Arc<Origin> {
         &self.origin
@@ -284,7 +287,7 @@ impl Undecodable {
         self.error.kinesis_record_index()
     }
 
-    /// Returns the stream, as its reader names it: see [`Origin::stream`].
+    /// Returns the stream, as its reader named it: see [`Origin::stream`].
     #[must_use]
     pub fn stream(&self) -> Option<&str> {
         self.origin.stream.as_deref()
@@ -302,14 +305,14 @@ impl Undecodable {
         self.origin.sequence_number.as_deref()
     }
 
-    /// Returns its index among the records of its aggregate; 0 if it was not in one.
+    /// Returns its index among the records of its aggregate, or 0 if it was not in one.
     #[must_use]
     pub fn sub_sequence_number(&self) -> u64 {
         let within = self.error.sub_sequence_number();
         self.origin.sub_sequence_number.saturating_add(within)
     }
 
-    /// Returns its position in its shard, if the Kinesis record has a sequence number that is made of digits.
+    /// Returns its position in its shard, if the Kinesis record has a sequence number that consists of digits.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
         self.origin.position(self.sub_sequence_number())
@@ -359,8 +362,9 @@ impl Error for Undecodable {
 }
 
 impl<'b, 'a, T> Records<'b, 'a, T> {
-    /// Turns the records into owned ones, each with its origin. `complete` is called for every Kinesis record that yields user
-    /// records, with what the record itself says of its origin and with its index in the batch, and adds what is missing.
+    /// Converts the records to owned ones, each with its origin. `complete` is called for every Kinesis record that
+    /// yields user records, with the origin that the record itself contains and with its index in the batch, and adds
+    /// what is missing.
     ///
     /// ```
     /// use kpl_core::{Deaggregator, KinesisRecord, RawRecord};
@@ -395,7 +399,7 @@ pub struct ReceivedRecords<'b, 'a, T, F> {
 }
 
 impl<T, F> ReceivedRecords<'_, '_, T, F> {
-    /// Returns what was counted so far.
+    /// Returns the counts so far.
     #[must_use]
     pub const fn counts(&self) -> Counts {
         self.records.counts()

@@ -13,7 +13,7 @@ use crate::key::{HashKey, HashKeyRange, PartitionKey};
 use crate::position::{Position, SequenceNumber};
 use crate::timestamp::Timestamp;
 
-/// Reads a value from its string.
+/// Parses a value from a string.
 struct Parse<T>(&'static str, PhantomData<T>);
 
 impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Parse<T> {
@@ -36,8 +36,8 @@ where
     deserializer.deserialize_str(Parse(expected, PhantomData))
 }
 
-/// As a string in the service's own form if the format is human-readable, otherwise as a number: most programs misread
-/// JSON numbers of 128 bits.
+/// Serializes as a string in the service's own form if the format is human-readable, otherwise as a number: most
+/// programs misread JSON numbers of 128 bits.
 impl Serialize for HashKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
@@ -58,7 +58,7 @@ impl<'de> Deserialize<'de> for HashKey {
     }
 }
 
-/// As `START..=END` if the format is human-readable, otherwise as two numbers.
+/// Serializes as `START..=END` if the format is human-readable, otherwise as two numbers.
 impl Serialize for HashKeyRange {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
@@ -86,14 +86,14 @@ impl Serialize for PartitionKey<'_> {
     }
 }
 
-/// Borrows nothing. A string that is not a valid partition key is an error.
+/// Deserializes without borrowing. A string that is not a valid partition key is an error.
 impl<'de> Deserialize<'de> for PartitionKey<'static> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         parse(deserializer, "a partition key")
     }
 }
 
-/// As a string of decimal digits.
+/// Serializes as a string of decimal digits.
 impl Serialize for SequenceNumber {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
@@ -106,7 +106,7 @@ impl<'de> Deserialize<'de> for SequenceNumber {
     }
 }
 
-/// As the string `SEQUENCE:SUB`.
+/// Serializes as the string `SEQUENCE:SUB`.
 impl Serialize for Position {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.to_string())
@@ -119,7 +119,7 @@ impl<'de> Deserialize<'de> for Position {
     }
 }
 
-/// As a string of seconds if the format is human-readable, otherwise as a [`Duration`].
+/// Serializes as a string of seconds if the format is human-readable, otherwise as a [`Duration`].
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {

@@ -1,4 +1,4 @@
-//! Which shard owns a hash key.
+//! Finds the shard that owns a hash key.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -6,7 +6,7 @@ use core::fmt;
 
 use crate::key::{HashKey, HashKeyRange};
 
-/// An open shard of a stream: its id and the hash keys it owns.
+/// An open shard of a stream: its id and the hash keys that it owns.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Shard {
@@ -25,9 +25,9 @@ impl Shard {
 
 /// Finds the shard of a hash key.
 ///
-/// It holds the open shards of a stream (ListShards with the filter `AT_LATEST`), which together own every hash key exactly
-/// once. Its predictions hold only for streams whose record distribution follows the keys; if the stream's strategy is AUTO,
-/// the service ignores keys.
+/// It holds the open shards of a stream (ListShards with the filter `AT_LATEST`), which together own every hash key
+/// exactly once. Its predictions hold only for streams whose record distribution follows the keys; if the stream's
+/// strategy is AUTO, the service ignores keys.
 ///
 /// ```
 /// use kpl_core::{HashKey, HashKeyRange, PartitionKey, Shard, ShardMap};
@@ -43,7 +43,7 @@ impl Shard {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardMap {
-    /// In the order of their hash keys: each owns those from its start to the next one's.
+    /// Ordered by hash key: each shard owns the keys from its start up to the start of the next one.
     shards: NonEmpty<Shard>,
 }
 
@@ -52,8 +52,8 @@ impl ShardMap {
     ///
     /// # Errors
     ///
-    /// [`InvalidShardMap`] if there are no shards, if some hash keys do not belong to any shard, or if two shards own the same
-    /// ones; it says which.
+    /// [`InvalidShardMap`] if there are no shards, if some hash keys do not belong to any shard, or if two shards own
+    /// the same ones. The error names them.
     pub fn new(shards: impl IntoIterator<Item = Shard>) -> Result<Self, InvalidShardMap> {
         let mut shards: Vec<Shard> = shards.into_iter().collect();
         shards.sort_by_key(|shard| (shard.range.start(), shard.range.end()));
@@ -83,7 +83,7 @@ impl ShardMap {
         })
     }
 
-    /// The shard that owns a hash key.
+    /// Returns the shard that owns a hash key.
     #[must_use]
     pub fn shard_of(&self, key: HashKey) -> &Shard {
         self.shards.get(self.index_of(key))
@@ -100,7 +100,7 @@ impl ShardMap {
         self.shards.iter()
     }
 
-    /// Returns something for each shard, in the order of the map.
+    /// Returns a value for each shard, in the order of the map.
     pub(crate) fn for_each_shard<T>(&self, make: impl Fn() -> T) -> NonEmpty<T> {
         NonEmpty {
             first: make(),
@@ -116,7 +116,7 @@ impl ShardMap {
     }
 }
 
-/// One or more: a stream has at least one shard.
+/// One or more items: a stream has at least one shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NonEmpty<T> {
     first: T,
@@ -124,7 +124,7 @@ pub(crate) struct NonEmpty<T> {
 }
 
 impl<T> NonEmpty<T> {
-    /// Returns the one at `index`, or the first if there is none.
+    /// Returns the item at `index`, or the first if there is none.
     fn get(&self, index: usize) -> &T {
         match index.checked_sub(1).and_then(|index| self.rest.get(index)) {
             Some(one) => one,
@@ -132,7 +132,7 @@ impl<T> NonEmpty<T> {
         }
     }
 
-    /// Returns the one at `index`, or the first if there is none.
+    /// Returns the item at `index`, or the first if there is none.
     pub(crate) fn get_mut(&mut self, index: usize) -> &mut T {
         match index.checked_sub(1).and_then(|index| self.rest.get_mut(index)) {
             Some(one) => one,
@@ -149,7 +149,8 @@ impl<T> NonEmpty<T> {
     }
 }
 
-/// An error if there are hash keys from `start` to `end`; `None` is the far side of either end of all hash keys.
+/// Returns an error if there are hash keys from `start` to `end`. `None` stands for the far side of either end of all
+/// hash keys.
 fn gap(start: Option<u128>, end: Option<u128>) -> Result<(), InvalidShardMap> {
     match start.zip(end).map(|(start, end)| HashKeyRange::try_from(start..=end)) {
         Some(Ok(range)) => Err(InvalidShardMap::Gap { range }),
@@ -163,12 +164,12 @@ fn gap(start: Option<u128>, end: Option<u128>) -> Result<(), InvalidShardMap> {
 pub enum InvalidShardMap {
     /// These hash keys do not belong to any shard.
     Gap {
-        /// The first gap there is.
+        /// The first gap.
         range: HashKeyRange,
     },
     /// Two shards own the same hash keys.
     Overlap {
-        /// The first two that do.
+        /// The first two shards that do.
         shards: alloc::boxed::Box<[Shard; 2]>,
     },
 }

@@ -7,7 +7,7 @@ use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
 
-/// A point in time, in UTC: how long after the Unix epoch it is.
+/// A point in time, in UTC, as the time since the Unix epoch.
 ///
 /// As a string it is seconds with up to nine digits after the point, such as `1700000000.25`. With the feature `std` it
 /// converts from and to [`SystemTime`](std::time::SystemTime).
@@ -42,7 +42,8 @@ impl Timestamp {
         self.0
     }
 
-    /// Returns the same point in time as a [`SystemTime`](std::time::SystemTime), or `None` if that type cannot hold it.
+    /// Returns the same point in time as a [`SystemTime`](std::time::SystemTime), or `None` if that type cannot hold
+    /// it.
     #[cfg(feature = "std")]
     #[cfg_attr(docsrs, doc(cfg(feature = "std")))]
     #[must_use]

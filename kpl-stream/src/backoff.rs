@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Pauses that grow from failure to failure.
+/// Pauses that grow with each consecutive failure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Backoff {
     first: Duration,
@@ -11,22 +11,22 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// Before records are sent again.
+    /// For sending records again.
     pub(crate) const RECORDS: Self = Self {
         first: Duration::from_millis(100),
         growth: 2.0,
         longest: Duration::from_secs(5),
     };
 
-    /// Before a request is made again that changes nothing: listing shards, reading.
+    /// For repeating a request that changes nothing: listing shards or reading.
     pub(crate) const READS: Self = Self {
         first: Duration::from_secs(1),
         growth: 1.5,
         longest: Duration::from_secs(30),
     };
 
-    /// Returns the pause after a failure that this many others came before. `random` is from 0 to 1 and spreads the pauses
-    /// of many clients: between a half and the whole of the full pause.
+    /// Returns the pause after a failure that follows `failures_before` others. `random` is between 0 and 1, and
+    /// spreads the pauses of many clients between half of the full pause and all of it.
     pub(crate) fn pause(self, failures_before: u32, random: f64) -> Duration {
         let longest = self.longest.as_secs_f64();
         let growth = self.growth.powi(i32::try_from(failures_before).unwrap_or(i32::MAX));

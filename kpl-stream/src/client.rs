@@ -1,7 +1,7 @@
-//! What the producer and the reader ask of the service, and the errors that it answers with.
+//! What the producer and the reader require of the service, and the errors that it returns.
 //!
-//! With the feature `aws`, [`AwsClient`](crate::aws::AwsClient) is both clients. To send to another service, or to test, implement
-//! [`WriteClient`] or [`ReadClient`] yourself.
+//! With the feature `aws`, [`AwsClient`](crate::aws::AwsClient) implements both traits. To send to another service, or
+//! to test, implement [`WriteClient`] or [`ReadClient`] yourself.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_core::future::BoxFuture;
 use kpl_core::{EncryptionType, HashKeyRange, KinesisRecord, SealedRecord, Shard, Timestamp};
 
-/// What a producer needs of the service.
+/// The requests that a producer makes to the service.
 ///
 /// ```
 /// use std::sync::{Arc, Mutex};
@@ -63,13 +63,14 @@ use kpl_core::{EncryptionType, HashKeyRange, KinesisRecord, SealedRecord, Shard,
 /// # }
 /// ```
 pub trait WriteClient: fmt::Debug + Send + Sync + 'static {
-    /// Puts records into a stream: one PutRecords request. Returns one result for each entry, in their order.
+    /// Puts records into a stream with one PutRecords request. Returns one result for each entry, in the same order.
     ///
-    /// It must not retry by itself: the producer retries, and records every attempt.
+    /// Implementations must not retry: the producer retries, and records every attempt.
     ///
     /// # Errors
     ///
-    /// [`RequestError`] if the request failed as a whole. Its [`class`](RequestError::class) decides what the producer does next.
+    /// [`RequestError`] if the request failed as a whole. Its [`class`](RequestError::class) decides what the producer
+    /// does next.
     fn put_records<'a>(
         &'a self,
         stream: &'a str,
@@ -80,14 +81,15 @@ pub trait WriteClient: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`RequestError`]. Without a list of shards, records are sent one by one.
+    /// [`RequestError`] if the shards cannot be listed. The producer then sends records one by one.
     fn open_shards<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<Vec<Shard>, RequestError>>;
 
-    /// Returns what is known of a stream (DescribeStreamSummary).
+    /// Returns the description of a stream (DescribeStreamSummary).
     ///
     /// # Errors
     ///
-    /// [`RequestError`]. A stream that cannot be described is taken as one that follows keys.
+    /// [`RequestError`] if the stream cannot be described. The producer then assumes that it distributes records by
+    /// key.
     fn describe_stream<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<StreamDescription, RequestError>>;
 }
 
@@ -109,7 +111,7 @@ impl<C: WriteClient + ?Sized> WriteClient for Arc<C> {
     }
 }
 
-/// What became of one entry of a PutRecords request.
+/// The result for one entry of a PutRecords request.
 pub type PutResult = Result<Written, EntryError>;
 
 /// Where the service wrote a record.
@@ -123,7 +125,7 @@ pub struct Written {
 }
 
 impl Written {
-    /// Creates the place of a record from its shard and its sequence number.
+    /// Creates the result for a record that was written, from its shard and its sequence number.
     pub fn new(shard_id: impl Into<Arc<str>>, sequence_number: impl Into<Arc<str>>) -> Self {
         Self {
             shard_id: shard_id.into(),
@@ -132,7 +134,7 @@ impl Written {
     }
 }
 
-/// Why the service did not write one entry of a request that it accepted.
+/// Why the service did not write one entry of a request that it otherwise accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct EntryError {
@@ -160,7 +162,7 @@ impl fmt::Display for EntryError {
 
 impl std::error::Error for EntryError {}
 
-/// What is known of a stream.
+/// The description of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct StreamDescription {
@@ -169,7 +171,7 @@ pub struct StreamDescription {
 }
 
 impl StreamDescription {
-    /// Creates the description of a stream that distributes its records this way.
+    /// Creates the description of a stream with this record distribution.
     #[must_use]
     pub const fn new(distribution: Option<Distribution>) -> Self {
         Self { distribution }
@@ -181,13 +183,13 @@ impl StreamDescription {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Distribution {
-    /// A record's keys decide which shard takes it.
+    /// A record's keys decide which shard it goes to.
     UserPartitionKey,
-    /// The service decides, and ignores keys.
+    /// The service decides which shard a record goes to, and ignores its keys.
     Auto,
 }
 
-/// What a reader needs of the service.
+/// The requests that a reader makes to the service.
 ///
 /// ```
 /// use std::time::Duration;
@@ -243,20 +245,20 @@ pub enum Distribution {
 /// # }
 /// ```
 pub trait ReadClient: fmt::Debug + Send + Sync + 'static {
-    /// Returns every shard of a stream that the service still knows, open, closed or expired, all pages of them (ListShards without
-    /// a filter).
+    /// Returns all shards of a stream that the service still knows, open, closed or expired, all pages of them
+    /// (ListShards without a filter).
     ///
     /// # Errors
     ///
-    /// [`RequestError`]. The reader makes the request again unless its class is final ([`ErrorClass::is_final`]); the same
-    /// holds for the other methods.
+    /// [`RequestError`] if the request failed. The reader repeats the request unless the error's class is final
+    /// ([`ErrorClass::is_final`]); the same holds for the other methods.
     fn list_shards<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<Vec<ShardDescription>, RequestError>>;
 
     /// Returns an iterator over a shard (GetShardIterator).
     ///
     /// # Errors
     ///
-    /// [`RequestError`].
+    /// [`RequestError`] if the request failed.
     fn get_shard_iterator<'a>(
         &'a self,
         stream: &'a str,
@@ -268,7 +270,7 @@ pub trait ReadClient: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`RequestError`], with the code `ExpiredIteratorException` if the iterator is too old.
+    /// [`RequestError`] if the request failed, with the code `ExpiredIteratorException` if the iterator has expired.
     fn get_records<'a>(&'a self, iterator: &'a str, limit: usize) -> BoxFuture<'a, Result<Fetched, RequestError>>;
 }
 
@@ -297,11 +299,11 @@ impl<C: ReadClient + ?Sized> ReadClient for Arc<C> {
 pub struct ShardDescription {
     /// The shard's id.
     pub id: String,
-    /// The hash keys that it owns.
+    /// The range of hash keys that it owns.
     pub range: HashKeyRange,
-    /// The shards that it came from: one after a split, two after a merge. The service may not know them any longer.
+    /// The shards that it came from: one after a split, two after a merge. The service may have forgotten them.
     pub parents: Vec<String>,
-    /// Whether it takes no more records.
+    /// Whether it no longer accepts records.
     pub closed: bool,
 }
 
@@ -347,17 +349,17 @@ pub enum IteratorStart {
 
 /// An answer to GetRecords.
 ///
-/// Its `Debug` shows how many records there are, never their data.
+/// Its `Debug` output shows how many records there are, never their data.
 #[derive(Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Fetched {
     /// The records.
     pub records: Vec<FetchedRecord>,
-    /// The iterator to continue with. `None`: the shard is closed, and this was its end.
+    /// The iterator to continue with, or `None` if the shard is closed and this was its end.
     pub next_iterator: Option<String>,
-    /// How far the last record is behind the newest one of the shard, if the service says so.
+    /// How far the last record is behind the shard's newest one, if the service says so.
     pub behind_latest: Option<Duration>,
-    /// The shards that follow this one, where it ended and the service says so.
+    /// The shards that follow this one, if it ended here and the service names them.
     pub child_shards: Vec<ShardDescription>,
 }
 
@@ -373,7 +375,7 @@ impl Fetched {
         }
     }
 
-    /// Returns the same answer, with how far its last record is behind the newest one.
+    /// Returns the same answer, with how far its last record is behind the shard's newest one.
     #[must_use]
     pub const fn with_behind_latest(mut self, behind_latest: Duration) -> Self {
         self.behind_latest = Some(behind_latest);
@@ -401,13 +403,13 @@ impl fmt::Debug for Fetched {
 
 /// A record from an answer to GetRecords, owned.
 ///
-/// Its `Debug` shows how long the data is, never the data.
+/// Its `Debug` output shows how long the data is, never the data itself.
 #[derive(Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct FetchedRecord {
     /// The data.
     pub data: Vec<u8>,
-    /// The partition key. Streams that distribute records by themselves may have none.
+    /// The partition key. Records of streams that distribute records by themselves may not have one.
     pub partition_key: Option<String>,
     /// The sequence number.
     pub sequence_number: String,
@@ -470,9 +472,9 @@ impl<'a> From<&'a FetchedRecord> for KinesisRecord<'a> {
 pub struct RequestError {
     /// The service's code, or a word for why there was no answer.
     pub code: Arc<str>,
-    /// The service's message, or that of whatever failed.
+    /// The service's message, or the message of the error that prevented an answer.
     pub message: Arc<str>,
-    /// What follows from it.
+    /// What the caller can do about it.
     pub class: ErrorClass,
 }
 
@@ -485,15 +487,16 @@ impl RequestError {
         }
     }
 
-    /// Creates the error of a request that the service refused with a code: nothing was written. The code decides the class
-    /// ([`ErrorClass::of_code`]).
+    /// Creates the error of a request that the service refused with a code: nothing was written. The code decides the
+    /// class ([`ErrorClass::of_code`]).
     pub fn refused(code: impl Into<Arc<str>>, message: impl Into<Arc<str>>) -> Self {
         let code = code.into();
         let class = ErrorClass::of_code(&code);
         Self::new(code, message, class)
     }
 
-    /// Creates the error of a request that was refused for its size, as with the HTTP status 413: nothing was written.
+    /// Creates the error of a request that was refused for its size, for example with the HTTP status 413: nothing was
+    /// written.
     pub fn too_large(code: impl Into<Arc<str>>, message: impl Into<Arc<str>>) -> Self {
         Self::new(code, message, ErrorClass::TooLarge)
     }
@@ -503,24 +506,24 @@ impl RequestError {
         Self::new(code, message, ErrorClass::Transient)
     }
 
-    /// Creates the error of a request of which it is unknown whether it was carried out.
+    /// Creates the error of a request that may or may not have been carried out.
     pub fn unanswered(code: impl Into<Arc<str>>, message: impl Into<Arc<str>>) -> Self {
         Self::new(code, message, ErrorClass::Unknown)
     }
 
-    /// Creates the error of a request without an answer in time: `RequestTimeout`.
+    /// Creates the error of a request that was not answered in time: `RequestTimeout`.
     #[must_use]
     pub fn timed_out(limit: Duration) -> Self {
         Self::unanswered(REQUEST_TIMEOUT, format!("no answer within {limit:?}"))
     }
 
-    /// Creates the error of a request that cannot be sent at all, as when there are no credentials.
+    /// Creates the error of a request that cannot be sent at all, for example because there are no credentials.
     pub fn permanent(code: impl Into<Arc<str>>, message: impl Into<Arc<str>>) -> Self {
         Self::new(code, message, ErrorClass::Permanent)
     }
 }
 
-/// The code of requests without an answer in time.
+/// The code of requests that were not answered in time.
 pub(crate) const REQUEST_TIMEOUT: &str = "RequestTimeout";
 
 impl fmt::Display for RequestError {
@@ -531,31 +534,30 @@ impl fmt::Display for RequestError {
 
 impl std::error::Error for RequestError {}
 
-/// What follows from an error.
+/// What the caller can do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorClass {
     /// The same request would fail again: it is invalid or not allowed.
     Permanent,
-    /// The stream, or what else the request names, does not exist.
+    /// The stream, or something else that the request names, does not exist.
     NotFound,
     /// The request is too large: nothing was written, and a smaller one may succeed.
     TooLarge,
-    /// Nothing was written because of a limit: later and more slowly it may succeed.
+    /// Nothing was written because of a limit: the request may succeed later, at a lower rate.
     Throttled,
-    /// Nothing was written: later it may succeed.
+    /// Nothing was written: the request may succeed later.
     Transient,
-    /// It may have been written, or not.
+    /// The request may or may not have been carried out.
     Unknown,
 }
 
 impl ErrorClass {
     /// Returns the class of a code that the service answered with.
     ///
-    /// The codes are those of
-    /// [PutRecords](https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html) and of
-    /// [Common Errors](https://docs.aws.amazon.com/kinesis/latest/APIReference/CommonErrors.html). An unknown code is taken as
-    /// transient: its records then fail at the end of their time to live, not before.
+    /// The codes are those of [PutRecords](https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html)
+    /// and of [Common Errors](https://docs.aws.amazon.com/kinesis/latest/APIReference/CommonErrors.html). An unknown
+    /// code counts as transient: its records fail at the end of their time to live, not before.
     #[must_use]
     pub fn of_code(code: &str) -> Self {
         match code {

@@ -1,4 +1,4 @@
-//! The AWS SDK's client, beside a server that ignores the shard filter.
+//! The AWS SDK's client with a server that ignores the shard filter.
 
 #![cfg(feature = "aws")]
 

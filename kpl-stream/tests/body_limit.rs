@@ -1,4 +1,4 @@
-//! The producer beside a server that refuses requests of more than about 2 MB.
+//! The producer with a server that refuses requests of more than about 2 MB.
 #![cfg(feature = "aws")]
 #![forbid(unsafe_code)]
 
@@ -13,7 +13,7 @@ use kpl_stream::aws::AwsClient;
 use kpl_stream::client::{ErrorClass, PutResult, RequestError, StreamDescription, WriteClient};
 use kpl_testkit::server::Server;
 
-/// Counts requests, and keeps why they were refused.
+/// Counts requests, and keeps the reasons why they were refused.
 #[derive(Debug)]
 struct Counting {
     client: AwsClient,

@@ -1,4 +1,4 @@
-//! The producer takes no more than its budget whatever the service does, and loses nothing when it ends.
+//! The producer stays within its budget whatever the service does, and loses nothing when it ends.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ use kpl_stream::{
 };
 use kpl_testkit::service::{Service, Stream, sequence_number};
 
-/// A service that answers this many requests, and no more.
+/// Returns a service that answers this many requests, and no more.
 fn service(answers: usize) -> Service {
     let service = Service::new(Stream::with_shards(1));
     service.state(|state| state.puts = answers);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use kpl_stream::reader::{FilePositions, Positions as _, ShardState};
 
-/// A folder of the test's own.
+/// Returns a directory of the test's own.
 fn folder(test: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("file-positions-{test}"));
     drop(fs::remove_dir_all(&folder));

@@ -34,7 +34,7 @@ fn page(name: usize, size: usize) -> Page {
     }
 }
 
-/// The server of `.ci/kinesis-local`, whose certificate nobody else trusts.
+/// Returns the configuration for the server of `.ci/kinesis-local`, whose certificate is not trusted elsewhere.
 async fn config() -> SdkConfig {
     let variable =
         |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run .ci/kinesis-local"));
@@ -88,7 +88,7 @@ async fn wait_until_active(client: &Client, stream: &str) -> String {
     }
 }
 
-/// The server is slow with large records.
+/// Returns a producer that waits longer for answers, because the server is slow with large records.
 fn producer(config: &SdkConfig) -> Producer {
     Producer::builder()
         .load_aws_config(config)
@@ -117,7 +117,7 @@ async fn large_and_small_records_come_back_over_tls() {
         deliveries.push(pages.send(page.clone()).await.unwrap());
     }
     for delivery in deliveries {
-        // Without the record, which is large.
+        // Not with `unwrap`, which would print the large record.
         if let Err(error) = delivery.await {
             panic!("{error}");
         }

@@ -1,4 +1,4 @@
-//! What the pipeline keeps in memory: for 1,000 shards, and beside a service that answers nothing.
+//! How much memory the pipeline takes: for 1,000 shards, and with a service that never answers.
 #![deny(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -13,21 +13,21 @@ use kpl_testkit::even_shards;
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
 
-/// Counts the bytes that are held.
+/// Counts the bytes that are allocated.
 struct Counting;
 
 #[expect(unsafe_code, reason = "an allocator is; it only counts, and passes on")]
-// SAFETY: every call goes to the system's allocator as it came.
+// SAFETY: every call is passed to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         HELD.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller keeps to the contract of `GlobalAlloc::alloc`.
+        // SAFETY: the caller upholds the contract of `GlobalAlloc::alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         HELD.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller keeps to the contract of `GlobalAlloc::dealloc`.
+        // SAFETY: the caller upholds the contract of `GlobalAlloc::dealloc`.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -39,7 +39,7 @@ fn held() -> usize {
     HELD.load(Ordering::Relaxed)
 }
 
-/// A pipeline with a stream of so many shards.
+/// Returns a pipeline with a stream of this many shards.
 fn pipeline(shards: u128, now: Instant) -> (Pipeline<u64>, StreamId) {
     let mut pipeline = Pipeline::new(Options::default(), 1).unwrap();
     let stream = pipeline.open("clicks", now);
@@ -56,7 +56,7 @@ fn record(number: u64, size: usize) -> (EncodedRecord, u64) {
     (record, number)
 }
 
-// One test, because the allocator counts for all threads.
+// One test, because the allocator counts all threads.
 #[test]
 fn memory_is_bounded() {
     let now = Instant::now();
@@ -74,7 +74,7 @@ fn memory_is_bounded() {
     assert!(some - idle < 2 * budget, "{some}");
     drop(with_shards);
 
-    // Requests that nobody answers: their entries are the client's, and still held here.
+    // These requests are never answered: their entries belong to the client, and are still held here.
     let before = held();
     let (mut stalled, stream) = pipeline(4, now);
     stalled.push(stream, (0..10_000).map(|number| record(number, 1000)), now);

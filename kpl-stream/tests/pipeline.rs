@@ -1,4 +1,4 @@
-//! Rules of the producer's pipeline, one at a time, on a clock of the test.
+//! The rules of the producer's pipeline, one at a time, with the test's own clock.
 #![forbid(unsafe_code)]
 
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ struct Test {
 
 const FOLLOWS_KEYS: Option<Distribution> = Some(Distribution::UserPartitionKey);
 
-/// A request that the pipeline wants sent.
+/// A request that the pipeline wants to send.
 struct Request {
     id: RequestId,
     entries: Vec<SealedRecord>,
@@ -37,7 +37,7 @@ impl Test {
         }
     }
 
-    /// With its shards known.
+    /// Returns a pipeline that knows its shards.
     fn listed(options: Options, shards: u128, distribution: Option<Distribution>) -> Self {
         let mut test = Self::new(options);
         let listing = test.listing();
@@ -71,7 +71,7 @@ impl Test {
         self.pipeline.push(self.stream, records, self.now);
     }
 
-    /// The requests that are due now. Outcomes are kept.
+    /// Returns the requests that are due now. Outcomes are kept.
     fn requests(&mut self) -> Vec<Request> {
         let mut requests = Vec::new();
         while let Some(output) = self.pipeline.poll(self.now) {
@@ -84,7 +84,7 @@ impl Test {
         requests
     }
 
-    /// The only request that is due now.
+    /// Returns the only request that is due now.
     fn request(&mut self) -> Request {
         let mut requests = self.requests();
         assert_eq!(requests.len(), 1, "requests that are due now");
@@ -187,7 +187,7 @@ fn a_record_that_no_flush_waits_for_waits_for_others() {
     test.push([(record("anna", 10), 0)]);
     let (waited, mut requests) = test.wait_for_request();
     assert_eq!(waited, Duration::from_millis(100));
-    // The flush is asked for before the second record.
+    // The flush is requested before the second record.
     test.pipeline.flush(test.now);
     test.push([(record("anna", 10), 1)]);
     test.write(requests.remove(0));
@@ -259,7 +259,7 @@ fn pending_records_are_measured() {
     assert_eq!(pending.map(|measure| measure.value), Some(1.0));
 }
 
-/// One entry for each record, as large as the record.
+/// Returns options that put each record in an entry of its own, as large as the record.
 fn one_by_one() -> Options {
     let mut options = Options::default();
     options.aggregation_enabled = false;
@@ -293,7 +293,7 @@ fn too_large() -> RequestError {
     RequestError::too_large("HTTP 413", "length limit exceeded")
 }
 
-/// As of a service that does not say what is wrong.
+/// Returns the error of a service that does not say what is wrong.
 fn invalid() -> RequestError {
     RequestError::refused("SerializationException", "length limit exceeded")
 }

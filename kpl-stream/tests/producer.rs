@@ -1,4 +1,4 @@
-//! The producer, beside a real server.
+//! The producer with a real server.
 
 #![cfg(feature = "aws")]
 
@@ -37,7 +37,7 @@ fn sized(n: u32, len: usize) -> Event {
     }
 }
 
-/// Where a record stands: shard, sequence and sub-sequence number.
+/// Where a record is: shard, sequence number and sub-sequence number.
 type Place = (String, String, u64);
 
 fn place(receipt: &Receipt) -> Place {
@@ -49,7 +49,7 @@ fn producer(server: &Server) -> ProducerBuilder {
     Producer::builder().load_aws_config(server.config())
 }
 
-/// A stream with as many shards, and a producer of it.
+/// Creates a stream with this many shards, and returns a producer for it.
 async fn open(server: &Server, builder: ProducerBuilder, shards: i32) -> StreamProducer<Event> {
     server.create_stream("events", shards).await;
     builder.build().unwrap().stream("events").await.unwrap()
@@ -67,7 +67,7 @@ async fn receipts(deliveries: Vec<Delivery<Event>>) -> Vec<Receipt> {
     join_all(deliveries).await.into_iter().map(Result::unwrap).collect()
 }
 
-/// All that a reader finds that drops an aggregate with strays, as the KCL does.
+/// Returns everything that a reader finds if it drops aggregates with strays, as the KCL does.
 async fn read(server: &Server, stream: &str) -> Vec<(Place, Event)> {
     let client = AwsClient::new(server.config());
     let mut events = Vec::new();
@@ -131,7 +131,7 @@ async fn many_streams_share_a_producer() {
         server.create_stream(name, shards).await;
         streams.push(shared.stream::<Event>(name).await.unwrap());
     }
-    // In turn: neighbours go to different streams.
+    // Alternating: neighbours go to different streams.
     let mut deliveries = Vec::new();
     for n in 0..2400 {
         deliveries.push(streams[n as usize % 12].send(event(n)).await.unwrap());
@@ -220,7 +220,7 @@ async fn a_stream_that_was_deleted_fails_at_once_and_gives_records_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_record_fails_that_the_service_refuses_a_request_for() {
     let server = Server::start().await;
-    // The server takes 1 MiB.
+    // The server accepts at most 1 MiB.
     let builder = producer(&server).max_user_record_size(2 * 1024 * 1024);
     let stream = open(&server, builder, 4).await;
     let large = sized(1000, 1_200_000);
@@ -260,7 +260,7 @@ async fn try_send_gives_the_record_back_where_there_is_no_room() {
     assert!(matches!(error.kind, SendErrorKind::Full));
     assert_eq!(error.record, event(3));
 
-    // `send` waits for room, and there is some when the others were written.
+    // `send` waits for room, which there is once the others were written.
     let waiting = stream.send(error.record);
     let (sent, ()) = tokio::join!(waiting, stream.producer().flush());
     deliveries.push(sent.unwrap());
@@ -284,7 +284,7 @@ async fn flush_waits_for_all_outcomes_and_for_nothing_else() {
     assert!(deliveries.iter().all(Delivery::is_done));
     assert!(started.elapsed() < LONG / 2);
     assert_eq!(numbers(&read(&server, "events").await), Vec::from_iter(0..500));
-    // Nothing to wait for.
+    // There is nothing to wait for.
     stream.producer().flush().await;
 }
 
@@ -312,7 +312,7 @@ async fn a_producer_that_is_closed_in_time_has_written_everything() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_producer_that_is_closed_too_early_gives_back_what_has_no_outcome() {
-    // A shard takes 1 MiB a second: this is more.
+    // A shard accepts 1 MiB per second: this is more.
     let server = limited().start().await;
     let stream = open(&server, producer(&server), 1).await;
     let mut deliveries = send(&stream, (0..500).map(|n| sized(n, 1000))).await;
@@ -348,7 +348,7 @@ async fn a_producer_that_is_closed_too_early_gives_back_what_has_no_outcome() {
             .collect::<Vec<_>>()
     );
 
-    // What has a receipt is there, and nothing that was certainly not written.
+    // Every record with a receipt is there, and none that was certainly not written.
     let found: BTreeMap<Place, Event> = read(&server, "events").await.into_iter().collect();
     assert!(written.iter().all(|place| found.contains_key(place)));
     assert!(found.len() <= written.len() + unknown as usize);
@@ -373,7 +373,7 @@ async fn a_producer_that_is_dropped_gives_back_what_has_no_outcome() {
     assert!(read(&server, "events").await.is_empty());
 }
 
-/// As the service: a shard takes 1,000 records and 1 MiB in a second.
+/// Returns a server with the service's limits: a shard accepts 1,000 records and 1 MiB per second.
 fn limited() -> ServerBuilder {
     Server::builder().enforce_limits()
 }
@@ -418,7 +418,7 @@ async fn nothing_is_lost_while_shards_are_split_and_merged_and_have_no_room() {
             tokio::spawn(async move { send(&stream, (0..MANY).filter(|n| n % 4 == task).map(wide)).await })
         })
         .collect();
-    // 0 gives 1 and 2; 1 gives 3 and 4; 4 and 2 give 5; 5 gives 6 and 7.
+    // 0 splits into 1 and 2; 1 splits into 3 and 4; 4 and 2 merge into 5; 5 splits into 6 and 7.
     let pause = || tokio::time::sleep(Duration::from_millis(700));
     pause().await;
     server.split("events", "shardId-000000000000").await;

@@ -1,4 +1,4 @@
-//! The reader, beside a real server.
+//! The reader with a real server.
 
 #![cfg(feature = "aws")]
 
@@ -32,7 +32,7 @@ fn clicks(user: &str, numbers: std::ops::Range<u32>) -> Vec<Click> {
     numbers.map(|n| click(user, n)).collect()
 }
 
-/// As one aggregate.
+/// Returns the clicks as one aggregate.
 fn aggregate(clicks: &[Click]) -> SealedRecord {
     aggregate_into_one_with(Aggregator::new(), clicks)
 }
@@ -48,7 +48,7 @@ fn reader(server: &Server) -> ReaderBuilder<Click> {
         .fetch_interval(Duration::from_millis(5))
 }
 
-/// The next records, so many.
+/// Returns this many of the next records.
 async fn take(reader: &mut Reader<Click>, count: usize) -> Vec<Received<Click>> {
     let mut records = Vec::new();
     while records.len() < count {
@@ -67,7 +67,7 @@ fn values(records: Vec<Received<Click>>) -> Vec<Click> {
     records.into_iter().map(|record| record.value).collect()
 }
 
-/// What each user's records are, in the order in which they were read.
+/// Returns each user's records, in the order in which they were read.
 fn by_user(records: &[Received<Click>]) -> BTreeMap<String, Vec<u32>> {
     let mut users = BTreeMap::<String, Vec<u32>>::new();
     for record in records {
@@ -176,7 +176,7 @@ async fn splits_and_merges_while_records_are_written_lose_nothing_and_keep_the_o
                 10 => server.split("clicks", &shard(0)).await,
                 20 => server.merge("clicks", &shard(3), &shard(1)).await,
                 30 => server.split("clicks", &shard(4)).await,
-                // The second generation of a shard that may not be read yet.
+                // The second generation, while the first may not be read yet.
                 31 => server.split("clicks", &shard(5)).await,
                 40 => server.merge("clicks", &shard(2), &shard(7)).await,
                 _ => {}
@@ -268,7 +268,8 @@ async fn iterators_that_expire_are_renewed_after_the_aggregate_that_was_read_las
     assert_eq!(values(take(&mut reader, 3).await), clicks("anna", 3..6));
 }
 
-/// At each step a reader is built, takes some records, saves them, and is dropped: in the midst of shards that end.
+/// At each step a reader is built, takes some records, saves them, and is dropped, even in the middle of shards that
+/// end.
 #[tokio::test]
 async fn resuming_across_splits_and_merges_gives_every_record_once() {
     let server = Server::start().await;
@@ -294,7 +295,7 @@ async fn resuming_across_splits_and_merges_gives_every_record_once() {
     let positions = MemoryPositions::new();
     let mut records = Vec::new();
     for _ in 0..30 {
-        // Where positions are saved, a start does not matter.
+        // If positions are saved, the start does not matter.
         let start = if records.is_empty() {
             Start::TrimHorizon
         } else {
@@ -440,7 +441,7 @@ async fn a_large_stream_is_read_in_batches_of_any_size() {
         });
         server.put("clicks", records).await;
     }
-    // The server says that nothing is behind answers that are only full: they are not waited after.
+    // The server reports that nothing is left behind answers that are merely full. The reader must not wait after them.
     let mut reader = reader(&server)
         .max_records(7)
         .max_batches(1)

@@ -1,4 +1,5 @@
-//! The reader, beside a client made by hand: what no local server does. Time is tokio's, and passes at once.
+//! The reader with a hand-written client: situations that no local server produces. Time is tokio's, and passes at
+//! once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,7 +39,7 @@ async fn built(builder: ReaderBuilder<Line>) -> Reader<Line> {
     builder.build("lines").await.unwrap()
 }
 
-/// All lines that come, until none does for an hour.
+/// Returns all lines that arrive, until none does for an hour.
 async fn lines(reader: &mut Reader<Line>) -> Vec<String> {
     let mut lines = Vec::new();
     while let Ok(Some(record)) = timeout(Duration::from_secs(3600), reader.next()).await {
@@ -78,7 +79,7 @@ async fn an_expired_iterator_is_renewed_after_the_last_record() {
     assert_eq!(starts, [("a".into(), IteratorStart::TrimHorizon), ("a".into(), at)]);
 }
 
-/// Latest would skip what arrived since.
+/// The position Latest would skip the records that arrived since.
 #[tokio::test(start_paused = true)]
 async fn an_iterator_of_latest_that_expires_before_the_first_record_loses_nothing() {
     let service = service([Shard::new("a", &[])]);
@@ -99,7 +100,7 @@ async fn requests_that_may_succeed_later_are_made_again_more_and_more_slowly() {
     service.fail((0..3).map(|_| refused("ThrottlingException")));
     let begin = Instant::now();
     let mut reader = built(reader(&service)).await;
-    // Half of 1, 1.5 and 2.25 seconds at the least.
+    // At least half of 1, 1.5 and 2.25 seconds.
     assert!(begin.elapsed() > Duration::from_millis(2370), "{:?}", begin.elapsed());
 
     service.fail((0..20).map(|_| refused("ProvisionedThroughputExceededException")));
@@ -185,7 +186,7 @@ async fn a_shard_that_is_trimmed_with_all_its_records_is_left_out() {
 
 #[tokio::test(start_paused = true)]
 async fn a_shard_that_came_into_being_between_two_readers_is_read_from_its_first_record() {
-    // Of "b", the child of "a", nothing is known any more.
+    // The service has forgotten "b", the child of "a".
     let service = service([Shard::new("a", &["0"]).closed(), Shard::new("c", &["1"]).of(&["b"])]);
     let positions = saved(&[("a", ShardState::Ended)]);
     let mut reader = built(reader(&service).start(Start::Latest).positions(positions)).await;
@@ -208,7 +209,7 @@ async fn an_ended_shard_is_saved_as_ended_when_its_last_record_is() {
         (&states["a"], &states["b"]),
         (&ShardState::Ended, &ShardState::TrimHorizon)
     );
-    // One that is behind does not take it back.
+    // Saving an earlier record does not move the position back.
     reader.save(&first).await.unwrap();
     assert_eq!(positions.load("lines").await.unwrap(), states);
 }
@@ -294,7 +295,7 @@ async fn options_out_of_range_are_named() {
     );
 }
 
-/// Fails while it is told to.
+/// Fails while the test wants it to.
 #[derive(Debug, Default)]
 struct Failing {
     fails: Arc<AtomicBool>,

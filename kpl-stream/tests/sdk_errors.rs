@@ -1,4 +1,4 @@
-//! Errors that no local server gives, through the AWS SDK's own means to answer in the service's place.
+//! Errors that no local server returns, with a replacement for the service that uses the AWS SDK's own test support.
 #![cfg(feature = "aws")]
 #![forbid(unsafe_code)]
 
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 type Outcome = Result<Receipt, kpl_stream::DeliveryError<RawRecord>>;
 
-/// A service that answers PutRecords so: with a status and a body.
+/// Returns a configuration for a service that answers PutRecords with this status and body.
 async fn config(put_records: impl Fn(&Value) -> (u16, String) + Send + Sync + 'static) -> SdkConfig {
     let http = infallible_client_fn(move |request| {
         let target = request
@@ -54,7 +54,7 @@ fn written(number: usize) -> Value {
     json!({"ShardId": "shardId-000000000000", "SequenceNumber": format!("49{number}")})
 }
 
-/// All entries written.
+/// Returns the answer that all entries were written.
 fn accepted(request: &Value) -> (u16, String) {
     let entries = request["Records"].as_array().map_or(0, Vec::len);
     let results: Vec<Value> = (0..entries).map(written).collect();

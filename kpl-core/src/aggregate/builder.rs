@@ -1,4 +1,4 @@
-//! Building aggregators with other options than the default ones.
+//! Builds aggregators with options other than the default ones.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -25,15 +25,15 @@ pub struct AggregatorBuilder<T> {
 }
 
 impl<T> Aggregator<T> {
-    /// Starts to build an aggregator with other options.
+    /// Returns a builder for an aggregator with other options than the default ones.
     pub fn builder() -> AggregatorBuilder<T> {
         AggregatorBuilder::default()
     }
 }
 
 impl<T> AggregatorBuilder<T> {
-    /// Sets how many bytes a record may count at most towards the service's limit: data and outer partition key. The default
-    /// is 51,200, the maximum 10 MiB.
+    /// Sets how many bytes a record may count at most towards the service's limit: data and outer partition key. The
+    /// default is 51,200, the maximum 10 MiB.
     ///
     /// A user record that is larger on its own is refused.
     pub fn max_size(mut self, bytes: usize) -> Self {
@@ -41,7 +41,7 @@ impl<T> AggregatorBuilder<T> {
         self
     }
 
-    /// Sets how many user records may be in one aggregate. By default as many as fit.
+    /// Sets how many user records may be in one aggregate. The default is as many as fit.
     pub fn max_count(mut self, user_records: usize) -> Self {
         self.options.max_count = user_records;
         self
@@ -55,12 +55,12 @@ impl<T> AggregatorBuilder<T> {
         self
     }
 
-    /// Sets whether a record that is alone in its aggregate is wrapped nevertheless. By default it is sent raw under its own
-    /// partition key, as the KPL does.
+    /// Sets whether a record that is alone in its aggregate is wrapped nevertheless. By default it is sent raw under
+    /// its own partition key, as the KPL does.
     ///
-    /// Records are always wrapped if their data starts with the magic of an aggregate, if they have tags, or if their type
-    /// asks for it ([`KplRecord::always_wrapped`](crate::KplRecord::always_wrapped)). The service uses the explicit hash key
-    /// of a raw record, but readers do not receive it.
+    /// Records are always wrapped if their data starts with the magic of an aggregate, if they have tags, or if their
+    /// type asks for it ([`KplRecord::always_wrapped`](crate::KplRecord::always_wrapped)). The service uses the
+    /// explicit hash key of a raw record, but readers do not receive it.
     pub fn wrap_single(mut self, wrap: bool) -> Self {
         self.options.wrap_single = wrap;
         self
@@ -70,7 +70,7 @@ impl<T> AggregatorBuilder<T> {
     ///
     /// # Errors
     ///
-    /// [`InvalidOption`] if an option has a value that it cannot have.
+    /// [`InvalidOption`] if an option is out of its range.
     pub fn build(self) -> Result<Aggregator<T>, InvalidOption> {
         Ok(Aggregator::with_options(self.options.check()?))
     }
@@ -79,7 +79,7 @@ impl<T> AggregatorBuilder<T> {
     ///
     /// # Errors
     ///
-    /// [`InvalidOption`] if an option has a value that it cannot have.
+    /// [`InvalidOption`] if an option is out of its range.
     pub fn build_sharded(self, shards: ShardMap) -> Result<ShardedAggregator<T>, InvalidOption> {
         Ok(ShardedAggregator::with_options(self.options.check()?, shards))
     }

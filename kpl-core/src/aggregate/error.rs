@@ -7,7 +7,7 @@ use core::fmt;
 use crate::error::{CodecError, KeyError};
 use crate::key::InvalidPartitionKey;
 
-/// Why an aggregator did not take a record. The record is where it was, and the aggregator is unchanged.
+/// Why an aggregator did not accept a record. The aggregator is unchanged.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AggregateError {
@@ -23,7 +23,7 @@ pub enum AggregateError {
         partition_key: String,
         /// How many bytes it would count towards the limit on its own: the data and the outer partition key.
         size: usize,
-        /// The maximum size that is set, in bytes.
+        /// The configured maximum size, in bytes.
         max_size: usize,
     },
 }

@@ -9,11 +9,11 @@ use super::{AggregateError, Aggregator, ShardedAggregator};
 use crate::record::{KplRecord, SealedRecord};
 
 impl<T: KplRecord> Aggregator<T> {
-    /// Packs all these values, and what was pushed before: returns an iterator over the records for the stream, the last
-    /// one included. The values may be owned or references.
+    /// Packs all these values, after what was pushed before: returns an iterator over the records for the stream,
+    /// including the last one. The values may be owned or references.
     ///
-    /// A value that is refused is an error in its place, and the next values follow: [`Aggregate::taken`] says which one it
-    /// was. If the iterator is dropped before its end, what it packed stays in the aggregator.
+    /// A value that is refused is an error in its place, and the next values follow: [`Aggregate::taken`] says which
+    /// one it was. If the iterator is dropped before its end, what it packed stays in the aggregator.
     ///
     /// ```
     /// use kpl_core::{Aggregator, RawRecord};
@@ -38,11 +38,12 @@ impl<T: KplRecord> Aggregator<T> {
 }
 
 impl<T: KplRecord> ShardedAggregator<T> {
-    /// Packs all these values, and what was pushed before: returns an iterator over the records for the stream, the last
-    /// one of each shard included. The values may be owned or references.
+    /// Packs all these values, after what was pushed before: returns an iterator over the records for the stream,
+    /// including the last one of each shard. The values may be owned or references.
     ///
-    /// A value that is refused is an error in its place, and the next values follow: [`AggregateSharded::taken`] says which
-    /// one it was. If the iterator is dropped before it has taken the last value, what it packed stays in the aggregator.
+    /// A value that is refused is an error in its place, and the next values follow: [`AggregateSharded::taken`] says
+    /// which one it was. If the iterator is dropped before it has taken the last value, what it packed stays in the
+    /// aggregator.
     ///
     /// ```
     /// use kpl_core::{Aggregator, HashKeyRange, RawRecord, Shard, ShardMap};
@@ -80,11 +81,11 @@ pub struct Aggregate<'a, T, I> {
 pub struct AggregateSharded<'a, T, I> {
     aggregator: &'a mut ShardedAggregator<T>,
     values: Values<I>,
-    /// What was still held after the last value.
+    /// The records that were still held after the last value.
     last: Option<IntoIter<SealedRecord>>,
 }
 
-/// The values, counted, and never asked again after their end.
+/// Counts the values, and never calls the iterator again after its end.
 struct Values<I> {
     values: I,
     taken: usize,
@@ -102,7 +103,8 @@ impl<I> Values<I> {
         }
     }
 
-    /// Pushes values until one of them completes an aggregate or is refused. `None` if there are no more.
+    /// Pushes values until one of them completes an aggregate or is refused. Returns `None` if there are no more
+    /// values.
     fn push_each(&mut self, mut push: impl FnMut(I::Item) -> Pushed) -> Option<Result<SealedRecord, AggregateError>>
     where
         I: Iterator,

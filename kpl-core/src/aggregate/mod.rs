@@ -24,12 +24,12 @@ use crate::record::{KplRecord, SealedRecord};
 
 /// Packs many records of a type into few records of a stream.
 ///
-/// Push records; whenever one does not fit any more, the full aggregate comes out and a new one starts. What is left at
-/// the end comes out of [`finish`](Self::finish). Keep all that comes out: it holds what was pushed. If all records are at
-/// hand, [`aggregate`](Self::aggregate) does all of this.
+/// Push records: if one no longer fits, [`push`](Self::push) returns the full aggregate and starts a new one.
+/// [`finish`](Self::finish) returns the last one. Keep everything that they return: it contains the pushed records. If
+/// you have all records already, [`aggregate`](Self::aggregate) does all of this.
 ///
-/// An aggregator of this type ignores shards. A reader that filters by hash key range, as the KCL does, drops aggregates
-/// whose records belong to several shards: for streams of more than one shard use a [`ShardedAggregator`].
+/// An aggregator of this type ignores shards. A reader that filters by hash key range, as the KCL does, drops
+/// aggregates whose records belong to several shards: for streams of more than one shard use a [`ShardedAggregator`].
 ///
 /// ```
 /// use kpl_core::{Aggregator, RawRecord};
@@ -66,7 +66,7 @@ impl<T> Aggregator<T> {
         }
     }
 
-    /// Returns what was pushed and has not come out yet, or `None` if there is nothing: an empty aggregate is never made.
+    /// Returns the remaining aggregate, or `None` if nothing is held: empty aggregates are never built.
     ///
     /// The aggregator can be used again afterwards.
     #[must_use = "it holds user records that would be lost"]
@@ -86,14 +86,15 @@ impl<T> Aggregator<T> {
         self.packer.count()
     }
 
-    /// Returns how many bytes the record that [`finish`](Self::finish) would return now counts towards the service's limits:
-    /// its data and its partition key. 0 if nothing is held.
+    /// Returns how many bytes the record that [`finish`](Self::finish) would return now counts towards the service's
+    /// limits: its data and its partition key. 0 if nothing is held.
     #[must_use]
     pub fn size(&self) -> usize {
         self.packer.size()
     }
 
-    /// Returns the exact length in bytes of the data that [`finish`](Self::finish) would return now. 0 if nothing is held.
+    /// Returns the exact length in bytes of the data that [`finish`](Self::finish) would return now. 0 if nothing is
+    /// held.
     #[must_use]
     pub fn data_size(&self) -> usize {
         self.packer.data_size()
@@ -109,19 +110,19 @@ impl<T> Aggregator<T> {
 impl<T: KplRecord> Aggregator<T> {
     /// Adds a record, and returns the aggregate that this completed, if any.
     ///
-    /// An aggregate is complete when the record does not fit any more, so that it starts the next aggregate, or when the
+    /// An aggregate is complete when the record no longer fits, so that it starts the next aggregate, or when the
     /// maximum count is reached, so that the record is the last one in it.
     ///
     /// # Errors
     ///
     /// [`AggregateError`] if the record cannot be written, does not have valid keys or is too large on its own. The
-    /// aggregator is then as it was before.
+    /// aggregator is then unchanged.
     pub fn push(&mut self, record: &T) -> Result<Option<SealedRecord>, AggregateError> {
         Ok(self.push_unsealed(record)?.map(UnsealedRecord::seal))
     }
 
-    /// Does what [`push`](Self::push) does, without computing the digest: [`seal_all`] seals many aggregates together in a
-    /// fraction of the time.
+    /// Does what [`push`](Self::push) does, without computing the digest: [`seal_all`] seals many aggregates together
+    /// in a fraction of the time.
     ///
     /// # Errors
     ///
@@ -139,7 +140,7 @@ impl<T> Default for Aggregator<T> {
     }
 }
 
-/// The copy holds the same user records: what comes out of both is in the stream twice.
+/// The copy holds the same user records: if the output of both is sent, they are in the stream twice.
 impl<T> Clone for Aggregator<T> {
     fn clone(&self) -> Self {
         Self {

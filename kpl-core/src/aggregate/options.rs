@@ -1,4 +1,4 @@
-//! The options of aggregators, and which values they can have.
+//! The options of aggregators, and their valid values.
 
 use crate::error::InvalidOption;
 use crate::key::PartitionKey;

@@ -1,4 +1,4 @@
-//! An aggregate under construction: when it is full, and how it goes out.
+//! An aggregate under construction: when it is full, and in which form it is sent.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,7 +10,7 @@ use crate::key::{HashKey, PartitionKey};
 use crate::record::KplRecord;
 use crate::wire::{MAGIC, Parts, Tags, Writer};
 
-/// Where a record is written before it is known to fit. Once warm, they do not allocate.
+/// Buffers for writing a record before it is known to fit. Once warm, they do not allocate.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
     partition_key: String,
@@ -46,7 +46,7 @@ impl Buffers {
     }
 }
 
-/// An aggregate under construction, and the rules of when it is full and how it goes out.
+/// An aggregate under construction, and the rules for when it is full and in which form it is sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Packer {
     pub(super) options: Options,
@@ -76,7 +76,8 @@ impl Packer {
         Ok(self.add(record))
     }
 
-    /// Checks that a record is small enough on its own. It must be, whatever is held: it may have to go out alone.
+    /// Checks that a record is small enough on its own. This must hold no matter what is held: it may have to be sent
+    /// alone.
     #[inline]
     pub(crate) fn check_alone(&self, record: &Encoded<'_>) -> Result<(), AggregateError> {
         // Framing, an explicit hash key, and an outer partition key of 256 characters take less than this.
@@ -108,7 +109,8 @@ impl Packer {
         Ok(())
     }
 
-    /// Adds a record that passed [`check_alone`](Self::check_alone), and returns the aggregate that this completed, if any.
+    /// Adds a record that passed [`check_alone`](Self::check_alone), and returns the aggregate that this completed, if
+    /// any.
     #[inline]
     pub(crate) fn add(&mut self, record: &Encoded<'_>) -> Option<UnsealedRecord> {
         let plan = self.writer.plan(&record.parts);
@@ -188,7 +190,7 @@ impl Packer {
         }
     }
 
-    /// Returns the length of the partition key that an aggregate goes out under.
+    /// Returns the length of the partition key under which the aggregate is sent.
     #[inline]
     fn outer_key_len(&self) -> usize {
         match &self.options.outer_partition_key {

@@ -87,7 +87,8 @@ impl UnsealedRecord {
         self.aggregated
     }
 
-    /// Returns how many bytes the sealed record will count towards the service's limits: the data and the partition key.
+    /// Returns how many bytes the sealed record will count towards the service's limits: the data and the partition
+    /// key.
     #[must_use]
     pub fn size(&self) -> usize {
         let digest = if self.aggregated { size_of::<Digest>() } else { 0 };

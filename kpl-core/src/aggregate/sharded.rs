@@ -15,7 +15,7 @@ use crate::shard::{NonEmpty, ShardMap};
 /// Packs many records of a type into few records of a stream, each of them for one shard.
 ///
 /// A reader that filters by hash key range, as the KCL does, drops a whole aggregate if one record inside belongs to
-/// another shard. Nothing of the aggregates of this type is lost there, as long as the map is that of the stream.
+/// another shard. Such a reader drops no aggregates of this type, as long as the map is that of the stream.
 /// [`AggregatorBuilder::build_sharded`](crate::AggregatorBuilder::build_sharded) builds one.
 ///
 /// ```
@@ -58,7 +58,7 @@ impl<T> ShardedAggregator<T> {
         }
     }
 
-    /// Returns what was pushed and has not come out yet: at most one record for each shard.
+    /// Returns the remaining aggregates: at most one record for each shard.
     ///
     /// The aggregator can be used again afterwards.
     #[must_use = "it holds user records that would be lost"]
@@ -85,7 +85,7 @@ impl<T> ShardedAggregator<T> {
         for packer in held.iter() {
             packer.for_each_record(|mut record| {
                 let packer = packer_of(&self.shards, &mut self.packers, &record);
-                // Perhaps only a neighbour asked for wrapping, and this record is too large for it.
+                // Perhaps only a neighbouring record required wrapping, and this one is too large for it.
                 record.always_wrapped &= packer.check_alone(&record).is_ok();
                 full.extend(packer.add(&record));
             });
@@ -117,7 +117,7 @@ impl<T: KplRecord> ShardedAggregator<T> {
     ///
     /// # Errors
     ///
-    /// As [`Aggregator::push`](crate::Aggregator::push): the aggregator is then as it was before.
+    /// Those of [`Aggregator::push`](crate::Aggregator::push): the aggregator is then unchanged.
     pub fn push(&mut self, record: &T) -> Result<Option<SealedRecord>, AggregateError> {
         Ok(self.push_unsealed(record)?.map(UnsealedRecord::seal))
     }
@@ -140,7 +140,7 @@ fn packer_of<'p>(shards: &ShardMap, packers: &'p mut NonEmpty<Packer>, record: &
     packers.get_mut(shards.index_of(hash_key))
 }
 
-/// The copy holds the same user records: what comes out of both is in the stream twice.
+/// The copy holds the same user records: if the output of both is sent, they are in the stream twice.
 impl<T> Clone for ShardedAggregator<T> {
     fn clone(&self) -> Self {
         Self {

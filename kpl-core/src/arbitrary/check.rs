@@ -1,4 +1,4 @@
-//! What must come out of a batch.
+//! Checks what is read from a batch.
 
 use alloc::format;
 use alloc::string::{String, ToString as _};
@@ -10,7 +10,7 @@ use super::{Damage, Refused};
 use crate::wire::AggregatedRecord;
 use crate::{AggregateError, Deaggregated, Deaggregator, FromKplRecord, KinesisRecord, KplRecord, Tags};
 
-/// A Kinesis record, and what is known of it.
+/// A Kinesis record, and what is known about it.
 pub(super) struct Source<'v, 's> {
     pub(super) record: KinesisRecord<'s>,
     pub(super) damages: &'v [Damage],
@@ -18,14 +18,14 @@ pub(super) struct Source<'v, 's> {
     pub(super) contents: Option<&'v [Option<usize>]>,
 }
 
-/// The values that were sent, and what a panic calls one of them.
+/// The values that were sent, and the name for one of them in the message of a panic.
 pub(super) struct Sent<'v, T> {
     pub(super) values: &'v [T],
     pub(super) name: &'static str,
 }
 
-/// Reads a batch. Every user record must come out once and in order, as a value or as an error, with its bytes; and
-/// where its value is known, as that value. Returns the values that were not known.
+/// Reads a batch. Every user record must be returned once and in order, as a value or as an error, with its bytes, and
+/// if its value is known, as that value. Returns the values that were not known.
 #[track_caller]
 pub(super) fn check<'s, T>(sources: &[Source<'_, 's>], sent: &Sent<'_, T>, same: impl Fn(&T, &T) -> bool) -> Vec<T>
 where
@@ -102,7 +102,7 @@ where
     unknown
 }
 
-/// A value that its codec cannot write is lost.
+/// Panics if there is a value that its codec cannot write: such a value is lost.
 #[track_caller]
 pub(super) fn check_written<T: fmt::Debug>(refused: &[Refused<T>], name: &str) {
     for Refused { value, error } in refused {
@@ -113,7 +113,7 @@ pub(super) fn check_written<T: fmt::Debug>(refused: &[Refused<T>], name: &str) {
     }
 }
 
-/// The payloads of the user records in some data.
+/// Returns the payloads of the user records in some data.
 fn payloads(data: &[u8]) -> Vec<&[u8]> {
     match AggregatedRecord::parse(data) {
         Ok(aggregate) => aggregate.records().map(|record| record.data).collect(),
@@ -165,7 +165,7 @@ fn check_value<T: KplRecord + fmt::Debug>(
     );
 }
 
-/// The damages of the Kinesis record, if there are any.
+/// Displays the damages of the Kinesis record, if there are any.
 struct Beside<'a>(&'a [Damage]);
 
 impl fmt::Display for Beside<'_> {

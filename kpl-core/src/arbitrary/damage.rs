@@ -10,76 +10,76 @@ use ::arbitrary::{Arbitrary, Result, Unstructured};
 use crate::digest::md5;
 use crate::wire::{AggregatedRecord, Frame, MAGIC, Tags, put_bytes, put_number};
 
-/// A change of some bytes.
+/// A change to some bytes.
 ///
-/// Every number is possible: a place beyond the end counts from the start again, a length ends with the bytes.
+/// Every number is valid: a position beyond the end wraps around, and a length is limited by the end of the bytes.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
-    /// One bit is another.
+    /// One bit is flipped.
     FlipBit {
-        /// Which one: 0 is the lowest bit of the first byte.
+        /// The index of the bit; 0 is the lowest bit of the first byte.
         bit: usize,
     },
     /// Only the first bytes are left.
     Truncate {
-        /// How many.
+        /// How many bytes are left.
         len: usize,
     },
-    /// Some bytes are gone.
+    /// Some bytes are removed.
     Remove {
-        /// The first of them.
+        /// The index of the first of them.
         at: usize,
-        /// How many.
+        /// How many there are.
         len: usize,
     },
-    /// There are some bytes more.
+    /// Some bytes are inserted.
     Insert {
-        /// Where the first of them stands.
+        /// The index of the first of them.
         at: usize,
         /// The bytes.
         bytes: Vec<u8>,
     },
-    /// Some bytes stand there twice.
+    /// Some bytes are repeated.
     Repeat {
-        /// The first of them.
+        /// The index of the first of them.
         at: usize,
-        /// How many.
+        /// How many there are.
         len: usize,
     },
-    /// Other bytes stand there.
+    /// All bytes are replaced by others.
     Replace {
-        /// The bytes.
+        /// The new bytes.
         bytes: Vec<u8>,
     },
 }
 
 /// What happened to a Kinesis record on its way from the aggregator to the reader.
 ///
-/// `user_record` is its place in the aggregate; one beyond the last counts from the first again. What needs an aggregate
-/// does nothing to other bytes.
+/// `user_record` is the index in the aggregate; an index beyond the last wraps around. Damage that requires an
+/// aggregate does not change other bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Damage {
-    /// The data changed: the digest is wrong then, unless the magic is gone or the record was no aggregate.
+    /// The data changed: the digest is then wrong, unless the magic is gone or the record was not an aggregate.
     Data(Change),
-    /// The protobuf bytes changed, and the digest is made right again: so that they are parsed.
+    /// The protobuf bytes changed, and the digest is recomputed so that they are parsed.
     Body(Change),
-    /// One user record's payload changed, and all else is right: so that its codec reads it.
+    /// One user record's payload changed, and everything else is right, so that its codec reads it.
     Payload {
         /// Which user record.
         user_record: usize,
         /// What happened to its payload.
         change: Change,
     },
-    /// One user record refers to another partition key, most often to none.
+    /// One user record refers to another partition key, usually to one that does not exist.
     PartitionKeyIndex {
         /// Which user record.
         user_record: usize,
         /// The index.
         index: u64,
     },
-    /// One user record refers to another explicit hash key, most often to none.
+    /// One user record refers to another explicit hash key, usually to one that does not exist.
     ExplicitHashKeyIndex {
         /// Which user record.
         user_record: usize,
@@ -93,28 +93,28 @@ pub enum Damage {
         /// The string.
         text: String,
     },
-    /// One user record lacks its payload, so that the protobuf bytes do not parse although the digest matches.
+    /// One user record does not have a payload, so the protobuf bytes do not parse although the digest matches.
     NoPayload {
         /// Which user record.
         user_record: usize,
     },
     /// The user records are gone, and the key tables are left.
     NoUserRecords,
-    /// There is a field that no reader knows. This harms nothing.
+    /// There is a field that readers do not know. This is harmless.
     UnknownField {
-        /// What it holds.
+        /// Its content.
         bytes: Vec<u8>,
     },
     /// The record arrives without a partition key, as it may if the stream's record distribution strategy is AUTO.
     NoPartitionKey,
 }
 
-/// Which values come out of a Kinesis record after a damage.
+/// Which values a Kinesis record yields after it was damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Harm {
-    /// The same.
+    /// The same values.
     None,
-    /// The same, but for one.
+    /// The same values, except for one.
     UserRecord(usize),
     /// No user records.
     Empty,
@@ -124,7 +124,7 @@ pub(super) enum Harm {
 
 impl Change {
     fn apply(&self, bytes: &[u8]) -> Vec<u8> {
-        // A place in the bytes, and what stands before it and from it on. `room`: the end is a place, too.
+        // Splits the bytes at a position. With a `room` of 1, the end is a position, too.
         let split = |at: usize, room: usize| bytes.split_at(at.checked_rem(bytes.len() + room).unwrap_or(0));
         match self {
             Self::FlipBit { bit } => {
@@ -155,7 +155,7 @@ impl Change {
 }
 
 impl Damage {
-    /// The data afterwards, and what that means for the values inside.
+    /// Returns the damaged data, and what that means for the values inside.
     pub(super) fn apply(&self, data: &[u8]) -> (Vec<u8>, Harm) {
         let aggregate = AggregatedRecord::parse(data);
         match self {
@@ -214,12 +214,12 @@ impl Damage {
     }
 }
 
-/// An aggregated record of these protobuf bytes.
+/// Returns an aggregated record with these protobuf bytes.
 fn seal(body: &[u8]) -> Vec<u8> {
     [&MAGIC, body, &md5(body)].concat()
 }
 
-/// The content of an aggregated record, to change and to write again.
+/// The content of an aggregated record, to be changed and written again.
 struct Message<'a> {
     partition_keys: Vec<&'a str>,
     explicit_hash_keys: Vec<&'a str>,
@@ -250,7 +250,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// Changes one user record, if there is any.
+    /// Changes one user record, if there is one.
     fn edit(&mut self, user_record: usize, edit: impl FnOnce(&mut Record<'a>)) -> Harm {
         let place = user_record.checked_rem(self.records.len()).unwrap_or(0);
         match self.records.get_mut(place) {
@@ -289,7 +289,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Shows bytes as escaped text, so that a finding can be read.
+/// Shows bytes as escaped text, so that a finding is readable.
 impl fmt::Debug for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -303,7 +303,7 @@ impl fmt::Debug for Change {
     }
 }
 
-/// A few bytes.
+/// Returns a few bytes.
 fn some_bytes(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     let len = usize::from(u.arbitrary::<u8>()?) % 40;
     Ok(u.bytes(len.min(u.len()))?.to_vec())
@@ -333,7 +333,7 @@ impl Arbitrary<'_> for Change {
     }
 }
 
-/// An index that most often is outside its table.
+/// Returns an index that is usually outside its table.
 fn index(u: &mut Unstructured<'_>) -> Result<u64> {
     Ok(match u.arbitrary()? {
         small @ 0..=200 => small.into(),

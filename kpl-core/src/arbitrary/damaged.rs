@@ -14,8 +14,8 @@ use super::{Damage, IntactBatch};
 use crate::debug::ByteCount;
 use crate::{AggregatorBuilder, FromKplRecord, KinesisRecord, KplRecord, MAX_RECORD_SIZE, SealedRecord};
 
-/// The Kinesis records of an [`IntactBatch`] as a stream might deliver them: some damaged, some twice, with plain records of
-/// other producers in between.
+/// The Kinesis records of an [`IntactBatch`] as a stream might deliver them: some damaged, some twice, with plain
+/// records of other producers in between.
 ///
 /// [`check`](Self::check) reads them. To fuzz your own consumer, feed it [`kinesis_records`](Self::kinesis_records).
 ///
@@ -37,8 +37,8 @@ pub struct DamagedBatch<T> {
     rewritten: Rewritten,
 }
 
-/// The values that each [`check`](DamagedBatch::check) read, aggregated again. They are kept so that values can borrow from
-/// them.
+/// The values that each [`check`](DamagedBatch::check) read, aggregated again. They are kept so that values can borrow
+/// from them.
 #[derive(Default)]
 struct Rewritten(OnceCell<(Vec<SealedRecord>, Box<Rewritten>)>);
 
@@ -63,7 +63,7 @@ pub struct DamagedRecord {
     /// What happened to it, in this order.
     pub damages: Vec<Damage>,
     sequence_number: String,
-    /// As in [`Source`].
+    /// See [`Source`].
     contents: Option<Vec<Option<usize>>>,
 }
 
@@ -89,7 +89,8 @@ impl<T> DamagedBatch<T> {
         batch
     }
 
-    /// Returns the same records, with this damage done to one of them. An index beyond the last starts again at the first.
+    /// Returns the same records, with this damage done to one of them. An index beyond the last starts again at the
+    /// first.
     #[must_use]
     pub fn damage(mut self, record: usize, damage: Damage) -> Self {
         let place = record.checked_rem(self.records.len()).unwrap_or(0);
@@ -114,7 +115,8 @@ impl<T> DamagedBatch<T> {
         self
     }
 
-    /// Returns the same records, with one of them twice, as after a retry. An index beyond the last starts again at the first.
+    /// Returns the same records, with one of them twice, as after a retry. An index beyond the last starts again at the
+    /// first.
     #[must_use]
     pub fn repeat(mut self, record: usize) -> Self {
         let place = record.checked_rem(self.records.len()).unwrap_or(0);
@@ -156,15 +158,15 @@ impl<T> DamagedBatch<T> {
         known.filter_map(|value| self.intact.values().get((*value)?))
     }
 
-    /// Reads the batch. Nothing may panic; every user record comes out once and in order, as a value or as an error,
-    /// with all its bytes; every value that no damage touched comes back, equal and with its keys. And what was read
-    /// from damaged bytes as a value can be written, and reads as an equal value again.
+    /// Reads the batch. Nothing may panic. Every user record must be returned once and in order, as a value or as an
+    /// error, with all its bytes. Every value that no damage touched must be returned equal and with its keys. Values
+    /// that were read from damaged bytes must be writable, and must read as equal values again.
     ///
     /// [`IntactBatch::check`] says what to do with values that cannot be compared by `==`.
     ///
     /// # Panics
     ///
-    /// If any of this does not hold. The message says what, and what the damage was.
+    /// Panics if any of this does not hold. The message says what failed, and what the damage was.
     #[track_caller]
     pub fn check<'s>(&'s self)
     where
@@ -173,8 +175,8 @@ impl<T> DamagedBatch<T> {
         self.check_by(T::eq);
     }
 
-    /// Does what [`check`](Self::check) does, with your own comparison of the value that was sent, the first, and the value that
-    /// came back, the second.
+    /// Does what [`check`](Self::check) does, with your own comparison of the value that was sent, the first, and the
+    /// value that came back, the second.
     ///
     /// # Panics
     ///
@@ -269,7 +271,7 @@ impl<T: fmt::Debug> fmt::Debug for DamagedBatch<T> {
     }
 }
 
-/// What is done to a batch that is not made yet.
+/// A step of building a batch.
 enum Step {
     Damage(u8, Damage),
     Plain(u8, Vec<u8>),

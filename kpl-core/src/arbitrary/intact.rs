@@ -1,4 +1,4 @@
-//! Arbitrary values, aggregated: what goes in must come out.
+//! Arbitrary values, aggregated: what is written must be read back.
 
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
@@ -11,8 +11,8 @@ use crate::{AggregateError, AggregatorBuilder, FromKplRecord, InvalidOption, Kin
 
 /// Arbitrary values of a type, and the Kinesis records that an aggregator with arbitrary options packed them into.
 ///
-/// [`check`](Self::check) reads the Kinesis records and compares: use it in a fuzz target for your type, or in a plain test
-/// with values of your own. To fuzz your own consumer, feed it [`kinesis_records`](Self::kinesis_records).
+/// [`check`](Self::check) reads the Kinesis records and compares: use it in a fuzz target for your type, or in a plain
+/// test with values of your own. To fuzz your own consumer, feed it [`kinesis_records`](Self::kinesis_records).
 ///
 /// ```
 /// use kpl_core::arbitrary::IntactBatch;
@@ -32,13 +32,13 @@ pub struct IntactBatch<T> {
     sequence_numbers: Vec<String>,
 }
 
-/// A value that the aggregator did not take, and why.
+/// A value that the aggregator did not accept, and why.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Refused<T> {
     /// The value.
     pub value: T,
-    /// Why the aggregator did not take it.
+    /// Why the aggregator did not accept it.
     pub error: AggregateError,
 }
 
@@ -47,7 +47,7 @@ impl<T> IntactBatch<T> {
     ///
     /// # Errors
     ///
-    /// [`InvalidOption`] if an option has a value that it cannot have.
+    /// [`InvalidOption`] if an option is out of its range.
     pub fn new(
         values: impl IntoIterator<Item = T>,
         options: &AggregatorBuilder<T>,
@@ -76,14 +76,14 @@ impl<T> IntactBatch<T> {
         })
     }
 
-    /// Returns the values that the aggregator took, in their order.
+    /// Returns the values that the aggregator accepted, in order.
     #[must_use]
     pub fn values(&self) -> &[T] {
         &self.values
     }
 
-    /// Returns the values that the aggregator did not take: those whose key is not a valid partition key, those that are too
-    /// large, and those that their codec cannot write, which [`check`](Self::check) reports.
+    /// Returns the values that the aggregator did not accept: those whose key is not a valid partition key, those that
+    /// are too large, and those that their codec cannot write, which [`check`](Self::check) reports.
     #[must_use]
     pub fn refused(&self) -> &[Refused<T>] {
         &self.refused
@@ -94,7 +94,7 @@ impl<T> IntactBatch<T> {
         &self.options
     }
 
-    /// Returns the records that came out of the aggregator.
+    /// Returns the records that the aggregator returned.
     #[must_use]
     pub fn sealed(&self) -> &[SealedRecord] {
         &self.sealed
@@ -112,15 +112,16 @@ impl<T> IntactBatch<T> {
     /// Reads the batch: every value must come back, equal and in order, with its keys.
     ///
     /// A value that does not equal itself, such as a NaN, or that comes back changed on purpose needs
-    /// [`check_by`](Self::check_by). A value that the codec cannot restore at all (for Json, a NaN that is not in an `Option`) is
-    /// a loss that this check exists to find; if it cannot occur in practice, exclude it with `#[arbitrary(with = ...)]`.
+    /// [`check_by`](Self::check_by). A value that the codec cannot restore at all (for Json, a NaN that is not in an
+    /// `Option`) is a loss that this check exists to find; if it cannot occur in practice, exclude it with
+    /// `#[arbitrary(with = ...)]`.
     ///
-    /// Readers do not receive the explicit hash key of a lone record that travels raw: a [`RawRecord`](crate::RawRecord) comes
-    /// back without it, unless the options say `wrap_single`.
+    /// Readers do not receive the explicit hash key of a lone record that is sent raw: a
+    /// [`RawRecord`](crate::RawRecord) comes back without it, unless the options say `wrap_single`.
     ///
     /// # Panics
     ///
-    /// If a value cannot be written, does not come back, or comes back as another one. The message says which.
+    /// Panics if a value cannot be written, does not come back, or comes back as another one. The message says which.
     #[track_caller]
     pub fn check<'s>(&'s self)
     where
@@ -129,8 +130,8 @@ impl<T> IntactBatch<T> {
         self.check_by(T::eq);
     }
 
-    /// Does what [`check`](Self::check) does, with your own comparison of the value that was sent, the first, and the value that
-    /// came back, the second.
+    /// Does what [`check`](Self::check) does, with your own comparison of the value that was sent, the first, and the
+    /// value that came back, the second.
     ///
     /// # Panics
     ///

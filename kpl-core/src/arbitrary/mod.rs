@@ -1,6 +1,7 @@
 //! Fuzz your own record types: batches of arbitrary values as a stream would deliver them, intact or damaged.
 //!
-//! Your type derives `Arbitrary` of the crate [arbitrary](https://docs.rs/arbitrary), and a fuzz target has two lines:
+//! Your type derives `Arbitrary` of the crate [arbitrary](https://docs.rs/arbitrary), and a fuzz target takes two
+//! lines:
 //!
 //! ```
 //! # use arbitrary::{Arbitrary, Unstructured};
@@ -43,8 +44,9 @@
 //!
 //! Keys and other parts of records are arbitrary too, and always valid: [`PartitionKey`](crate::PartitionKey),
 //! [`HashKey`](crate::HashKey), [`HashKeyRange`](crate::HashKeyRange), [`Tags`](crate::Tags),
-//! [`RawRecord`](crate::RawRecord), [`Timestamp`](crate::Timestamp), [`SequenceNumber`](crate::SequenceNumber), [`Position`](crate::Position),
-//! [`ShardMap`](crate::ShardMap), the policies, and the options of an [`AggregatorBuilder`](crate::AggregatorBuilder). A field that is a `String` and a partition key:
+//! [`RawRecord`](crate::RawRecord), [`Timestamp`](crate::Timestamp), [`SequenceNumber`](crate::SequenceNumber),
+//! [`Position`](crate::Position), [`ShardMap`](crate::ShardMap), the policies, and the options of an
+//! [`AggregatorBuilder`](crate::AggregatorBuilder). For a field that is a `String` and a partition key, use
 //! `#[arbitrary(with = kpl::arbitrary::partition_key)]`.
 #![expect(clippy::panic, reason = "a check says by a panic what is wrong")]
 

@@ -15,8 +15,8 @@ use crate::{
 
 /// Returns an arbitrary string that is a valid partition key: 1 to 256 characters, and often one that occurred before.
 ///
-/// Use it as `#[arbitrary(with = kpl::arbitrary::partition_key)]` on a field of type `String`. An arbitrary `String` is often
-/// empty, and the aggregator refuses the record then.
+/// Use it as `#[arbitrary(with = kpl::arbitrary::partition_key)]` on a field of type `String`. An arbitrary `String` is
+/// often empty, and the aggregator would refuse the record.
 ///
 /// ```
 /// use arbitrary::{Arbitrary, Unstructured};
@@ -95,7 +95,7 @@ impl Arbitrary<'_> for RawRecord {
 
 impl Arbitrary<'_> for SequenceNumber {
     fn arbitrary(u: &mut Unstructured<'_>) -> Result<Self> {
-        // Those of the service have 56 digits; some tests have few.
+        // The service's sequence numbers have 56 digits; those of some tests have few.
         let mut text = format!("{}", u.arbitrary::<u32>()?);
         if u.arbitrary()? {
             text.push_str(&format!("{:046}", u.arbitrary::<u128>()?));

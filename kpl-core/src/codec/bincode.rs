@@ -12,13 +12,14 @@ use crate::error::CodecError;
 ///
 /// Use it for streams that already contain such records. The crate bincode is no longer maintained
 /// ([RUSTSEC-2025-0141](https://rustsec.org/advisories/RUSTSEC-2025-0141.html)), so prefer Postcard for new streams.
-/// Golden vectors freeze the bytes. The crate bincode-next writes and reads the same bytes, so this codec can move to it
-/// without any change to a stream.
+/// Golden vectors freeze the bytes. The crate bincode-next writes and reads the same bytes, so this codec can move to
+/// it without any change to a stream.
 ///
 /// Decoding a payload of more than 10 MiB, which no stream accepts, may fail.
 ///
-/// Do not decode untrusted bytes into two kinds of types: a recursive type, because the bytes can nest it until the stack
-/// overflows, and a list of elements that take no bytes, such as `Vec<()>`, because the bytes can declare any length.
+/// Do not decode untrusted bytes into two kinds of types: a recursive type, because the bytes can nest it until the
+/// stack overflows, and a list of elements that take no bytes, such as `Vec<()>`, because the bytes can declare any
+/// length.
 ///
 /// ```
 /// use kpl_core::codec::{Bincode, Decode, Encode};

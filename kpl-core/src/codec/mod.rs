@@ -8,9 +8,9 @@
 //! | [`Prost`] | `prost` | `prost::Message` | `prost::Message`, `Default` | nothing |
 //! | [`Raw`] | | `AsRef<[u8]>` | `TryFrom<&[u8]>` | `&[u8]` |
 //!
-//! As serde has `Serialize` and `Deserialize`, a codec has [`Encode`] and [`Decode`]: a type that is only read needs only
-//! what reading needs. The codecs that go through serde can leave out a field that is the partition key: see `elide` in
-//! the documentation of `#[derive(KplRecord)]`.
+//! As serde has `Serialize` and `Deserialize`, a codec has [`Encode`] and [`Decode`]: a type that is only read needs
+//! only what reading needs. The codecs that go through serde can leave out a field that is the partition key: see
+//! `elide` in the documentation of `#[derive(KplRecord)]`.
 //!
 //! Every codec rejects trailing bytes after the value.
 

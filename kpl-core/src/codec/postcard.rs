@@ -8,8 +8,9 @@ use crate::error::CodecError;
 /// [Postcard](https://postcard.jamesmunns.com/wire-format): small and fast, with a stable wire format. Field names
 /// are not written, so a type that gains a field can no longer read its old records.
 ///
-/// Do not decode untrusted bytes into two kinds of types: a recursive type, because the bytes can nest it until the stack
-/// overflows, and a list of elements that take no bytes, such as `Vec<()>`, because the bytes can declare any length.
+/// Do not decode untrusted bytes into two kinds of types: a recursive type, because the bytes can nest it until the
+/// stack overflows, and a list of elements that take no bytes, such as `Vec<()>`, because the bytes can declare any
+/// length.
 ///
 /// ```
 /// use kpl_core::codec::{Decode, Encode, Postcard};

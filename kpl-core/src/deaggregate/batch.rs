@@ -1,4 +1,4 @@
-//! A batch of records of a stream, read user record by user record, without types.
+//! Reads a batch of a stream's records user record by user record, without types.
 
 use alloc::vec::Vec;
 use core::cmp::Ordering;
@@ -15,7 +15,7 @@ pub(super) struct Batch<'b, 'a> {
     options: Options,
     malformed: MalformedPolicy,
     pub(super) counts: Counts,
-    /// What the range filter left out, if that is to be listed.
+    /// The user records that the range filter left out, if they are to be listed.
     pub(super) dropped: Vec<UserRecord<'a>>,
     pub(super) batch: &'b [KinesisRecord<'a>],
     /// How many records of the batch were opened.
@@ -24,9 +24,9 @@ pub(super) struct Batch<'b, 'a> {
     current: Opened<'a>,
     /// User records of the current aggregate up to this sub-sequence number are skipped.
     skip_to: Option<u64>,
-    /// The current aggregate is left out whole, because of a stray.
+    /// Whether the current aggregate is left out whole, because of a stray.
     drop_all: bool,
-    /// Some user records of the current aggregate may be left out.
+    /// Whether some user records of the current aggregate may be left out.
     selective: bool,
 }
 
@@ -50,7 +50,8 @@ impl<'b, 'a> Batch<'b, 'a> {
         }
     }
 
-    /// Returns the next user record if it is in canonical form: [`next`](Self::next) would return the same, more slowly.
+    /// Returns the next user record if it is in canonical form. [`next`](Self::next) would return the same, but more
+    /// slowly.
     #[inline]
     pub(super) fn next_usual(&mut self) -> Option<UserRecord<'a>> {
         if self.selective {

@@ -1,4 +1,4 @@
-//! What a deaggregator counts.
+//! The counts of a deaggregator.
 
 use core::ops::AddAssign;
 
@@ -35,7 +35,7 @@ pub struct Counts {
     pub failed: u64,
     /// User records left out by the hash key range.
     pub dropped: u64,
-    /// User records left out because they stand before the position to resume after.
+    /// User records left out because they come before the position to resume after.
     pub skipped: u64,
 }
 

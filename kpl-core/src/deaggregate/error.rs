@@ -76,19 +76,19 @@ impl DeaggregateError {
         &self.0.kind
     }
 
-    /// Returns the index in the batch of the Kinesis record that it is, or that it is in. The first is 0.
+    /// Returns the index in the batch of the Kinesis record that this record is, or that contains it. The first is 0.
     #[must_use]
     pub fn kinesis_record_index(&self) -> usize {
         self.0.kinesis_record_index
     }
 
-    /// Returns the sequence number of that Kinesis record, if it had one.
+    /// Returns the sequence number of that Kinesis record, if it has one.
     #[must_use]
     pub fn sequence_number(&self) -> Option<&str> {
         self.0.sequence_number.as_deref()
     }
 
-    /// Returns the record's index among the records of its aggregate; 0 if it is not in one.
+    /// Returns the record's index among the records of its aggregate, or 0 if it is not in one.
     #[must_use]
     pub fn sub_sequence_number(&self) -> u64 {
         self.0.sub_sequence_number
@@ -100,14 +100,14 @@ impl DeaggregateError {
         self.0.aggregated
     }
 
-    /// Returns the record's position in its shard, if its Kinesis record has a sequence number that is made of digits.
+    /// Returns the record's position in its shard, if its Kinesis record has a sequence number that consists of digits.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
         Position::new(self.sequence_number()?, self.0.sub_sequence_number).ok()
     }
 
-    /// Returns the record's partition key, if it is known. If it is longer than the service allows, which is possible only
-    /// inside an aggregate, these are its first 256 characters.
+    /// Returns the record's partition key, if it is known. If it is longer than the service allows, which is possible
+    /// only inside an aggregate, these are its first 256 characters.
     #[must_use]
     pub fn partition_key(&self) -> Option<&str> {
         self.0.partition_key.as_deref()

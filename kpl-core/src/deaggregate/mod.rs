@@ -23,12 +23,12 @@ use crate::record::{FromKplRecord, KinesisRecord, MalformedPolicy, UserRecord};
 
 /// Unpacks records of a stream into user records of a type.
 ///
-/// It takes a batch as GetRecords returns it or a Lambda event holds it: any mixture of aggregated and plain records. A bad
-/// record never affects its neighbours: it is one error, and the next record follows.
+/// It takes a batch as GetRecords returns it or a Lambda event holds it: any mixture of aggregated and plain records. A
+/// bad record never affects its neighbours: it is one error, and the next record follows.
 ///
-/// However hostile the bytes, reading `n` of them takes linear time and at most 48 `n` bytes plus 4 KiB of memory, for the key
-/// tables. User records take none. An error owns its data and at most 4 KiB, and [`list_dropped`](Self::list_dropped) keeps
-/// one [`UserRecord`] for each record that is dropped.
+/// No matter how hostile the bytes, reading `n` of them takes linear time and at most 48 `n` bytes plus 4 KiB of
+/// memory, for the key tables. User records take no memory. An error owns its data and at most 4 KiB, and
+/// [`list_dropped`](Self::list_dropped) keeps one [`UserRecord`] for each record that is dropped.
 ///
 /// ```
 /// use kpl_core::{Aggregator, Deaggregator, KinesisRecord, RawRecord};
@@ -61,7 +61,7 @@ impl<T> Deaggregator<T> {
         }
     }
 
-    /// Filters by hash key range, and says what happens to user records of aggregates that are outside `range`.
+    /// Filters by hash key range, and sets what happens to user records of aggregates that are outside `range`.
     ///
     /// Do not use it for streams whose record distribution strategy is AUTO: keys say nothing about shards there.
     ///
@@ -84,17 +84,18 @@ impl<T> Deaggregator<T> {
         self
     }
 
-    /// Sets whether the user records that the range filter leaves out are kept in a list: see [`Records::take_dropped`].
+    /// Sets whether the user records that the range filter leaves out are kept in a list: see
+    /// [`Records::take_dropped`].
     #[must_use]
     pub fn list_dropped(mut self, list: bool) -> Self {
         self.options.list_dropped = list;
         self
     }
 
-    /// Resumes: leaves out everything at or before `position`, also in the middle of an aggregate.
+    /// Resumes after a position: leaves out everything at or before `position`, even in the middle of an aggregate.
     ///
-    /// All records must be of one shard. A Kinesis record without a sequence number, or with one that is not made of digits,
-    /// is delivered.
+    /// All records must be of one shard. A Kinesis record is delivered if it does not have a sequence number, or if its
+    /// sequence number does not consist of digits.
     #[must_use]
     pub fn after(mut self, position: Position) -> Self {
         self.options.after = Some(position);
@@ -109,8 +110,8 @@ impl<T> Deaggregator<T> {
         self
     }
 
-    /// Returns the user records of a batch, in order. Values that borrow do so from the data of the batch's records, not from
-    /// the slice.
+    /// Returns the user records of a batch, in order. Values that borrow do so from the data of the batch's records,
+    /// not from the slice.
     ///
     /// The digests of the batch are computed together, in the lanes of the processor's vector registers.
     pub fn records<'b, 'a>(&self, batch: &'b [KinesisRecord<'a>]) -> Records<'b, 'a, T>
@@ -153,9 +154,9 @@ impl<T> fmt::Debug for Deaggregator<T> {
     }
 }
 
-/// A user record as a value of its type, with all that is known of it: the item of [`Records`].
+/// A user record as a value of its type, with everything that is known about it: the item of [`Records`].
 ///
-/// [`Received`](crate::Received) is its counterpart that borrows nothing.
+/// [`Received`](crate::Received) is its counterpart that owns all of its data.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Deaggregated<'a, T> {
@@ -172,7 +173,7 @@ impl<'a, T> Deaggregated<'a, T> {
         self.record.partition_key
     }
 
-    /// Returns the record's position in its shard, if its Kinesis record has a sequence number that is made of digits.
+    /// Returns the record's position in its shard, if its Kinesis record has a sequence number that consists of digits.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
         self.record.position()
@@ -187,7 +188,7 @@ pub struct Records<'b, 'a, T> {
 }
 
 impl<'b, 'a, T> Records<'b, 'a, T> {
-    /// Returns what was counted so far.
+    /// Returns the counts so far.
     #[must_use]
     pub const fn counts(&self) -> Counts {
         let mut counts = self.batch.counts;

@@ -14,7 +14,7 @@ pub(super) struct Opened<'a> {
     aggregate: AggregatedRecord<'a>,
     /// The explicit hash keys as numbers; `None` where one is not a valid number.
     explicit_hash_keys: Vec<Option<HashKey>>,
-    /// The hash keys of the partition keys, as far as they were needed.
+    /// The hash keys of the partition keys, computed when they are first needed.
     hash_keys: Vec<Option<HashKey>>,
     rest: Option<Rest<'a>>,
 }
@@ -28,7 +28,7 @@ struct Rest<'a> {
 }
 
 impl<'a> Opened<'a> {
-    /// Opens another aggregate. After an error there is nothing to read.
+    /// Opens another aggregate. After an error, no user records are left to read.
     pub(super) fn open(
         &mut self,
         record: &KinesisRecord<'a>,
@@ -56,7 +56,8 @@ impl<'a> Opened<'a> {
         self.aggregate.is_empty()
     }
 
-    /// Returns the next user record with its keys, if there is one, it is in canonical form, and its keys can be resolved.
+    /// Returns the next user record with its keys, if there is one, it is in canonical form, and its keys can be
+    /// resolved.
     #[inline]
     pub(super) fn next_usual(&mut self) -> Option<UserRecord<'a>> {
         let rest = self.rest.as_mut()?;

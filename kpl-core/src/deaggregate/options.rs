@@ -1,4 +1,4 @@
-//! What a deaggregator leaves out, and what it does with malformed bytes.
+//! The options of deaggregators: what they leave out, and what they do with malformed bytes.
 
 use crate::key::HashKeyRange;
 use crate::position::Position;

@@ -1,6 +1,6 @@
-//! What the output of the derive calls. Not part of the public API.
+//! The functions that the output of the derive calls. Not part of the public API.
 //!
-//! The derive sees tokens, not types. Where the type of a field decides what to do, the output asks a [`Probe`] of that
+//! The derive sees tokens, not types. If the type of a field decides what to do, the output asks a [`Probe`] of that
 //! type: for the special types the method is found on `Probe<T>`, and for all others one reference further, on
 //! `&Probe<T>`. The method returns a unit struct, and the method of that struct has the trait bound that the compiler
 //! reports.

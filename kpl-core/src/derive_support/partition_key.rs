@@ -17,7 +17,7 @@ pub trait KeyField: fmt::Display {}
 #[diagnostic::do_not_recommend]
 impl<T: fmt::Display + ?Sized> KeyField for T {}
 
-/// A type whose `Display` writes a string that the type holds: used as a key, it is not copied.
+/// A type whose `Display` writes a string that the type contains: if it is used as a key, it is not copied.
 pub trait Text {
     fn text(&self) -> &str;
 }
@@ -103,7 +103,7 @@ impl DisplayKind {
 }
 
 /// Returns a field as one part of a key. The result has the same type for all fields, so that a field that cannot be a
-/// part is one error and not two.
+/// part causes one error instead of two.
 #[inline]
 pub fn display<T: KeyField>(field: &T) -> &dyn fmt::Display {
     field

@@ -86,8 +86,8 @@ impl ParseKind {
     }
 }
 
-/// Returns the key, if there is one that is not too long. Every record of an aggregate can refer to the same long string:
-/// to parse or copy it for each of them could take more time and memory than the program has.
+/// Returns the key, if there is one that is not too long. Every record of an aggregate can refer to the same long
+/// string: parsing or copying it for each of them could take more time and memory than the program has.
 #[inline]
 fn present<'de>(field: &'static str, key: Option<&'de str>) -> Result<&'de str, ReadError> {
     let key = key.ok_or_else(|| ReadError::field(field, None, "the record has no partition key"))?;
@@ -99,7 +99,7 @@ fn present<'de>(field: &'static str, key: Option<&'de str>) -> Result<&'de str, 
     Ok(key)
 }
 
-/// Returns whether a string is too long for a key, without reading more of it than a key has.
+/// Returns whether a string is too long for a key, without reading more of it than a key can have.
 #[inline]
 fn is_too_long(key: &str) -> bool {
     // A character takes 1 to 4 bytes.

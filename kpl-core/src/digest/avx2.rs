@@ -42,7 +42,7 @@ fn f(b: Vector, c: Vector, d: Vector) -> Vector {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn g(b: Vector, c: Vector, d: Vector) -> Vector {
-    // Nothing to carry, and shorter to wait for than `f(d, b, c)`.
+    // No bits can carry, and the latency is shorter than that of `f(d, b, c)`.
     add(_mm256_andnot_si256(d, c), _mm256_and_si256(b, d))
 }
 

@@ -1,4 +1,4 @@
-//! Calls functions that need certain instructions, after asking the machine whether it has them. Together with
+//! Calls functions that need certain instructions, after checking that the machine has them. Together with
 //! `prefetch.rs` the only place with `unsafe` code.
 #![allow(unsafe_code)]
 
@@ -19,7 +19,7 @@ impl<const L: usize> Kernel<L> {
     ///
     /// # Panics
     ///
-    /// If an input is shorter than that.
+    /// Panics if an input is shorter than that.
     #[inline]
     pub(super) fn run(self, groups: &mut [Group<L>], inputs: &[[&[Block]; L]], blocks: usize) {
         // SAFETY: the functions that `four`, `eight` and `sixteen` put into a kernel are safe
@@ -28,8 +28,8 @@ impl<const L: usize> Kernel<L> {
     }
 }
 
-/// Returns whether this machine has an instruction set; without `std`, whether every machine that the program is compiled for
-/// has it.
+/// Returns whether this machine has an instruction set; without `std`, whether every machine that the program is
+/// compiled for has it.
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 macro_rules! has {
     ($feature:tt) => {{
@@ -41,7 +41,7 @@ macro_rules! has {
     }};
 }
 
-/// SSE2 or NEON, on the targets that have it always.
+/// Returns the kernel for SSE2 or NEON, on targets that always have it.
 pub(super) fn four() -> Option<Kernel<4>> {
     #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
     let kernel = Some(Kernel { run: super::sse2::run });
@@ -55,7 +55,7 @@ pub(super) fn four() -> Option<Kernel<4>> {
     kernel
 }
 
-/// AVX2.
+/// Returns the kernel for AVX2, if this machine has it.
 pub(super) fn eight() -> Option<Kernel<8>> {
     #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
     if has!("avx2") {
@@ -64,7 +64,7 @@ pub(super) fn eight() -> Option<Kernel<8>> {
     None
 }
 
-/// AVX-512.
+/// Returns the kernel for AVX-512, if this machine has it.
 pub(super) fn sixteen() -> Option<Kernel<16>> {
     #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
     if has!("avx512f") {

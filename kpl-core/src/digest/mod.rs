@@ -68,8 +68,8 @@ pub fn md5(message: &[u8]) -> Digest {
 
 /// Hashes many messages at once: the first message into the first digest, and so on.
 ///
-/// From two messages on, this is several times faster than [`md5()`] of each. The messages may have different lengths. Nothing
-/// is allocated.
+/// From two messages on, this is several times faster than [`md5()`] of each. The messages may have different lengths.
+/// Nothing is allocated.
 ///
 /// ```
 /// use kpl_core::digest::{md5, md5_many};
@@ -82,7 +82,7 @@ pub fn md5(message: &[u8]) -> Digest {
 ///
 /// # Panics
 ///
-/// If the numbers of digests and messages differ. [`md5_each`] cannot panic.
+/// Panics if the numbers of digests and messages differ. [`md5_each`] cannot panic.
 #[track_caller]
 pub fn md5_many(messages: &[&[u8]], digests: &mut [Digest]) {
     if let ([message], [digest]) = (messages, &mut *digests) {
@@ -111,7 +111,7 @@ pub fn md5_many(messages: &[&[u8]], digests: &mut [Digest]) {
 ///
 /// # Panics
 ///
-/// If the numbers of digests and messages differ.
+/// Panics if the numbers of digests and messages differ.
 #[track_caller]
 pub fn md5_many_with(lanes: Lanes, messages: &[&[u8]], digests: &mut [Digest]) {
     assert_eq!(
@@ -128,8 +128,8 @@ pub fn md5_many_with(lanes: Lanes, messages: &[&[u8]], digests: &mut [Digest]) {
 
 /// Hashes many messages at once, and calls `done` with each digest and the index of its message.
 ///
-/// Like [`md5_many`], for messages that are not in a slice of slices, or digests that go somewhere
-/// else. `done` is called once for every message, as soon as its digest is known, which is not in order.
+/// Like [`md5_many`], for messages that are not in a slice of slices, or digests that are stored somewhere else. `done`
+/// is called once for every message, as soon as its digest is known, in no particular order.
 ///
 /// ```
 /// use kpl_core::digest::{md5, md5_each};
@@ -182,8 +182,8 @@ fn each(lanes: Lanes, messages: &mut dyn Iterator<Item = (usize, &[u8])>, done: 
 /// assert!(Lanes::available().any(|lanes| lanes == Lanes::detect()));
 /// ```
 ///
-/// Without the feature `std` the machine cannot be asked, so these are the instructions that the
-/// crate is compiled for, for example with `-C target-cpu=native`.
+/// Without the feature `std` the machine's instructions cannot be detected, so these are the instructions for which the
+/// crate is compiled, for example with `-C target-cpu=native`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Lanes {
@@ -200,7 +200,7 @@ pub enum Lanes {
 impl Lanes {
     const ALL: [Self; 4] = [Self::One, Self::Four, Self::Eight, Self::Sixteen];
 
-    /// For measurements as on a lesser machine: see BENCHMARKS.md.
+    /// The widest lanes in use. Limit it to measure as on a lesser machine: see BENCHMARKS.md.
     const MAX: Self = if cfg!(kpl_max_lanes = "1") {
         Self::One
     } else if cfg!(kpl_max_lanes = "4") {
@@ -211,7 +211,7 @@ impl Lanes {
         Self::Sixteen
     };
 
-    /// Chooses for a number of messages.
+    /// Chooses the best width for a number of messages.
     fn best_for(messages: usize) -> Self {
         match messages {
             0..=1 => Self::One,
@@ -220,7 +220,7 @@ impl Lanes {
         }
     }
 
-    /// Returns what [`md5_many`] and [`md5_each`] use on this machine: the widest that it can run.
+    /// Returns the lanes that [`md5_many`] and [`md5_each`] use on this machine: the widest that it can run.
     #[must_use]
     pub fn detect() -> Self {
         Self::available().last().unwrap_or(Self::One)

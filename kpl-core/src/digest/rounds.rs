@@ -10,8 +10,8 @@ pub(super) type Block = [u8; 64];
 /// The A, B, C and D of `L` messages, side by side.
 pub(super) type Group<const L: usize> = [[u32; L]; 4];
 
-/// By how many blocks the kernels fetch their inputs ahead. There are more inputs than a machine
-/// follows by itself: without this, 16 lanes lose up to half of their speed outside the cache.
+/// How many blocks ahead the kernels prefetch their inputs. There are more inputs than a machine follows by itself:
+/// without this, 16 lanes lose up to half of their speed outside the cache.
 pub(super) const AHEAD: usize = 4;
 
 /// A, B, C and D before the first block (RFC 1321 section 3.3).
@@ -64,8 +64,8 @@ macro_rules! steps {
 /// The module that calls it has `LANES`, `Vector` (of `LANES` words of 32 bits) and the functions
 /// `splat`, `add`, `rotate_left`, `f`, `g`, `h`, `i`, `transpose`, `load` and `store`.
 ///
-/// Two groups at a time are faster than twice one group: each step of MD5 needs the result of
-/// the step before, and the second group fills the time of waiting.
+/// Two groups at a time are faster than one group twice: each step of MD5 needs the result of the step before, and the
+/// second group fills the waiting time.
 macro_rules! kernel {
     ($(#[$feature:meta])?) => {
         $(#[$feature])?
@@ -98,8 +98,8 @@ macro_rules! kernel {
                     *vector = load(words);
                 }
             }
-            // The compiler adds known numbers last, at the end of the chain of additions that the
-            // next step waits for. These it does not know.
+            // The compiler adds known numbers last, at the end of the chain of additions that the next step waits for.
+            // `black_box` hides these from it.
             let sines = core::hint::black_box(&SINES);
             for block in 0..blocks {
                 let mut words = [[splat(0); 16]; G];

@@ -1,4 +1,4 @@
-//! Which message is in which lane: fills the lanes, and refills each as its message ends.
+//! Decides which message is in which lane: fills the lanes, and refills each one when its message ends.
 
 use super::Digest;
 use super::lanes::Kernel;
@@ -26,7 +26,7 @@ pub(super) fn run<const L: usize>(
     }
     while used > 1 {
         let blocks = advance(kernel, &mut states, &lanes[..used]);
-        // Backwards, so that the lane that takes the place of an ended one has had its turn.
+        // Backwards, so that the lane that takes the place of an ended one has already had its turn.
         for place in (0..used).rev() {
             let lane = &mut lanes[place];
             lane.skip(blocks);
@@ -46,7 +46,7 @@ pub(super) fn run<const L: usize>(
             }
         }
     }
-    // One lane of a vector is slower than no vector.
+    // One lane of a vector is slower than using no vector at all.
     if used == 1 {
         let lane = &lanes[0];
         let mut state = states.get(0);
@@ -56,7 +56,7 @@ pub(super) fn run<const L: usize>(
     }
 }
 
-/// Advances all `lanes` until the first of them has used up its input. Returns by how many blocks.
+/// Advances all `lanes` until the first of them has used up its input. Returns the number of blocks.
 fn advance<const L: usize>(kernel: Kernel<L>, states: &mut States<L>, lanes: &[Lane<'_>]) -> usize {
     // Lanes without a message repeat the work of the first one.
     let mut inputs = [[lanes[0].input(); L]; GROUPS];
@@ -70,7 +70,7 @@ fn advance<const L: usize>(kernel: Kernel<L>, states: &mut States<L>, lanes: &[L
     blocks
 }
 
-/// What remains to be read of one message.
+/// The part of a message that has not been read yet.
 #[derive(Clone, Copy)]
 struct Lane<'m> {
     index: usize,
@@ -109,7 +109,7 @@ impl<'m> Lane<'m> {
         }
     }
 
-    /// The next blocks that are together in memory, or none at the end of the message.
+    /// Returns the next blocks that are contiguous in memory, or none at the end of the message.
     fn input(&self) -> &[Block] {
         if self.whole.is_empty() {
             self.rest_of_end()
@@ -122,7 +122,7 @@ impl<'m> Lane<'m> {
         &self.end[self.end_done..]
     }
 
-    /// Leaves out the first blocks of the `input`.
+    /// Skips the first blocks of the `input`.
     fn skip(&mut self, blocks: usize) {
         if self.whole.is_empty() {
             self.end_done += blocks;

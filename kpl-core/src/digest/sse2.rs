@@ -41,7 +41,7 @@ fn f(b: Vector, c: Vector, d: Vector) -> Vector {
 #[inline]
 #[target_feature(enable = "sse2")]
 fn g(b: Vector, c: Vector, d: Vector) -> Vector {
-    // Nothing to carry, and shorter to wait for than `f(d, b, c)`.
+    // No bits can carry, and the latency is shorter than that of `f(d, b, c)`.
     add(_mm_andnot_si128(d, c), _mm_and_si128(b, d))
 }
 
@@ -75,7 +75,7 @@ fn transpose(rows: &[&Block; LANES], quarter: usize) -> [Vector; 4] {
     ]
 }
 
-/// Bytes `16 * quarter ..` of a block. The compiler makes one load of it.
+/// Loads bytes `16 * quarter ..` of a block. The compiler turns this into one load.
 #[inline]
 #[target_feature(enable = "sse2")]
 pub(super) fn load_bytes(block: &Block, quarter: usize) -> __m128i {

@@ -7,12 +7,12 @@ use proptest::prelude::*;
 
 use super::{Digest, Lanes, each, md5, md5_each, md5_many, md5_many_with};
 
-/// Bytes without a pattern that has the length of a block.
+/// Returns bytes in which no pattern has the length of a block.
 fn bytes(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at * 131 + at / 251).to_le_bytes()[0]).collect()
 }
 
-/// The digests by the `md-5` crate, one message after the other.
+/// Returns the digests that the `md-5` crate computes, one message after the other.
 fn expected(messages: &[&[u8]]) -> Vec<Digest> {
     messages.iter().copied().map(md5).collect()
 }
@@ -114,7 +114,7 @@ fn each_gives_every_message_once() {
     assert_eq!(digests, expected(&messages));
 }
 
-/// An iterator may give more after its end.
+/// An iterator may yield more after its end.
 #[test]
 fn each_ends_with_the_first_end() {
     let mut calls = 0;
@@ -144,7 +144,7 @@ fn lanes_of_this_machine() {
     assert_eq!(available.contains(&Lanes::Four), baseline);
 }
 
-/// A width that is missing here is one that no test reaches.
+/// No other test reaches a width that this one does not find.
 #[test]
 #[cfg(all(
     feature = "std",
@@ -160,14 +160,14 @@ fn no_width_of_this_machine_is_missing() {
     );
 }
 
-/// In which order the digests of messages of one length come.
+/// Returns the order in which the digests of messages of one length are reported.
 fn order(hash: impl FnOnce(&[&[u8]], &mut dyn FnMut(usize, Digest))) -> Vec<usize> {
     let mut order = Vec::new();
     hash(&[&b"message"[..]; 100], &mut |index, _| order.push(index));
     order
 }
 
-/// Two vectors are filled at once, and the last of these messages is the first that is done.
+/// Two vectors are filled at once, and the last of these messages is the first to be finished.
 #[test]
 fn the_width_that_is_asked_for_is_used() {
     for lanes in Lanes::available() {
@@ -206,7 +206,7 @@ fn lanes_are_shown_with_their_instructions() {
     assert_eq!(format!("{:>14}|", Lanes::One), " 1 lane (md-5)|");
 }
 
-/// What the machine lacks is replaced.
+/// A width that the machine does not have is replaced.
 #[test]
 fn every_width_is_safe() {
     for lanes in Lanes::ALL {

@@ -6,7 +6,7 @@ use super::SealedRecord;
 use crate::debug::ByteCount;
 use crate::timestamp::Timestamp;
 
-/// A record as a stream delivers it: what GetRecords, SubscribeToShard or a Lambda event calls a record.
+/// A record as a stream delivers it: a record of GetRecords, SubscribeToShard or a Lambda event.
 ///
 /// ```
 /// use kpl_core::KinesisRecord;
@@ -17,7 +17,7 @@ use crate::timestamp::Timestamp;
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct KinesisRecord<'a> {
-    /// The data. If it came as base64, the decoded bytes.
+    /// The data. If it arrived as base64, this is the decoded data.
     pub data: &'a [u8],
     /// The partition key. Records of streams whose record distribution strategy is AUTO may not have one.
     pub partition_key: Option<&'a str>,
@@ -30,7 +30,7 @@ pub struct KinesisRecord<'a> {
 }
 
 impl<'a> KinesisRecord<'a> {
-    /// Returns a record with this data, of which nothing else is known.
+    /// Returns a record with this data and nothing else.
     #[must_use]
     pub const fn new(data: &'a [u8]) -> Self {
         Self {

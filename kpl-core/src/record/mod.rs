@@ -1,4 +1,4 @@
-//! The traits of types that are records, and the records that go in and come out.
+//! The traits of types that are records, and the records themselves.
 
 mod kinesis;
 mod raw;
@@ -78,8 +78,8 @@ pub trait KplRecord {
     /// Returns whether the record must be inside an aggregate even if it is alone, because more than its payload is
     /// needed to read it back.
     ///
-    /// A lone record usually travels raw. Readers then do not receive its explicit hash key, nor, if the stream's record
-    /// distribution strategy is AUTO, its partition key. Records with tags are always inside an aggregate.
+    /// A lone record is usually sent raw. Readers then do not receive its explicit hash key, nor, if the stream's
+    /// record distribution strategy is AUTO, its partition key. Records with tags are always inside an aggregate.
     fn always_wrapped(&self) -> bool {
         false
     }
@@ -109,10 +109,11 @@ impl<T: KplRecord + ?Sized> KplRecord for &T {
 
 /// A type that can be read from a stream.
 ///
-/// Derive it (feature `derive` of the crate `kpl`), derive [`KplRecord`], which implements both, or implement it by hand.
+/// Derive it (feature `derive` of the crate `kpl`), derive [`KplRecord`], which implements both, or implement it by
+/// hand.
 ///
-/// The lifetime is that of the bytes: a type may borrow from them, as with serde's `Deserialize<'de>`. In bounds on types
-/// that borrow nothing, use [`FromKplRecordOwned`].
+/// The lifetime is that of the bytes: a type may borrow from them, as with serde's `Deserialize<'de>`. In bounds on
+/// types that do not borrow, use [`FromKplRecordOwned`].
 ///
 /// ```
 /// use kpl_core::{FromKplRecord, ReadError, UserRecord};
@@ -131,8 +132,8 @@ impl<T: KplRecord + ?Sized> KplRecord for &T {
     note = "derive `FromKplRecord`, or `KplRecord`, which implements both; the codec must be able to read the type"
 )]
 pub trait FromKplRecord<'de>: Sized {
-    /// What a [`Deaggregator`](crate::Deaggregator) of this type does with bytes that carry the magic but are not a valid
-    /// aggregate, unless [`Deaggregator::malformed`](crate::Deaggregator::malformed) says otherwise.
+    /// What a [`Deaggregator`](crate::Deaggregator) of this type does with bytes that carry the magic but are not a
+    /// valid aggregate, unless [`Deaggregator::malformed`](crate::Deaggregator::malformed) overrides it.
     const MALFORMED: MalformedPolicy = MalformedPolicy::Error;
 
     /// Reads a value from a user record.
@@ -143,9 +144,9 @@ pub trait FromKplRecord<'de>: Sized {
     fn from_user_record(record: &UserRecord<'de>) -> Result<Self, ReadError>;
 }
 
-/// A type that can be read from a stream and borrows nothing from it.
+/// A type that can be read from a stream and does not borrow from it.
 ///
-/// For bounds, as serde's `DeserializeOwned`.
+/// Use it in bounds, like serde's `DeserializeOwned`.
 pub trait FromKplRecordOwned: for<'de> FromKplRecord<'de> {}
 
 impl<T: for<'de> FromKplRecord<'de>> FromKplRecordOwned for T {}
@@ -157,7 +158,7 @@ pub enum MalformedPolicy {
     /// They are one plain record, [marked with the reason](UserRecord::malformed). The default for [`RawRecord`] and
     /// [`UserRecord`].
     Deliver,
-    /// They are an error that carries the bytes and the reason, so that a codec never guesses at them. The default for
+    /// They are an error that contains the bytes and the reason, so that a codec never guesses at them. The default for
     /// other types.
     Error,
 }

@@ -14,9 +14,9 @@ use crate::wire::Tags;
 ///
 /// It owns its key and its bytes. [`UserRecord`] is its counterpart that borrows them.
 ///
-/// A program that forwards records and must keep every explicit hash key sets
+/// A program that forwards records and must keep every explicit hash key should set
 /// [`wrap_single`](crate::AggregatorBuilder::wrap_single): the service uses the explicit hash key of a lone record that
-/// travels raw, but readers do not receive it.
+/// is sent raw, but readers do not receive it.
 ///
 /// ```
 /// use kpl_core::{Aggregator, Deaggregator, KinesisRecord, RawRecord};
@@ -58,7 +58,7 @@ impl RawRecord {
         }
     }
 
-    /// Returns how many bytes the partition key and the payload have.
+    /// Returns the length of the partition key and the payload together, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         self.partition_key.as_ref().map_or(0, String::len) + self.data.len()

@@ -11,7 +11,7 @@ use crate::key::HashKey;
 use crate::position::Position;
 use crate::wire::{Malformed, Tags, WireRecord};
 
-/// One user record, and all that is known of it. It borrows everything from the data of its Kinesis record.
+/// One user record, and everything that is known about it. It borrows everything from the data of its Kinesis record.
 ///
 /// It is also the type for programs that read or pass on records without decoding or copying them: a
 /// [`Deaggregator`](crate::Deaggregator) of `UserRecord` yields it, and an [`Aggregator`](crate::Aggregator) takes it.
@@ -31,21 +31,21 @@ use crate::wire::{Malformed, Tags, WireRecord};
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UserRecord<'a> {
-    /// The Kinesis record that it is, or that it was in: sequence number, arrival time, encryption type.
+    /// The Kinesis record that it is, or that contained it: sequence number, arrival time, encryption type.
     pub kinesis_record: KinesisRecord<'a>,
     /// The index in the batch of that Kinesis record. The first is 0.
     pub kinesis_record_index: usize,
     /// The partition key.
     pub partition_key: Option<&'a str>,
-    /// The explicit hash key, if it travelled: only records inside an aggregate can have one.
+    /// The explicit hash key, if it was transmitted: only records inside an aggregate can have one.
     pub explicit_hash_key: Option<HashKey>,
     /// The payload.
     pub data: &'a [u8],
-    /// Its index among the records of its aggregate; 0 if it was not in one.
+    /// Its index among the records of its aggregate, or 0 if it was not in one.
     pub sub_sequence_number: u64,
     /// Whether it was inside an aggregate.
     pub aggregated: bool,
-    /// If the data carries the magic but is not a valid aggregate: why not.
+    /// Why the data is not a valid aggregate, if it carries the magic of one.
     pub malformed: Option<Malformed>,
     pub(crate) tags: &'a [u8],
 }
@@ -117,14 +117,14 @@ impl<'a> UserRecord<'a> {
         Tags::of_record(self.tags)
     }
 
-    /// Returns the record's position in its shard, if the Kinesis record has a sequence number that is made of digits.
+    /// Returns the record's position in its shard, if the Kinesis record has a sequence number that consists of digits.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
         let number = self.kinesis_record.sequence_number?;
         Position::new(number, self.sub_sequence_number).ok()
     }
 
-    /// Returns the hash key that selected the record's shard, or `None` if the record has neither key.
+    /// Returns the hash key that selected the record's shard, or `None` if the record has neither kind of key.
     #[must_use]
     pub fn effective_hash_key(&self) -> Option<HashKey> {
         self.explicit_hash_key

@@ -1,10 +1,10 @@
-//! Reading protobuf, field by field, with the place of every mistake.
+//! Reads protobuf field by field, and reports the position of every mistake.
 
 use core::fmt;
 
 use crate::debug::ByteCount;
 
-/// The most groups that may stand inside each other in fields that are skipped, as in the protobuf libraries.
+/// How deeply groups may be nested in fields that are skipped, as in the protobuf libraries.
 pub(super) const MAX_DEPTH: u32 = 100;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(super) enum WireType {
     Fixed32,
 }
 
-/// A place in a message. `end` is the offset, in the whole aggregated record, of the byte after `rest`.
+/// A position in a message. `end` is the offset, in the whole aggregated record, of the byte after `rest`.
 #[derive(Clone, Copy)]
 pub(super) struct Cursor<'a> {
     rest: &'a [u8],
@@ -59,7 +59,7 @@ impl<'a> Cursor<'a> {
         self.rest.is_empty()
     }
 
-    /// Moves on to `rest`, a tail of what is left.
+    /// Advances to `rest`, a tail of what is left.
     #[inline]
     pub(super) const fn advance_to(&mut self, rest: &'a [u8]) {
         self.rest = rest;
@@ -97,7 +97,7 @@ impl<'a> Cursor<'a> {
         Err((self.offset(), problem))
     }
 
-    /// The number and wire type of the next field.
+    /// Reads the number and wire type of the next field.
     #[inline]
     pub(super) fn field(&mut self) -> Result<(u32, WireType), Mistake> {
         let offset = self.offset();
@@ -117,7 +117,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The bytes of a length-delimited field.
+    /// Reads the bytes of a length-delimited field.
     #[inline]
     pub(super) fn bytes(&mut self) -> Result<&'a [u8], Mistake> {
         let offset = self.offset();
@@ -137,7 +137,7 @@ impl<'a> Cursor<'a> {
         core::str::from_utf8(bytes).map_err(|error| (start + error.valid_up_to(), Problem::NotUtf8))
     }
 
-    /// The message in a length-delimited field.
+    /// Reads the message in a length-delimited field.
     #[inline]
     pub(super) fn message(&mut self) -> Result<Self, Mistake> {
         let bytes = self.bytes()?;
@@ -180,7 +180,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// The fields of the format, for errors that say where.
+/// The fields of the format, for errors that name one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Field {
@@ -223,7 +223,7 @@ impl fmt::Display for Field {
     }
 }
 
-/// What is wrong at a place in the protobuf bytes.
+/// The kind of mistake in the protobuf bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Problem {
@@ -233,13 +233,13 @@ pub enum Problem {
     LongVarint,
     /// A field number of 0 or above 2^29-1.
     FieldNumber,
-    /// A wire type that there is not, or not the one of this field.
+    /// A wire type that does not exist, or that is not the one of this field.
     WireType,
     /// A group that does not close, or closes without having been opened.
     Group,
     /// Groups nested more than 100 deep.
     TooDeep,
-    /// Text that is not UTF-8.
+    /// A string that is not valid UTF-8.
     NotUtf8,
     /// A required field is missing.
     Missing,
@@ -266,11 +266,11 @@ impl fmt::Display for Problem {
 pub struct InvalidBody {
     /// The offset of the mistake from the first byte of the magic.
     pub offset: usize,
-    /// The position of the user record that it is in, if it is in one.
+    /// The index of the user record that contains it, if it is in one.
     pub record: Option<usize>,
-    /// The field that it is in.
+    /// The field that contains it.
     pub field: Field,
-    /// What is wrong there.
+    /// The kind of mistake.
     pub problem: Problem,
 }
 

@@ -7,11 +7,10 @@ use super::cursor::{Cursor, MAX_DEPTH, Mistake, WireType};
 use super::{Field, Frame, InvalidBody, MAGIC};
 
 impl<'a> Frame<'a> {
-    /// Where each field of the protobuf bytes is, for tools that draw them: ranges from the first byte of the magic, the
-    /// field's number and length included.
+    /// Returns the position of each field of the protobuf bytes, for tools that draw them: ranges that count from the
+    /// first byte of the magic, and include the field's number and length.
     ///
-    /// Neither the digest is checked nor what is inside the fields. So this shows how far damaged bytes are in one
-    /// piece.
+    /// Neither the digest nor the content of the fields is checked, so this shows up to where damaged bytes are intact.
     ///
     /// ```
     /// use kpl_core::wire::{Field, Frame};
@@ -33,7 +32,8 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// Where the fields of an aggregated record are: made by [`Frame::fields`]. An error is the last item.
+/// An iterator over the positions of an aggregated record's fields, returned by [`Frame::fields`]. An error is the last
+/// item.
 #[derive(Clone, Debug)]
 pub struct Fields<'a> {
     cursor: Cursor<'a>,

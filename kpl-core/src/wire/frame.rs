@@ -1,4 +1,4 @@
-//! Is it aggregated? The magic, the length, the digest; the protobuf bytes between them.
+//! Recognises aggregated records: by the magic, the length and the digest.
 
 use core::fmt;
 
@@ -6,7 +6,7 @@ use super::{AggregatedRecord, DIGEST_LEN, InvalidBody, MAGIC, MIN_LEN};
 use crate::debug::ByteCount;
 use crate::digest::{Digest, md5};
 
-/// Bytes with the magic and the length of an aggregated record. Whether the digest matches has not been checked yet.
+/// Bytes with the magic and the length of an aggregated record. The digest has not been checked yet.
 ///
 /// ```
 /// use kpl_core::wire::{Frame, NotAggregated};
@@ -29,7 +29,7 @@ impl fmt::Debug for Frame<'_> {
 }
 
 impl<'a> Frame<'a> {
-    /// Looks at the magic and the length.
+    /// Checks the magic and the length.
     ///
     /// # Errors
     ///
@@ -65,7 +65,7 @@ impl<'a> Frame<'a> {
         Ok(record)
     }
 
-    /// Like [`open`](Self::open), with a digest computed elsewhere and tables that are used again.
+    /// Does what [`open`](Self::open) does, with a digest computed elsewhere and tables that are reused.
     pub(crate) fn open_into(&self, computed: Digest, into: &mut AggregatedRecord<'a>) -> Result<(), Malformed> {
         if computed != self.digest {
             return Err(Malformed::Digest);
@@ -74,13 +74,13 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// Why bytes are not an aggregated record, but one plain record.
+/// Why bytes are one plain record instead of an aggregated record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotAggregated {
     /// They do not start with the magic.
     Plain,
-    /// They start with the magic and go wrong later.
+    /// They start with the magic, but are not valid after that.
     Malformed(Malformed),
 }
 

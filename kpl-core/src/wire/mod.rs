@@ -1,7 +1,7 @@
 //! The bytes of an aggregated record: layout, a zero-copy reader, a writer.
 //!
-//! Most programs want [`Aggregator`](crate::Aggregator) and [`Deaggregator`](crate::Deaggregator) instead; this is
-//! for tools that look at the bytes themselves.
+//! Most programs need [`Aggregator`](crate::Aggregator) and [`Deaggregator`](crate::Deaggregator) instead; this is for
+//! tools that examine the bytes themselves.
 //!
 //! ```text
 //! F3 89 9A C2 | AggregatedRecord (protobuf, proto2) | MD5 of the protobuf bytes, 16 bytes
@@ -47,7 +47,7 @@ pub const DIGEST_LEN: usize = 16;
 /// The fewest bytes that can be an aggregated record: the magic, one byte, the digest (the KCL's rule).
 pub const MIN_LEN: usize = MAGIC.len() + 1 + DIGEST_LEN;
 
-/// How many bytes a number takes as a varint: 1 to 10.
+/// Returns how many bytes a number takes as a varint: 1 to 10.
 #[inline]
 pub(crate) const fn varint_len(value: u64) -> usize {
     if value < 0x80 {

@@ -1,4 +1,4 @@
-//! Reading the protobuf bytes of an aggregated record without copying them.
+//! Reads the protobuf bytes of an aggregated record without copying them.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -9,8 +9,8 @@ use crate::debug::ByteCount;
 
 /// The key tables and the user records of one aggregated record.
 ///
-/// However hostile the bytes, reading `n` of them takes linear time and at most 32 `n` bytes of memory, for the key tables. User
-/// records take none.
+/// No matter how hostile the bytes, reading `n` of them takes linear time and at most 32 `n` bytes of memory, for the
+/// key tables. User records take no memory.
 ///
 /// ```
 /// use kpl_core::wire::AggregatedRecord;
@@ -120,7 +120,7 @@ impl<'a> AggregatedRecord<'a> {
         &self.explicit_hash_keys
     }
 
-    /// Returns how many user records there are; zero is possible.
+    /// Returns how many user records there are, which can be zero.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.count
@@ -148,7 +148,7 @@ fn outside(field: Field) -> impl Fn(Mistake) -> InvalidBody {
     }
 }
 
-/// One user record as it is encoded: indexes into the key tables, which may reach outside them, and data.
+/// One user record as it is encoded: its data, and indexes into the key tables, which may be out of range.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WireRecord<'a> {
@@ -246,7 +246,7 @@ fn in_field(field: Field) -> impl Fn(Mistake) -> (Field, Mistake) {
 }
 
 /// Returns the record at the start of the bytes if it is in canonical order and does not have tags.
-/// [`WireRecord::read`] would read the same from it, more slowly.
+/// [`WireRecord::read`] would read the same, but more slowly.
 #[inline]
 fn canonical_record(bytes: &[u8]) -> Option<(WireRecord<'_>, &[u8])> {
     short_record(bytes).or_else(|| long_record(bytes))
@@ -262,9 +262,10 @@ fn short_records(mut bytes: &[u8]) -> (usize, &[u8]) {
     (count, bytes)
 }
 
-/// A canonical record below 128 bytes without an explicit hash key and with a partition key index of one or two bytes.
+/// Reads a canonical record of less than 128 bytes, without an explicit hash key and with a partition key index of one
+/// or two bytes.
 ///
-/// Eight bytes hold all that comes before its data, and are looked at together.
+/// Eight bytes contain everything that comes before its data, and are examined together.
 #[inline]
 fn short_record(bytes: &[u8]) -> Option<(WireRecord<'_>, &[u8])> {
     let head = u64::from_le_bytes(*bytes.first_chunk()?);
@@ -290,7 +291,7 @@ fn short_record(bytes: &[u8]) -> Option<(WireRecord<'_>, &[u8])> {
     Some((record, rest))
 }
 
-/// A canonical record whose numbers are varints of up to three bytes.
+/// Reads a canonical record whose numbers are varints of up to three bytes.
 #[inline]
 fn long_record(bytes: &[u8]) -> Option<(WireRecord<'_>, &[u8])> {
     let (len, rest) = short_varint(bytes.strip_prefix(&[0x1A])?)?;
@@ -315,7 +316,7 @@ fn long_record(bytes: &[u8]) -> Option<(WireRecord<'_>, &[u8])> {
     Some((record, rest))
 }
 
-/// A varint of one to three bytes, and what comes after it.
+/// Reads a varint of one to three bytes, and returns what comes after it.
 #[inline]
 fn short_varint(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let part = |byte: &u8, place: u32| usize::from(byte & 0x7F) << (7 * place);
@@ -334,7 +335,7 @@ pub struct WireRecords<'a> {
 }
 
 impl<'a> WireRecords<'a> {
-    /// The records in bytes that were read whole before, or written here.
+    /// Returns the records in bytes that were read completely before, or written here.
     pub(super) const fn new(message: &'a [u8], start: usize) -> Self {
         Self {
             cursor: Cursor::new(message, start),
@@ -354,7 +355,7 @@ impl<'a> WireRecords<'a> {
 impl<'a> Iterator for WireRecords<'a> {
     type Item = WireRecord<'a>;
 
-    // No field in these bytes can fail: they were read whole before, or written here.
+    // No field in these bytes can fail: they were read completely before, or written here.
     #[inline]
     fn next(&mut self) -> Option<WireRecord<'a>> {
         if let Some((record, after)) = self.usual() {

@@ -21,12 +21,12 @@ use crate::debug::ByteCount;
 /// tags.push("trace", Some("4bf92f35"));
 /// assert_eq!(tags.iter().collect::<Vec<_>>(), [("trace", Some("4bf92f35"))]);
 /// ```
-// Holds field 4 of a Record message once per tag, beside any other fields of that message.
+// Contains field 4 of a Record message once per tag, and possibly other fields of that message.
 #[derive(Clone, Default)]
 pub struct Tags<'a>(Cow<'a, [u8]>);
 
 impl<'a> Tags<'a> {
-    /// Returns no tags.
+    /// Returns an empty set of tags.
     #[must_use]
     pub const fn new() -> Self {
         Self(Cow::Borrowed(&[]))
@@ -45,7 +45,7 @@ impl<'a> Tags<'a> {
     pub(crate) fn push_fmt(&mut self, key: &str, value: fmt::Arguments<'_>) -> fmt::Result {
         let out = self.own();
         let start = out.len();
-        // Its length must stand before it, and is known only once it is written.
+        // The length must come before the string, and is known only once the string is written.
         let written = Text(out).write_fmt(value);
         if written.is_err() {
             out.truncate(start);
@@ -61,7 +61,7 @@ impl<'a> Tags<'a> {
         Ok(())
     }
 
-    /// Returns the encoded tags, without other fields, for more to be added.
+    /// Returns the encoded tags, without other fields, so that more can be added.
     fn own(&mut self) -> &mut Vec<u8> {
         if let Cow::Borrowed(_) = self.0 {
             let mut own = Vec::new();
@@ -84,7 +84,7 @@ impl<'a> Tags<'a> {
         self.0.is_empty()
     }
 
-    /// Returns the same tags, which borrow nothing.
+    /// Returns the same tags without borrowed data.
     #[must_use]
     pub fn into_owned(self) -> Tags<'static> {
         match self.0 {
@@ -137,7 +137,7 @@ fn tag_len(key: &str, value: Option<&str>) -> usize {
     field_len(key.len()) + value.map_or(0, |value| field_len(value.len()))
 }
 
-/// Text at the end of some bytes.
+/// Writes a string at the end of some bytes.
 struct Text<'a>(&'a mut Vec<u8>);
 
 impl fmt::Write for Text<'_> {
@@ -193,7 +193,7 @@ pub struct TagIter<'a>(Cursor<'a>);
 impl<'a> Iterator for TagIter<'a> {
     type Item = (&'a str, Option<&'a str>);
 
-    // The bytes were read whole, or written here, so no field in them can fail now.
+    // The bytes were read completely, or written here, so no field in them can fail now.
     fn next(&mut self) -> Option<Self::Item> {
         while !self.0.is_empty() {
             match self.0.field().ok()? {

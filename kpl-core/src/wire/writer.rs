@@ -1,4 +1,4 @@
-//! Writing the protobuf bytes of an aggregated record, with their exact size known at every moment.
+//! Writes the protobuf bytes of an aggregated record, and always knows their exact size.
 
 use alloc::vec::Vec;
 use core::fmt::Write as _;
@@ -24,12 +24,12 @@ pub(crate) struct Writer {
     partition_keys: KeyTable,
     explicit_hash_keys: KeyTable,
     records: Vec<u8>,
-    /// How long `records` was when it went out last.
+    /// The length of `records` when the last aggregated record was taken.
     usual_len: usize,
     count: usize,
 }
 
-/// Where a record goes, and what that costs: found by [`Writer::plan`].
+/// Where a record will be written, and how many bytes that takes: the result of [`Writer::plan`].
 #[derive(Debug)]
 pub(crate) struct Plan {
     partition_key: Slot,
@@ -66,18 +66,18 @@ impl Writer {
         Self::EMPTY_SIZE + self.partition_keys.bytes.len() + self.explicit_hash_keys.bytes.len() + self.records.len()
     }
 
-    /// The length of the first record's partition key.
+    /// Returns the length of the first record's partition key.
     #[inline]
     pub(crate) fn first_partition_key_len(&self) -> usize {
         self.partition_keys.entries.first().map_or(0, |entry| entry.len)
     }
 
-    /// The first record's partition key.
+    /// Returns the first record's partition key.
     pub(crate) fn first_partition_key(&self) -> &str {
         self.partition_keys.text(0).unwrap_or_default()
     }
 
-    /// The last bytes of the records: the data of a record without tags that was pushed last.
+    /// Returns the last bytes of the records: the data of the last record, if that has no tags.
     pub(crate) fn last_data(&self, len: usize) -> &[u8] {
         let start = self.records.len().saturating_sub(len);
         self.records.get(start..).unwrap_or_default()
@@ -104,7 +104,7 @@ impl Writer {
         plan
     }
 
-    /// Returns the size of an aggregated record with nothing but this record.
+    /// Returns the size of an aggregated record that contains only this record.
     #[inline]
     pub(crate) fn size_alone(parts: &Parts<'_>) -> usize {
         let explicit_hash_key = parts.explicit_hash_key.map(|key| DecimalText::new(key).len);
@@ -115,7 +115,7 @@ impl Writer {
         Self::EMPTY_SIZE + tables + field_len(inner)
     }
 
-    /// Adds a record where a plan made since the last change says.
+    /// Adds a record according to a plan that was made after the last change.
     #[inline]
     pub(crate) fn push(&mut self, parts: &Parts<'_>, plan: Plan) {
         self.partition_keys
@@ -135,7 +135,7 @@ impl Writer {
         self.count += 1;
     }
 
-    /// Calls `each` with the records that were pushed, in their order.
+    /// Calls `each` with the records that were pushed, in order.
     pub(crate) fn for_each(&self, mut each: impl FnMut(Parts<'_>)) {
         for record in WireRecords::new(&self.records, 0) {
             let explicit = record.explicit_hash_key_index;
@@ -152,7 +152,7 @@ impl Writer {
     pub(crate) fn take(&mut self) -> Vec<u8> {
         let head = [&MAGIC[..], &self.partition_keys.bytes, &self.explicit_hash_keys.bytes].concat();
         let mut bytes = if self.records.len() > self.records.capacity() / 2 {
-            // A buffer that is well used goes out itself.
+            // A buffer that is mostly used is returned itself.
             self.usual_len = self.records.len();
             core::mem::take(&mut self.records)
         } else {
@@ -184,7 +184,7 @@ fn insert_front(bytes: &mut Vec<u8>, head: &[u8]) {
     }
 }
 
-/// The bytes of a length-delimited field with a tag of one byte.
+/// Returns the length of a length-delimited field whose tag takes one byte.
 #[inline]
 pub(super) const fn field_len(len: usize) -> usize {
     1 + varint_len(len as u64) + len
@@ -216,7 +216,7 @@ pub(crate) fn put_bytes(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// A place in a [`KeyTable`], and how many bytes the table grows by when the place is filled.
+/// A position in a [`KeyTable`], and how many bytes the table grows by when it is filled.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     index: usize,
@@ -225,14 +225,14 @@ struct Slot {
 }
 
 impl Slot {
-    /// The length of the field with the index.
+    /// Returns the length of the field that contains the index.
     #[inline]
     const fn index_len(self) -> usize {
         1 + varint_len(self.index as u64)
     }
 }
 
-/// A table that holds each key once, in first-seen order, already in its written form.
+/// A table that contains each key once, in first-seen order, already encoded.
 #[derive(Clone, Debug)]
 struct KeyTable {
     field: u8,
@@ -294,7 +294,7 @@ impl KeyTable {
         }
     }
 
-    /// Fills the place that was found for a key, unless the key is there already.
+    /// Fills the slot that was found for a key, unless the key is already there.
     #[inline]
     fn put(&mut self, key: &[u8], slot: Slot) {
         if slot.index < self.entries.len() {
@@ -318,7 +318,7 @@ impl KeyTable {
     }
 }
 
-/// A hash key in the form in which it is written.
+/// A hash key in its encoded form.
 #[derive(Debug)]
 struct DecimalText {
     digits: [u8; 39],

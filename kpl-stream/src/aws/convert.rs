@@ -1,4 +1,4 @@
-//! Between the SDK's records and those of kpl-core, both ways.
+//! Conversions between the SDK's records and those of kpl-core, both ways.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use kpl_core::{EncryptionType, HashKey, HashKeyRange, KinesisRecord, SealedRecor
 
 use crate::client::{EntryError, FetchedRecord, PutResult, ShardDescription, Written};
 
-/// Makes one of the SDK's values of a value of kpl.
+/// Converts a kpl value to the SDK's type.
 ///
 /// ```
 /// use aws_sdk_kinesis::types::PutRecordsRequestEntry;
@@ -28,7 +28,7 @@ pub trait ToSdk {
     /// The SDK's type.
     type Sdk;
 
-    /// The same, as the SDK has it.
+    /// Returns the same value as the SDK's type.
     fn to_sdk(self) -> Self::Sdk;
 }
 
@@ -47,7 +47,7 @@ impl ToSdk for SealedRecord {
 impl ToSdk for KinesisRecord<'_> {
     type Sdk = types::Record;
 
-    /// A record without a sequence number gets an empty one.
+    /// Converts the record; without a sequence number, the SDK's record gets an empty one.
     fn to_sdk(self) -> Self::Sdk {
         let builder = types::Record::builder()
             .data(Blob::new(self.data))
@@ -74,7 +74,7 @@ impl ToSdk for HashKeyRange {
     }
 }
 
-/// What a builder gives that has all that it needs.
+/// Returns what a builder built: it has everything that it requires.
 #[expect(
     clippy::expect_used,
     reason = "the builders ask only for what is given to them two lines above"
@@ -83,7 +83,7 @@ fn built<T, E: fmt::Debug>(result: Result<T, E>) -> T {
     result.expect("every required field is set")
 }
 
-/// Makes a value of kpl of one of the SDK's.
+/// Converts a value of the SDK's to kpl's type.
 ///
 /// ```
 /// use aws_sdk_kinesis::primitives::Blob;
@@ -99,10 +99,10 @@ fn built<T, E: fmt::Debug>(result: Result<T, E>) -> T {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait FromSdk<S> {
-    /// What comes out: the type itself, or a `Result` where the SDK's type allows what kpl's does not.
+    /// The result: the type itself, or a `Result` if the SDK's type allows values that kpl's does not.
     type Output;
 
-    /// The same, as kpl has it.
+    /// Returns the same value as kpl's type.
     fn from_sdk(sdk: S) -> Self::Output;
 }
 
@@ -152,7 +152,7 @@ fn range_of(shard_id: &str, range: Option<&types::HashKeyRange>) -> Result<HashK
     HashKeyRange::from_sdk(range).map_err(|error| of_shard(&error))
 }
 
-/// A shard of the service's that is none.
+/// The service returned a shard that does not have a valid hash key range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidShard {
     reason: String,
@@ -219,7 +219,7 @@ fn encryption_type(kind: &types::EncryptionType) -> Option<EncryptionType> {
     }
 }
 
-/// Times before the epoch are left out.
+/// Returns `None` for times before the epoch.
 fn timestamp(time: &DateTime) -> Option<Timestamp> {
     let since_epoch = Duration::new(u64::try_from(time.secs()).ok()?, time.subsec_nanos());
     Some(Timestamp::from_unix_epoch(since_epoch))

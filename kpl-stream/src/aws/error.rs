@@ -1,4 +1,4 @@
-//! The SDK's errors as those of the client traits.
+//! Converts the SDK's errors to those of the client traits.
 
 use std::error::Error;
 use std::io;
@@ -21,7 +21,7 @@ where
             let message = meta.message().unwrap_or_default();
             match status {
                 413 => RequestError::too_large(code, message),
-                // The service does not say how far it came.
+                // The service does not say how much of the request it carried out.
                 500.. => RequestError::unanswered(code, message),
                 _ => RequestError::refused(code, message),
             }
@@ -39,7 +39,7 @@ where
     }
 }
 
-/// The SDK tells the cause only in the errors behind its own.
+/// Returns the messages of an error and all its sources: the SDK names the cause only in the sources.
 fn in_full(error: &(dyn Error + 'static)) -> String {
     DisplayErrorContext(error).to_string()
 }

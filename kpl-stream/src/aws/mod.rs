@@ -1,4 +1,4 @@
-//! The service through the AWS SDK, and conversions between its records and those of kpl.
+//! The service through the AWS SDK, and conversions between the SDK's records and kpl's.
 
 mod convert;
 mod error;
@@ -22,7 +22,7 @@ use crate::client::{
     WriteClient,
 };
 
-/// Amazon Kinesis Data Streams, through the AWS SDK. Where it takes a stream's name it takes its ARN as well.
+/// Amazon Kinesis Data Streams, through the AWS SDK. Every method that takes a stream's name also takes its ARN.
 ///
 /// ```
 /// use kpl_stream::aws::AwsClient;
@@ -40,19 +40,19 @@ pub struct AwsClient {
 }
 
 impl AwsClient {
-    /// A client with the region, the credentials, the endpoint and the HTTP client of `config`.
+    /// Creates a client with the region, the credentials, the endpoint and the HTTP client of `config`.
     ///
-    /// It never retries: producers and readers do so themselves, and tell of each attempt.
+    /// The client never retries: producers and readers retry by themselves, and report each attempt.
     #[must_use]
     pub fn new(config: &SdkConfig) -> Self {
         Self::from_config(aws_sdk_kinesis::config::Builder::from(config))
     }
 
-    /// A client from a configuration that is more special than an [`SdkConfig`] can be. Its retries are switched off, and
-    /// its time-outs of whole operations.
+    /// Creates a client from a configuration with settings that an [`SdkConfig`] does not have. Its retries and its
+    /// time-outs of whole operations are switched off.
     #[must_use]
     pub fn from_config(config: aws_sdk_kinesis::config::Builder) -> Self {
-        // Whoever asks decides how long an answer may take; only connecting is limited here.
+        // The caller decides how long an answer may take; only connecting is limited here.
         let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build();
         let config = config
             .retry_config(RetryConfig::disabled())
@@ -64,10 +64,10 @@ impl AwsClient {
     }
 }
 
-/// As the AWS SDK's own default.
+/// The same as the AWS SDK's own default.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
 
-/// The name, or the ARN, of a stream in a request.
+/// Names the stream in a request, by its name or its ARN.
 macro_rules! of_stream {
     ($request:expr, $stream:expr) => {
         if $stream.starts_with("arn:") {
@@ -87,7 +87,7 @@ impl AwsClient {
         let mut shards = Vec::new();
         let mut next: Option<String> = None;
         loop {
-            // A page has the name of the stream or a token, never both.
+            // A request for a page names the stream or a token, never both.
             let request = self.client.list_shards();
             let request = match next {
                 Some(token) => request.next_token(token),
@@ -121,7 +121,7 @@ impl WriteClient for AwsClient {
         Box::pin(async move {
             let at_latest = types::ShardFilter::builder().r#type(ShardFilterType::AtLatest);
             let shards = self.shards(stream, at_latest.build().ok()).await?;
-            // Servers for local use ignore the filter.
+            // Some servers for local use ignore the filter.
             let open = shards.iter().filter(|shard| !is_closed(shard));
             open.map(|shard| Ok(Shard::from_sdk(shard)?)).collect()
         })

@@ -35,7 +35,7 @@ use super::outcome::Receipt;
 ///
 /// # Panics
 ///
-/// Methods that block panic if they are called inside async code, where they would stop other tasks:
+/// Methods that block panic if they are called inside async code, where they would block other tasks:
 /// [`start`](Self::start), [`stream`](Self::stream), [`flush`](Self::flush), [`close`](Self::close),
 /// [`StreamProducer::send`] and [`Delivery::wait`]. Inside tokio, call them in `spawn_blocking`, or use
 /// [`as_async`](Self::as_async).
@@ -48,7 +48,7 @@ pub struct Producer {
 #[derive(Debug)]
 struct Background {
     handle: Handle,
-    /// Taken when it is dropped: it ends without waiting, so that it may be dropped anywhere.
+    /// Taken when the producer is dropped: the runtime ends without waiting, so that it may be dropped anywhere.
     runtime: Option<Runtime>,
 }
 
@@ -64,9 +64,9 @@ impl Drop for Background {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
-    /// An option has a value that it cannot have.
+    /// An option is out of its range.
     Option(InvalidOption),
-    /// The operating system refused another thread.
+    /// The operating system refused to start a thread.
     Thread(io::Error),
 }
 
@@ -86,7 +86,7 @@ impl Producer {
     ///
     /// # Errors
     ///
-    /// [`StartError`] if an option has a value that it cannot have, or if the operating system refuses another thread.
+    /// [`StartError`] if an option is out of its range, or if the operating system refuses to start a thread.
     pub fn start(builder: impl Future<Output = ProducerBuilder>) -> Result<Self, StartError> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
@@ -104,7 +104,7 @@ impl Producer {
         })
     }
 
-    /// Blocking [`Producer::stream`](crate::Producer::stream).
+    /// Opens a stream, as [`Producer::stream`](crate::Producer::stream) does.
     ///
     /// # Errors
     ///
@@ -116,12 +116,13 @@ impl Producer {
         })
     }
 
-    /// Blocking [`Producer::flush`](crate::Producer::flush).
+    /// Waits until every record that was accepted before has its outcome, as
+    /// [`Producer::flush`](crate::Producer::flush) does.
     pub fn flush(&self) {
         self.runtime.handle.block_on(self.producer.flush());
     }
 
-    /// Blocking [`Producer::close`](crate::Producer::close).
+    /// Closes the producer, as [`Producer::close`](crate::Producer::close) does.
     ///
     /// # Errors
     ///
@@ -154,7 +155,8 @@ impl<T> Clone for StreamProducer<T> {
 }
 
 impl<T: KplRecord> StreamProducer<T> {
-    /// Blocking [`StreamProducer::send`](crate::StreamProducer::send): waits for room, not for the service.
+    /// Sends a record, as [`StreamProducer::send`](crate::StreamProducer::send) does: waits for room, but not for the
+    /// service.
     ///
     /// # Errors
     ///
@@ -164,7 +166,8 @@ impl<T: KplRecord> StreamProducer<T> {
         sent.map(|delivery| self.delivery(delivery))
     }
 
-    /// Sends a record if there is room for it now: [`StreamProducer::try_send`](crate::StreamProducer::try_send). It never blocks.
+    /// Sends a record if there is room for it now, as [`StreamProducer::try_send`](crate::StreamProducer::try_send)
+    /// does. It never blocks.
     ///
     /// # Errors
     ///
@@ -182,7 +185,7 @@ impl<T: KplRecord> StreamProducer<T> {
     }
 }
 
-/// The outcome of a record to come.
+/// The future outcome of a record.
 #[derive(Debug)]
 #[must_use = "only a delivery reports a failure and returns the record"]
 pub struct Delivery<T> {

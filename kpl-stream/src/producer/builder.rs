@@ -1,4 +1,4 @@
-//! Building a producer from its client and its options.
+//! Builds a producer from its client and its options.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,7 @@ pub struct ProducerBuilder<C = Arc<dyn WriteClient>> {
 }
 
 impl Producer {
-    /// Returns a builder with the default options. It builds a producer as soon as it has a client.
+    /// Returns a builder with the default options. It can build a producer once it has a client.
     pub fn builder() -> ProducerBuilder<()> {
         ProducerBuilder {
             client: (),
@@ -45,14 +45,14 @@ impl Producer {
 }
 
 impl<C> ProducerBuilder<C> {
-    /// Sends through the AWS SDK, with the region, the credentials and the endpoint of `config`.
+    /// Sets the client: the AWS SDK, with the region, the credentials and the endpoint of `config`.
     #[cfg(feature = "aws")]
     #[cfg_attr(docsrs, doc(cfg(feature = "aws")))]
     pub fn load_aws_config(self, config: &aws_types::SdkConfig) -> ProducerBuilder {
         self.client(crate::aws::AwsClient::new(config))
     }
 
-    /// Sends through a client of your own, or through an `Arc` of one.
+    /// Sets a client of your own, or an `Arc` of one.
     pub fn client(self, client: impl WriteClient) -> ProducerBuilder {
         ProducerBuilder {
             client: Arc::new(client),
@@ -81,11 +81,11 @@ macro_rules! setters {
 for_each_option!(setters);
 
 impl ProducerBuilder {
-    /// Builds the producer. It starts to work with its first stream.
+    /// Builds the producer. It starts to run when its first stream is opened.
     ///
     /// # Errors
     ///
-    /// [`InvalidOption`] if an option has a value that it cannot have.
+    /// [`InvalidOption`] if an option is out of its range.
     pub fn build(self) -> Result<Producer, InvalidOption> {
         Producer::new(self.options, self.client)
     }

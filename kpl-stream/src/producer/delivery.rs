@@ -12,16 +12,17 @@ use super::outcome::{Failure, Receipt};
 type Outcome = Result<Receipt, Failure>;
 type OutcomeReceiver = oneshot::Receiver<Outcome>;
 
-/// The outcome of a record to come: await it, or drop it if you do not need to know.
+/// The future outcome of a record: await it, or drop it if you do not need to know.
 ///
-/// A failure whose delivery was dropped before it returned the outcome is logged: an event of `tracing` at the level `ERROR`.
+/// If a delivery is dropped before it returned the outcome, a failure is logged as a `tracing` event at the level
+/// `ERROR`.
 #[must_use = "only a delivery reports a failure and returns the record"]
 pub struct Delivery<T> {
-    /// Empty after the outcome was returned.
+    /// `None` after the outcome was returned.
     pending: Option<(T, OutcomeReceiver)>,
 }
 
-/// Where the pipeline leaves an outcome.
+/// Where the pipeline sends an outcome.
 #[derive(Debug)]
 pub(crate) struct OutcomeSender(oneshot::Sender<Outcome>);
 
@@ -59,7 +60,7 @@ impl<T> Delivery<T> {
 impl<T> Drop for Delivery<T> {
     fn drop(&mut self) {
         if let Some((_, receiver)) = &mut self.pending {
-            // From here on the sender logs a failure itself.
+            // From here on, the sender logs a failure itself.
             receiver.close();
             if let Ok(Err(failure)) = receiver.try_recv() {
                 log_unseen(&failure);
@@ -99,15 +100,15 @@ impl<T> fmt::Debug for Delivery<T> {
     }
 }
 
-/// A record that was accepted but not delivered: the record itself, why, and every attempt.
+/// A record that was accepted but not delivered: the record itself, the reason, and every attempt.
 ///
-/// Its `Debug` does not show the record.
+/// Its `Debug` output does not show the record.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct DeliveryError<T> {
     /// The record.
     pub record: T,
-    /// What became of it.
+    /// What happened to it.
     pub failure: Box<Failure>,
 }
 

@@ -26,10 +26,10 @@ pub(crate) struct Driver {
     tasks: HashMap<Id, RequestId>,
     flushes: HashMap<FlushId, oneshot::Sender<()>>,
     states: Vec<(StreamId, oneshot::Sender<StreamState>)>,
-    /// Records with an outcome whose room was not given back yet, and their bytes.
+    /// How many records have an outcome whose room was not returned yet, and their bytes.
     freed: (usize, usize),
     messages: Vec<Message>,
-    /// Set while everything is given up: then it collects what had no outcome.
+    /// Set while everything is being given up: collects the records that had no outcome.
     undelivered: Option<Vec<UndeliveredRecord>>,
 }
 
@@ -65,7 +65,7 @@ impl Driver {
             if self.undelivered.is_some() {
                 return;
             }
-            // Senders are most often not alone: what comes within a moment is taken together.
+            // Senders often come in groups: what arrives within a moment is taken together.
             let wake = if worked { Some(now + TOGETHER) } else { None };
             let wake = self.pipeline.wake_at(now).into_iter().chain(wake).min();
             tokio::select! {
@@ -89,7 +89,7 @@ impl Driver {
             match message {
                 Message::Record(stream, record, sender) => {
                     let mut next = Some((record, sender));
-                    // Its neighbours of the same stream with it.
+                    // The records of the same stream that follow it in the queue are taken with it.
                     let records = std::iter::from_fn(|| {
                         next.take().or_else(|| {
                             let is_neighbour =
@@ -123,7 +123,7 @@ impl Driver {
         worked
     }
 
-    /// Does what the pipeline wants.
+    /// Carries out what the pipeline wants done.
     fn pump(&mut self, now: Instant) {
         while let Some(output) = self.pipeline.poll(now) {
             match output {
@@ -173,7 +173,7 @@ impl Driver {
         metrics::record(self.pipeline.take_measures());
     }
 
-    /// Returns the room of records with an outcome to the budget.
+    /// Returns to the budget the room of records that have an outcome.
     fn release(&mut self) {
         let (records, bytes) = std::mem::take(&mut self.freed);
         if records > 0 {
@@ -225,7 +225,7 @@ impl Driver {
 }
 
 impl Drop for Driver {
-    /// The runtime may end before the producer is closed: no outcome is lost by that.
+    /// Reports outcomes even if the runtime ends before the producer is closed.
     fn drop(&mut self) {
         let now = Instant::now();
         for message in self.intake.close() {

@@ -1,4 +1,4 @@
-//! Errors before a record is accepted, when a stream is opened, and when the producer closes.
+//! The errors before a record is accepted, when a stream is opened, and when the producer closes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,14 +8,14 @@ use kpl_core::AggregateError;
 use super::pipeline::EncodedRecord;
 use crate::client::RequestError;
 
-/// A record that was not accepted: the record itself, and why.
+/// A record that was not accepted: the record itself, and the reason.
 ///
-/// Its `Debug` does not show the record.
+/// Its `Debug` output does not show the record.
 #[non_exhaustive]
 pub struct SendError<T> {
     /// The record.
     pub record: T,
-    /// Why.
+    /// The reason.
     pub kind: SendErrorKind,
 }
 
@@ -25,7 +25,7 @@ pub struct SendError<T> {
 pub enum SendErrorKind {
     /// Its payload cannot be encoded, or its keys are not valid.
     Record(AggregateError),
-    /// Its key and its payload are larger than `max_user_record_size`.
+    /// Its key and its payload together are larger than `max_user_record_size`.
     TooLarge {
         /// Their size in bytes.
         size: usize,
@@ -77,13 +77,13 @@ impl<T> std::error::Error for SendError<T> {
     }
 }
 
-/// A stream that cannot be opened: which, and why.
+/// A stream cannot be opened: which one, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OpenError {
     /// The stream's name or ARN, as it was given.
     pub stream: Arc<str>,
-    /// Why.
+    /// The reason.
     pub kind: OpenErrorKind,
 }
 
@@ -95,7 +95,7 @@ pub enum OpenErrorKind {
     NotFound(RequestError),
     /// The producer is closed.
     Closed,
-    /// The method was called outside of a tokio runtime, which the producer needs to run on.
+    /// The method was called outside of a tokio runtime, which the producer requires.
     NoRuntime,
 }
 
@@ -117,10 +117,10 @@ impl fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
-/// A producer that was closed before every record had an outcome.
+/// A producer was closed before every record had an outcome.
 ///
-/// The deliveries of these records resolved to errors that carry the records as they were sent; here they are as bytes. `Debug`
-/// shows how many there are.
+/// The deliveries of these records resolve to errors that contain the records as they were sent; this error contains
+/// them as bytes. Its `Debug` output shows how many there are.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct CloseError {
@@ -147,7 +147,7 @@ impl fmt::Display for CloseError {
 
 impl std::error::Error for CloseError {}
 
-/// A record that had no outcome when its producer was closed.
+/// A record that did not have an outcome when its producer was closed.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct UndeliveredRecord {
@@ -155,6 +155,6 @@ pub struct UndeliveredRecord {
     pub stream: Arc<str>,
     /// Its keys and its payload.
     pub record: EncodedRecord,
-    /// Whether it may be in the stream all the same.
+    /// Whether it may have been written to the stream nevertheless.
     pub may_have_been_written: bool,
 }

@@ -1,4 +1,4 @@
-//! Between senders and the driver: a queue with room for a number of records and bytes.
+//! Between senders and the driver: a queue with room for a limited number of records and bytes.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,8 @@ use super::error::UndeliveredRecord;
 use super::options::Options;
 use super::pipeline::{EncodedRecord, StreamId, StreamState};
 
-/// How many bytes each record takes of `max_buffered_bytes` beside its key and its payload: what the producer keeps for it.
+/// How many bytes of `max_buffered_bytes` each record takes besides its key and its payload: what the producer stores
+/// for it.
 pub const BYTES_PER_RECORD: usize = 512;
 
 /// What a producer holds: the records without an outcome, of all its streams.
@@ -20,7 +21,8 @@ pub const BYTES_PER_RECORD: usize = 512;
 pub struct Buffered {
     /// How many records there are.
     pub records: usize,
-    /// Their bytes as `max_buffered_bytes` counts them: key and payload, and [`BYTES_PER_RECORD`] each.
+    /// Their size in bytes as `max_buffered_bytes` counts it: the key and the payload, and [`BYTES_PER_RECORD`] for
+    /// each record.
     pub bytes: usize,
 }
 
@@ -44,7 +46,7 @@ struct Queue {
 pub(crate) enum Message {
     Record(StreamId, EncodedRecord, OutcomeSender),
     Open(String, oneshot::Sender<StreamId>),
-    /// Answered when something is known of the stream.
+    /// Answered once something is known about the stream.
     State(StreamId, oneshot::Sender<StreamState>),
     Flush(oneshot::Sender<()>),
     Abandon(oneshot::Sender<Vec<UndeliveredRecord>>),
@@ -53,7 +55,7 @@ pub(crate) enum Message {
 /// Wake the driver early once this many messages are queued.
 const MANY: usize = 256;
 
-/// The driver takes what came within this time together.
+/// The driver takes everything that arrives within this time together.
 pub(crate) const TOGETHER: Duration = Duration::from_millis(1);
 
 /// The driver has ended.
@@ -85,12 +87,12 @@ impl Intake {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a record takes of the budget.
+    /// Returns how much of the budget a record takes.
     pub(crate) fn cost(record: &EncodedRecord) -> u32 {
         u32::try_from(record.size() + BYTES_PER_RECORD).unwrap_or(u32::MAX)
     }
 
-    /// Takes room for a record, as soon as there is some.
+    /// Takes room for a record, once there is some.
     pub(crate) async fn reserve(&self, cost: u32) -> Result<(), Closed> {
         let record = self.records.acquire().await.map_err(|_| Closed)?;
         let bytes = self.bytes.acquire_many(cost).await.map_err(|_| Closed)?;
@@ -99,7 +101,7 @@ impl Intake {
         Ok(())
     }
 
-    /// Takes room for a record if there is some: `Ok(false)` if not.
+    /// Takes room for a record if there is some. Returns `Ok(false)` if there is not.
     pub(crate) fn try_reserve(&self, cost: u32) -> Result<bool, Closed> {
         use tokio::sync::TryAcquireError::{Closed as SemaphoreClosed, NoPermits};
         let record = match self.records.try_acquire() {
@@ -123,7 +125,7 @@ impl Intake {
         self.bytes.add_permits(bytes);
     }
 
-    /// The budget in use.
+    /// Returns how much of the budget is in use.
     pub(crate) fn in_use(&self) -> Buffered {
         Buffered {
             records: self.max_records.saturating_sub(self.records.available_permits()),
@@ -148,20 +150,20 @@ impl Intake {
         Ok(())
     }
 
-    /// Accepts no more records; what was put before stays.
+    /// Stops accepting records; those in the queue stay.
     pub(crate) fn refuse_new(&self) {
         self.records.close();
         self.bytes.close();
     }
 
-    /// Takes what was put. If that is nothing, the next message wakes the driver.
+    /// Takes what is in the queue. If it is empty, the next message wakes the driver.
     pub(crate) fn take(&self, into: &mut Vec<Message>) {
         let mut queue = self.lock();
         std::mem::swap(&mut queue.messages, into);
         queue.asleep = into.is_empty();
     }
 
-    /// Takes what was put last: the driver ends.
+    /// Takes what is left in the queue: the driver is ending.
     pub(crate) fn close(&self) -> Vec<Message> {
         self.refuse_new();
         let mut queue = self.lock();

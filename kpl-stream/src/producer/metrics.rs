@@ -1,10 +1,10 @@
-//! What the pipeline measured, through the `metrics` facade.
+//! Reports what the pipeline measured through the `metrics` facade.
 
 use metrics::{Label, SharedString};
 
 use super::pipeline::{Measure, Metric};
 
-/// The labels, named as the KPL's dimensions.
+/// The labels, named after the KPL's dimensions.
 const STREAM_NAME: &str = "StreamName";
 const SHARD_ID: &str = "ShardId";
 const ERROR_CODE: &str = "ErrorCode";

@@ -38,10 +38,11 @@ use self::intake::{Intake, Message};
 use self::pipeline::{Pipeline, StreamId};
 use crate::client::{ErrorClass, WriteClient};
 
-/// Sends records to any number of streams: one memory budget, shared connections, a typed handle for each stream.
+/// Sends records to any number of streams, with one memory budget, shared connections, and a typed handle for each
+/// stream.
 ///
-/// Cheap to clone. It works until [`close`](Self::close), or until the last of its clones and handles is dropped: then
-/// every record without an outcome fails as closed, and its [`Delivery`] returns the record.
+/// Cloning it is cheap. It runs until [`close`](Self::close) is called or the last of its clones and handles is
+/// dropped: then every record without an outcome fails as closed, and its [`Delivery`] returns the record.
 #[derive(Clone, Debug)]
 pub struct Producer {
     shared: Arc<Shared>,
@@ -52,13 +53,13 @@ struct Shared {
     options: Options,
     client: Arc<dyn WriteClient>,
     intake: Arc<Intake>,
-    /// Until the first stream is opened: then it runs, on the runtime of the caller.
+    /// Set until the first stream is opened; from then on the pipeline runs on the caller's runtime.
     idle: Mutex<Option<Pipeline<OutcomeSender>>>,
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // The driver ends itself. If it never ran there is nothing to end.
+        // The driver ends by itself. If it never ran, there is nothing to end.
         let (reply, _) = oneshot::channel();
         let _ = self.intake.put(Message::Abandon(reply));
     }
@@ -77,13 +78,13 @@ impl Producer {
         })
     }
 
-    /// Opens a stream, by its name or its ARN: waits until its shards are known.
+    /// Opens a stream, by its name or its ARN, and waits until its shards are known.
     ///
-    /// A stream whose shards may not be listed is opened all the same: its records go one by one.
+    /// A stream whose shards may not be listed is opened all the same: its records are sent one by one.
     ///
     /// # Errors
     ///
-    /// [`OpenError`] if the stream does not exist, if the producer is closed, or if it is called outside of a tokio runtime.
+    /// [`OpenError`] if the stream does not exist, if the producer is closed, or outside of a tokio runtime.
     pub async fn stream<T: KplRecord>(&self, name: &str) -> Result<StreamProducer<T>, OpenError> {
         let stream = self.stream_unchecked(name).await?;
         match stream.state().await? {
@@ -94,11 +95,11 @@ impl Producer {
         }
     }
 
-    /// Opens a stream that may not exist yet: records wait for it, at most for their time to live.
+    /// Opens a stream that may not exist yet. Until it does, records wait, at most for their time to live.
     ///
     /// # Errors
     ///
-    /// [`OpenError`] if the producer is closed, or if it is called outside of a tokio runtime.
+    /// [`OpenError`] if the producer is closed, or outside of a tokio runtime.
     pub async fn stream_unchecked<T: KplRecord>(&self, name: &str) -> Result<StreamProducer<T>, OpenError> {
         let error = |kind| OpenError {
             stream: name.into(),
@@ -129,21 +130,22 @@ impl Producer {
         Ok(())
     }
 
-    /// Waits until every record that was accepted before has its outcome. Meanwhile those records do not wait for others to
-    /// travel with.
+    /// Waits until every record that was accepted before has its outcome. Meanwhile, those records do not wait to be
+    /// sent together with others.
     pub async fn flush(&self) {
         let (reply, answer) = oneshot::channel();
         if self.shared.intake.put(Message::Flush(reply)).is_ok() && self.is_started() {
-            // An error: the producer was closed, and so everything has its outcome.
+            // An error means that the producer was closed, so everything has its outcome.
             let _ = answer.await;
         }
     }
 
-    /// Accepts no more records, and waits for the outcome of those that were accepted, at most for `timeout`.
+    /// Stops accepting records, and waits, at most for `timeout`, until those that were accepted have their outcome.
     ///
     /// # Errors
     ///
-    /// [`CloseError`] with the records that had no outcome in time. Their deliveries resolve to errors as well.
+    /// [`CloseError`] with the records that did not have an outcome in time. Their deliveries resolve to errors as
+    /// well.
     pub async fn close(&self, timeout: Duration) -> Result<(), CloseError> {
         self.shared.intake.refuse_new();
         if !self.is_started() {
@@ -169,7 +171,7 @@ impl Producer {
         self.idle().is_none()
     }
 
-    /// Returns how much of the budget is in use: the records without an outcome.
+    /// Returns how much of the budget is in use by records without an outcome.
     #[must_use]
     pub fn buffered(&self) -> Buffered {
         self.shared.intake.in_use()
@@ -182,7 +184,7 @@ impl Producer {
     }
 }
 
-/// Sends records of a type to one stream of a [`Producer`]. Cheap to clone.
+/// Sends records of one type to one stream of a [`Producer`]. Cloning it is cheap.
 pub struct StreamProducer<T> {
     id: StreamId,
     name: Arc<str>,
@@ -203,7 +205,7 @@ impl<T> StreamProducer<T> {
         &self.producer
     }
 
-    /// Returns what is known of the stream. Waits until its shards were listed, or could not be.
+    /// Returns what is known about the stream. Waits until its shards were listed, or could not be.
     ///
     /// # Errors
     ///
@@ -225,9 +227,9 @@ impl<T> StreamProducer<T> {
 }
 
 impl<T: KplRecord> StreamProducer<T> {
-    /// Sends a record: waits for room, not for the service. The outcome comes from the [`Delivery`].
+    /// Sends a record. It waits for room, but not for the service; the outcome comes from the [`Delivery`].
     ///
-    /// A record whose future is dropped while it waits for room is not sent.
+    /// If the future is dropped while it waits for room, the record is not sent.
     ///
     /// # Errors
     ///
@@ -248,7 +250,7 @@ impl<T: KplRecord> StreamProducer<T> {
     ///
     /// # Errors
     ///
-    /// [`SendError`] with the record, if there is no room, and where [`send`](Self::send) returns one.
+    /// [`SendError`] with the record, if there is no room, and in all cases in which [`send`](Self::send) returns one.
     pub fn try_send(&self, record: T) -> Result<Delivery<T>, SendError<T>> {
         let encoded = match self.encode(&record) {
             Ok(encoded) => encoded,

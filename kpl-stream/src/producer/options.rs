@@ -4,73 +4,75 @@ use std::time::Duration;
 
 use kpl_core::{DEFAULT_MAX_SIZE, InvalidOption, MAX_RECORD_SIZE};
 
-/// Passes every option to a macro: its documentation, name, type and default. [`Options`] has a field for each, and the
-/// builder a method.
+/// Passes every option to a macro: its documentation, name, type and default. [`Options`] has a field for each option,
+/// and the builder has a method.
 macro_rules! for_each_option {
     ($macro:ident) => {
         $macro! {
-            /// Whether many user records travel as one Kinesis record. Default: `true`.
+            /// Whether several user records may be sent as one Kinesis record. Default: `true`.
             aggregation_enabled: bool = true,
 
             /// The most user records in one Kinesis record. Default: as many as fit.
             aggregation_max_count: usize = usize::MAX,
 
-            /// The most bytes of an aggregated record, its partition key included. Default: 51,200; at most 10 MiB. A user
-            /// record that is larger goes alone.
+            /// The most bytes in an aggregated record, including its partition key. Default: 51,200; at most 10 MiB. A
+            /// user record that is larger is sent alone.
             aggregation_max_size: usize = DEFAULT_MAX_SIZE,
 
             /// The most Kinesis records in one request. Default: 500, the service's maximum.
             collection_max_count: usize = PUT_RECORDS_MAX_COUNT,
 
-            /// The most bytes of the records of one request. Default: 5 MiB; at most 10 MiB, the service's maximum. A record
-            /// that is larger goes alone.
+            /// The most bytes in one request, counting its records. Default: 5 MiB; at most 10 MiB, the service's
+            /// maximum. A record that is larger is sent alone.
             ///
-            /// If the service refuses a request of several records for its size, the requests to that stream become
-            /// smaller: at most half of what was refused. After every ten minutes without such a refusal the limit doubles
-            /// until it is back at this option.
+            /// If the service refuses a request of several records for its size, later requests to that stream are
+            /// smaller: at most half the size of the refused one. After every ten minutes without such a refusal the
+            /// limit doubles, until it is back at this option.
             collection_max_size: usize = 5 * 1024 * 1024,
 
-            /// How long a record may wait for others to travel with. Default: 100 ms.
+            /// How long a record may wait to be sent together with others. Default: 100 ms.
             record_max_buffered_time: Duration = Duration::from_millis(100),
 
-            /// How long the producer tries to deliver a record, which then fails as expired. Default: 30 s.
+            /// How long the producer tries to deliver a record before it fails as expired. Default: 30 s.
             record_ttl: Duration = Duration::from_secs(30),
 
-            /// How much is sent to a shard, in percent of what it takes (1,000 records and 1 MiB per second). Default: 150,
-            /// which uses a shard in full although other producers use it as well.
+            /// How much is sent to a shard, in percent of what it accepts (1,000 records and 1 MiB per second).
+            /// Default: 150, so that a shard is used fully even if other producers also use it.
             rate_limit: u32 = 150,
 
-            /// Whether a record fails at once if the service throttles it, instead of being sent again. Default: `false`.
+            /// Whether a record that the service throttles fails at once instead of being sent again. Default: `false`.
             fail_if_throttled: bool = false,
 
             /// The most requests in flight at once. Default: 24.
             max_connections: usize = 24,
 
-            /// How long the service may take to answer. Default: 6 s. Afterwards it is unknown whether the records were
+            /// How long the service may take to answer. Default: 6 s. After that it is unknown whether the records were
             /// written, and they are sent again.
             request_timeout: Duration = Duration::from_secs(6),
 
-            /// The most bytes of a user record, its partition key and its payload. Default: 1 MiB; at most 10 MiB, for streams
-            /// whose maximum record size was raised.
+            /// The most bytes in a user record, counting its partition key and its payload. Default: 1 MiB; at most 10
+            /// MiB, for streams whose maximum record size was raised.
             max_user_record_size: usize = 1024 * 1024,
 
-            /// The budget of all streams together: keys and payloads of records without an outcome, and
-            /// [`BYTES_PER_RECORD`](crate::BYTES_PER_RECORD) for each. Default: 64 MiB. Beyond it senders wait.
+            /// The budget for all streams together: the keys and payloads of records without an outcome, plus
+            /// [`BYTES_PER_RECORD`](crate::BYTES_PER_RECORD) for each record. Default: 64 MiB. When it is used up,
+            /// senders wait.
             ///
-            /// The process may use several times as much: packed records and requests are copies, and each sender keeps
-            /// its record.
+            /// The process may use several times as much memory: packed records and requests are copies, and each
+            /// sender keeps its record.
             max_buffered_bytes: usize = 64 * 1024 * 1024,
 
             /// The most records without an outcome, of all streams together. Default: 500,000.
             max_buffered_records: usize = 500_000,
 
-            /// Whether records with the same partition key keep their order: a later one is never in flight while an earlier
-            /// one is. Default: `false`. If set, a key gets at most one Kinesis record per round trip.
+            /// Whether records with the same partition key keep their order: a later one is never in flight while an
+            /// earlier one is. Default: `false`. If set, a key gets at most one Kinesis record per round trip.
             ordered: bool = false,
 
-            /// What happens to an aggregate that landed in a shard that does not own all of its records, because the shards
-            /// changed. Default: `false`: all of its records are sent again, because readers that filter by hash key range,
-            /// as the KCL does, drop it whole. `true`: only the strays are sent again, for readers that do not filter.
+            /// Whether only the strays of an aggregate are sent again if it landed in a shard that does not own all of
+            /// its records because the shards changed. Default: `false`: all of its records are sent again, because
+            /// readers that filter by hash key range, as the KCL does, drop the whole aggregate. Set it to `true` if
+            /// your readers do not filter.
             resend_strays_only: bool = false,
 
             /// How often shards are listed if nothing indicates that they changed. Default: 60 s.
@@ -82,7 +84,7 @@ pub(super) use for_each_option;
 
 macro_rules! options {
     ($($(#[$doc:meta])* $option:ident: $type:ty = $default:expr,)*) => {
-        /// How a producer works. [`ProducerBuilder`](crate::ProducerBuilder) has a method for each option.
+        /// The options of a producer. [`ProducerBuilder`](crate::ProducerBuilder) has a method for each of them.
         ///
         /// ```
         /// use kpl_stream::Options;
@@ -107,19 +109,19 @@ macro_rules! options {
 }
 for_each_option!(options);
 
-/// The most entries of a PutRecords request
+/// The most entries in a PutRecords request
 /// ([PutRecords](https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html)).
 const PUT_RECORDS_MAX_COUNT: usize = 500;
 
-/// The most permits that one record may ask of the budget at once.
+/// The most permits that one record can take from the budget at once.
 const MAX_BUDGET: usize = u32::MAX as usize;
 
 impl Options {
-    /// Checks that every option has a value that it can have.
+    /// Checks that every option is within its range.
     ///
     /// # Errors
     ///
-    /// [`InvalidOption`] for the first option that does not.
+    /// [`InvalidOption`] for the first option that is not.
     pub fn check(&self) -> Result<(), InvalidOption> {
         let positive = |option, value: Duration| {
             if !value.is_zero() {

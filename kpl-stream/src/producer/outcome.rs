@@ -1,4 +1,4 @@
-//! What became of a record: where it was written, or why it was not, and every attempt.
+//! What happened to a record: where it was written, or why it was not, and every attempt.
 
 use std::fmt;
 use std::sync::Arc;
@@ -44,20 +44,20 @@ impl Receipt {
         &self.landing.written.sequence_number
     }
 
-    /// Returns the index of the record in its aggregate; 0 if it is in none.
+    /// Returns the index of the record in its aggregate, or 0 if it is not in one.
     #[must_use]
     pub const fn sub_sequence_number(&self) -> u64 {
         self.sub_sequence_number
     }
 
-    /// Returns whether the record is inside an aggregate.
+    /// Returns whether the record is part of an aggregate.
     #[must_use]
     pub fn is_aggregated(&self) -> bool {
         self.landing.aggregated
     }
 
-    /// Returns where the record stands in its shard, as a reader finds it: `None` if the service returned a sequence number
-    /// that is not a number.
+    /// Returns the record's position in its shard, as a reader reports it, or `None` if the service returned a sequence
+    /// number that is not a number.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
         Position::new(self.sequence_number(), self.sub_sequence_number).ok()
@@ -69,7 +69,8 @@ impl Receipt {
         &self.attempts
     }
 
-    /// Returns whether readers may see the record more than once: an earlier attempt had no answer, or ended in a wrong shard.
+    /// Returns whether readers may see the record more than once: an earlier attempt had no answer, or ended in a wrong
+    /// shard.
     #[must_use]
     pub const fn may_be_duplicated(&self) -> bool {
         self.may_be_duplicated
@@ -80,7 +81,7 @@ impl Receipt {
 #[derive(Clone, Debug)]
 pub struct Attempts {
     pub(crate) arrived: Instant,
-    /// Empty for most: a boxed vector is a word.
+    /// `None` for most records. The vector is boxed so that this takes one word.
     #[expect(clippy::box_collection, reason = "every record has one, and almost all are empty")]
     pub(crate) earlier: Option<Box<Vec<RawAttempt>>>,
     pub(crate) last: Option<RawAttempt>,
@@ -140,9 +141,9 @@ impl Attempts {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Attempt<'a> {
-    /// How long the record waited for it, since it arrived or since the last attempt ended.
+    /// How long the record waited for this attempt, since it arrived or since the previous attempt ended.
     pub delay: Duration,
-    /// How long the service took.
+    /// How long the service took to answer.
     pub duration: Duration,
     /// Why it failed, if it did.
     pub error: Option<&'a AttemptError>,
@@ -152,14 +153,15 @@ pub struct Attempt<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct AttemptError {
-    /// The service's code, or one of the producer's own: `WrongShard`, `RequestTimeout`, `RecordCountMismatch`, `Closed`.
+    /// The service's code, or one of the producer's own: `WrongShard`, `RequestTimeout`, `RecordCountMismatch`,
+    /// `Closed`.
     pub code: Arc<str>,
     /// The message that came with it.
     pub message: Arc<str>,
 }
 
 impl AttemptError {
-    /// The producer closes while the attempt is under way.
+    /// Creates the error of an attempt that was under way when the producer closed.
     pub(crate) fn closed() -> Self {
         Self {
             code: "Closed".into(),
@@ -207,12 +209,12 @@ impl fmt::Display for AttemptError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FailureReason {
-    /// The service refused it for good. The error is that of the last attempt.
+    /// The service refused it permanently. The error is that of the last attempt.
     Refused(Arc<AttemptError>),
     /// The service had no room for it, and `fail_if_throttled` is set.
     Throttled(Arc<AttemptError>),
-    /// Its time to live ended before it was written. The error is that of the last attempt, if there was one, or says why
-    /// there was none.
+    /// Its time to live ended before it was written. The error is that of the last attempt, or, if there was none, says
+    /// why.
     Expired(Option<Arc<AttemptError>>),
     /// The producer was closed or dropped before the record had an outcome.
     Closed,
@@ -230,22 +232,24 @@ impl fmt::Display for FailureReason {
     }
 }
 
-/// What became of a record that was not delivered.
+/// What happened to a record that was not delivered.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Failure {
     /// The stream.
     pub stream: Arc<str>,
-    /// Why.
+    /// The reason.
     pub reason: FailureReason,
     /// Every attempt.
     pub attempts: Attempts,
-    /// Whether it may be in the stream all the same: an attempt had no answer, or ended in a wrong shard.
+    /// Whether it may have been written to the stream nevertheless: an attempt had no answer, or ended in a wrong
+    /// shard.
     pub may_have_been_written: bool,
 }
 
 impl Failure {
-    /// The producer ended without an outcome for the record, which it does only if it panicked.
+    /// Creates the failure of a record for which the producer ended without an outcome, which happens only if it
+    /// panicked.
     pub(crate) fn lost() -> Self {
         Self {
             stream: "unknown".into(),

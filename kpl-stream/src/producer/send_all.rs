@@ -1,4 +1,4 @@
-//! Sending many records, with their outcomes in order.
+//! Sends many records, and returns their outcomes in order.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,12 +14,12 @@ use super::delivery::{Delivery, DeliveryError};
 use super::error::{SendError, SendErrorKind};
 use super::outcome::Receipt;
 
-/// A record that was not accepted, or not delivered. Its `Debug` does not show the record.
+/// A record that was not accepted, or not delivered. Its `Debug` output does not show the record.
 #[non_exhaustive]
 pub enum SendAllError<T> {
-    /// It was not accepted.
+    /// The record was not accepted.
     NotAccepted(SendError<T>),
-    /// It was accepted, but not delivered.
+    /// The record was accepted, but not delivered.
     NotDelivered(DeliveryError<T>),
 }
 
@@ -62,8 +62,8 @@ impl<T> std::error::Error for SendAllError<T> {
 }
 
 impl<T: KplRecord> StreamProducer<T> {
-    /// Sends records while the result is polled, and returns their outcomes in the order of the records. It waits if there is no
-    /// room; at most `max_buffered_records` records are in flight.
+    /// Sends records while the result is polled, and returns their outcomes in the order of the records. It waits if
+    /// there is no room; at most `max_buffered_records` records are in flight.
     ///
     /// ```
     /// # async fn example(clicks: kpl_stream::StreamProducer<kpl_core::RawRecord>) {
@@ -114,21 +114,21 @@ impl<T: KplRecord> StreamProducer<T> {
     }
 }
 
-/// Other tasks get their turn after this many records.
+/// Lets other tasks run after this many records.
 const TAKEN_AT_ONCE: usize = 512;
 
-/// A record under way.
+/// A record that was sent, or failed to be.
 #[derive(Debug)]
 pub(crate) enum Sent<T> {
     Accepted(Delivery<T>),
     NotAccepted(SendError<T>),
 }
 
-/// Records under way, in their order, and the one that waits for room.
+/// The records in flight, in their order, and the one that waits for room.
 pub(crate) struct Window<T> {
     producer: StreamProducer<T>,
     sent: VecDeque<Sent<T>>,
-    /// One that there was no room for at once.
+    /// A record for which there was no room at first.
     waiting: Option<BoxFuture<'static, Result<Delivery<T>, SendError<T>>>>,
 }
 
@@ -145,7 +145,7 @@ impl<T: KplRecord + Send + Sync + 'static> Window<T> {
         &self.producer
     }
 
-    /// Whether another record may be sent: none waits for room, and not too many are under way.
+    /// Returns ready if another record may be sent: none waits for room, and not too many are in flight.
     pub(crate) fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if let Some(waiting) = &mut self.waiting {
             let Poll::Ready(result) = waiting.as_mut().poll(context) else {
@@ -158,7 +158,7 @@ impl<T: KplRecord + Send + Sync + 'static> Window<T> {
         if self.sent.len() < self.producer.producer().options().max_buffered_records {
             Poll::Ready(())
         } else {
-            // The task that takes the outcomes wakes it.
+            // The task that takes the outcomes wakes this one.
             Poll::Pending
         }
     }
@@ -177,7 +177,7 @@ impl<T: KplRecord + Send + Sync + 'static> Window<T> {
         }
     }
 
-    /// The outcome of the oldest record. `None`: there is none under way, but perhaps one that waits for room.
+    /// Returns the outcome of the oldest record, or `None` if none is in flight; one may still be waiting for room.
     pub(crate) fn poll_outcome(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Receipt, SendAllError<T>>>> {
         let outcome = match self.sent.front_mut() {
             None => return Poll::Ready(None),
@@ -233,7 +233,7 @@ impl<T: KplRecord + Send + Sync + 'static, S: Stream<Item = T>> SendAll<T, S> {
     }
 }
 
-// Records and window are never pinned; the source is in a box.
+// Records and window are never pinned; the source is boxed.
 impl<T, S> Unpin for SendAll<T, S> {}
 
 impl<T: KplRecord + Send + Sync + 'static, S: Stream<Item = T>> Stream for SendAll<T, S> {

@@ -1,4 +1,4 @@
-//! A stream of Kinesis as a `Sink`.
+//! A Kinesis stream as a `Sink`.
 
 use std::fmt;
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use super::StreamProducer;
 use super::send_all::{SendAllError, Window};
 
 impl<T: KplRecord> StreamProducer<T> {
-    /// Returns a `Sink` that sends what is put into it.
+    /// Returns a `Sink` that sends the records that are put into it.
     pub fn sink(&self) -> StreamSink<T>
     where
         T: Send + Sync + 'static,
@@ -21,10 +21,10 @@ impl<T: KplRecord> StreamProducer<T> {
     }
 }
 
-/// Sends what is put into it: the result of [`StreamProducer::sink`].
+/// Sends the records that are put into it: the result of [`StreamProducer::sink`].
 ///
-/// A record that fails is the error of a later call: one error for each. Flushing and closing wait for the outcome of
-/// everything that was put in; closing does not close the producer.
+/// If a record fails, a later call returns its error; each call returns at most one. Flushing and closing wait for the
+/// outcome of everything that was put in; closing does not close the producer.
 #[must_use = "sinks do nothing unless they are polled"]
 pub struct StreamSink<T> {
     window: Window<T>,
@@ -39,7 +39,7 @@ impl<T: KplRecord + Send + Sync + 'static> StreamSink<T> {
         }
     }
 
-    /// Takes the outcomes that are there. Returns the first error.
+    /// Takes the outcomes that are ready. Returns the first error.
     fn take_outcomes(&mut self, context: &mut Context<'_>) -> Result<(), SendAllError<T>> {
         while let Poll::Ready(Some(outcome)) = self.window.poll_outcome(context) {
             outcome?;
@@ -48,7 +48,7 @@ impl<T: KplRecord + Send + Sync + 'static> StreamSink<T> {
     }
 }
 
-// Nothing in it is pinned.
+// Nothing in it is ever pinned.
 impl<T> Unpin for StreamSink<T> {}
 
 impl<T: KplRecord + Send + Sync + 'static> Sink<T> for StreamSink<T> {

@@ -17,22 +17,23 @@ use super::requests::Requests;
 use super::shards::Shards;
 use crate::client::{ErrorClass, IteratorStart, ReadClient};
 
-/// Where a reader starts in a stream of which no position was saved.
+/// Where a reader starts in a stream for which no position was saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Start {
     /// At the oldest record of each shard.
     #[default]
     TrimHorizon,
-    /// After the newest record of each shard: all that is written after [`build`](ReaderBuilder::build) has returned is
-    /// read. So is what was written in the minute before it to a shard that had no record since, if the reader cannot ask
-    /// for five minutes: the service has then forgotten where it was.
+    /// After the newest record of each shard: everything that is written after [`build`](ReaderBuilder::build) has
+    /// returned is read. If a shard receives nothing and the reader cannot make requests for five minutes, the service
+    /// forgets where the reader was; what was written to the shard in the minute before `build` returned is then read
+    /// as well.
     Latest,
     /// At the first record of each shard that arrived at or after this time. The service refuses a time in the future.
     At(SystemTime),
 }
 
-/// The options of a [`Reader`]. The defaults keep to the service's limits of
+/// The options of a [`Reader`]. The defaults respect the service's limits of
 /// [GetRecords](https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html).
 #[must_use = "a builder does nothing until it builds"]
 pub struct ReaderBuilder<T, C = Arc<dyn ReadClient>> {
@@ -73,14 +74,14 @@ impl<T> ReaderBuilder<T, ()> {
 }
 
 impl<T, C> ReaderBuilder<T, C> {
-    /// Reads through the AWS SDK, with the region, the credentials and the endpoint of `config`.
+    /// Sets the client: the AWS SDK, with the region, the credentials and the endpoint of `config`.
     #[cfg(feature = "aws")]
     #[cfg_attr(docsrs, doc(cfg(feature = "aws")))]
     pub fn load_aws_config(self, config: &aws_types::SdkConfig) -> ReaderBuilder<T> {
         self.client(crate::aws::AwsClient::new(config))
     }
 
-    /// Reads through a client of your own.
+    /// Sets a client of your own.
     pub fn client(self, client: impl ReadClient) -> ReaderBuilder<T> {
         ReaderBuilder {
             client: Arc::new(client),
@@ -92,56 +93,57 @@ impl<T, C> ReaderBuilder<T, C> {
         }
     }
 
-    /// Where to start if no position of the stream was saved. The default is [`Start::TrimHorizon`].
+    /// Sets where to start if no position was saved for the stream. The default is [`Start::TrimHorizon`].
     pub const fn start(mut self, start: Start) -> Self {
         self.start = start;
         self
     }
 
-    /// Where positions are kept. The default is [`MemoryPositions`], which end with the program.
+    /// Sets where positions are kept. The default is [`MemoryPositions`], which are lost when the program ends.
     pub fn positions(mut self, positions: impl Positions) -> Self {
         self.positions = Arc::new(positions);
         self
     }
 
-    /// How long after one GetRecords the next follows in a shard without news. The default is one second.
+    /// Sets how long to wait after one GetRecords before the next, in a shard without new records. The default is one
+    /// second.
     pub const fn poll_interval(mut self, interval: Duration) -> Self {
         self.options.poll_interval = interval;
         self
     }
 
-    /// How long after one GetRecords the next follows in a shard with more records, at the least. The default is 200 ms:
-    /// the service takes five requests per second and shard, from all readers together.
+    /// Sets how long to wait at least after one GetRecords before the next, in a shard with more records. The default
+    /// is 200 ms: the service allows five requests per second and shard, for all readers together.
     pub const fn fetch_interval(mut self, interval: Duration) -> Self {
         self.options.fetch_interval = interval;
         self
     }
 
-    /// How many bytes of a shard are read per second, on average. The default is 2 MiB, which is what the service gives
-    /// to all readers together. From 1.
+    /// Sets how many bytes per second are read from a shard, on average. The default is 2 MiB, which is what the
+    /// service delivers to all readers together. The minimum is 1.
     pub const fn shard_bytes_per_second(mut self, bytes: usize) -> Self {
         self.options.shard_bytes_per_second = bytes;
         self
     }
 
-    /// How many Kinesis records one GetRecords gives, at most. From 1 to 10,000, which is the default.
+    /// Sets how many Kinesis records one GetRecords returns, at most. From 1 to 10,000, which is the default.
     pub const fn max_records(mut self, records: usize) -> Self {
         self.options.max_records = records;
         self
     }
 
-    /// How many batches of records may be fetched and not yet be with the consumer, or be on their way, all shards
-    /// together. The default is 8.
+    /// Sets how many batches of records may be in flight, or fetched but not yet delivered to the consumer, for all
+    /// shards together. The default is 8; the minimum is 1.
     ///
-    /// A batch has at most 10 MiB, so this limits the reader's memory: to 80 MiB of records, and what their values take
-    /// for at most 256 user records of each batch and more. It also limits how many shards are asked at the same time: a
-    /// reader of hundreds of shards needs more. From 1.
+    /// A batch has at most 10 MiB, so this limits the reader's memory: to 80 MiB of records by default, plus the values
+    /// of their user records, which are decoded at most 256 at a time for each batch. It also limits how many shards
+    /// are read from at the same time: a reader of hundreds of shards needs more.
     pub const fn max_batches(mut self, batches: usize) -> Self {
         self.max_batches = batches;
         self
     }
 
-    /// How long a request may take, before it is made again. The default is 30 seconds.
+    /// Sets how long a request may take before it is repeated. The default is 30 seconds.
     pub const fn request_timeout(mut self, timeout: Duration) -> Self {
         self.options.request_timeout = timeout;
         self
@@ -149,19 +151,19 @@ impl<T, C> ReaderBuilder<T, C> {
 }
 
 impl<T> ReaderBuilder<T> {
-    /// Starts to read a stream: its name, or its ARN if the client takes one.
+    /// Starts to read a stream, given its name, or its ARN if the client accepts one.
     ///
-    /// Loads the positions, lists the shards and finds the place to start at. It waits for a service that cannot answer
-    /// now, without end; drop the future to give up.
+    /// It loads the positions, lists the shards and finds where to start. If the service cannot answer now, it waits
+    /// without a limit; drop the future to give up.
     ///
     /// # Errors
     ///
-    /// [`ReaderError`] if an option is out of its range, the positions cannot be loaded, or the
-    /// service refuses: no such stream, no access.
+    /// [`ReaderError`] if an option is out of its range, the positions cannot be loaded, or the service refuses a
+    /// request, for example because the stream does not exist or access is denied.
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime with time enabled.
+    /// Panics outside of a tokio runtime with time enabled.
     pub async fn build(self, stream: impl Into<String>) -> Result<Reader<T>, ReaderError>
     where
         T: FromKplRecordOwned + Send + 'static,
@@ -195,7 +197,7 @@ impl<T> ReaderBuilder<T> {
             let state = saved.get(&description.id).cloned();
             let from = match (&state, self.start) {
                 (Some(state), _) => state.clone(),
-                // It came after all that were saved.
+                // The shard came into being after all those that were saved.
                 (None, _) if !saved.is_empty() => ShardState::TrimHorizon,
                 (None, Start::TrimHorizon) => ShardState::TrimHorizon,
                 (None, Start::At(time)) => ShardState::AtTimestamp(time.into()),
@@ -218,7 +220,7 @@ impl<T> ReaderBuilder<T> {
     }
 }
 
-/// Iterators after the newest records of shards.
+/// Returns iterators after the newest records of shards.
 async fn latest_iterators(
     requests: &Arc<Requests>,
     shard_ids: Vec<String>,
@@ -242,10 +244,10 @@ async fn latest_iterators(
     Ok(iterators)
 }
 
-/// The most that the service gives in one answer.
+/// The most records that the service returns in one answer.
 const MAX_RECORDS: usize = 10_000;
 
-/// How much later than the service's clock this machine's may be.
+/// How far this machine's clock may be ahead of the service's.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
 impl<T, C: fmt::Debug> fmt::Debug for ReaderBuilder<T, C> {

@@ -1,4 +1,4 @@
-//! What a reader fails at.
+//! The errors of a reader.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,36 +7,36 @@ use kpl_core::{InvalidOption, Undecodable};
 
 use crate::client::RequestError;
 
-/// The error of a store of positions, as the store has it.
+/// The error of a store of positions, as the store returned it.
 pub type PositionsError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a reader gave no value.
+/// Why a reader returned no value.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ReaderError {
-    /// A record that cannot be read as a value. The reader goes on with the next one.
+    /// A record cannot be decoded to a value. The reader continues with the next one.
     Record(Undecodable),
-    /// The service refused a request for good. The reader is at its end.
+    /// The service refused a request permanently. The reader has ended.
     Request {
         /// The stream.
         stream: Arc<str>,
         /// The shard, if the request was about one.
         shard_id: Option<Arc<str>>,
-        /// The service's name of the request.
+        /// The service's name for the request.
         operation: &'static str,
-        /// What it answered.
+        /// The service's answer.
         error: RequestError,
     },
     /// The store of positions failed.
     Positions {
         /// The stream.
         stream: Arc<str>,
-        /// Whether it should load or save.
+        /// The operation that failed: to load or to save.
         operation: &'static str,
-        /// What the store says.
+        /// The store's error.
         error: PositionsError,
     },
-    /// An option has a value that it cannot have.
+    /// An option is out of its range.
     Option(InvalidOption),
 }
 

@@ -1,4 +1,4 @@
-//! One shard, from where it starts to its end.
+//! Reads one shard, from its start position to its end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,22 +12,22 @@ use super::positions::ShardState;
 use super::requests::{EXPIRED_ITERATOR, INVALID_ARGUMENT, Requests};
 use crate::client::{ErrorClass, Fetched, FetchedRecord, IteratorStart, RequestError, ShardDescription};
 
-/// What the tasks of a reader tell it.
+/// What the tasks of a reader report to it.
 #[derive(Debug)]
 pub(super) enum Event<T> {
     Records {
         items: Vec<Item<T>>,
-        /// With the last records of a batch.
+        /// Sent with the last records of a batch.
         permit: Option<OwnedSemaphorePermit>,
     },
-    /// A shard is at its end, and these are its children, if the service says so.
+    /// A shard was read to its end; these are its children, if the service named them.
     Ended {
         shard_id: Arc<str>,
         children: Vec<ShardDescription>,
     },
-    /// The service knows a shard no longer: all its records are older than the retention period.
+    /// The service no longer knows a shard: all its records are older than the retention period.
     Gone { shard_id: Arc<str> },
-    /// All shards, as they are now.
+    /// All shards that the service knows now.
     Listed(Vec<ShardDescription>),
     /// Nothing more can be read.
     Failed(ReaderError),
@@ -36,18 +36,18 @@ pub(super) enum Event<T> {
 /// A record, or why it cannot be decoded.
 pub(super) type Item<T> = Result<Received<T>, Undecodable>;
 
-/// How many records go to the reader at once.
+/// How many records are sent to the reader at a time.
 const CHUNK: usize = 256;
 
 pub(super) struct ShardTask {
     pub(super) requests: Arc<Requests>,
     pub(super) shard_id: Arc<str>,
     pub(super) from: ShardState,
-    /// An iterator that is at `from`, if there is one.
+    /// An iterator that points at `from`, if there is one.
     pub(super) iterator: Option<String>,
 }
 
-/// There is no reader any more.
+/// The reader was dropped.
 struct Dropped;
 
 enum End {
@@ -77,7 +77,7 @@ impl ShardTask {
             End::Refused { operation, error } => self.refused(operation, error).await,
             End::Dropped => return,
         };
-        // It fails only if there is no reader any more.
+        // This fails only if the reader was dropped.
         drop(events.send(event).await);
     }
 
@@ -146,10 +146,10 @@ impl ShardTask {
         self.requests.retried(Some(&self.shard_id), "GetRecords", fetch).await
     }
 
-    /// How long after one GetRecords the next may follow.
+    /// Returns how long to wait after one GetRecords before the next.
     fn pause(&self, fetched: &Fetched) -> Duration {
         let options = &self.requests.options;
-        // Some servers say that nothing is behind an answer that was only full.
+        // Some servers report that nothing is left to read when the answer was merely cut off at the limit.
         let full = fetched.records.len() >= options.max_records;
         let caught_up = match fetched.behind_latest {
             Some(behind) => behind.is_zero() && !full,
@@ -169,7 +169,7 @@ impl ShardTask {
             ShardState::TrimHorizon | ShardState::Ended => get(IteratorStart::TrimHorizon).await,
             ShardState::AtTimestamp(time) => get(IteratorStart::AtTimestamp(*time)).await,
             ShardState::After(position) => {
-                // At, not after: the record may be an aggregate that was given in part. What was given is left out later.
+                // At, not after: the record may be an aggregate that was delivered in part. That part is skipped later.
                 let at = IteratorStart::AtSequenceNumber(position.sequence_number.as_str().into());
                 match get(at).await {
                     Err(error) if &*error.code == INVALID_ARGUMENT => {
@@ -182,7 +182,7 @@ impl ShardTask {
         }
     }
 
-    /// Gives the user records of a batch to the reader, in order, some at a time.
+    /// Sends the user records of a batch to the reader, in order, in chunks.
     async fn deliver<T>(
         &self,
         records: &[FetchedRecord],
@@ -220,7 +220,7 @@ impl ShardTask {
         events.send(Event::Records { items, permit }).await.map_err(|_| Dropped)
     }
 
-    /// What follows from a request that was refused for good.
+    /// Returns the event for a request that was refused permanently.
     async fn refused<T>(&self, operation: &'static str, error: RequestError) -> Event<T> {
         let shard_id = Arc::clone(&self.shard_id);
         if error.class == ErrorClass::NotFound {
@@ -237,7 +237,7 @@ impl ShardTask {
     }
 }
 
-/// The position after all user records of a Kinesis record.
+/// Returns the position after all user records of a Kinesis record.
 fn end_of(record: &FetchedRecord) -> Option<Position> {
     Position::new(&record.sequence_number, u64::MAX).ok()
 }

@@ -1,4 +1,4 @@
-//! Positions in a file.
+//! Positions that are kept in a file.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,9 +13,10 @@ use tokio::task::spawn_blocking;
 use super::error::PositionsError;
 use super::positions::{Positions, ShardState};
 
-/// Positions in a text file, for one process: a line for each shard, `STREAM SHARD STATE`.
+/// Positions in a text file, for use by one process. Each shard has a line: `STREAM SHARD STATE`.
 ///
-/// The file is never half-written: a new one is written beside it, with `.new` after its name, and takes its place.
+/// The file is never partly written: a new one, with `.new` appended to its name, is written beside it and then takes
+/// its place.
 ///
 /// ```no_run
 /// use kpl_stream::reader::{FilePositions, Reader};
@@ -35,15 +36,16 @@ use super::positions::{Positions, ShardState};
 #[derive(Clone, Debug)]
 pub struct FilePositions {
     path: Arc<Path>,
-    /// Held from reading the file to writing it.
+    /// Held from before the file is read until it has been written.
     lock: Arc<Mutex<()>>,
 }
 
-/// States by shard id by stream.
+/// The states of shards, by stream and by shard id.
 type Streams = BTreeMap<String, BTreeMap<String, ShardState>>;
 
 impl FilePositions {
-    /// Positions in the file at `path`. It is made when positions are saved for the first time; its folder must be there.
+    /// Returns positions that are kept in the file at `path`. The file is created when positions are saved for the
+    /// first time; its directory must exist.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into().into(),

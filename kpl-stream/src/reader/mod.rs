@@ -1,8 +1,9 @@
 //! Reads a stream in one process: all its shards, as typed user records, in order within each shard.
 //!
-//! A fleet that shares the shards of a stream among machines uses the
+//! If a fleet of machines is to share the shards of a stream, use the
 //! [KCL](https://docs.aws.amazon.com/streams/latest/dev/kcl.html) or
-//! [Lambda](https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html); a [`Reader`] coordinates with nobody.
+//! [Lambda](https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html): a [`Reader`] does not coordinate with
+//! others.
 //!
 //! ```no_run
 //! use kpl::KplRecord;
@@ -38,33 +39,35 @@
 //!
 //! # Shards
 //!
-//! Shards are read side by side. After a split or a merge the new shards are read when every parent that the service
-//! still knows was read to its end, and when the consumer has all its records: so the records of one partition key keep
-//! their order. Nothing is filtered by hash key range, so streams whose record distribution strategy is AUTO are read
-//! as they are.
+//! Shards are read concurrently. After a split or a merge, a new shard is read once every parent that the service still
+//! knows was read to its end and the consumer has all its records, so the records of a partition key keep their order.
+//! Nothing is filtered by hash key range, so streams whose record distribution strategy is AUTO need no special
+//! treatment.
 //!
 //! # Positions
 //!
-//! A position is saved when the consumer says so: [`Reader::commit`] for all that it has, or [`Reader::save`] for one
-//! record and those before it in its shard. A reader that is built later with the same [`Positions`] goes on after it,
-//! also in the middle of an aggregate. What was read and not saved is read again: at least once, never lost.
-//! [`FilePositions`] keeps them in a file, [`MemoryPositions`] for the life of the program.
+//! A position is saved when the consumer asks for it: [`Reader::commit`] covers all records that the consumer has, and
+//! [`Reader::save`] covers one record and those before it in its shard. A reader that is built later with the same
+//! [`Positions`] continues after it, even in the middle of an aggregate. Records that were read but not saved are read
+//! again: delivery is at least once, and nothing is lost. [`FilePositions`] keeps positions in a file,
+//! [`MemoryPositions`] until the program ends.
 //!
-//! * Each time, the states of all shards that changed are saved, those without a record included, which are to be read
-//!   from their beginning, or from a minute before the reader was built if it started at the latest record: the minute
-//!   is for clocks that differ.
-//! * A shard is saved as [ended](ShardState::Ended) when it was read to its end and its last record is saved.
-//! * [`Start`] counts only where nothing was saved for the stream. In a stream with saved positions, a shard without one
-//!   came into being later, and is read from its oldest record on.
-//! * If the record of a saved position is trimmed, its shard is read from its oldest record on, so what was trimmed is
-//!   lost and nothing is given twice. What was trimmed is what is older than the stream's
+//! * Each time, the states of all shards that changed are saved, including those of shards without a record yet. Such a
+//!   shard will be read from its beginning, or, if the reader started at the latest record, from a minute before the
+//!   reader was built: the minute allows for clocks that differ.
+//! * A shard is saved as [ended](ShardState::Ended) once it was read to its end and its last record is saved.
+//! * [`Start`] applies only if nothing was saved for the stream. In a stream with saved positions, a shard without one
+//!   came into being later, and is read from its oldest record.
+//! * If the record of a saved position was trimmed, its shard is read from its oldest record: the trimmed records are
+//!   lost, and nothing is delivered twice. The service trims records that are older than the stream's
 //!   [retention period](https://docs.aws.amazon.com/streams/latest/dev/kinesis-extended-retention.html).
 //!
 //! # Failures
 //!
-//! A record that cannot be decoded is an error that has its bytes, and the next record follows. A request that was
-//! throttled, failed, or was not answered in time is made again, after 1 s at first and 30 s at last, for as long as it takes;
-//! each time is a warning of `tracing`. What the service refuses for good ends the reader.
+//! A record that cannot be decoded is returned as an error that contains its bytes, and the next record follows. A
+//! request that was throttled, failed, or was not answered in time is repeated until it succeeds, after pauses that
+//! grow from 1 s to 30 s; each failure is logged as a `tracing` warning. If the service refuses a request permanently,
+//! the reader ends.
 
 mod builder;
 mod error;
@@ -98,34 +101,34 @@ use self::fetch::{Event, Item, ShardTask};
 use self::requests::{Requests, backoff};
 use self::shards::Shards;
 
-/// Reads a stream: see [the module](self).
+/// Reads a stream; see [the module](self).
 ///
-/// It reads ahead of the consumer in tasks of its own, as far as [`max_batches`](ReaderBuilder::max_batches) lets it, and
-/// ends them when it is dropped.
+/// It reads ahead of the consumer in tasks of its own, up to [`max_batches`](ReaderBuilder::max_batches), and ends them
+/// when it is dropped.
 pub struct Reader<T> {
     requests: Arc<Requests>,
     positions: Arc<dyn Positions>,
     shards: Shards,
-    /// Iterators at the end of shards that were not read yet.
+    /// Iterators at the end of shards that have not been read yet.
     iterators: BTreeMap<String, String>,
     events: mpsc::Receiver<Event<T>>,
     sender: mpsc::Sender<Event<T>>,
     tasks: JoinSet<()>,
     runtime: Handle,
     items: std::vec::IntoIter<Item<T>>,
-    /// The last of `items` that the consumer has, if `shards` do not know it yet.
+    /// The last of `items` that the consumer has, if `shards` has not recorded it yet.
     given: Option<(Arc<Origin>, Option<Position>)>,
-    /// That of the batch of which `items` are the last.
+    /// The permit of the batch whose last records are in `items`.
     permit: Option<OwnedSemaphorePermit>,
     /// Whether shards are being listed.
     listing: bool,
-    /// How often in sequence they were listed without success.
+    /// How many times in a row they were listed without success.
     listed_in_vain: u32,
     over: bool,
 }
 
 impl<T> Reader<T> {
-    /// Starts to build a reader.
+    /// Returns a builder for a reader.
     pub fn builder() -> ReaderBuilder<T, ()> {
         ReaderBuilder::new()
     }
@@ -160,39 +163,40 @@ impl<T: FromKplRecordOwned + Send + 'static> Reader<T> {
         reader
     }
 
-    /// The next record. It waits for one as long as it takes; `None` comes only after an error that is not about a record.
+    /// Returns the next record, and waits for it as long as it takes. Returns `None` only after an error that is not
+    /// about a record.
     ///
-    /// It can be dropped and called again: nothing is lost.
+    /// The future can be dropped and the method called again: nothing is lost.
     ///
     /// # Errors
     ///
-    /// [`ReaderError::Record`] if the record cannot be decoded: the next one follows. [`ReaderError::Request`] if the
-    /// service refused: this was the end.
+    /// [`ReaderError::Record`] if the record cannot be decoded: the next record follows. [`ReaderError::Request`] if
+    /// the service refused a request permanently: the reader has ended.
     ///
     /// # Panics
     ///
-    /// If the code of `T` that makes a value of a record does.
+    /// Panics if the code of `T` that converts a record to a value panics.
     pub async fn next(&mut self) -> Option<Result<Received<T>, ReaderError>> {
         poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// Saves that the consumer is done with all records that it was given, errors included.
+    /// Saves that the consumer is done with all records that it received, errors included.
     ///
     /// # Errors
     ///
-    /// [`ReaderError::Positions`] if the store fails. The reader goes on, and the next call saves it.
+    /// [`ReaderError::Positions`] if the store fails. The reader continues, and the next call saves the same positions.
     pub async fn commit(&mut self) -> Result<(), ReaderError> {
         self.note_given();
         self.shards.finish_all();
         self.save_states().await
     }
 
-    /// Saves that the consumer is done with a record that this reader returned, and with those before it in its shard. If the
-    /// record's value was given away, [`Received::into_parts`] left a record to save.
+    /// Saves that the consumer is done with a record that this reader returned, and with those before it in its shard.
+    /// If you move the value out of the record, [`Received::into_parts`] leaves a record that can be saved.
     ///
     /// # Errors
     ///
-    /// As [`commit`](Self::commit).
+    /// Those of [`commit`](Self::commit).
     pub async fn save<U>(&mut self, record: &Received<U>) -> Result<(), ReaderError> {
         self.note_given();
         self.shards
@@ -262,13 +266,13 @@ impl<T: FromKplRecordOwned + Send + 'static> Reader<T> {
                     self.tasks.abort_all();
                     return Poll::Ready(Some(Err(error)));
                 }
-                // Never: `sender` is here.
+                // Cannot happen: `self.sender` keeps the channel open.
                 None => self.over = true,
             }
         }
     }
 
-    /// Panics if a task did: the shard of it would be silent otherwise.
+    /// Panics if a task panicked: otherwise its shard would silently stop.
     fn watch_tasks(&mut self, cx: &mut Context<'_>) {
         while let Poll::Ready(Some(ended)) = self.tasks.poll_join_next(cx) {
             match ended {
@@ -282,7 +286,7 @@ impl<T: FromKplRecordOwned + Send + 'static> Reader<T> {
         }
     }
 
-    /// Reads the shards whose turn it is, and looks for those that are not known.
+    /// Starts to read the shards whose turn it is, and lists shards if the children of one are not known.
     fn go_on(&mut self) {
         for (shard_id, from) in self.shards.take_ready() {
             let task = ShardTask {
@@ -316,7 +320,7 @@ impl<T: FromKplRecordOwned + Send + 'static> Reader<T> {
                 Ok(shards) => Event::Listed(shards),
                 Err(error) => Event::Failed(error),
             };
-            // It fails only if there is no reader any more.
+            // This fails only if the reader was dropped.
             drop(sender.send(event).await);
         };
         self.tasks.spawn_on(list, &self.runtime);

@@ -1,4 +1,4 @@
-//! Where a program is in a stream, kept beyond its life.
+//! How far a program has read a stream, kept after the program ends.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,16 +10,16 @@ use kpl_core::{Position, Timestamp};
 
 use super::error::PositionsError;
 
-/// Keeps the states of shards: a file, a table, whatever a program has.
+/// Stores the states of shards: in a file, a table, or whatever a program uses.
 ///
-/// The text of a [`ShardState`] (`Display`, `FromStr`) is made to be kept.
+/// A [`ShardState`] can be stored as a string (`Display`, `FromStr`).
 pub trait Positions: fmt::Debug + Send + Sync + 'static {
-    /// All states of a stream's shards that were saved, by shard id. None if the stream is not known.
+    /// Returns all saved states of a stream's shards, by shard id. The map is empty if the stream is not known.
     fn load<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<BTreeMap<String, ShardState>, PositionsError>>;
 
-    /// Saves states by shard id, in place of those that were saved for the same shards before; the others stay.
+    /// Saves states by shard id. They replace those that were saved for the same shards before; the others stay.
     ///
-    /// If it fails, or ends half-way, then every shard must have its old state or its new one.
+    /// If saving fails or is interrupted, every shard must have either its old state or its new one.
     fn save<'a>(
         &'a self,
         stream: &'a str,
@@ -27,9 +27,9 @@ pub trait Positions: fmt::Debug + Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<(), PositionsError>>;
 }
 
-/// Where to go on in a shard.
+/// Where to continue in a shard.
 ///
-/// In text it is what the KCL calls it, with the time in seconds: `TRIM_HORIZON`, `AT_TIMESTAMP 1700000000.25`,
+/// As a string it has the KCL's name, with the time in seconds: `TRIM_HORIZON`, `AT_TIMESTAMP 1700000000.25`,
 /// `SEQUENCE:SUB` or `SHARD_END`.
 ///
 /// ```
@@ -43,13 +43,13 @@ pub trait Positions: fmt::Debug + Send + Sync + 'static {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ShardState {
-    /// At its oldest record.
+    /// At the shard's oldest record.
     TrimHorizon,
     /// At the first record that arrived at or after this time.
     AtTimestamp(Timestamp),
-    /// After a user record, which may be in the middle of an aggregate.
+    /// After this user record, which may be in the middle of an aggregate.
     After(Position),
-    /// Nowhere: it was read to its end. Its children may be read.
+    /// Nowhere: the shard was read to its end. Its children may be read.
     Ended,
 }
 
@@ -102,7 +102,7 @@ impl<'de> serde::Deserialize<'de> for ShardState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InvalidShardState {
-    /// The text as it was given.
+    /// The string as it was given.
     pub text: String,
 }
 
@@ -118,14 +118,14 @@ impl fmt::Display for InvalidShardState {
 
 impl std::error::Error for InvalidShardState {}
 
-/// Positions in memory: they live as long as the last clone of this. What a reader without positions has.
+/// Positions in memory, kept as long as the last clone of this value. This is the default of a reader.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryPositions {
     streams: Arc<Mutex<BTreeMap<String, BTreeMap<String, ShardState>>>>,
 }
 
 impl MemoryPositions {
-    /// No positions.
+    /// Creates an empty store.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

@@ -1,4 +1,4 @@
-//! Requests of a reader: each has a time-out, and those that may succeed later are made again.
+//! The requests of a reader: each has a time-out, and those that may succeed later are repeated.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(super) struct Requests {
     pub(super) batches: Arc<Semaphore>,
 }
 
-/// The code of an iterator that is older than
+/// The code for an iterator that is older than
 /// [five minutes](https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetShardIterator.html).
 pub(super) const EXPIRED_ITERATOR: &str = "ExpiredIteratorException";
 pub(super) const INVALID_ARGUMENT: &str = "InvalidArgumentException";
@@ -43,7 +43,7 @@ impl Requests {
         self.retried(Some(shard_id), "GetShardIterator", get).await
     }
 
-    /// Makes a request until it succeeds, or fails in a way that making it again does not change.
+    /// Makes a request, and repeats it until it succeeds or fails in a way that repeating it does not change.
     pub(super) async fn retried<R, F>(
         &self,
         shard_id: Option<&str>,
@@ -66,7 +66,7 @@ impl Requests {
         }
     }
 
-    /// A request that was not answered in time is one that may be made again: none of them changes anything.
+    /// Makes a request with a time-out. It may be repeated if it times out: a reader's requests do not change anything.
     pub(super) async fn limited<R>(
         &self,
         request: impl Future<Output = Result<R, RequestError>>,
@@ -91,7 +91,7 @@ impl Requests {
     }
 }
 
-/// Returns how long to wait after a failure that this many others came before.
+/// Returns how long to wait after a failure that follows `failures_before` others.
 pub(super) fn backoff(failures_before: u32) -> Duration {
     Backoff::READS.pause(failures_before, fastrand::f64())
 }

@@ -1,4 +1,4 @@
-//! Which shards are known, which of them may be read, and how far each was read.
+//! Which shards are known, which of them may be read, and how far each of them was read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,14 +16,14 @@ pub(super) struct Shards {
 #[derive(Debug)]
 struct Shard {
     parents: Vec<String>,
-    /// Where it starts, if no record of it was saved.
+    /// Where reading starts if no record of the shard was saved.
     from: ShardState,
     status: Status,
     /// The last record that the consumer has.
     given: Option<Position>,
     /// The last record that the consumer is done with.
     done: Option<Position>,
-    /// Its state may not be what was saved last.
+    /// Whether its state may differ from what was saved last.
     changed: bool,
 }
 
@@ -34,12 +34,12 @@ enum Status {
     Reading,
     /// It was read to its end, and the consumer has all its records.
     Ended,
-    /// The same, and the service knows it no longer.
+    /// It has ended, and the service no longer knows it.
     Gone,
 }
 
 impl Shards {
-    /// Adds a shard, unless it is known.
+    /// Adds a shard, unless it is already known.
     pub(super) fn add(&mut self, description: ShardDescription, from: ShardState, saved: bool) {
         let status = match from {
             ShardState::Ended => Status::Ended,
@@ -55,14 +55,14 @@ impl Shards {
         });
     }
 
-    /// Adds shards that came into being while others were read: they are read from their first record on.
+    /// Adds shards that came into being while others were read: they are read from their first record.
     pub(super) fn add_new(&mut self, descriptions: Vec<ShardDescription>) {
         for description in descriptions {
             self.add(description, ShardState::TrimHorizon, false);
         }
     }
 
-    /// The shards whose turn it is now, and where they start. Each is given once.
+    /// Returns the shards whose turn it is now, and where they start. Each is returned once.
     pub(super) fn take_ready(&mut self) -> Vec<(Arc<str>, ShardState)> {
         let over = |parent: &String| {
             let parent = self.shards.get(parent.as_str());
@@ -79,12 +79,12 @@ impl Shards {
         ready
     }
 
-    /// A shard was read to its end, and the consumer has all its records.
+    /// Notes that a shard was read to its end, and that the consumer has all its records.
     pub(super) fn end(&mut self, id: &str) {
         self.set_status(id, Status::Ended);
     }
 
-    /// The same, and the service knows the shard no longer.
+    /// Notes that a shard has ended, and that the service no longer knows it.
     pub(super) fn forget(&mut self, id: &str) {
         self.set_status(id, Status::Gone);
     }
@@ -96,7 +96,7 @@ impl Shards {
         }
     }
 
-    /// Whether the children of a shard that ended are not known.
+    /// Returns whether there is a shard that has ended and whose children are not known.
     pub(super) fn lacks_children(&self) -> bool {
         let parents = self.shards.values().flat_map(|shard| &shard.parents);
         let parents: BTreeSet<&str> = parents.map(String::as_str).collect();
@@ -104,21 +104,21 @@ impl Shards {
         ended.any(|(id, _)| !parents.contains(&**id))
     }
 
-    /// The consumer has the record at this position of a shard, and all before it.
+    /// Notes that the consumer has the record at this position of a shard, and all before it.
     pub(super) fn give(&mut self, shard_id: &str, position: Option<Position>) {
         if let Some(shard) = self.shards.get_mut(shard_id) {
             shard.given = position;
         }
     }
 
-    /// The consumer is done with the record at this position of a shard, and with all before it.
+    /// Notes that the consumer is done with the record at this position of a shard, and with all before it.
     pub(super) fn finish(&mut self, shard_id: &str, position: Option<Position>) {
         if let Some(shard) = self.shards.get_mut(shard_id) {
             shard.finish(position);
         }
     }
 
-    /// The consumer is done with all that it has.
+    /// Notes that the consumer is done with everything that it has.
     pub(super) fn finish_all(&mut self) {
         for shard in self.shards.values_mut() {
             if shard.done < shard.given {
@@ -127,13 +127,13 @@ impl Shards {
         }
     }
 
-    /// The states that may differ from what was saved last.
+    /// Returns the states that may differ from what was saved last.
     pub(super) fn unsaved(&self) -> BTreeMap<String, ShardState> {
         let changed = self.shards.iter().filter(|(_, shard)| shard.changed);
         changed.map(|(id, shard)| (id.to_string(), shard.state())).collect()
     }
 
-    /// What [`unsaved`](Self::unsaved) gave is saved.
+    /// Notes that the states returned by [`unsaved`](Self::unsaved) were saved.
     pub(super) fn all_saved(&mut self) {
         for shard in self.shards.values_mut() {
             shard.changed = false;

@@ -1,4 +1,4 @@
-//! What must hold whatever happened.
+//! What must hold no matter what happened.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,7 +9,7 @@ use kpl_testkit::user_records;
 
 use crate::world::{Accepted, World};
 
-/// Of each request, when it is made.
+/// Checks a request when it is made.
 pub(crate) fn check_request(entries: &[SealedRecord], in_flight: usize, options: &Options) -> Result<(), String> {
     let size: usize = entries.iter().map(SealedRecord::size).sum();
     if in_flight > options.max_connections {
@@ -30,7 +30,7 @@ pub(crate) fn check_request(entries: &[SealedRecord], in_flight: usize, options:
     }
 }
 
-/// At the end.
+/// Checks the world at the end.
 pub(crate) fn check(world: &World) -> Result<(), String> {
     let written = written(world);
     let read = read(world)?;
@@ -92,13 +92,13 @@ pub(crate) fn check(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether the service takes no request with this record. Framing takes less than 200 bytes.
+/// Returns whether the service refuses every request with this record. Framing takes less than 200 bytes.
 fn is_too_large(world: &World, record: &Accepted) -> bool {
     let size = record.data.len() + record.partition_key.len() + 200;
     world.plan.body_limit.is_some_and(|limit| size > limit.bytes)
 }
 
-/// Whether nothing keeps a record from being delivered in time.
+/// Returns whether nothing prevents a record from being delivered in time.
 fn is_quiet(world: &World) -> bool {
     let plan = &world.plan;
     let has_room = plan.options.max_connections > 2 && plan.options.collection_max_count >= 20 && !plan.options.ordered;
@@ -111,7 +111,7 @@ fn is_quiet(world: &World) -> bool {
     has_room && is_there && is_calm && is_whole && plan.options.record_ttl.as_secs() >= 20
 }
 
-/// The receipt says where the record is.
+/// Checks that the receipt says where the record is.
 fn check_receipt(world: &World, number: usize, record: &Accepted, receipt: &kpl_stream::Receipt) -> Result<(), String> {
     let stream = &world.streams[record.stream];
     let shard = stream
@@ -142,7 +142,7 @@ fn id(data: &[u8]) -> usize {
     u64::from_be_bytes(data[..8].try_into().expect("8 bytes")) as usize
 }
 
-/// How often each record is in its stream.
+/// Counts how often each record is in its stream.
 fn written(world: &World) -> HashMap<usize, usize> {
     let mut written = HashMap::new();
     for stored in world
@@ -158,7 +158,8 @@ fn written(world: &World) -> HashMap<usize, usize> {
     written
 }
 
-/// What a reader like the KCL sees of a stream, in its order: parents before children, aggregates with a stray dropped whole.
+/// Returns what a reader like the KCL sees of a stream, in order: parents before children, and without aggregates that
+/// contain a stray.
 fn read_stream(stream: &Stream) -> Result<Vec<usize>, String> {
     let mut seen = Vec::new();
     for shard in &stream.shards {
@@ -182,8 +183,8 @@ fn read(world: &World) -> Result<HashSet<usize>, String> {
     Ok(read)
 }
 
-/// The first reads of the delivered records of a key come in the order in which they were sent. Keys with explicit hash keys
-/// are spread over shards, whose order nobody knows.
+/// Checks that the first reads of a key's delivered records are in the order in which the records were sent. Keys with
+/// explicit hash keys are spread over shards, whose order is not known.
 fn check_order(world: &World) -> Result<(), String> {
     for stream in world.streams.iter().filter(|stream| !stream.auto) {
         let mut first = HashSet::new();

@@ -1,6 +1,6 @@
-//! The pipeline against a model of Kinesis, with a seeded scheduler and a clock of its own.
+//! Runs the pipeline against a model of Kinesis, with a seeded scheduler and a clock of its own.
 //!
-//! `KPL_SEEDS=100000` runs so many seeds, `KPL_SEED=17` that one alone, with what happens in it.
+//! `KPL_SEEDS=100000` runs this many seeds; `KPL_SEED=17` runs only that one, and prints what happens in it.
 #![forbid(unsafe_code)]
 
 mod claims;
@@ -13,7 +13,7 @@ use std::thread;
 
 use crate::world::{Statistics, World};
 
-/// What plain `cargo test` runs. CI asks for more.
+/// The number of seeds that plain `cargo test` runs. CI runs more.
 const SEEDS: u64 = 300;
 
 fn number(variable: &str) -> Option<u64> {
@@ -65,7 +65,7 @@ fn every_claim_holds_for_every_seed() {
         sum += result.unwrap_or_else(|problem| panic!("{problem}"));
     }
     println!("{seeds} seeds: {sum:#?}");
-    // What never happens is not tested.
+    // Something that never happens is not tested.
     if seeds >= SEEDS {
         sum.check_all_happened();
     }

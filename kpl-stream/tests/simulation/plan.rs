@@ -1,4 +1,4 @@
-//! What a seed decides: the options, the streams, the faults.
+//! What a seed determines: the options, the streams, the faults.
 
 use std::time::Duration;
 
@@ -12,29 +12,29 @@ pub(crate) struct Plan {
     pub(crate) faults: Faults,
     pub(crate) streams: Vec<StreamPlan>,
     pub(crate) records: usize,
-    /// Records come within this time, and afterwards nothing changes and nothing fails any more.
+    /// Records arrive within this time. After it, nothing changes and nothing fails.
     pub(crate) span: Duration,
-    /// Splits and merges.
+    /// The number of splits and merges.
     pub(crate) reshardings: usize,
-    /// The clock jumps ahead.
+    /// How many times the clock jumps ahead.
     pub(crate) jumps: usize,
-    /// Everything is given up at this time.
+    /// When everything is given up.
     pub(crate) abandoned: Option<Duration>,
-    /// The service answers nothing for a while.
+    /// When the service does not answer.
     pub(crate) stalled: Option<(Duration, Duration)>,
-    /// The chance that a record is one that the service refuses a whole request for.
+    /// The chance that a record makes the service refuse the whole request.
     pub(crate) poison: f64,
     /// The most records without an outcome.
     pub(crate) budget: usize,
     pub(crate) body_limit: Option<BodyLimit>,
 }
 
-/// The service refuses larger requests.
+/// The service refuses requests that are larger than this.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BodyLimit {
     /// The bytes of all entries.
     pub(crate) bytes: usize,
-    /// Whether the answer says so, or only that something is wrong.
+    /// Whether the answer names the reason, or only says that something is wrong.
     pub(crate) says_so: bool,
 }
 
@@ -42,11 +42,11 @@ pub(crate) struct BodyLimit {
 pub(crate) struct StreamPlan {
     pub(crate) shards: usize,
     pub(crate) auto: bool,
-    /// Whether DescribeStreamSummary tells the distribution.
+    /// Whether DescribeStreamSummary reports the distribution.
     pub(crate) described: bool,
-    /// When the stream comes to be.
+    /// When the stream comes into being.
     pub(crate) exists_from: Duration,
-    /// Shards may not be listed: access is denied.
+    /// Whether listing the shards is denied.
     pub(crate) unlistable: bool,
 }
 
@@ -79,7 +79,8 @@ impl Plan {
             unlisted: chance(rng, 0.5),
         };
         let poison = if rng.u8(0..5) == 0 { 0.01 } else { 0.0 };
-        // What does not say so looks like one bad entry where an entry is too large: each has room.
+        // If the answer does not name the reason, an entry that is too large looks like one bad entry: leave room for
+        // each.
         let body_limit = (rng.u8(0..5) == 0).then(|| match rng.bool() {
             true => BodyLimit {
                 bytes: rng.usize(1_000..60_000),

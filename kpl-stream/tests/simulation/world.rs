@@ -1,4 +1,4 @@
-//! Time, and what happens in it.
+//! The simulated time, and what happens in it.
 
 use std::cmp::Reverse;
 use std::collections::hash_map::DefaultHasher;
@@ -243,7 +243,7 @@ impl World {
             self.work()?;
             let wake = self.pipeline.wake_at(self.now);
             let event = self.events.peek().map(|Reverse((at, _))| *at);
-            // Shards are listed for ever: without records that is nothing to wait for.
+            // Shards are listed forever; without records, this is nothing to wait for.
             let only_lists = self.payloads.values().all(|event| matches!(event, Event::Listed(..)));
             if self.pipeline.pending() == 0 && self.waiting == 0 && only_lists {
                 break;
@@ -355,7 +355,7 @@ impl World {
         Ok(())
     }
 
-    /// Sends what waits, as far as there is room.
+    /// Sends the waiting records, as long as there is room.
     fn send(&mut self) {
         let room = self.plan.budget.saturating_sub(self.under_way);
         let count = self.waiting.min(room);
@@ -412,7 +412,7 @@ impl World {
         (record, accepted)
     }
 
-    /// Does what the pipeline wants.
+    /// Carries out what the pipeline wants done.
     fn work(&mut self) -> Result<(), String> {
         loop {
             while let Some(output) = self.pipeline.poll(self.now) {
@@ -499,7 +499,7 @@ impl World {
             .expect("it is one of ours")
     }
 
-    /// A request on its way to the service.
+    /// Simulates a request on its way to the service.
     fn travel(&mut self, id: RequestId, stream: usize, entries: Vec<SealedRecord>) {
         let faults = if self.now < self.calm_from {
             self.plan.faults

@@ -1,11 +1,11 @@
-//! Bytes built by hand, so that tests can say what no writer would.
+//! Bytes built by hand, for tests of data that no writer produces.
 
 use md5::Digest as _;
 
-/// What an aggregated record starts with.
+/// The first bytes of an aggregated record.
 pub const MAGIC: [u8; 4] = [0xF3, 0x89, 0x9A, 0xC2];
 
-/// Returns the MD5 of some bytes, by the crate md-5.
+/// Returns the MD5 of some bytes, computed by the crate md-5.
 pub fn md5(bytes: &[u8]) -> [u8; 16] {
     md5::Md5::digest(bytes).into()
 }
@@ -16,7 +16,7 @@ pub fn sealed(body: impl AsRef<[u8]>) -> Vec<u8> {
     [&MAGIC, body, &md5(body)].concat()
 }
 
-/// Returns a number as a varint, in as few bytes as it takes.
+/// Returns a number as a varint, in as few bytes as possible.
 pub fn varint(mut value: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     while value >= 0x80 {
@@ -27,7 +27,7 @@ pub fn varint(mut value: u64) -> Vec<u8> {
     bytes
 }
 
-/// Returns a number as a varint of exactly `len` bytes, which may be more than it takes.
+/// Returns a number as a varint of exactly `len` bytes, which may be more than necessary.
 pub fn padded_varint(value: u64, len: usize) -> Vec<u8> {
     let mut bytes = varint(value);
     while bytes.len() < len {
@@ -42,12 +42,12 @@ pub fn field_key(number: u64, wire_type: u64) -> Vec<u8> {
     varint(number << 3 | wire_type)
 }
 
-/// Returns a field of a number.
+/// Returns a field that contains a number.
 pub fn varint_field(number: u64, value: u64) -> Vec<u8> {
     [field_key(number, 0), varint(value)].concat()
 }
 
-/// Returns a field of bytes, with their length before them.
+/// Returns a field that contains bytes, preceded by their length.
 pub fn bytes_field(number: u64, bytes: impl AsRef<[u8]>) -> Vec<u8> {
     let bytes = bytes.as_ref();
     [&field_key(number, 2)[..], &varint(bytes.len() as u64), bytes].concat()
@@ -68,23 +68,23 @@ pub fn hash_key(text: &str) -> Vec<u8> {
     bytes_field(2, text)
 }
 
-/// Returns a record of fields that are encoded already.
+/// Returns a record that consists of these encoded fields.
 pub fn record_of(fields: &[Vec<u8>]) -> Vec<u8> {
     bytes_field(3, fields.concat())
 }
 
-/// Returns a record with the index of its partition key, and its data.
+/// Returns a record with its data and the index of its partition key.
 pub fn record(key_index: u64, data: impl AsRef<[u8]>) -> Vec<u8> {
     record_of(&[varint_field(1, key_index), bytes_field(3, data)])
 }
 
-/// Returns a record with the indexes of its keys, and its data.
+/// Returns a record with its data and the indexes of its keys.
 pub fn record_at(key_index: u64, hash_key_index: u64, data: impl AsRef<[u8]>) -> Vec<u8> {
     let indexes = [varint_field(1, key_index), varint_field(2, hash_key_index)];
     record_of(&[indexes.concat(), bytes_field(3, data)])
 }
 
-/// Returns an aggregated record of fields that are encoded already.
+/// Returns an aggregated record that consists of these encoded fields.
 pub fn aggregate_of(fields: &[Vec<u8>]) -> Vec<u8> {
     sealed(fields.concat())
 }

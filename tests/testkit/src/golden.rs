@@ -1,4 +1,4 @@
-//! The golden files: aggregated records of other writers, with what is inside. `CONTRIBUTING.md` names their origins.
+//! The golden files: aggregated records of other writers, with their contents. `CONTRIBUTING.md` names their origins.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,12 +7,12 @@ use data_encoding::BASE64;
 use kpl_core::{HashKey, RawRecord};
 use serde_json::Value;
 
-/// An aggregated record that another writer wrote, and what is inside.
+/// An aggregated record that another writer wrote, and its contents.
 #[derive(Debug)]
 pub struct Golden {
     /// The name of the file.
     pub name: String,
-    /// Which program wrote the record.
+    /// The program that wrote the record.
     pub origin: String,
     /// The data of the Kinesis record.
     pub aggregated: Vec<u8>,
@@ -20,7 +20,7 @@ pub struct Golden {
     pub user_records: Vec<RawRecord>,
     /// The sub-sequence number of each user record.
     pub sub_sequence_numbers: Vec<u64>,
-    /// Whether we write the same bytes. A writer that sorts keys does not.
+    /// Whether we write the same bytes. We do not if the writer sorts keys.
     pub encodes_back: bool,
     /// The whole file.
     pub json: Value,
@@ -56,8 +56,8 @@ impl Golden {
         BASE64.encode(&self.aggregated)
     }
 
-    /// Returns the user records as the file has them: `partitionKey`, `explicitHashKey`, `subSequenceNumber` and `data`, which
-    /// is base64.
+    /// Returns the user records as the file contains them: `partitionKey`, `explicitHashKey`, `subSequenceNumber` and
+    /// `data`, which is base64.
     pub fn json_records(&self) -> &[Value] {
         self.json["userRecords"].as_array().expect("a list")
     }

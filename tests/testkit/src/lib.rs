@@ -1,4 +1,4 @@
-//! What the tests and examples of several crates share. It is not published.
+//! Code that the tests and examples of several crates share. It is not published.
 //!
 //! | feature | what it adds |
 //! |---|---|
@@ -12,7 +12,7 @@
     doc = "| `service` | [`service`]: a fake service with faults, as a client of kpl-stream |"
 )]
 //!
-//! Everything here panics if it fails: only tests and examples use it.
+//! All functions here panic if they fail: only tests and examples use them.
 
 pub mod bytes;
 pub mod golden;

@@ -1,4 +1,4 @@
-//! User records, and what aggregators and deaggregators make of them.
+//! User records, and helpers that aggregate and deaggregate them.
 
 use kpl_core::{
     Aggregator, CodecError, DeaggregateError, Deaggregator, FromKplRecord, HashKey, KeyError, KinesisRecord, KplRecord,
@@ -15,7 +15,7 @@ pub fn raw_at(key: &str, hash_key: u128, data: impl AsRef<[u8]>) -> RawRecord {
     raw(key, data).with_explicit_hash_key(hash_key)
 }
 
-/// Returns everything that is in a batch, in order.
+/// Returns all records of a batch, in order.
 pub fn items(batch: &[KinesisRecord<'_>]) -> Vec<Result<RawRecord, DeaggregateError>> {
     Deaggregator::<RawRecord>::new()
         .records(batch)
@@ -54,13 +54,13 @@ pub fn aggregate<'a, T: KplRecord + 'a>(
     sealed
 }
 
-/// Aggregates records into one sealed record of any size, wrapped even if there is only one.
+/// Aggregates records into one sealed record of any size, which is wrapped even if there is only one.
 pub fn aggregate_into_one<T: KplRecord>(records: &[T]) -> SealedRecord {
     let builder = Aggregator::builder().wrap_single(true).max_size(MAX_RECORD_SIZE);
     aggregate_into_one_with(builder.build().expect("the options are valid"), records)
 }
 
-/// Aggregates records into one sealed record, where the aggregator makes only one of them.
+/// Aggregates records into one sealed record. The aggregator must not produce more than one.
 pub fn aggregate_into_one_with<T: KplRecord>(aggregator: Aggregator<T>, records: &[T]) -> SealedRecord {
     let mut sealed = aggregate(aggregator, records);
     let only = sealed.pop().expect("there are records");
@@ -68,7 +68,7 @@ pub fn aggregate_into_one_with<T: KplRecord>(aggregator: Aggregator<T>, records:
     only
 }
 
-/// Returns what readers get of a record that an aggregator sent: a raw one does not carry its explicit hash key.
+/// Returns records as readers receive them after an aggregator: a raw record does not include its explicit hash key.
 pub fn as_readers_get(sealed: &SealedRecord, records: &[RawRecord]) -> Vec<RawRecord> {
     let mut records = records.to_vec();
     if !sealed.aggregated {
@@ -84,13 +84,14 @@ pub fn effective(record: &RawRecord) -> HashKey {
     HashKey::effective(key, record.explicit_hash_key)
 }
 
-/// Returns the tags of a user record, to compare and to print: `Debug` shows only how many there are.
+/// Returns the tags of a user record, to be compared and printed: `Debug` shows only how many there are.
 pub fn tags(record: &RawRecord) -> Vec<(String, Option<String>)> {
     let owned = |(key, value): (&str, Option<&str>)| (key.to_owned(), value.map(str::to_owned));
     record.tags.iter().map(owned).collect()
 }
 
-/// A record whose data must be UTF-8, so that malformed aggregates and bad payloads are errors. Its partition key is `text`.
+/// A record whose data must be UTF-8, so that malformed aggregates and bad payloads are errors. Its partition key is
+/// `text`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Text(pub String);
 

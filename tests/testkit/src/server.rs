@@ -1,4 +1,4 @@
-//! A Kinesis server in this process, over HTTP, and what tests do with its streams.
+//! A Kinesis server in this process, over HTTP, and helpers for its streams.
 
 use std::future::Future;
 use std::ops::Deref;
@@ -16,10 +16,10 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-/// The largest body of a PutRecords request of the service: 10 MiB before base64, and room for the JSON around.
+/// The service's largest body of a PutRecords request: 10 MiB before base64, plus room for the JSON around it.
 const MAX_BODY: usize = 16 << 20;
 
-/// A Kinesis server. It ends when it is dropped, or with the runtime that it was started in.
+/// A Kinesis server. It ends when it is dropped, or with the runtime in which it was started.
 #[derive(Debug)]
 pub struct Server {
     url: String,
@@ -28,7 +28,8 @@ pub struct Server {
     _stop: oneshot::Sender<()>,
 }
 
-/// How a server is to be. By default its streams and shards are there at once, and it takes any number of records.
+/// The options of a server. By default its streams and shards are available at once, and it accepts any number of
+/// records.
 #[derive(Clone, Debug)]
 pub struct ServerBuilder {
     store: StoreOptions,
@@ -41,7 +42,7 @@ impl Server {
         Self::builder().start().await
     }
 
-    /// Starts to describe a server.
+    /// Returns a builder for a server.
     pub fn builder() -> ServerBuilder {
         ServerBuilder {
             store: StoreOptions {
@@ -55,12 +56,12 @@ impl Server {
         }
     }
 
-    /// Returns where the server listens, such as `http://127.0.0.1:4567`.
+    /// Returns the URL of the server, such as `http://127.0.0.1:4567`.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Returns a configuration of the AWS SDK that leads here.
+    /// Returns a configuration of the AWS SDK that uses this server.
     pub fn config(&self) -> &SdkConfig {
         &self.config
     }
@@ -97,7 +98,7 @@ impl Server {
         self.wait_until_active(stream).await;
     }
 
-    /// Merges two neighbours.
+    /// Merges two neighbouring shards.
     pub async fn merge(&self, stream: &str, shard_id: &str, adjacent: &str) {
         let request = self.sdk.merge_shards().stream_name(stream).shard_to_merge(shard_id);
         let request = request.adjacent_shard_to_merge(adjacent);
@@ -117,7 +118,7 @@ impl Server {
         }
     }
 
-    /// Puts records in one request. Every one must be written. Returns the shards that took them.
+    /// Puts records in one request, all of which must be written. Returns the shards that they were written to.
     pub async fn put(&self, stream: &str, records: impl IntoIterator<Item = SealedRecord>) -> Vec<String> {
         let entries = records.into_iter().map(|record| {
             let entry = PutRecordsRequestEntry::builder()
@@ -136,7 +137,7 @@ impl Server {
         shards.collect()
     }
 
-    /// Puts one Kinesis record as it is.
+    /// Puts one Kinesis record unchanged.
     pub async fn put_record(&self, stream: &str, partition_key: &str, data: &[u8]) {
         let request = self.sdk.put_record().stream_name(stream).partition_key(partition_key);
         request.data(Blob::new(data)).send().await.expect("the record is put");
@@ -168,7 +169,7 @@ impl Server {
 }
 
 impl ServerBuilder {
-    /// Limits what a shard takes, as the service does: 1,000 records and 1 MiB in a second.
+    /// Limits what a shard accepts, as the service does: 1,000 records and 1 MiB per second.
     #[must_use]
     pub fn enforce_limits(mut self) -> Self {
         self.store.enforce_limits = true;
@@ -182,8 +183,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets the largest body of a request in bytes: by default what the service takes, 16 MiB. With `None` it is axum's own
-    /// limit of 2 MB, and a larger request is answered with 413.
+    /// Sets the largest body of a request in bytes. By default it is the service's limit of 16 MiB. With `None` it is
+    /// axum's own limit of 2 MB, and a larger request is answered with 413.
     ///
     /// Independently of this, ferrokinesis 0.7 refuses a PutRecords request of more than 5 MiB before base64.
     #[must_use]
@@ -220,7 +221,7 @@ impl ServerBuilder {
         }
     }
 
-    /// Starts the server in a runtime of its own, for code without async.
+    /// Starts the server in a runtime of its own, for code that is not async.
     pub fn start_blocking(self) -> BlockingServer {
         let runtime = Runtime::new().expect("a runtime");
         let server = runtime.block_on(self.start());
@@ -228,7 +229,7 @@ impl ServerBuilder {
     }
 }
 
-/// A server for code without async: `server.block_on(server.create_stream("clicks", 2))`.
+/// A server for code that is not async: `server.block_on(server.create_stream("clicks", 2))`.
 #[derive(Debug)]
 pub struct BlockingServer {
     server: Server,
@@ -236,7 +237,7 @@ pub struct BlockingServer {
 }
 
 impl BlockingServer {
-    /// Waits for what the server was asked for.
+    /// Waits for the result of a call to the server.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.runtime.block_on(future)
     }
@@ -250,9 +251,9 @@ impl Deref for BlockingServer {
     }
 }
 
-/// Returns the stream that an example works with: the one that the first argument names, in the AWS account of the
-/// environment. Without an argument it is a new stream of a server in this process, which has the service's limits and ends with
-/// the process.
+/// Returns the stream that an example uses: the one that the first argument names, in the AWS account of the
+/// environment. Without an argument it is a new stream of a server in this process, which has the service's limits and
+/// ends with the process.
 pub async fn config_and_stream() -> (SdkConfig, String) {
     if let Some(stream) = std::env::args().nth(1) {
         return (aws_config::load_defaults(BehaviorVersion::latest()).await, stream);

@@ -1,4 +1,4 @@
-//! Shards that own all hash keys together.
+//! Shards that together own all hash keys.
 
 use kpl_core::{HashKeyRange, Shard, ShardMap};
 
@@ -23,7 +23,7 @@ pub fn even_shards(count: u128) -> Vec<Shard> {
     shards(&(0..count).map(|number| number * width).collect::<Vec<_>>())
 }
 
-/// Returns the map of shards that start at these hash keys, and at 0.
+/// Returns a map of shards that start at these hash keys, and at 0.
 pub fn shard_map(starts: &[u128]) -> ShardMap {
     ShardMap::new(shards(starts)).expect("there are no gaps and no overlaps")
 }

@@ -1,4 +1,4 @@
-//! The quick ways to read a record lead to what the slow one reads, and are taken.
+//! The fast ways to read a record return what the slow one returns, and are used.
 
 use alloc::vec;
 use alloc::vec::Vec;

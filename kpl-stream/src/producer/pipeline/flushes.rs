@@ -1,4 +1,4 @@
-//! Flushes that were asked for, and what they wait for.
+//! The flushes that were requested, and what they wait for.
 
 use std::collections::VecDeque;
 
@@ -6,9 +6,9 @@ use super::output::FlushId;
 
 #[derive(Debug)]
 pub(super) struct Flushes {
-    /// Accepted records are counted under the flush that comes next.
+    /// The next flush: accepted records are counted under it.
     next: u64,
-    /// Records without an outcome, for each flush from the oldest on; the last is the one that comes next.
+    /// The numbers of records without an outcome, for each flush from the oldest on; the last entry is the next flush.
     pending: VecDeque<usize>,
 }
 
@@ -20,12 +20,12 @@ impl Flushes {
         }
     }
 
-    /// The flush that comes next. Records of an earlier one are waited for.
+    /// Returns the next flush. Records of an earlier one are waited for.
     pub(super) const fn next(&self) -> u64 {
         self.next
     }
 
-    /// A flush is asked for.
+    /// Starts a flush.
     pub(super) fn start(&mut self) -> FlushId {
         let id = FlushId(self.next);
         self.next += 1;
@@ -33,14 +33,14 @@ impl Flushes {
         id
     }
 
-    /// Records were accepted, which the next flush waits for.
+    /// Counts records that were accepted, and that the next flush waits for.
     pub(super) fn accepted(&mut self, count: usize) {
         if let Some(pending) = self.pending.back_mut() {
             *pending += count;
         }
     }
 
-    /// A record that this flush waits for has its outcome.
+    /// Notes that a record that this flush waits for has its outcome.
     pub(super) fn resolved(&mut self, flush: u64) {
         let index = flush.checked_sub(self.oldest());
         let index = index.and_then(|index| usize::try_from(index).ok());
@@ -49,7 +49,7 @@ impl Flushes {
         }
     }
 
-    /// Takes the oldest flush, if it waits for nothing more.
+    /// Returns the oldest flush and removes it, if it waits for nothing more.
     pub(super) fn take_done(&mut self) -> Option<FlushId> {
         if self.pending.len() > 1 && self.pending.front() == Some(&0) {
             let id = FlushId(self.oldest());
@@ -59,7 +59,7 @@ impl Flushes {
         None
     }
 
-    /// How many records have no outcome.
+    /// Returns how many records do not have an outcome.
     pub(super) fn pending(&self) -> usize {
         self.pending.iter().sum()
     }

@@ -1,4 +1,4 @@
-//! What follows from an answer, for each user record of the request.
+//! Decides, after an answer, what happens to each user record of the request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::producer::outcome::{AttemptError, Attempts, FailureReason, Landing, R
 const REFUSED_IN_A_ROW: u32 = 64;
 
 impl<H> Stream<H> {
-    /// Takes the answer to a request.
+    /// Processes the answer to a request.
     pub(super) fn judge(
         &mut self,
         request: InFlight<H>,
@@ -51,7 +51,7 @@ impl<H> Stream<H> {
         }
     }
 
-    /// A request failed as a whole.
+    /// Processes a request that failed as a whole.
     fn judge_refused(&mut self, entries: Vec<Entry<H>>, error: RequestError, times: Times, turn: &mut Turn<'_, H>) {
         let class = error.class;
         let size: usize = entries.iter().map(|entry| entry.size).sum();
@@ -73,8 +73,8 @@ impl<H> Stream<H> {
         self.judge_failed(entries, class, error.into(), times, turn);
     }
 
-    /// Sends a request that was refused again at once, each half in a request of its own: until it is small enough, or
-    /// only the entry fails that it was refused for.
+    /// Sends a refused request again at once, as two requests of half the size: until the requests are small enough, or
+    /// only the entry fails that caused the refusal.
     fn take_apart(
         &mut self,
         entries: Vec<Entry<H>>,
@@ -100,7 +100,7 @@ impl<H> Stream<H> {
             Some(mut only) if groups.is_empty() => {
                 let rest = only.split_off(only.len() / 2);
                 if self.order.is_some() {
-                    // The halves may share keys: the second half has to wait for the first.
+                    // The halves may share keys: the second half must wait for the first.
                     self.set_apart(vec![part(vec![only])]);
                     self.come_back(rest, Duration::ZERO, turn);
                 } else {
@@ -127,7 +127,7 @@ impl<H> Stream<H> {
         }
     }
 
-    /// The shards were listed, or could not be: judges what waited for that.
+    /// Judges the entries that waited for the shards to be listed: the shards were listed, or could not be.
     pub(super) fn judge_unjudged(&mut self, turn: &mut Turn<'_, H>) {
         for Unjudged { entry, written, times } in std::mem::take(&mut self.unjudged) {
             match self.landed(&entry, &written, times) {
@@ -137,7 +137,7 @@ impl<H> Stream<H> {
         }
     }
 
-    /// Whether a reader that filters by hash key range delivers this entry.
+    /// Decides whether a reader that filters by hash key range delivers this entry.
     fn landed(&mut self, entry: &Entry<H>, written: &Written, times: Times) -> Landed {
         if self.shards.mode() == Mode::Auto {
             return Landed::Right;
@@ -146,12 +146,12 @@ impl<H> Stream<H> {
         if !expected && entry.shard_id.is_some() && self.shards.range_of(&written.shard_id).is_none() {
             self.shards.doubt(times.started);
         }
-        // What is not aggregated is not filtered, and one record alone is where its own key belongs.
+        // Records that are not aggregated are not filtered, and a single record is always where its own key belongs.
         if expected || !entry.aggregated || entry.records.len() == 1 {
             return Landed::Right;
         }
         let Some(range) = self.shards.range_of(&written.shard_id) else {
-            // A map that is newer than the request will not be asked for again.
+            // If the map is newer than the request, it will not be requested again.
             let may_know_soon = self.shards.is_older_than(times.started);
             return if may_know_soon { Landed::Unknown } else { Landed::Wrong };
         };
@@ -266,7 +266,7 @@ impl<H> Stream<H> {
         }
     }
 
-    /// The user records of entries that failed go back to the start, after a pause.
+    /// Sends the user records of failed entries back to the start, after a pause.
     fn retry(
         &mut self,
         entries: Vec<Entry<H>>,
@@ -310,11 +310,11 @@ impl<H> Stream<H> {
 enum Landed {
     Right,
     Wrong,
-    /// Nothing is known of the shard yet.
+    /// The shard is not known yet.
     Unknown,
 }
 
-/// Whether a request may be refused with this code for one of its entries.
+/// Returns whether a request may be refused with this code because of one of its entries.
 fn may_be_one_entry(code: &str) -> bool {
     matches!(
         code,

@@ -11,12 +11,13 @@ use super::record::{EncodedRecord, Held};
 use super::shards::Mode;
 use crate::producer::options::Options;
 
-/// A shard that is sent more than this in one request gets its records in bursts: the request goes, as in the KPL.
+/// If a shard is sent more than this in one request, it gets its records in bursts, so the request is sent now, as in
+/// the KPL.
 pub(super) const MAX_BYTES_PER_REQUEST: usize = 256 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Lane<H> {
-    /// The predicted shard. `None` where shards cannot be predicted.
+    /// The predicted shard, or `None` if shards cannot be predicted.
     pub(super) shard_id: Option<Arc<str>>,
     aggregator: Aggregator<EncodedRecord>,
     aggregators: Arc<Aggregators>,
@@ -27,7 +28,7 @@ pub(super) struct Lane<H> {
     pub(super) limiter: Limiter,
 }
 
-/// A Kinesis record that is ready but for its digest, and the user records in it.
+/// A Kinesis record that is complete except for its digest, and the user records in it.
 #[derive(Debug)]
 pub(super) struct Packed<H> {
     pub(super) unsealed: UnsealedRecord,
@@ -39,7 +40,7 @@ pub(super) struct Packed<H> {
 #[derive(Clone, Debug)]
 pub(super) struct Aggregators {
     together: Aggregator<EncodedRecord>,
-    /// For one record at a time, whatever its size.
+    /// For a single record of any size.
     alone: Aggregator<EncodedRecord>,
 }
 
@@ -60,7 +61,7 @@ impl Aggregators {
         })
     }
 
-    /// Returns an empty aggregator. Where shards matter and cannot be predicted, records go one by one.
+    /// Returns an empty aggregator. If shards matter and cannot be predicted, records are sent one by one.
     pub(super) fn empty(&self, mode: Mode) -> Aggregator<EncodedRecord> {
         match mode {
             Mode::Predicted | Mode::Auto => self.together.clone(),
@@ -69,7 +70,7 @@ impl Aggregators {
     }
 }
 
-/// Packs records into as few Kinesis records as they fit in, in their order.
+/// Packs records into as few Kinesis records as possible, in order.
 pub(super) fn pack_all<H>(
     aggregator: &mut Aggregator<EncodedRecord>,
     aggregators: &Aggregators,
@@ -91,7 +92,7 @@ pub(super) fn pack_all<H>(
     packed
 }
 
-/// Adds a record. What it completes goes to `full`.
+/// Adds a record. The Kinesis records that it completes are added to `full`.
 fn add<H>(
     aggregator: &mut Aggregator<EncodedRecord>,
     aggregators: &Aggregators,
@@ -107,7 +108,7 @@ fn add<H>(
             full(unsealed, std::mem::take(open));
         }
         Ok(Some(unsealed)) => full(unsealed, std::mem::replace(open, vec![held])),
-        // Larger than an aggregate may be, but a record may.
+        // Too large for an aggregate, but a record may be this large.
         Err(AggregateError::TooLarge { .. }) => match aggregators.alone.clone().push_unsealed(&held.record) {
             Ok(Some(unsealed)) => full(unsealed, vec![held]),
             Ok(None) => {}
@@ -137,7 +138,7 @@ impl<H> Lane<H> {
         }
     }
 
-    /// Adds a record that should be on its way at `due`. `sealed` gets the records of each aggregate that it completed.
+    /// Adds a record that should be sent at `due`. `sealed` gets the records of each aggregate that it completed.
     pub(super) fn push(
         &mut self,
         held: Held<H>,
@@ -166,12 +167,12 @@ impl<H> Lane<H> {
         );
     }
 
-    /// The record that was pushed last, if it is the only one that is open.
+    /// Returns the record that was pushed last, if it is the only one in the open aggregate.
     pub(super) fn open(&self) -> Option<&Held<H>> {
         self.open.first().filter(|_| self.open.len() == 1)
     }
 
-    /// Takes back the record that was pushed last, if it is the only one that is open.
+    /// Takes back the record that was pushed last, if it is the only one in the open aggregate.
     pub(super) fn take_back(&mut self) -> Option<Held<H>> {
         if self.open.len() != 1 {
             return None;
@@ -194,7 +195,7 @@ impl<H> Lane<H> {
         }
     }
 
-    /// When something in here wants to go. `None`: there is nothing.
+    /// Returns when something in this lane should be sent, or `None` if the lane is empty.
     pub(super) fn wants_at(&self, now: Instant) -> Option<Instant> {
         let due = match self.full.front() {
             Some(_) if self.full_bytes >= MAX_BYTES_PER_REQUEST => now,
@@ -206,7 +207,7 @@ impl<H> Lane<H> {
         Some(due.max(self.limiter.free_at()))
     }
 
-    /// The next full aggregate, if it is no larger than `room`, and what the limiter lets through.
+    /// Returns the next full aggregate, if it is no larger than `room` and the limiter permits it.
     pub(super) fn take_full(&mut self, room: usize, now: Instant) -> Option<Packed<H>> {
         let size = self.full.front()?.unsealed.size();
         if size > room || !self.limiter.take(size, now) {
@@ -216,17 +217,17 @@ impl<H> Lane<H> {
         self.full.pop_front()
     }
 
-    /// Whether the open aggregate should go now.
+    /// Returns whether the open aggregate should be sent now.
     pub(super) fn is_open_due(&self, now: Instant) -> bool {
         !self.open.is_empty() && self.open_due <= now
     }
 
-    /// How many full aggregates there are, and their bytes.
+    /// Returns how many full aggregates there are, and their bytes.
     pub(super) fn full(&self) -> (usize, usize) {
         (self.full.len(), self.full_bytes)
     }
 
-    /// Everything should go now.
+    /// Makes everything due now.
     pub(super) fn hurry(&mut self, now: Instant) {
         self.open_due = self.open_due.min(now);
         for packed in &mut self.full {
@@ -234,12 +235,12 @@ impl<H> Lane<H> {
         }
     }
 
-    /// How many records are in full aggregates.
+    /// Returns how many records are in full aggregates.
     pub(super) fn full_records(&self) -> usize {
         self.full.iter().map(|packed| packed.records.len()).sum()
     }
 
-    /// Takes all records out, in their order: those of full aggregates first.
+    /// Takes out all records, in order: those of full aggregates first.
     pub(super) fn dissolve(&mut self) -> impl Iterator<Item = Held<H>> + use<H> {
         drop(self.aggregator.finish_unsealed());
         self.full_bytes = 0;

@@ -1,13 +1,14 @@
-//! How much a shard may be sent now: a token bucket that slows down when the service throttles.
+//! How much may be sent to a shard now: a token bucket that slows down when the service throttles.
 
 use std::time::{Duration, Instant};
 
-/// What a shard takes in a second
+/// How much a shard accepts per second
 /// ([limits](https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html)).
 const RECORDS_PER_SECOND: f64 = 1000.0;
 const BYTES_PER_SECOND: f64 = 1024.0 * 1024.0;
 
-/// When throttled, halve the rate, at most once per interval and down to a floor; then it grows again by a tenth of the full
+/// When throttled, halve the rate, at most once per interval and down to a floor; then raise it again by a tenth of the
+/// full rate per second.
 /// rate in a second.
 const HALVED_AT_MOST_EVERY: Duration = Duration::from_millis(250);
 const LOWEST_SCALE: f64 = 1.0 / 64.0;
@@ -15,9 +16,9 @@ const RECOVERY_PER_SECOND: f64 = 0.1;
 
 #[derive(Clone, Debug)]
 pub(super) struct Limiter {
-    /// The rate as a multiple of one shard's.
+    /// The rate, as a multiple of what one shard accepts.
     rate: f64,
-    /// The share of the rate that is used now.
+    /// The fraction of the rate that is used now.
     scale: f64,
     records: f64,
     bytes: f64,
@@ -37,7 +38,8 @@ impl Limiter {
         }
     }
 
-    /// Takes the tokens of a record of this size, if there are some. One that is larger than all tokens takes them as a debt.
+    /// Takes the tokens for a record of this size, if there are any. A record that needs more than there are leaves a
+    /// debt.
     pub(super) fn take(&mut self, bytes: usize, now: Instant) -> bool {
         self.refill(now);
         // Times are rounded to nanoseconds.
@@ -48,13 +50,13 @@ impl Limiter {
         free
     }
 
-    /// Takes the tokens whether there are some or not.
+    /// Takes the tokens whether or not there are any.
     pub(super) fn force(&mut self, bytes: usize) {
         self.records -= 1.0;
         self.bytes -= bytes as f64;
     }
 
-    /// When the next record may go. In the past if it may go now.
+    /// Returns when the next record may be sent. That is in the past if it may be sent now.
     pub(super) fn free_at(&self) -> Instant {
         let scale = self.rate * self.scale;
         let wait_records = (1.0 - self.records) / (scale * RECORDS_PER_SECOND);
@@ -63,7 +65,7 @@ impl Limiter {
         self.at + Duration::from_secs_f64(wait)
     }
 
-    /// The service had no room.
+    /// Slows down: the service had no room.
     pub(super) fn throttled(&mut self, now: Instant) {
         self.refill(now);
         if self
@@ -104,7 +106,7 @@ mod tests {
             }
             assert!(limiter.free_at() > now);
         }
-        // The bucket of one second, and ten seconds.
+        // One second's bucket, and ten seconds.
         assert!((16_490..=16_510).contains(&sent), "{sent}");
     }
 

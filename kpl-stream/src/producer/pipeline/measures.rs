@@ -29,7 +29,7 @@ pub enum Metric {
 }
 
 impl Metric {
-    /// The KPL's name.
+    /// Returns the KPL's name of the metric.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -56,13 +56,13 @@ impl Metric {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Measure {
-    /// What.
+    /// The metric.
     pub metric: Metric,
     /// The stream.
     pub stream: Arc<str>,
     /// The shard, where it is known.
     pub shard_id: Option<Arc<str>>,
-    /// The error's code, of errors.
+    /// The error's code, if an error was measured.
     pub code: Option<Arc<str>>,
     /// The value: a count, bytes or milliseconds.
     pub value: f64,
@@ -70,10 +70,10 @@ pub struct Measure {
     pub times: usize,
 }
 
-/// What was measured since it was taken last.
+/// What was measured since it was last taken.
 #[derive(Debug)]
 pub(super) struct Measures {
-    /// Nothing is kept before it is asked for the first time.
+    /// `None` until measures are taken for the first time: nothing is kept before.
     kept: Option<Vec<Measure>>,
 }
 
@@ -86,7 +86,7 @@ impl Measures {
         self.kept.replace(Vec::new()).unwrap_or_default()
     }
 
-    /// Measures something of a stream.
+    /// Adds a measure of a stream.
     pub(super) fn add(&mut self, metric: Metric, stream: &Arc<str>, value: f64) {
         self.push(metric, stream, None, None, value, 1);
     }
@@ -111,7 +111,7 @@ impl Measures {
         });
     }
 
-    /// A request was answered.
+    /// Measures an answer to a request.
     pub(super) fn answered<H>(&mut self, stream: &Arc<str>, entries: &[Entry<H>], times: Times) {
         let user_records: usize = entries.iter().map(|entry| entry.records.len()).sum();
         let millis = times.duration().as_secs_f64() * 1000.0;
@@ -120,13 +120,13 @@ impl Measures {
         self.add(Metric::UserRecordsPerPutRecordsRequest, stream, user_records as f64);
     }
 
-    /// An entry failed with this code.
+    /// Measures an entry that failed with this code.
     pub(super) fn failed(&mut self, stream: &Arc<str>, shard_id: Option<&Arc<str>>, code: &Arc<str>) {
         self.push(Metric::ErrorsByCode, stream, shard_id, Some(code), 1.0, 1);
         self.push(Metric::AllErrors, stream, shard_id, None, 1.0, 1);
     }
 
-    /// An entry was written.
+    /// Measures an entry that was written.
     pub(super) fn written<H>(&mut self, stream: &Arc<str>, shard_id: &Arc<str>, entry: &Entry<H>, times: Times) {
         if self.kept.is_none() {
             return;
@@ -143,7 +143,7 @@ impl Measures {
         for (metric, value) in counts {
             self.push(metric, stream, Some(shard_id), None, value as f64, 1);
         }
-        // Neighbours mostly have the same values: one measure for all of them.
+        // Neighbouring records mostly have the same values: one measure covers all of them.
         let buffered = |held: &Held<H>| {
             let waited = times.started.saturating_duration_since(held.attempts.arrived);
             (held.attempts.len(), waited.as_millis())

@@ -1,10 +1,10 @@
 //! The producer's pipeline without its input and output: no clock, no task, no socket.
 //!
-//! Not part of the stable API: it is public for the project's own benchmarks, simulation and fuzzing, and changes without notice.
-//! Programs use [`Producer`](crate::Producer).
+//! Not part of the stable API: it is public for the project's own benchmarks, simulation and fuzzing, and changes
+//! without notice. Programs use [`Producer`](crate::Producer).
 //!
-//! A [`Pipeline`] takes what happened and at what time, and returns what to do: send this request, this record has its outcome,
-//! call again at that time.
+//! A [`Pipeline`] is told what happened and when, and returns what to do: send this request, resolve this record, call
+//! again at this time.
 //!
 //! ```
 //! use std::time::{Duration, Instant};
@@ -79,13 +79,13 @@ use super::outcome::{AttemptError, Attempts, FailureReason};
 use crate::backoff::Backoff;
 use crate::client::{PutResult, RequestError, StreamDescription};
 
-/// Carries records to their streams. `H` is whatever the caller knows a record by; it comes back with the outcome.
+/// Carries records to their streams. `H` is the caller's handle for a record; it is returned with the outcome.
 pub struct Pipeline<H> {
     options: Arc<Options>,
     aggregators: Arc<Aggregators>,
     streams: Vec<Stream<H>>,
     names: HashMap<Arc<str>, StreamId>,
-    /// The stream that the next request is made for.
+    /// The index of the stream that the next request is built for.
     next_stream: usize,
     in_flight: HashMap<RequestId, InFlight<H>>,
     listings: HashMap<RequestId, (StreamId, Instant)>,
@@ -101,17 +101,17 @@ pub struct Pipeline<H> {
 struct InFlight<H> {
     stream: StreamId,
     entries: Vec<Entry<H>>,
-    /// The refused request that this is a half of, if that may have been too large.
+    /// The refused request of which this one is a half, if that one may have been too large.
     suspect: Option<Arc<Suspect>>,
     started: Instant,
 }
 
 impl<H> Pipeline<H> {
-    /// Creates a pipeline without streams. The seed decides the lengths of pauses.
+    /// Creates a pipeline without streams. The seed determines the lengths of pauses.
     ///
     /// # Errors
     ///
-    /// [`InvalidOption`] if an option has a value that it cannot have.
+    /// [`InvalidOption`] if an option is out of its range.
     pub fn new(options: Options, seed: u64) -> Result<Self, InvalidOption> {
         options.check()?;
         Ok(Self {
@@ -131,7 +131,7 @@ impl<H> Pipeline<H> {
         })
     }
 
-    /// Opens a stream, or returns the one that was opened with that name.
+    /// Opens a stream, or returns the one that was already opened with that name.
     pub fn open(&mut self, name: &str, now: Instant) -> StreamId {
         if let Some(id) = self.names.get(name) {
             return *id;
@@ -145,7 +145,7 @@ impl<H> Pipeline<H> {
         id
     }
 
-    /// Returns what is known of a stream.
+    /// Returns what is known about a stream.
     #[must_use]
     pub fn state(&self, stream: StreamId) -> StreamState {
         let Some(stream) = self.streams.get(stream.0) else {
@@ -159,7 +159,7 @@ impl<H> Pipeline<H> {
         }
     }
 
-    /// Accepts records for a stream: each will have exactly one outcome.
+    /// Accepts records for a stream. Each of them will have exactly one outcome.
     pub fn push(&mut self, stream: StreamId, records: impl IntoIterator<Item = (EncodedRecord, H)>, now: Instant) {
         let Some(state) = self.streams.get_mut(stream.0) else {
             return;
@@ -188,7 +188,7 @@ impl<H> Pipeline<H> {
         self.settle(stream);
     }
 
-    /// Takes the answer to [`Output::PutRecords`]. One that is not needed any longer is ignored.
+    /// Takes the answer to [`Output::PutRecords`]. An answer that is no longer needed is ignored.
     pub fn answered(&mut self, id: RequestId, answer: Result<Vec<PutResult>, RequestError>, now: Instant) {
         let Some(request) = self.in_flight.remove(&id) else {
             return;
@@ -236,8 +236,8 @@ impl<H> Pipeline<H> {
         self.settle(stream);
     }
 
-    /// Asks for [`Output::Flushed`], when everything that was accepted before has its outcome. None of those records waits
-    /// for others any longer.
+    /// Requests [`Output::Flushed`] for when everything that was accepted before has its outcome. None of those records
+    /// waits for others any longer.
     pub fn flush(&mut self, now: Instant) -> FlushId {
         let id = self.flushes.start();
         for stream in &mut self.streams {
@@ -247,8 +247,8 @@ impl<H> Pipeline<H> {
         id
     }
 
-    /// Gives up everything: each record that has no outcome yet fails as closed. A record that is in a request has that
-    /// attempt in its outcome, with the error `Closed`.
+    /// Gives up everything: each record that does not have an outcome yet fails as closed. If a record is in a request,
+    /// its outcome includes that attempt, with the error `Closed`.
     pub fn abandon(&mut self, now: Instant) {
         let closed = Arc::new(AttemptError::closed());
         let mut records = Vec::new();
@@ -285,7 +285,7 @@ impl<H> Pipeline<H> {
         self.count_resolved();
     }
 
-    /// Returns what to do now. Call it until it returns `None`, after each call of another method and when
+    /// Returns what to do now. Call it until it returns `None`: after each call of another method, and when
     /// [`wake_at`](Self::wake_at) says so.
     pub fn poll(&mut self, now: Instant) -> Option<Output<H>> {
         if self.out.outputs.is_empty() {
@@ -294,7 +294,7 @@ impl<H> Pipeline<H> {
         self.out.outputs.pop_front()
     }
 
-    /// Returns when to call [`poll`](Self::poll) again, if nothing happens before. In the past: at once.
+    /// Returns when to call [`poll`](Self::poll) again if nothing happens before. A time in the past means now.
     #[must_use]
     pub fn wake_at(&self, now: Instant) -> Option<Instant> {
         if !self.out.outputs.is_empty() {
@@ -311,13 +311,13 @@ impl<H> Pipeline<H> {
         streams.chain(self.retries.next_at()).chain(timeout).min()
     }
 
-    /// Returns how many records have no outcome yet.
+    /// Returns how many records do not have an outcome yet.
     #[must_use]
     pub fn pending(&self) -> usize {
         self.flushes.pending()
     }
 
-    /// Takes what was measured since the last call. The first call returns nothing: before it nothing is kept.
+    /// Returns what was measured since the last call. The first call returns nothing, since nothing is kept before it.
     pub fn take_measures(&mut self) -> Vec<Measure> {
         self.out.measures.take()
     }
@@ -403,7 +403,7 @@ impl<H> Pipeline<H> {
         }
     }
 
-    /// Takes up what comes of a stream's turn besides outputs.
+    /// Processes the results of a stream's turn, except for its outputs.
     fn settle(&mut self, stream: StreamId) {
         for (records, failed) in std::mem::take(&mut self.out.retries) {
             let pauses = records.iter().map(|held| held.pauses).min().unwrap_or(1);

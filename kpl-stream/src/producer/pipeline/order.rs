@@ -1,10 +1,10 @@
-//! Keeps the order of the records of each partition key: a later one is never on its way while an earlier one is.
+//! Keeps the order of the records of each partition key: a later one is never in flight while an earlier one is.
 
 use std::collections::{HashMap, VecDeque};
 
 use super::record::Held;
 
-/// What is on its way for each partition key, and what waits for it.
+/// What is in flight for each partition key, and what waits for it.
 #[derive(Debug)]
 pub(super) struct Order<H> {
     keys: HashMap<Box<str>, Key<H>>,
@@ -14,7 +14,7 @@ pub(super) struct Order<H> {
 struct Key<H> {
     /// Records in full aggregates, in requests, or waiting for another attempt.
     locked: usize,
-    /// The lane in whose open aggregate the others are, and how many.
+    /// The lane whose open aggregate contains the other records, and how many there are.
     open: Option<(usize, usize)>,
     /// Records that must wait, in the order of acceptance.
     waiting: VecDeque<Held<H>>,
@@ -41,7 +41,7 @@ impl<H> Order<H> {
         self.keys.entry(text.into()).or_default()
     }
 
-    /// Whether a record may enter the open aggregate of a lane now. If not, it waits here.
+    /// Returns the record if it may enter the open aggregate of a lane now. If not, it waits here.
     pub(super) fn enter(&mut self, held: Held<H>, lane: usize) -> Option<Held<H>> {
         let key = self.key(held.record.partition_key());
         let elsewhere = key.open.is_some_and(|(open, _)| open != lane);
@@ -54,37 +54,38 @@ impl<H> Order<H> {
         Some(held)
     }
 
-    /// A record that entered comes back: its aggregate got full without it, and an earlier one of its key is in that.
+    /// Takes back a record that entered: its aggregate became full without it, and contains an earlier record of its
+    /// key.
     pub(super) fn back(&mut self, held: Held<H>) {
         let key = self.key(held.record.partition_key());
         key.leave_open();
         key.wait(held);
     }
 
-    /// Whether records of this key are on their way.
+    /// Returns whether records of this key are in flight.
     pub(super) fn is_locked(&self, partition_key: &str) -> bool {
         self.keys.get(partition_key).is_some_and(|key| key.locked > 0)
     }
 
-    /// The aggregate that holds a record was closed.
+    /// Notes that the aggregate that contains a record was closed.
     pub(super) fn lock(&mut self, held: &Held<H>) {
         let key = self.key(held.record.partition_key());
         key.leave_open();
         key.locked += 1;
     }
 
-    /// A record has an outcome, or will enter anew.
+    /// Notes that a record has an outcome, or will enter again.
     pub(super) fn unlock(&mut self, partition_key: &str) {
         let key = self.key(partition_key);
         key.locked = key.locked.saturating_sub(1);
     }
 
-    /// A record left an open aggregate.
+    /// Notes that a record left an open aggregate.
     pub(super) fn leave_open(&mut self, partition_key: &str) {
         self.key(partition_key).leave_open();
     }
 
-    /// The next record of a key that waits no longer.
+    /// Returns the next record of a key, if it no longer has to wait.
     pub(super) fn next(&mut self, partition_key: &str) -> Option<Held<H>> {
         let key = self.keys.get_mut(partition_key)?;
         let next = if key.locked == 0 { key.waiting.pop_front() } else { None };
@@ -94,7 +95,7 @@ impl<H> Order<H> {
         next
     }
 
-    /// Takes out the records that wait and that `test` picks.
+    /// Removes and returns the waiting records that `test` selects.
     pub(super) fn take_waiting(&mut self, mut test: impl FnMut(&Held<H>) -> bool) -> Vec<Held<H>> {
         let mut taken = Vec::new();
         for key in self.keys.values_mut() {
@@ -103,12 +104,12 @@ impl<H> Order<H> {
             let out: VecDeque<_> = out;
             taken.extend(out);
         }
-        // The map has no order of its own.
+        // The map is not ordered.
         taken.sort_by_key(|held| held.number);
         taken
     }
 
-    /// Whether this record waits.
+    /// Returns whether this record is waiting.
     pub(super) fn waits(&self, partition_key: &str, number: u64) -> bool {
         self.keys
             .get(partition_key)

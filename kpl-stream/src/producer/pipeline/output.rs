@@ -1,4 +1,4 @@
-//! What a pipeline wants done, and by which ids it knows things.
+//! What a pipeline wants done, and the ids of streams, requests and flushes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,22 +9,22 @@ use super::record::EncodedRecord;
 use crate::client::RequestError;
 use crate::producer::outcome::{Failure, Receipt};
 
-/// A stream of a pipeline.
+/// Identifies a stream of a pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StreamId(pub(super) usize);
 
-/// A request of a pipeline.
+/// Identifies a request of a pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub(super) u64);
 
-/// A flush of a pipeline.
+/// Identifies a flush of a pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlushId(pub(super) u64);
 
-/// What a pipeline wants done. Its `Debug` shows counts and lengths, never payloads.
+/// What a pipeline wants done. Its `Debug` output shows counts and lengths, never payloads.
 #[non_exhaustive]
 pub enum Output<H> {
-    /// Send these records, and call [`Pipeline::answered`](super::Pipeline::answered).
+    /// Send these records, then call [`Pipeline::answered`](super::Pipeline::answered).
     PutRecords {
         /// The request.
         id: RequestId,
@@ -33,14 +33,14 @@ pub enum Output<H> {
         /// The entries.
         entries: Vec<SealedRecord>,
     },
-    /// List the open shards and describe the stream, and call [`Pipeline::listed`](super::Pipeline::listed).
+    /// List the open shards and describe the stream, then call [`Pipeline::listed`](super::Pipeline::listed).
     ListShards {
         /// The request.
         id: RequestId,
         /// The stream's name.
         stream: Arc<str>,
     },
-    /// The answer to this request is not needed any longer.
+    /// The answer to this request is no longer needed.
     Cancel {
         /// The request.
         id: RequestId,
@@ -91,13 +91,13 @@ impl<H: fmt::Debug> fmt::Debug for Output<H> {
     }
 }
 
-/// What is known of a stream.
+/// What is known about a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StreamState {
-    /// Its shards were not listed yet, or it does not exist yet: records wait, at most for their time to live.
+    /// Its shards have not been listed yet, or it does not exist yet: records wait, at most for their time to live.
     Unknown(Option<RequestError>),
-    /// Its shards cannot be listed: records go one by one.
+    /// Its shards cannot be listed: records are sent one by one.
     Unpredicted(RequestError),
     /// Records are aggregated by shard.
     Predicted,

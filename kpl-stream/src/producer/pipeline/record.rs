@@ -1,4 +1,4 @@
-//! A user record on its way.
+//! A user record on its way to the service.
 
 use std::cell::Cell;
 use std::fmt;
@@ -10,16 +10,16 @@ use kpl_core::{AggregateError, CodecError, HashKey, KeyError, KplRecord, Partiti
 use crate::producer::outcome::{AttemptError, Attempts, RawAttempt};
 
 thread_local! {
-    /// Where keys and payloads are written. Warm, that takes no allocation.
+    /// Reused for writing keys and payloads: once warm, this does not allocate.
     static BUFFERS: Cell<(String, Vec<u8>)> = const { Cell::new((String::new(), Vec::new())) };
 }
 
-/// A buffer that a large record needed is not kept.
+/// A larger buffer is not kept.
 const LARGEST_KEPT_BUFFER: usize = 64 * 1024;
 
-/// A record as it waits to be sent: its keys and its payload as bytes.
+/// A record that waits to be sent: its keys and its payload as bytes.
 ///
-/// Its `Debug` shows lengths, never keys or payloads.
+/// Its `Debug` output shows lengths, never keys or payloads.
 ///
 /// ```
 /// use kpl_core::RawRecord;
@@ -48,7 +48,7 @@ impl EncodedRecord {
     ///
     /// [`AggregateError`] if its payload cannot be encoded, or its keys are not valid.
     pub fn new<T: KplRecord>(record: &T) -> Result<Self, AggregateError> {
-        // Taken, not borrowed: the record's own code may send records as well.
+        // Taken, not borrowed: the record's own code may itself send records.
         let (mut key_buffer, mut payload_buffer) = BUFFERS.take();
         let result = Self::write(record, &mut key_buffer, &mut payload_buffer);
         if payload_buffer.capacity() <= LARGEST_KEPT_BUFFER {
@@ -152,32 +152,32 @@ impl KplRecord for EncodedRecord {
     }
 }
 
-/// A record that the pipeline holds, and what it knows of it.
+/// A record that the pipeline holds, and what it knows about it.
 #[derive(Debug)]
 pub(super) struct Held<H> {
     pub(super) record: EncodedRecord,
     pub(super) handle: H,
-    /// The order of acceptance, over all streams.
+    /// The record's number in the order of acceptance, across all streams.
     pub(super) number: u64,
     pub(super) expires: Instant,
     /// The flush that waits for it.
     pub(super) flush: u64,
     pub(super) attempts: Attempts,
-    /// How many pauses it waited before it was sent again.
+    /// After how many pauses it was sent again.
     pub(super) pauses: u32,
-    /// An attempt may have written it although it counts as failed.
+    /// Whether an attempt may have written it although it counts as failed.
     pub(super) maybe_written: bool,
 }
 
 impl<H> Held<H> {
-    /// The producer closes while the record is in a request.
+    /// Fails the attempt that is under way: the producer closes while the record is in a request.
     pub(super) fn give_up_in_flight(&mut self, times: Times, error: &Arc<AttemptError>) {
         self.attempts.push(times.failed(error));
         self.maybe_written = true;
     }
 }
 
-/// When a request was sent, and when its answer came.
+/// When a request was sent, and when its answer arrived.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
     pub(super) started: Instant,

@@ -1,9 +1,9 @@
-//! How large the requests of a stream may be: less than the options say where the service refused less than that.
+//! How large the requests of a stream may be: smaller than the options say if the service refused less.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// A limit that was learned holds for this long, then it doubles: what refused the requests may have changed.
+/// How long a limit that was learned holds before it doubles: whatever refused the requests may have changed.
 const HELD_FOR: Duration = Duration::from_secs(600);
 
 #[derive(Debug)]
@@ -11,7 +11,7 @@ pub(super) struct RequestSize {
     /// `collection_max_size`.
     most: usize,
     limit: usize,
-    /// When the limit was learned, or grew, if it is below the most.
+    /// When the limit was learned or last raised, if it is below `most`.
     since: Option<Instant>,
     told: bool,
 }
@@ -26,13 +26,13 @@ impl RequestSize {
         }
     }
 
-    /// The most bytes that a request may have now, if it has more than one entry.
+    /// Returns the most bytes that a request may have now if it has more than one entry.
     pub(super) const fn limit(&self) -> usize {
         self.limit
     }
 
-    /// A request of more than one entry was refused for its size: those that follow have at most half of it. Requests
-    /// that were sent before that is known are refused as well, and change little.
+    /// Lowers the limit: a request of more than one entry was refused for its size, so later requests have at most half
+    /// of it. Requests that were sent before this is known are refused as well, but change the limit little.
     pub(super) fn refused(&mut self, size: usize, stream: &str, now: Instant) {
         self.limit = self.limit.min(size / 2);
         self.since = Some(now);
@@ -58,8 +58,8 @@ impl RequestSize {
     }
 }
 
-/// A request that was refused either for its size or for one of its entries, and is sent again in two halves. If the service
-/// takes both, it was for its size.
+/// A request that was refused either for its size or because of one of its entries, and is sent again in two halves. If
+/// the service accepts both, it was refused for its size.
 #[derive(Debug)]
 pub(super) struct Suspect {
     size: usize,
@@ -74,7 +74,8 @@ impl Suspect {
         }
     }
 
-    /// One of the halves was taken. Returns the size of the whole if the other half was taken before.
+    /// Notes that one of the halves was accepted. Returns the size of the whole if the other half was accepted
+    /// before.
     pub(super) fn half_taken(&self) -> Option<usize> {
         (self.halves_taken.fetch_add(1, Ordering::Relaxed) == 1).then_some(self.size)
     }

@@ -16,7 +16,7 @@ pub(super) struct Retries<H> {
 #[derive(Debug)]
 pub(super) struct Retry<H> {
     at: Instant,
-    /// Of two for the same moment the older one is first.
+    /// If two are due at the same moment, the older one is first.
     number: u64,
     pub(super) stream: StreamId,
     pub(super) records: Vec<Held<H>>,
@@ -40,7 +40,7 @@ impl<H> Retries<H> {
         self.next_number += 1;
     }
 
-    /// When the next one is due.
+    /// Returns when the next one is due.
     pub(super) fn next_at(&self) -> Option<Instant> {
         self.heap.peek().map(|Reverse(retry)| retry.at)
     }
@@ -52,7 +52,7 @@ impl<H> Retries<H> {
         self.heap.pop().map(|Reverse(retry)| retry)
     }
 
-    /// Takes all, in no order.
+    /// Takes out all of them, in no particular order.
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = Retry<H>> + use<H> {
         std::mem::take(&mut self.heap).into_iter().map(|Reverse(retry)| retry)
     }

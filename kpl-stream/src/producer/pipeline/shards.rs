@@ -1,4 +1,4 @@
-//! What is known of a stream's shards, and when to ask again.
+//! What is known about a stream's shards, and when to list them again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use kpl_core::{HashKey, HashKeyRange, Shard, ShardMap};
 use crate::backoff::Backoff;
 use crate::client::{Distribution, ErrorClass, RequestError, StreamDescription};
 
-/// However many results say that shards have changed, they are listed no more often.
+/// Shards are listed at most this often, no matter how many results indicate that they changed.
 const LISTED_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
 /// How records find their shards.
@@ -18,11 +18,11 @@ const LISTED_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 pub(super) enum Mode {
     /// Nothing is known yet: records wait.
     Waiting,
-    /// Shards cannot be listed: records go one by one, because an aggregate might mix shards.
+    /// Shards cannot be listed: records are sent one by one, because an aggregate might mix shards.
     Unpredicted,
-    /// The service ignores keys: any record may go with any other.
+    /// The service ignores keys: any record may be aggregated with any other.
     Auto,
-    /// By the map.
+    /// The map says which shard a record belongs to.
     Predicted,
 }
 
@@ -30,9 +30,9 @@ pub(super) enum Mode {
 pub(super) struct Shards {
     map: Option<Map>,
     described: Option<Distribution>,
-    /// A record was written to a shard that does not own its key.
+    /// Whether a record was written to a shard that does not own its key.
     keys_ignored: bool,
-    /// Why shards could not be listed the last time.
+    /// Why the shards could not be listed the last time.
     pub(super) failed: Option<RequestError>,
     failures: u32,
     listing: Option<Instant>,
@@ -45,7 +45,7 @@ struct Map {
     map: ShardMap,
     ids: Vec<Arc<str>>,
     ranges: HashMap<Arc<str>, HashKeyRange>,
-    /// When the request was sent that this map is the answer to.
+    /// When the request was sent whose answer this map is.
     asked: Instant,
 }
 
@@ -67,7 +67,7 @@ impl Shards {
         match (&self.map, &self.failed) {
             (Some(_), _) if self.is_auto() => Mode::Auto,
             (Some(_), _) => Mode::Predicted,
-            // One that does not exist yet may be created.
+            // A stream that does not exist yet may be created.
             (None, Some(error)) if error.class != ErrorClass::NotFound => Mode::Unpredicted,
             (None, _) => Mode::Waiting,
         }
@@ -93,19 +93,19 @@ impl Shards {
         self.map.as_ref()?.ranges.get(shard_id).copied()
     }
 
-    /// Whether the map was asked for before this moment, so that it cannot know what happened after it.
+    /// Returns whether the map was requested before this moment, so that it cannot reflect what happened after it.
     pub(super) fn is_older_than(&self, moment: Instant) -> bool {
         self.map.as_ref().is_none_or(|map| map.asked <= moment)
     }
 
-    /// A shard took a record whose key it does not own: a shard's range never changes, so the service ignores keys, unless it
-    /// said that it does not. Returns whether it does.
+    /// Notes that a shard accepted a record whose key it does not own. A shard's range never changes, so the service
+    /// ignores keys, unless it said that it does not. Returns whether it does.
     pub(super) fn saw_key_ignored(&mut self) -> bool {
         self.keys_ignored = true;
         self.is_auto()
     }
 
-    /// A record that was sent at this moment did not go where the map says.
+    /// Notes that a record that was sent at this moment did not go where the map says.
     pub(super) fn doubt(&mut self, sent: Instant) {
         if self.is_older_than(sent) {
             self.next = self.next.min(self.not_before);
@@ -125,7 +125,7 @@ impl Shards {
         self.listing.is_none().then_some(self.next)
     }
 
-    /// Takes the answer. Returns whether records must be routed anew.
+    /// Takes the answer. Returns whether records must be routed again.
     pub(super) fn listed(
         &mut self,
         answer: Result<(Vec<Shard>, StreamDescription), RequestError>,
@@ -144,11 +144,11 @@ impl Shards {
             Ok((map, description)) => {
                 self.map = Some(map);
                 self.described = description.distribution;
-                // It may have changed: the next answers show it.
+                // This may have changed: the next answers will show it.
                 self.keys_ignored = false;
                 self.failed = None;
                 self.failures = 0;
-                // Not all producers at once.
+                // So that not all producers list shards at the same time.
                 self.next = now + interval.mul_f64(0.8 + 0.4 * random.f64());
                 self.not_before = now + LISTED_AT_MOST_EVERY;
             }

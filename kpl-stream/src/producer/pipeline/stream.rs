@@ -1,4 +1,4 @@
-//! One stream: its records from acceptance to the request that they go in.
+//! One stream: its records from acceptance to the request that contains them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::client::Written;
 use crate::producer::options::Options;
 use crate::producer::outcome::{AttemptError, FailureReason};
 
-/// How exact times to live are.
+/// How precisely times to live are enforced.
 const SWEPT_AT_MOST_EVERY: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
@@ -28,24 +28,24 @@ pub(super) struct Stream<H> {
     lanes: Vec<Lane<H>>,
     /// The lane that the next request starts with.
     first_lane: usize,
-    /// Records that came before anything was known of the shards.
+    /// Records that were accepted before anything was known about the shards.
     unrouted: VecDeque<Held<H>>,
     pub(super) order: Option<Order<H>>,
-    /// Entries in a shard that the map does not know: the next map judges them.
+    /// Entries that were written to a shard that the map does not contain: the next map judges them.
     pub(super) unjudged: Vec<Unjudged<H>>,
-    /// Parts of refused requests, each for a request of its own. The first is the next.
+    /// Parts of refused requests, each to be sent in a request of its own. The first is next.
     apart: VecDeque<Apart<H>>,
     pub(super) request_size: RequestSize,
     /// Records without an outcome.
     pub(super) pending: usize,
-    /// Requests of one entry that were refused since a request was taken.
+    /// How many requests of one entry were refused since a request was accepted.
     pub(super) refusals: u32,
-    /// No record expires before this, or there is none.
+    /// No record expires before this. `None` if there is no record.
     expires: Option<Instant>,
     swept: Instant,
 }
 
-/// An entry of a request that was sent.
+/// An entry of a request.
 #[derive(Debug)]
 pub(super) struct Entry<H> {
     pub(super) records: Vec<Held<H>>,
@@ -62,14 +62,14 @@ pub(super) struct Unjudged<H> {
     pub(super) times: Times,
 }
 
-/// The records of some entries of a request that was refused.
+/// The records of some entries of a refused request.
 #[derive(Debug)]
 pub(super) struct Apart<H> {
     pub(super) groups: Vec<Vec<Held<H>>>,
     pub(super) suspect: Option<Arc<Suspect>>,
 }
 
-/// A request to be sent.
+/// A request that is ready to be sent.
 #[derive(Debug)]
 pub(super) struct Request<H> {
     pub(super) sealed: Vec<SealedRecord>,
@@ -98,7 +98,7 @@ impl<H> Stream<H> {
         }
     }
 
-    /// Sends a record on its way: to the aggregate of its shard, where it may wait this long for others.
+    /// Routes a record to the aggregate of its shard, where it may wait for others for `wait`.
     pub(super) fn route(&mut self, held: Held<H>, wait: Duration, turn: &mut Turn<'_, H>) {
         if held.expires <= turn.now {
             return self.expire(held, turn);
@@ -122,7 +122,7 @@ impl<H> Stream<H> {
             None => lane.push(held, due, &mut refused, |_| ()),
             Some(order) => {
                 if is_large(&held, &self.options) {
-                    // It goes alone, and must not overtake what is in the open aggregate.
+                    // It is sent alone, and must not overtake what is in the open aggregate.
                     lane.seal_open(|records| records.iter().for_each(|held| order.lock(held)));
                 }
                 if let Some(held) = order.enter(held, index) {
@@ -146,12 +146,12 @@ impl<H> Stream<H> {
         }
     }
 
-    /// How long records wait for others that waited before.
+    /// Returns how long records wait for others if they have waited before.
     pub(super) fn shorter_wait(&self) -> Duration {
         self.options.record_max_buffered_time / 2
     }
 
-    /// An error that was ruled out when the record was accepted.
+    /// Fails a record with an error that should have been ruled out when the record was accepted.
     fn refuse(&mut self, held: Held<H>, error: &AggregateError, turn: &mut Turn<'_, H>) {
         if let Some(order) = &mut self.order {
             order.leave_open(held.record.partition_key());
@@ -166,26 +166,26 @@ impl<H> Stream<H> {
         self.fail(held, reason, turn);
     }
 
-    /// A record fails that is not locked. It holds back no other, but those behind it may be the first now.
+    /// Fails a record that is not locked. It holds back no other, but a record behind it may now be the first.
     fn fail(&mut self, held: Held<H>, reason: FailureReason, turn: &mut Turn<'_, H>) {
         let partition_key = self.key_if_ordered(&held);
         turn.fail(&self.name, held, reason);
         turn.out.let_in.extend(partition_key);
     }
 
-    /// A record fails that is locked.
+    /// Fails a record that is locked.
     pub(super) fn fail_locked(&mut self, held: Held<H>, reason: FailureReason, turn: &mut Turn<'_, H>) {
         let partition_key = self.key_if_ordered(&held);
         turn.fail(&self.name, held, reason);
         self.unlock(partition_key, turn);
     }
 
-    /// The partition key, where order is kept.
+    /// Returns the partition key, if order is kept.
     pub(super) fn key_if_ordered(&self, held: &Held<H>) -> Option<Box<str>> {
         self.order.is_some().then(|| held.record.partition_key().into())
     }
 
-    /// A record that was locked has an outcome: the next ones of its key may go.
+    /// Notes that a locked record has an outcome: the next ones of its key may be sent.
     pub(super) fn unlock(&mut self, partition_key: Option<Box<str>>, turn: &mut Turn<'_, H>) {
         if let (Some(order), Some(partition_key)) = (&mut self.order, &partition_key) {
             order.unlock(partition_key);
@@ -197,7 +197,7 @@ impl<H> Stream<H> {
         while let Some(held) = self.order.as_mut().and_then(|order| order.next(partition_key)) {
             let number = held.number;
             self.route(held, self.shorter_wait(), turn);
-            // It went to wait again, in its old place.
+            // It is waiting again, in its old place.
             let waits = |order: &Order<H>| order.waits(partition_key, number);
             if self.order.as_ref().is_some_and(waits) {
                 break;
@@ -205,14 +205,14 @@ impl<H> Stream<H> {
         }
     }
 
-    /// Lets in those that waited for records which expired.
+    /// Lets in the records that waited for others that expired.
     pub(super) fn let_in_all(&mut self, turn: &mut Turn<'_, H>) {
         while let Some(partition_key) = turn.out.let_in.pop() {
             self.let_in(&partition_key, turn);
         }
     }
 
-    /// Records come back for another attempt, and may wait this long for others.
+    /// Takes records back for another attempt; they may wait for others for `wait`.
     pub(super) fn come_back(&mut self, records: Vec<Held<H>>, wait: Duration, turn: &mut Turn<'_, H>) {
         let mut keys = Vec::new();
         if let Some(order) = &mut self.order {
@@ -228,7 +228,7 @@ impl<H> Stream<H> {
         self.let_in_all(turn);
     }
 
-    /// The shard map changed: re-routes every record that is not in flight.
+    /// Routes all records that are not in flight again: the shard map changed.
     pub(super) fn route_anew(&mut self, turn: &mut Turn<'_, H>) {
         let rate = f64::from(self.options.rate_limit) / 100.0;
         let mode = self.shards.mode();
@@ -247,7 +247,7 @@ impl<H> Stream<H> {
             .map(|id| Lane::new(id, &self.aggregators, mode, rate, turn.now))
             .collect();
         let mut before = std::mem::replace(&mut self.lanes, lanes);
-        // A shard that stays keeps what was learned of its limits.
+        // A shard that stays keeps what was learned about its limits.
         for lane in &mut self.lanes {
             if let Some(same) = before
                 .iter()
@@ -283,7 +283,7 @@ impl<H> Stream<H> {
         records
     }
 
-    /// Gives up the records whose time is over.
+    /// Gives up the records whose time to live has ended.
     pub(super) fn sweep(&mut self, turn: &mut Turn<'_, H>) {
         let now = turn.now;
         if self.next_sweep().is_none_or(|at| at > now) {
@@ -326,12 +326,12 @@ impl<H> Stream<H> {
         Some(self.expires?.max(self.swept + SWEPT_AT_MOST_EVERY))
     }
 
-    /// Everything should go now.
+    /// Makes everything due now.
     pub(super) fn hurry(&mut self, now: Instant) {
         self.lanes.iter_mut().for_each(|lane| lane.hurry(now));
     }
 
-    /// Slows down the shard that had no room.
+    /// Slows down the lane of a shard that had no room.
     pub(super) fn throttled(&mut self, shard_id: Option<&Arc<str>>, now: Instant) {
         for lane in &mut self.lanes {
             if lane.shard_id.as_ref() == shard_id {
@@ -340,7 +340,7 @@ impl<H> Stream<H> {
         }
     }
 
-    /// When this stream has something to do, besides requests if there is no connection for them.
+    /// Returns when this stream has something to do. Requests count only if there is a connection for them.
     pub(super) fn wake_at(&self, connection: bool, now: Instant) -> Option<Instant> {
         let request = if connection { self.request_at(now) } else { None };
         [request, self.next_sweep(), self.shards.next_listing()]
@@ -349,7 +349,7 @@ impl<H> Stream<H> {
             .min()
     }
 
-    /// When the next request should be made.
+    /// Returns when the next request should be sent.
     fn request_at(&self, now: Instant) -> Option<Instant> {
         if !self.apart.is_empty() {
             return Some(now);
@@ -369,14 +369,14 @@ impl<H> Stream<H> {
         if enough { at.into_iter().chain(free).min() } else { at }
     }
 
-    /// These parts of a refused request go next, in this order.
+    /// Sends these parts of a refused request next, in this order.
     pub(super) fn set_apart(&mut self, parts: Vec<Apart<H>>) {
         for part in parts.into_iter().rev() {
             self.apart.push_front(part);
         }
     }
 
-    /// The next request, if it is time for one.
+    /// Returns the next request, if it is time for one.
     pub(super) fn request(&mut self, turn: &mut Turn<'_, H>) -> Option<Request<H>> {
         let now = turn.now;
         self.request_size.grow(now);
@@ -401,7 +401,7 @@ impl<H> Stream<H> {
                         }
                     });
                 }
-                // A record that is larger than a request should be goes alone.
+                // A record that is larger than a request should be is sent alone.
                 let room_now = if entries.is_empty() { usize::MAX } else { room };
                 let Some(packed) = lane.take_full(room_now, now) else {
                     break;
@@ -427,7 +427,7 @@ impl<H> Stream<H> {
         })
     }
 
-    /// A request of its own for a part of one that was refused.
+    /// Returns a request for a part of a refused one.
     fn request_apart(&mut self, apart: Apart<H>, turn: &mut Turn<'_, H>) -> Option<Request<H>> {
         let Apart { groups, mut suspect } = apart;
         let mode = self.shards.mode();
@@ -461,7 +461,7 @@ impl<H> Stream<H> {
         for (held, error) in refused {
             self.fail_locked(held, FailureReason::Refused(Arc::new((&error).into())), turn);
         }
-        // With other shards than before there may be more entries, and they may be larger.
+        // If the shards changed, there may be more entries, and they may be larger.
         let fit = self.fit(&entries);
         unsealed.truncate(fit);
         let rest = entries.split_off(fit);
@@ -479,7 +479,7 @@ impl<H> Stream<H> {
         })
     }
 
-    /// How many of these entries one request takes: at least the first.
+    /// Returns how many of these entries fit in one request: at least the first.
     fn fit(&self, entries: &[Entry<H>]) -> usize {
         let mut size = 0;
         let fitting = entries
@@ -493,7 +493,7 @@ impl<H> Stream<H> {
         fitting.count()
     }
 
-    /// Takes everything out that is not in a request.
+    /// Takes out everything that is not in a request.
     pub(super) fn drain(&mut self, closed: &Arc<AttemptError>) -> Vec<Held<H>> {
         let mut records: Vec<Held<H>> = self.lanes.iter_mut().flat_map(Lane::dissolve).collect();
         records.extend(self.unrouted.drain(..));
@@ -520,7 +520,7 @@ fn entry<H>(shard_id: Option<Arc<str>>, unsealed: &UnsealedRecord, records: Vec<
     }
 }
 
-/// Whether a record may be too large for an aggregate: framing takes less than this.
+/// Returns whether a record may be too large for an aggregate: framing takes less than this margin.
 fn is_large<H>(held: &Held<H>, options: &Options) -> bool {
     held.record.size() + 2048 > options.aggregation_max_size
 }

@@ -1,4 +1,4 @@
-//! What a stream works with: the time, and where to put what comes of the work.
+//! What a stream works with: the time, and where to put the results of its work.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::output::Output;
 use super::record::Held;
 use crate::producer::outcome::{Attempts, Failure, FailureReason, Receipt};
 
-/// What comes of the streams' work.
+/// The results of the streams' work.
 #[derive(Debug)]
 pub(super) struct Out<H> {
     pub(super) outputs: VecDeque<Output<H>>,
@@ -19,7 +19,7 @@ pub(super) struct Out<H> {
     pub(super) retries: Vec<(Vec<Held<H>>, Instant)>,
     /// Keys whose waiting records may be let in.
     pub(super) let_in: Vec<Box<str>>,
-    /// Of every outcome, the flush that waits for it.
+    /// For each outcome, the flush that waits for it.
     pub(super) resolved: Vec<u64>,
 }
 
@@ -35,7 +35,7 @@ impl<H> Out<H> {
     }
 }
 
-/// A stream's turn to work.
+/// One stream's turn to work.
 #[derive(Debug)]
 pub(super) struct Turn<'a, H> {
     pub(super) now: Instant,
@@ -52,8 +52,8 @@ impl<'a, H> Turn<'a, H> {
         }
     }
 
-    /// Returns when a record should be on its way that may wait this long for others to travel with. One that a flush
-    /// waits for does not wait for others.
+    /// Returns when a record should be sent if it may wait this long for others. A record that a flush waits for does
+    /// not wait for others.
     pub(super) fn due(&self, held: &Held<H>, wait: Duration) -> Instant {
         if held.flush < self.next_flush {
             self.now
@@ -84,7 +84,7 @@ impl<'a, H> Turn<'a, H> {
         self.resolve(held, Err(failure));
     }
 
-    /// Records that failed now will be sent again after a pause.
+    /// Notes that records failed now, and are to be sent again after a pause.
     pub(super) fn retry(&mut self, records: Vec<Held<H>>) {
         if !records.is_empty() {
             self.out.retries.push((records, self.now));

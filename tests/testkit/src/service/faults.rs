@@ -1,46 +1,46 @@
-//! What goes wrong between a client and the service.
+//! The faults between a client and the service.
 
 use fastrand::Rng;
 use kpl_stream::client::{PutResult, RequestError};
 
-/// What a PutRecords request is answered with.
+/// The answer to a PutRecords request.
 pub type Answer = Result<Vec<PutResult>, RequestError>;
 
 /// The chance of each fault, for each request or entry. By default nothing fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Faults {
-    /// An entry: the shard has no room.
+    /// For an entry: the shard has no room.
     pub throttled: f64,
-    /// An entry: an internal failure.
+    /// For an entry: an internal failure.
     pub failed: f64,
-    /// A request: it is never carried out, and there is no answer.
+    /// For a request: it is never carried out, and there is no answer.
     pub lost: f64,
-    /// A request: it is carried out, and the answer is cut off.
+    /// For a request: it is carried out, and the answer is cut off.
     pub cut: f64,
-    /// A request: it is carried out after the client has stopped waiting for it.
+    /// For a request: it is carried out after the client has stopped waiting for it.
     pub late: f64,
-    /// A request: the answer has a wrong number of results.
+    /// For a request: the answer has the wrong number of results.
     pub miscounted: f64,
-    /// A request: refused because there are too many.
+    /// For a request: it is refused because there are too many.
     pub request_throttled: f64,
-    /// A request: the service breaks down, half of the time after it carried the request out.
+    /// For a request: the service breaks down, half of the time after it carried out the request.
     pub broken: f64,
-    /// A listing of shards: it fails.
+    /// For a listing of shards: it fails.
     pub unlisted: f64,
 }
 
-/// What becomes of a PutRecords request.
+/// What happens to a PutRecords request.
 #[derive(Clone, Debug)]
 pub enum Fate {
     /// It is not carried out, and not answered.
     Lost,
     /// It is not carried out, and answered with an error.
     Failed(RequestError),
-    /// It is carried out when the client does not wait any longer.
+    /// It is carried out after the client has stopped waiting.
     Late,
     /// It is carried out, and the answer is cut off.
     Cut,
-    /// It is carried out, and the answer has a wrong number of results.
+    /// It is carried out, and the answer has the wrong number of results.
     Miscounted,
     /// It is carried out, and answered with an internal failure.
     BrokenAfter,
@@ -54,7 +54,7 @@ impl Faults {
         *self == Self::default()
     }
 
-    /// Returns what becomes of the next request.
+    /// Decides what happens to the next request.
     pub fn fate(&self, rng: &mut Rng) -> Fate {
         let mut chance = |of: f64| rng.f64() < of;
         if chance(self.lost) {
@@ -81,7 +81,7 @@ impl Faults {
 }
 
 impl Fate {
-    /// Returns what the client gets, where `answer` is what the service answered. `None` if it gets no answer.
+    /// Returns what the client receives, if the service answered `answer`, or `None` if it receives no answer.
     pub fn deliver(self, answer: Answer, rng: &mut Rng) -> Option<Answer> {
         match (self, answer) {
             (Self::Lost | Self::Late, _) => None,
@@ -101,7 +101,7 @@ impl Fate {
     }
 }
 
-/// The answer of a service that breaks down.
+/// Returns the answer of a service that breaks down.
 pub(crate) fn broken() -> RequestError {
     RequestError::unanswered("InternalFailure", "500")
 }

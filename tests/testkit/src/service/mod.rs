@@ -1,4 +1,5 @@
-//! A fake of the service, as a client of kpl-stream: a [`Service`] with one stream, whose requests fail as a test wants it.
+//! A fake of the service, as a client of kpl-stream: a [`Service`] with one stream, whose requests fail as the test
+//! requires.
 //!
 //! A test with a clock of its own uses the parts without the client: the [`Stream`] and its [`Faults`].
 
@@ -22,7 +23,7 @@ use tokio::time::Instant;
 pub use faults::{Answer, Fate, Faults};
 pub use stream::{Resharding, Shard, Stream, sequence_number};
 
-/// A service with one stream, which it has under every name. Clones share it. Its time is tokio's.
+/// A service with one stream, which it returns for every name. Clones share it. Its time is tokio's.
 #[derive(Clone)]
 pub struct Service(Arc<Mutex<State>>);
 
@@ -32,18 +33,18 @@ impl fmt::Debug for Service {
     }
 }
 
-/// What a service has, will do, and was asked for.
+/// The state of a service, what its next requests will do, and what it was asked for.
 #[derive(Debug)]
 pub struct State {
     /// The stream.
     pub stream: Stream,
-    /// What fails by chance.
+    /// Which requests fail, and how often.
     pub faults: Faults,
-    /// What chance depends on.
+    /// The random numbers that decide what fails.
     pub rng: Rng,
-    /// What the next requests of a reader fail with. `None`: there is no answer.
+    /// The errors of a reader's next requests. `None` means that there is no answer.
     pub failures: VecDeque<Option<RequestError>>,
-    /// How many more PutRecords requests are carried out and answered. Those after them get no answer.
+    /// How many more PutRecords requests are carried out and answered. Later ones get no answer.
     pub puts: usize,
     /// How many more listings do not show shards with parents.
     pub stale_listings: usize,
@@ -51,9 +52,9 @@ pub struct State {
     pub user_records: usize,
     /// How often a reader listed the shards.
     pub listings: usize,
-    /// Which iterators were asked for: the shard's id, and the start.
+    /// Which iterators were requested: the shard's id, and the start.
     pub iterators: Vec<(String, IteratorStart)>,
-    /// When records were asked for, of which shard, and how many there were.
+    /// When records were requested, of which shard, and how many were returned.
     pub fetches: Vec<(Instant, String, usize)>,
 }
 
@@ -79,12 +80,12 @@ impl Service {
         change(&mut self.0.lock().expect("no test has panicked in it"))
     }
 
-    /// Lets the next requests of a reader fail. `None`: there is no answer.
+    /// Sets the errors of a reader's next requests. `None` means that there is no answer.
     pub fn fail(&self, failures: impl IntoIterator<Item = Option<RequestError>>) {
         self.state(|state| state.failures.extend(failures));
     }
 
-    /// Fails, or never answers, if a test wants it.
+    /// Fails, or never answers, if the test requires it.
     async fn failure(&self) -> Result<(), RequestError> {
         match self.state(|state| state.failures.pop_front()) {
             None => Ok(()),
@@ -95,7 +96,7 @@ impl Service {
 }
 
 impl State {
-    /// `None`: there is no answer.
+    /// Returns `None` if there is no answer.
     fn put(&mut self, entries: &[SealedRecord]) -> Option<Answer> {
         self.puts = self.puts.checked_sub(1)?;
         let fate = self.faults.fate(&mut self.rng);

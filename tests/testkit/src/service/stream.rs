@@ -10,7 +10,7 @@ use kpl_stream::client::{
 
 use super::Faults;
 
-/// A stream. Where a method takes `now`, it is the time of the caller's clock.
+/// A stream. If a method takes `now`, that is the time of the caller's clock.
 #[derive(Clone, Debug, Default)]
 pub struct Stream {
     /// The shards, in the order in which they were created: parents before children.
@@ -19,7 +19,7 @@ pub struct Stream {
     pub auto: bool,
     /// Whether DescribeStreamSummary says how records are distributed.
     pub described: bool,
-    /// When the stream comes into being. `None`: it is there.
+    /// When the stream comes into being. `None` means that it already exists.
     pub exists_from: Option<Instant>,
     /// Whether listing the shards is not allowed.
     pub unlistable: bool,
@@ -34,17 +34,17 @@ pub struct Shard {
     pub range: HashKeyRange,
     /// The ids of the shards that it came from.
     pub parents: Vec<String>,
-    /// Whether it takes no more records.
+    /// Whether it no longer accepts records.
     pub closed: bool,
-    /// What was written. The record at index `n` has the sequence number `sequence_number(n)`.
+    /// The records. The record at index `n` has the sequence number `sequence_number(n)`.
     pub records: Vec<FetchedRecord>,
     /// How many of the first records have been trimmed.
     pub trimmed: usize,
-    /// Whether GetRecords names the children at the shard's end.
+    /// Whether GetRecords names the children at the end of the shard.
     pub names_children: bool,
 }
 
-/// What a resharding did.
+/// The result of a resharding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resharding {
     /// A shard was split.
@@ -61,7 +61,7 @@ pub fn sequence_number(index: usize) -> String {
 }
 
 impl Shard {
-    /// Returns an open shard of all hash keys, with records of this data.
+    /// Returns an open shard that owns all hash keys, with records that contain this data.
     pub fn new(id: &str, data: &[&str]) -> Self {
         let mut shard = Self::of_range(id.to_owned(), HashKeyRange::FULL);
         data.iter().for_each(|data| shard.push(data));
@@ -99,7 +99,7 @@ impl Shard {
         self.write(None, data.as_ref().into());
     }
 
-    /// Returns the sequence number.
+    /// Writes a record, and returns its sequence number.
     fn write(&mut self, partition_key: Option<String>, data: Vec<u8>) -> String {
         let sequence_number = sequence_number(self.records.len());
         let mut record = FetchedRecord::new(data, sequence_number.clone());
@@ -139,7 +139,7 @@ impl Stream {
         self.shards.iter().find(|shard| shard.id == id)
     }
 
-    /// The indexes of the open shards, by hash key.
+    /// Returns the indexes of the open shards, ordered by hash key.
     fn open(&self) -> Vec<usize> {
         let mut open: Vec<usize> = (0..self.shards.len())
             .filter(|index| !self.shards[*index].closed)
@@ -159,7 +159,7 @@ impl Stream {
         self.shards.push(shard);
     }
 
-    /// Splits a shard somewhere, or merges two neighbours.
+    /// Splits a shard at some point, or merges two neighbouring shards.
     pub fn reshard(&mut self, rng: &mut Rng) -> Resharding {
         let open = self.open();
         if rng.bool() && open.len() > 1 {
