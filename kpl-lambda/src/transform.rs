@@ -1,16 +1,16 @@
 //! Transformation of records on their way through Firehose or Kinesis Data Analytics.
 //!
-//! Both require exactly one reply for each record id, but an aggregated record holds many user records. Its reply is `Ok`
-//! with the data of all its user records that were kept, concatenated: end each with a newline if the consumer of the
-//! data needs one. It is `Dropped` if none was kept. If one cannot be decoded, or if your function fails for one, the
-//! reply is `ProcessingFailed` with the data as it came, so that none of it is lost: Firehose
-//! [keeps such records](https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-failure-handling.html) apart
-//! from the others.
+//! Both require exactly one reply for each record id, but an aggregated record holds many user records. Its reply is
+//! `Ok` with the data of all its user records that were kept, concatenated: end each with a newline if the consumer of
+//! the data needs one. It is `Dropped` if none was kept. If one cannot be decoded, or if your function fails for one,
+//! the reply is `ProcessingFailed` with the data as it came, so that none of it is lost: Firehose
+//! [keeps such records](https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-failure-handling.html)
+//! apart from the others.
 //!
 //! Firehose itself deaggregates what it reads from a Kinesis stream
 //! ([documentation](https://docs.aws.amazon.com/streams/latest/dev/kpl-with-firehose.html)); aggregates that are put into
-//! it directly arrive as they are. A record that is put into it directly, outside an aggregate, does not have a partition
-//! key.
+//! it directly arrive as they are. A record that is put into it directly, outside an aggregate, does not have a
+//! partition key.
 
 use std::fmt;
 use std::future::Future;
@@ -129,7 +129,8 @@ where
     lambda_runtime::run(service_fn(handle)).await
 }
 
-/// Calls a function with each user record of a Kinesis Data Analytics event, in order, and returns the reply to the event.
+/// Calls a function with each user record of a Kinesis Data Analytics event, in order, and returns the reply to the
+/// event.
 pub async fn analytics<T, F, Fut, R, E>(event: &AnalyticsEvent, f: F) -> AnalyticsResponse
 where
     T: FromKplRecordOwned,

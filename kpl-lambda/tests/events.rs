@@ -102,8 +102,8 @@ fn all_outer_metadata_is_kept() {
     assert_eq!(records[1].origin().partition_key.as_deref(), Some("abc"));
 }
 
-/// Records of a stream whose record distribution strategy is AUTO do not have partition keys; some tools leave everything
-/// else out.
+/// Records of a stream whose record distribution strategy is AUTO do not have partition keys; some tools leave
+/// everything else out.
 #[test]
 fn what_an_event_does_not_tell_is_none() {
     let event: KinesisEvent = from_json(&json!({ "Records": [

@@ -44,8 +44,8 @@ async fn peak(f: impl Future) -> usize {
     PEAK.load(Ordering::SeqCst) - before
 }
 
-/// An event of 6 MB, the most that Lambda accepts, with 60,000 user records: one at a time they take next to nothing beside
-/// the event itself, and at most 500 bytes each where all of them are in memory.
+/// An event of 6 MB, the most that Lambda accepts, with 60,000 user records: one at a time they take next to nothing
+/// beside the event itself, and at most 500 bytes each where all of them are in memory.
 #[tokio::test]
 async fn an_event_of_6_mb_and_60_000_user_records() {
     const RECORDS: usize = 60_000;

@@ -44,8 +44,8 @@ pub enum Concurrency {
     /// One after another, in order.
     #[default]
     Sequential,
-    /// The records of one partition key one after another, in order, and at most this many partition keys at a time. The
-    /// values of the whole event are in memory.
+    /// The records of one partition key one after another, in order, and at most this many partition keys at a time.
+    /// The values of the whole event are in memory.
     ByPartitionKey(NonZeroUsize),
     /// At most this many at a time, in any order.
     All(NonZeroUsize),
@@ -53,11 +53,11 @@ pub enum Concurrency {
 
 /// Handles Kinesis events with your function, and reports which Kinesis records failed.
 ///
-/// If a user record fails, its Kinesis record fails, and the answer contains its sequence number. Lambda then retries from
-/// the [lowest one](https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html), so user
-/// records before the failed one inside its aggregate are seen again, unless there are [`checkpoints`](Self::checkpoints).
-/// Without `ReportBatchItemFailures` in the event source mapping, Lambda takes every answer for a success, **and failed
-/// records are lost**.
+/// If a user record fails, its Kinesis record fails, and the answer contains its sequence number. Lambda then retries
+/// from the [lowest one](https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html), so
+/// user records before the failed one inside its aggregate are seen again, unless there are
+/// [`checkpoints`](Self::checkpoints). Without `ReportBatchItemFailures` in the event source mapping, Lambda takes
+/// every answer for a success, **and failed records are lost**.
 ///
 /// Every failure is reported as a `tracing` event at level `ERROR`: install a subscriber, such as
 /// `lambda_runtime::tracing::init_default_subscriber`.
@@ -106,7 +106,8 @@ impl<T, F> Handler<T, PerRecord<F>> {
 
     /// Sets how many user records of an event are handled concurrently. The default is [`Concurrency::Sequential`].
     ///
-    /// All of them run in the single task of the invocation: this helps functions that wait, not functions that compute.
+    /// All of them run in the single task of the invocation: this helps functions that wait, not functions that
+    /// compute.
     pub fn concurrency(mut self, concurrency: Concurrency) -> Self {
         self.kind.concurrency = concurrency;
         self
@@ -114,8 +115,8 @@ impl<T, F> Handler<T, PerRecord<F>> {
 }
 
 impl<T, F> Handler<T, PerBatch<F>> {
-    /// Creates a handler that calls `f` once with all user records of an event, in order. `f` is not called if there are
-    /// none.
+    /// Creates a handler that calls `f` once with all user records of an event, in order. `f` is not called if there
+    /// are none.
     ///
     /// `f` returns [`Failures`], or `()` if all are done. If it returns an error, all of them have failed.
     pub fn per_batch<Fut, R, E>(f: F) -> Self
@@ -132,8 +133,8 @@ impl<T, F> Handler<T, PerBatch<F>> {
 
 impl<T, F> Handler<T, PerShard<F>> {
     /// Creates a handler that calls `f` once for each shard of an event, one shard after another, with the shard's user
-    /// records in order. `f` is not called for a shard without user records. An event of an event source mapping contains
-    /// records of one shard only.
+    /// records in order. `f` is not called for a shard without user records. An event of an event source mapping
+    /// contains records of one shard only.
     ///
     /// `f` returns [`Failures`], or `()` if all are done. If it returns an error, all records of the shard have failed.
     pub fn per_shard<Fut, R, E>(f: F) -> Self
@@ -158,11 +159,11 @@ impl<T, K> Handler<T, K> {
         }
     }
 
-    /// Passes records that cannot be decoded to your function: their raw bytes, the reason and the place. Such a record is
-    /// done when the function returns `Ok`, and has failed if it returns an error.
+    /// Passes records that cannot be decoded to your function: their raw bytes, the reason and the place. Such a record
+    /// is done when the function returns `Ok`, and has failed if it returns an error.
     ///
-    /// Without this, a record that cannot be decoded is a failure like any other: it blocks its shard until Lambda gives
-    /// up on it, as the event source mapping's limits say.
+    /// Without this, a record that cannot be decoded is a failure like any other: it blocks its shard until Lambda
+    /// gives up on it, as the event source mapping's limits say.
     pub fn dead_letters<F, Fut, E>(mut self, f: F) -> Self
     where
         F: Fn(Undecodable) -> Fut + Send + Sync + 'static,
@@ -173,8 +174,8 @@ impl<T, K> Handler<T, K> {
         self
     }
 
-    /// Remembers how far inside an aggregate a failed invocation got, so that the retry continues after that. By default
-    /// nothing is remembered.
+    /// Remembers how far inside an aggregate a failed invocation got, so that the retry continues after that. By
+    /// default nothing is remembered.
     pub fn checkpoints(mut self, checkpoints: impl Checkpoints) -> Self {
         self.checkpoints = Some(Arc::new(checkpoints));
         self
@@ -186,7 +187,8 @@ impl<T: FromKplRecordOwned, K: Kind<T>> Handler<T, K> {
     ///
     /// # Errors
     ///
-    /// Returns a [`HandlerError`] if a checkpoint cannot be loaded. Nothing has been handled then: let the invocation fail.
+    /// Returns a [`HandlerError`] if a checkpoint cannot be loaded. Nothing has been handled then: let the invocation
+    /// fail.
     pub async fn handle(&self, event: &KinesisEvent) -> Result<KinesisEventResponse, HandlerError> {
         let batch = Batch::from(event);
         let firsts = first_of_each_shard(&batch);
