@@ -1,5 +1,5 @@
 //! Forwards user records into another stream: takes them out of their aggregates, transforms them and aggregates them
-//! anew. It answers when every record has an outcome, and names the Kinesis records of those that were not written.
+//! again. It answers when every record has an outcome, and names the Kinesis records of those that were not written.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use kpl_lambda::{BoxFuture, Error, Failures, Handler, Received};
 use kpl_stream::{Producer, StreamProducer};
 use serde::{Deserialize, Serialize};
 
-/// What comes in.
+/// A record of the source stream.
 #[derive(Debug, Serialize, Deserialize, kpl::KplRecord)]
 #[kpl(codec = kpl::codec::Json)]
 pub(crate) struct Click {
@@ -17,7 +17,7 @@ pub(crate) struct Click {
     pub(crate) url: String,
 }
 
-/// What goes out: by page, and without what is behind the question mark.
+/// A record of the target stream: keyed by page, and without the query string.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, kpl::KplRecord)]
 #[kpl(codec = kpl::codec::Json)]
 pub(crate) struct Visit {
@@ -39,16 +39,16 @@ async fn main() -> Result<(), Error> {
     let config = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
     let producer = Producer::builder()
         .load_aws_config(&config)
-        // Less than the function's timeout, so that there is an answer in any case.
+        // Less than the function's timeout, so that it answers in any case.
         .record_ttl(Duration::from_secs(20))
         .build()?;
     handler(producer, &target).await?.run().await
 }
 
-/// What [`handler`] gives.
+/// The type of handler that [`handler`] returns.
 pub(crate) type Forwarder<F> = Handler<Click, PerBatch<F>>;
 
-/// A handler that forwards into the stream `target`.
+/// Returns a handler that forwards into the stream `target`.
 pub(crate) async fn handler(
     producer: Producer,
     target: &str,
@@ -77,7 +77,7 @@ async fn forward(
             }
         }
     }
-    // Lambda stops the clock of the process after the answer: nothing may be under way then.
+    // Lambda freezes the process after the answer: nothing may be in flight then.
     producer.flush().await;
     for (record, delivery) in deliveries {
         if let Err(error) = delivery.await {

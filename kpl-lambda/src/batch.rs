@@ -36,7 +36,7 @@ pub struct Batch<'e> {
     sources: Vec<Source<'e>>,
 }
 
-/// What an event says of a Kinesis record beside what [`KinesisRecord`] has.
+/// What an event says about a Kinesis record in addition to what [`KinesisRecord`] holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Source<'e> {
     pub(crate) event_id: Option<&'e str>,
@@ -54,7 +54,7 @@ impl<'e> Batch<'e> {
         self.user_records_by(&Deaggregator::new())
     }
 
-    /// Returns the user records that a deaggregator with other options returns.
+    /// Returns the user records, read by a deaggregator with other options.
     pub fn user_records_by<T: FromKplRecord<'e>>(
         &self,
         deaggregator: &Deaggregator<T>,
@@ -74,7 +74,7 @@ impl<'e> Batch<'e> {
     }
 
     /// Returns where the Kinesis record at `index` comes from, or `None` if the event has fewer records. The stream is the
-    /// event source ARN, that of the stream or of its consumer.
+    /// event source ARN: the ARN of the stream or of its consumer.
     #[must_use]
     pub fn origin(&self, index: usize) -> Option<Origin> {
         let record = self.records.get(index)?;
@@ -90,8 +90,8 @@ impl<'e> Batch<'e> {
         origin
     }
 
-    /// Returns the event id of the Kinesis record at `index`, `SHARD:SEQUENCE`; in events of Firehose and Kinesis Data
-    /// Analytics its record id.
+    /// Returns the event id of the Kinesis record at `index`, `SHARD:SEQUENCE`; for events of Firehose and Kinesis Data
+    /// Analytics, its record id.
     #[must_use]
     pub fn event_id(&self, index: usize) -> Option<&'e str> {
         self.sources.get(index)?.event_id
@@ -124,7 +124,7 @@ impl<'e> From<&'e KinesisEvent> for Batch<'e> {
             made.encryption_type = match kinesis.encryption_type {
                 KinesisEncryptionType::None => Some(EncryptionType::None),
                 KinesisEncryptionType::Kms => Some(EncryptionType::Kms),
-                // What a later version of the service may have.
+                // Values that a later version of the service may send.
                 _ => None,
             };
             (source, made)
@@ -185,7 +185,7 @@ impl<'e> From<&'e AnalyticsEvent> for Batch<'e> {
     }
 }
 
-/// Events have empty strings for what is missing.
+/// Events have empty strings in place of missing values.
 fn some(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }

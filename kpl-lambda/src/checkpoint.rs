@@ -8,34 +8,35 @@ use kpl_core::Origin;
 use lambda_runtime::{BoxFuture, Error};
 
 /// Remembers the sub-sequence number that was reached inside a Kinesis record whose handling failed, so that the retry
-/// goes on behind it.
+/// continues after it.
 ///
-/// There is an entry from a failure inside an aggregate to the retry that gets past it. Its key is the Kinesis record:
-/// [stream](Origin::stream), [shard](Origin::shard_id) and [sequence number](Origin::sequence_number). So a stream that is read again from its start is read whole, and batches of one shard that Lambda runs at the
-/// same time do not disturb each other. If Lambda gives a record up, its entry stays: let entries expire, after a day
-/// for example.
+/// An entry exists from a failure inside an aggregate until the retry that gets past it. Its key is the Kinesis record:
+/// [stream](Origin::stream), [shard](Origin::shard_id) and [sequence number](Origin::sequence_number). A stream that is
+/// read again from its start is therefore read completely, and batches of one shard that Lambda runs at the same time
+/// do not interfere with each other. If Lambda gives up on a record, its entry stays: let entries expire, for example
+/// after a day.
 ///
-/// An entry is asked for once for each shard of an event, for its first Kinesis record: that is where a retry starts
-/// with `ReportBatchItemFailures`.
+/// For each shard of an event, one entry is loaded, that of its first Kinesis record: this is where a retry starts with
+/// `ReportBatchItemFailures`.
 pub trait Checkpoints: fmt::Debug + Send + Sync + 'static {
-    /// The sub-sequence number of the last user record that is done, if there is an entry.
+    /// Returns the sub-sequence number of the last user record that is done, or `None` if there is no entry.
     ///
-    /// If it fails, the invocation fails before any user record was handled.
+    /// If this fails, the invocation fails before any user record is handled.
     fn load<'a>(&'a self, record: &'a Origin) -> BoxFuture<'a, Result<Option<u64>, Error>>;
 
-    /// Makes or replaces an entry.
+    /// Creates or replaces an entry.
     ///
-    /// If it fails, an event of `tracing` at the level `WARN` says so, and the retry sees user records again.
+    /// If this fails, a `tracing` event at level `WARN` reports it, and the retry sees user records again.
     fn save<'a>(&'a self, record: &'a Origin, sub_sequence_number: u64) -> BoxFuture<'a, Result<(), Error>>;
 
-    /// Removes an entry. If it fails, an event of `tracing` at the level `WARN` says so.
+    /// Removes an entry. If this fails, a `tracing` event at level `WARN` reports it.
     fn clear<'a>(&'a self, record: &'a Origin) -> BoxFuture<'a, Result<(), Error>>;
 }
 
-/// Entries in the memory of one execution environment: most retries reach the same one, none has to. A retry elsewhere
-/// sees user records again.
+/// Keeps entries in the memory of one execution environment. Most retries reach the same environment, but this is not
+/// guaranteed: a retry elsewhere sees user records again.
 ///
-/// It keeps the newest 1,024 entries.
+/// The newest 1,024 entries are kept.
 #[derive(Debug, Default)]
 pub struct MemoryCheckpoints(Mutex<VecDeque<(Key, u64)>>);
 
@@ -53,19 +54,19 @@ fn key(record: &Origin) -> Key {
 }
 
 impl MemoryCheckpoints {
-    /// No entries yet.
+    /// Returns a store without entries.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How many entries there are.
+    /// Returns the number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
         self.with(|entries| entries.len())
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -102,7 +103,7 @@ impl Checkpoints for MemoryCheckpoints {
     }
 }
 
-/// Several handlers, or a test, may share one store.
+/// Lets several handlers, or a handler and a test, share one store.
 impl<C: Checkpoints> Checkpoints for Arc<C> {
     fn load<'a>(&'a self, record: &'a Origin) -> BoxFuture<'a, Result<Option<u64>, Error>> {
         C::load(self, record)

@@ -1,4 +1,4 @@
-//! Where records go that cannot be decoded.
+//! The destination of records that cannot be decoded.
 
 use std::fmt;
 use std::future::Future;
@@ -9,7 +9,7 @@ use lambda_runtime::{BoxFuture, Error};
 
 type Handle = dyn Fn(Undecodable) -> BoxFuture<'static, Result<(), Error>> + Send + Sync;
 
-/// The hook that a handler was given, if it was.
+/// The hook that a handler was given, if any.
 #[derive(Clone, Default)]
 pub(crate) struct DeadLetters(Option<Arc<Handle>>);
 
@@ -26,7 +26,7 @@ impl DeadLetters {
         })))
     }
 
-    /// Hands a record over. Without a hook it is a failure.
+    /// Passes a record to the hook. Without a hook the record has failed.
     pub(crate) async fn handle(&self, record: Undecodable) -> Result<(), Error> {
         match &self.0 {
             Some(handle) => handle(record).await,

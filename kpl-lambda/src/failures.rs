@@ -1,4 +1,4 @@
-//! Which user records a handler of many could not handle.
+//! The user records that a handler of many records could not handle.
 
 use kpl_core::Received;
 
@@ -25,25 +25,25 @@ pub struct Failures(
 );
 
 impl Failures {
-    /// Returns no failures: all user records are done. A handler may return `()` instead.
+    /// Returns an empty list: all user records are done. A handler may return `()` instead.
     #[must_use]
     pub const fn none() -> Self {
         Self(Vec::new())
     }
 
-    /// Adds a user record. If its value is given away before, [`Received::into_parts`] leaves a record to add.
+    /// Adds a user record. If its value has been moved out before, [`Received::into_parts`] leaves a record to add.
     pub fn add<T>(&mut self, record: &Received<T>) {
         self.0
             .push((record.kinesis_record_index(), record.sub_sequence_number()));
     }
 
-    /// Returns how many failures there are.
+    /// Returns the number of failures.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Returns whether there are none.
+    /// Returns whether there are no failures.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

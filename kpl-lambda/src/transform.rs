@@ -1,15 +1,16 @@
 //! Transformation of records on their way through Firehose or Kinesis Data Analytics.
 //!
-//! Both ask for exactly one reply for each record id, and an aggregated record holds many user records. Its reply is `Ok`
-//! with the data of all its user records that were kept, one behind the other: end each with a newline, if who reads it
-//! needs one. It is `Dropped` if none was kept. If one cannot be decoded, or your function fails with it, then it is
-//! `ProcessingFailed` with the data as it came, so that nothing of it is lost: Firehose
-//! [keeps such records](https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-failure-handling.html) beside
-//! the others.
+//! Both require exactly one reply for each record id, but an aggregated record holds many user records. Its reply is
+//! `Ok` with the data of all its user records that were kept, concatenated: end each with a newline if the consumer of
+//! the data needs one. It is `Dropped` if none was kept. If one cannot be decoded, or if your function fails for one,
+//! the reply is `ProcessingFailed` with the data as it came, so that none of it is lost: Firehose
+//! [keeps such records](https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-failure-handling.html)
+//! apart from the others.
 //!
 //! Firehose itself deaggregates what it reads from a Kinesis stream
 //! ([documentation](https://docs.aws.amazon.com/streams/latest/dev/kpl-with-firehose.html)); aggregates that are put into
-//! it directly arrive as they are. What is put into it directly and not inside an aggregate has no partition key.
+//! it directly arrive as they are. A record that is put into it directly, outside an aggregate, does not have a
+//! partition key.
 
 use std::fmt;
 use std::future::Future;
@@ -24,13 +25,13 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use crate::batch::Batch;
 use crate::event::{AnalyticsEvent, AnalyticsReply, AnalyticsResponse};
 
-/// What becomes of a user record.
+/// The result of transforming a user record.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Transformed {
-    /// These bytes take its place.
+    /// It is replaced by these bytes.
     Data(Vec<u8>),
-    /// It is left out, on purpose.
+    /// It is left out intentionally.
     Dropped,
 }
 
@@ -55,10 +56,9 @@ impl From<String> for Transformed {
     }
 }
 
-/// The reply to an event of Firehose, by a function that is called with each user record, in order.
+/// Calls a function with each user record of a Firehose event, in order, and returns the reply to the event.
 ///
-/// Replies larger than 6 MB are refused by
-/// [Lambda](https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html).
+/// [Lambda](https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html) refuses replies larger than 6 MB.
 ///
 /// ```
 /// use aws_lambda_events::event::firehose::KinesisFirehoseEvent;
@@ -113,7 +113,7 @@ where
 ///
 /// # Errors
 ///
-/// What [`lambda_runtime::run`] gives: the runtime API cannot be reached.
+/// Returns the error of [`lambda_runtime::run`] if the runtime API cannot be reached.
 pub async fn run_firehose<T, F, Fut, R, E>(f: F) -> Result<(), Error>
 where
     T: FromKplRecordOwned,
@@ -129,7 +129,8 @@ where
     lambda_runtime::run(service_fn(handle)).await
 }
 
-/// The reply to an event of Kinesis Data Analytics, by a function that is called with each user record, in order.
+/// Calls a function with each user record of a Kinesis Data Analytics event, in order, and returns the reply to the
+/// event.
 pub async fn analytics<T, F, Fut, R, E>(event: &AnalyticsEvent, f: F) -> AnalyticsResponse
 where
     T: FromKplRecordOwned,
@@ -153,7 +154,7 @@ where
 ///
 /// # Errors
 ///
-/// What [`lambda_runtime::run`] gives: the runtime API cannot be reached.
+/// Returns the error of [`lambda_runtime::run`] if the runtime API cannot be reached.
 pub async fn run_analytics<T, F, Fut, R, E>(f: F) -> Result<(), Error>
 where
     T: FromKplRecordOwned,
@@ -168,7 +169,7 @@ where
     lambda_runtime::run(service_fn(handle)).await
 }
 
-/// What becomes of a record.
+/// The reply to one record.
 enum Reply {
     Data(Vec<u8>),
     Dropped,

@@ -39,7 +39,7 @@ fn golden_files_as_events() {
     }
 }
 
-/// The sample event of the awslabs modules for Lambda: one aggregate of 100 user records with the key `abc`.
+/// The sample event of the awslabs Lambda modules: one aggregate of 100 user records with the key `abc`.
 #[test]
 fn the_sample_event_of_the_reference_project() {
     let golden = Golden::load("java-100-records-one-key.json");
@@ -102,7 +102,8 @@ fn all_outer_metadata_is_kept() {
     assert_eq!(records[1].origin().partition_key.as_deref(), Some("abc"));
 }
 
-/// A stream whose record distribution strategy is AUTO has no partition keys; some tools leave everything else out.
+/// Records of a stream whose record distribution strategy is AUTO do not have partition keys; some tools leave
+/// everything else out.
 #[test]
 fn what_an_event_does_not_tell_is_none() {
     let event: KinesisEvent = from_json(&json!({ "Records": [
@@ -165,12 +166,12 @@ fn an_event_of_a_tumbling_window() {
     failures.add_failure("100");
     let state = [("count".to_owned(), (before + count).to_string())].into();
     let response = WindowResponse::new(state).with_failures(failures);
-    // As https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-windows.html has it.
+    // The event of https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-windows.html.
     let expected = json!({ "state": { "count": "42" }, "batchItemFailures": [{ "itemIdentifier": "100" }] });
     assert_eq!(serde_json::to_value(response).unwrap(), expected);
 }
 
-/// Firehose deaggregates what it reads from a stream, and tells the sub-sequence number.
+/// Firehose deaggregates what it reads from a stream, and reports the sub-sequence number.
 #[test]
 fn a_firehose_event_with_the_metadata_of_a_stream() {
     let event: KinesisFirehoseEvent = from_json(&json!({

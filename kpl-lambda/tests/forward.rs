@@ -1,4 +1,4 @@
-//! The example `forward` into a real Kinesis server, over HTTP.
+//! The example `forward` writing to a real Kinesis server, over HTTP.
 
 #[path = "../examples/forward.rs"]
 #[allow(dead_code, reason = "its main is not called")]
@@ -21,7 +21,7 @@ use support::{Data, aggregate, event, failed, retry};
 
 const TARGET: &str = "visits";
 
-/// One aggregate of clicks on these pages.
+/// Returns one aggregate of clicks on these pages.
 fn clicks(urls: &[&str]) -> Data {
     let payloads: Vec<_> = urls
         .iter()
@@ -31,7 +31,7 @@ fn clicks(urls: &[&str]) -> Data {
     aggregate(&records)
 }
 
-/// What is in the target stream: the data of its Kinesis records.
+/// Returns the data of the Kinesis records in the target stream.
 async fn written(server: &Server) -> Vec<Vec<u8>> {
     let records = server.records(TARGET).await.into_iter();
     records.map(|record| record.data.into_inner()).collect()
@@ -78,7 +78,7 @@ async fn a_thousand_clicks_become_visits_in_few_kinesis_records() {
     assert_eq!(visits(&records), expected);
 }
 
-/// Refuses aggregates with this text in them, as long as it is told to.
+/// Refuses aggregates that contain this text, while it is told to.
 #[derive(Debug)]
 struct Refusing {
     client: AwsClient,
@@ -132,7 +132,7 @@ impl WriteClient for Refusing {
     }
 }
 
-/// Nothing is lost: what the target did not take fails its Kinesis record, and the retry brings it.
+/// Nothing is lost: if the target did not take a record, its Kinesis record fails, and the retry delivers it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_target_refuses_is_named_and_comes_with_the_retry() {
     let server = Server::start().await;
@@ -161,7 +161,7 @@ async fn what_the_target_refuses_is_named_and_comes_with_the_retry() {
     refuse.store(false, Ordering::SeqCst);
     let event = retry(&event, &response).unwrap();
     assert!(failed(&handler.handle(&event).await.unwrap()).is_empty());
-    // Those behind the failure came again with the retry, as Lambda has it.
+    // Those after the failure came again with the retry, as Lambda does it.
     assert_eq!(
         visits(&written(&server).await),
         ["/a", "/b", "/d", "/e", "/e", "/f", "/f", "/refused"].map(visit)

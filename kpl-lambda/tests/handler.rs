@@ -1,4 +1,4 @@
-//! Handlers: poison, partial failure, retry and resume, as Lambda's event source mapping plays them.
+//! Handlers: poison records, partial failure, retry and resume, as Lambda's event source mapping causes them.
 
 mod support;
 
@@ -27,7 +27,7 @@ fn three() -> Vec<Data> {
 
 type Handled = BoxFuture<'static, Result<(), Error>>;
 
-/// A handler that writes down each line, and fails with those of a list.
+/// Returns a handler that notes each line, and fails for the lines of a list.
 fn handler(
     log: &Log,
     bad: &'static [&'static str],
@@ -99,7 +99,7 @@ async fn a_checkpoint_resumes_inside_the_aggregate() {
     assert_eq!(log.take(), ["a0", "a1", "a2", "b0", "b1"]);
     assert_eq!(checkpoints.len(), 1);
 
-    // It fails once more, further on.
+    // It fails again, further on.
     let event = retry(&event, &response).unwrap();
     let second = handler(&log, &["b2"]).checkpoints(Arc::clone(&checkpoints));
     let response = second.handle(&event).await.unwrap();
@@ -107,7 +107,7 @@ async fn a_checkpoint_resumes_inside_the_aggregate() {
     assert_eq!(failed(&response), ["101"]);
     assert_eq!(checkpoints.len(), 1);
 
-    // And at the first user record of another, which needs no entry.
+    // And at the first user record of another one, which does not need an entry.
     let event = retry(&event, &response).unwrap();
     let third = handler(&log, &["c0"]).checkpoints(Arc::clone(&checkpoints));
     let response = third.handle(&event).await.unwrap();
@@ -123,7 +123,7 @@ async fn a_checkpoint_resumes_inside_the_aggregate() {
     assert_eq!(log.take(), ["c0", "c1", "c2"]);
 }
 
-/// Whoever reads a stream again from its start reads all of it, whatever failed since.
+/// A stream that is read again from its start is read completely, whatever has failed since.
 #[tokio::test]
 async fn a_checkpoint_leaves_nothing_out_but_what_is_done_in_its_kinesis_record() {
     let log = Log::default();
@@ -262,7 +262,7 @@ async fn by_partition_key_keeps_the_order_of_each_key() {
     );
 }
 
-/// What was not begun because of a failure further on is retried as well: nothing is lost in any mode.
+/// Records that were not started because of a failure further on are retried as well: nothing is lost in any mode.
 #[tokio::test]
 async fn in_every_mode_each_user_record_succeeds_in_the_end() {
     let modes = [
@@ -378,7 +378,7 @@ async fn a_shard_at_once() {
     assert_eq!(log.take(), ["shardId-1 a0 a1 a2 c0 c1 c2", "shardId-2 b0 b1 b2"]);
 }
 
-/// Without a sequence number Lambda retries the whole batch: it does so for an empty identifier.
+/// Without a sequence number the identifier is empty, and Lambda retries the whole batch.
 #[tokio::test]
 async fn a_failed_record_without_a_sequence_number_fails_the_batch() {
     let event = from_json(&json!({ "Records": [{ "kinesis": { "approximateArrivalTimestamp": 0, "data": "aGk=" } }] }));
@@ -430,7 +430,7 @@ async fn handling_is_send() {
     assert_eq!(log.take().len(), 9);
 }
 
-/// Records that Lambda gave up leave entries behind: they do not add up without end.
+/// Records that Lambda gave up on leave entries behind: their number does not grow without bound.
 #[tokio::test]
 async fn memory_checkpoints_keep_the_newest_1024() {
     let records: Vec<Data> = (0..1100).map(|_| (b"x".to_vec(), "k".to_owned())).collect();

@@ -1,4 +1,4 @@
-//! How much memory a large event takes. In a program of its own, because it counts all memory of the process.
+//! How much memory a large event takes. This is a program of its own because it counts all memory of the process.
 
 mod support;
 
@@ -17,18 +17,18 @@ static NOW: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
 #[expect(unsafe_code, reason = "an allocator is; it only counts, and passes on")]
-// SAFETY: every call goes to the system's allocator as it came.
+// SAFETY: every call is passed to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
         PEAK.fetch_max(now, Ordering::Relaxed);
-        // SAFETY: the caller keeps to the contract of `GlobalAlloc::alloc`.
+        // SAFETY: the caller upholds the contract of `GlobalAlloc::alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller keeps to the contract of `GlobalAlloc::dealloc`.
+        // SAFETY: the caller upholds the contract of `GlobalAlloc::dealloc`.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -36,7 +36,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// How much more memory there was at the same time while `f` ran than before.
+/// Returns the peak of allocated memory while `f` ran, beyond what was allocated before.
 async fn peak(f: impl Future) -> usize {
     let before = NOW.load(Ordering::SeqCst);
     PEAK.store(before, Ordering::SeqCst);
@@ -44,8 +44,8 @@ async fn peak(f: impl Future) -> usize {
     PEAK.load(Ordering::SeqCst) - before
 }
 
-/// 6 MB, which is what Lambda takes, of 60,000 user records: one at a time they take next to nothing beside the event
-/// itself, and where all are in memory at most 500 bytes each.
+/// An event of 6 MB, the most that Lambda accepts, with 60,000 user records: one at a time they take next to nothing
+/// beside the event itself, and at most 500 bytes each where all of them are in memory.
 #[tokio::test]
 async fn an_event_of_6_mb_and_60_000_user_records() {
     const RECORDS: usize = 60_000;

@@ -1,4 +1,4 @@
-//! A handler that is written once is given to a Lambda handler and to a reader.
+//! A handler that is written once works with Lambda and with a reader.
 
 mod support;
 

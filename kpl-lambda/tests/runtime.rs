@@ -1,4 +1,4 @@
-//! The example `handler` in a process of its own, with the real `lambda_runtime`, on a runtime API on loopback.
+//! The example `handler` in a process of its own, with the real `lambda_runtime`, against a runtime API on loopback.
 
 #[path = "support/runtime_api.rs"]
 mod runtime_api;
@@ -14,7 +14,7 @@ use support::{aggregate, numbered};
 #[path = "../examples/handler.rs"]
 mod example;
 
-/// Not a test: what the child process runs.
+/// Not a test: this is what the child process runs.
 #[test]
 #[ignore = "the other tests start it as a function of Lambda"]
 fn function() {
@@ -32,7 +32,7 @@ fn answer((kind, body): (String, String)) -> Value {
     serde_json::from_str(&body).unwrap()
 }
 
-/// The lines that the handler printed, without those of the test harness.
+/// Returns the lines that the handler printed, without those of the test harness.
 fn printed(function: Function) -> Vec<String> {
     let text = function.stop();
     text.lines()
@@ -63,7 +63,7 @@ fn events_go_in_and_partial_batch_responses_come_out() {
     assert_eq!(printed(function), [first, second, "101:0 anna /pay", first, second]);
 }
 
-/// As a stream has them whose record distribution strategy is AUTO.
+/// The records of a stream whose record distribution strategy is AUTO.
 #[test]
 fn records_without_a_partition_key() {
     let click = json!({ "user": "anna", "url": "/" }).to_string();
@@ -91,7 +91,7 @@ fn what_is_no_event_is_an_error_of_the_invocation_and_the_function_lives_on() {
     );
 }
 
-/// The largest event that there is: 6 MB with base64, of user records in full aggregates.
+/// The largest possible event: 6 MB in base64, with full aggregates of user records.
 #[test]
 fn an_event_of_6_mb() {
     let mut aggregator = Aggregator::<RawRecord>::new();
@@ -113,7 +113,7 @@ fn an_event_of_6_mb() {
     assert_eq!(answer(function.invoke(event)), json!({ "batchItemFailures": [] }));
 }
 
-/// The event that the documentation calls the example with.
+/// The event with which the documentation invokes the example.
 #[test]
 fn the_example_and_its_event() {
     let function = start();

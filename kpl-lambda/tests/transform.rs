@@ -10,7 +10,7 @@ use kpl_lambda::{Error, Received};
 use serde_json::{Value, json};
 use support::{Line, aggregate, from_json};
 
-/// Drops lines of `#`, fails with those of `!`, and puts the others in capitals.
+/// Drops lines of `#`, fails for lines of `!`, and converts the others to upper case.
 async fn upper(line: Received<Line>) -> Result<Transformed, Error> {
     match line.value.text {
         text if text.starts_with('#') => Ok(Transformed::Dropped),
@@ -19,7 +19,7 @@ async fn upper(line: Received<Line>) -> Result<Transformed, Error> {
     }
 }
 
-/// Record id, result and data.
+/// Returns the record id, the result and the data.
 type Reply = (&'static str, &'static str, Vec<u8>);
 
 fn records() -> (Vec<Value>, Vec<Reply>) {

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct AnalyticsEvent {
-    /// The invocation.
+    /// The id of the invocation.
     pub invocation_id: Option<String>,
-    /// The application.
+    /// The ARN of the application.
     pub application_arn: Option<String>,
-    /// The stream that the records come from.
+    /// The ARN of the stream that the records come from.
     pub stream_arn: Option<String>,
     /// The records.
     pub records: Vec<AnalyticsRecord>,
@@ -27,13 +27,13 @@ pub struct AnalyticsEvent {
 pub struct AnalyticsRecord {
     /// The id that the reply must have.
     pub record_id: String,
-    /// Of a record from a Kinesis stream: where it stood there.
+    /// For a record from a Kinesis stream, its place in that stream.
     pub kinesis_stream_record_metadata: Option<AnalyticsRecordMetadata>,
     /// The data.
     pub data: Base64Data,
 }
 
-/// Where a record of an [`AnalyticsEvent`] stood in its stream.
+/// The place of a record of an [`AnalyticsEvent`] in its stream.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -44,7 +44,7 @@ pub struct AnalyticsRecordMetadata {
     pub partition_key: Option<String>,
     /// The shard.
     pub shard_id: Option<String>,
-    /// When it arrived at the stream: milliseconds since the Unix epoch.
+    /// When it arrived at the stream, in milliseconds since the Unix epoch.
     pub approximate_arrival_timestamp: Option<u64>,
 }
 
@@ -65,6 +65,6 @@ pub struct AnalyticsReply {
     pub record_id: String,
     /// `Ok`, `Dropped` or `ProcessingFailed`.
     pub result: String,
-    /// What takes its place; the data as it came, if it failed.
+    /// The data that replaces the record's; if the record failed, its data as it came.
     pub data: Base64Data,
 }

@@ -12,11 +12,11 @@ pub use self::analytics::{
 };
 pub use self::window::WindowResponse;
 
-/// A [`KinesisEvent`] whose records may have `null` for a partition key.
+/// A [`KinesisEvent`] whose records may have `null` as their partition key.
 ///
-/// On a stream whose record distribution strategy is AUTO they
+/// The records of a stream whose record distribution strategy is AUTO
 /// [may](https://docs.aws.amazon.com/streams/latest/dev/service-managed-pk-integrations-lambda.html), and [`KinesisEvent`]
-/// alone refuses the whole event then: no retry gets past it. [`Handler::run`](crate::Handler::run) takes events so. For
+/// alone then refuses the whole event: no retry gets past it. [`Handler::run`](crate::Handler::run) uses this type. For
 /// functions with a `main` of their own:
 ///
 /// ```
@@ -33,7 +33,7 @@ pub use self::window::WindowResponse;
 #[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize)]
 #[serde(from = "Event")]
 pub struct AnyKinesisEvent(
-    /// The event, with an empty text for a partition key that is not there.
+    /// The event, with an empty string in place of a missing partition key.
     pub KinesisEvent,
 );
 

@@ -25,14 +25,14 @@ use serde::Serialize;
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct WindowResponse {
-    /// What the next invocation of the window is given.
+    /// The state that the next invocation of the window receives.
     pub state: HashMap<String, String>,
     /// The Kinesis records that failed.
     pub batch_item_failures: Vec<KinesisBatchItemFailure>,
 }
 
 impl WindowResponse {
-    /// This state, and no failures.
+    /// Returns an answer with this state and without failures.
     #[must_use]
     pub const fn new(state: HashMap<String, String>) -> Self {
         Self {
@@ -41,7 +41,7 @@ impl WindowResponse {
         }
     }
 
-    /// The same answer with the failures of a [`Handler`](crate::Handler) that was given the event's `kinesis_event`.
+    /// Adds the failures of a [`Handler`](crate::Handler) that was given the event's `kinesis_event`.
     #[must_use]
     pub fn with_failures(mut self, response: KinesisEventResponse) -> Self {
         self.batch_item_failures = response.batch_item_failures;

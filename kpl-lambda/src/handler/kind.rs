@@ -1,4 +1,4 @@
-//! What a handler's function is called with.
+//! The kinds of handlers: what the user's function is called with.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -82,7 +82,7 @@ where
     }
 
     async fn process(&self, items: impl Iterator<Item = Item<T>>, dead_letters: &DeadLetters, progress: &Progress<'_>) {
-        // What is not taken any more is behind the failure.
+        // Records that are no longer taken come after the failure.
         let items = items.take_while(|_| !progress.stopped());
         match self.concurrency {
             Concurrency::Sequential => {
@@ -105,7 +105,7 @@ where
     }
 }
 
-/// Runs futures to their ends, so many at the same time; begins them in their order.
+/// Runs futures to completion, at most `limit` at a time, and starts them in order.
 async fn at_the_same_time<F: Future<Output = ()>>(mut futures: impl Iterator<Item = F>, limit: NonZeroUsize) {
     let mut running = FuturesUnordered::new();
     loop {
@@ -120,7 +120,7 @@ async fn at_the_same_time<F: Future<Output = ()>>(mut futures: impl Iterator<Ite
     }
 }
 
-/// The records of each partition key, in order; those without one, too.
+/// Returns the records grouped by partition key, in order; those without a key are a group as well.
 fn by_partition_key<T>(items: impl Iterator<Item = Item<T>>) -> Vec<Vec<Item<T>>> {
     let mut lanes: Vec<Vec<Item<T>>> = Vec::new();
     let mut lane_of: HashMap<Option<String>, usize> = HashMap::new();
@@ -170,7 +170,7 @@ pub struct ShardRecords<T> {
     pub stream: Option<Arc<str>>,
     /// The shard.
     pub shard_id: Option<Arc<str>>,
-    /// The user records. There is at least one.
+    /// The user records: at least one.
     pub records: Vec<Received<T>>,
 }
 
@@ -213,7 +213,7 @@ where
     }
 }
 
-/// The records that can be read, after the others were handed over.
+/// Passes undecodable records to the dead-letter hook, and returns the records that could be read.
 async fn readable<T>(
     items: impl Iterator<Item = Item<T>>,
     dead_letters: &DeadLetters,
@@ -234,7 +234,7 @@ async fn readable<T>(
     records
 }
 
-/// Calls a function with some records, if there are any.
+/// Calls a function with these records, unless there are none.
 async fn many<T, F, Fut, R, E>(records: Vec<Received<T>>, f: F, progress: &Progress<'_>)
 where
     F: FnOnce(Vec<Received<T>>) -> Fut,

@@ -1,4 +1,4 @@
-//! Handlers: your function for each user record, for each event, or for each shard, and all around it.
+//! Handlers: they call your function for each user record, each event or each shard, and do everything around it.
 
 mod kind;
 mod progress;
@@ -24,42 +24,42 @@ use crate::dead_letter::DeadLetters;
 use crate::event::AnyKinesisEvent;
 use crate::failures::Failures;
 
-/// What happens to the user records behind one that failed.
+/// What happens to the user records after one that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum OnFailure {
-    /// They wait for the retry, which starts at the Kinesis record that failed. Those whose handling has begun are
+    /// They wait for the retry, which starts at the Kinesis record that failed. Handling that has already started is
     /// finished.
     #[default]
     Stop,
-    /// They are handled now, and once more by the retry, which starts at the first Kinesis record that failed and takes
-    /// all that follow it.
+    /// They are handled now, and again by the retry, which starts at the first Kinesis record that failed and includes
+    /// all records after it.
     Continue,
 }
 
-/// How many user records of an event are handled at the same time.
+/// How many user records of an event are handled concurrently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Concurrency {
-    /// One after the other, in order.
+    /// One after another, in order.
     #[default]
     Sequential,
-    /// Those of one partition key one after the other, in order, and so many partition keys at the same time. The values
-    /// of the whole event are in memory.
+    /// The records of one partition key one after another, in order, and at most this many partition keys at a time.
+    /// The values of the whole event are in memory.
     ByPartitionKey(NonZeroUsize),
-    /// So many at the same time, in any order.
+    /// At most this many at a time, in any order.
     All(NonZeroUsize),
 }
 
-/// Handles Kinesis events with a function of yours, and answers which Kinesis records failed.
+/// Handles Kinesis events with your function, and reports which Kinesis records failed.
 ///
-/// A user record that fails fails its Kinesis record: its sequence number is in the answer. Lambda then retries from the
-/// [lowest one](https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html), so user
-/// records before the failed one inside its aggregate are seen again, unless there are [`checkpoints`](Self::checkpoints).
-/// Without `ReportBatchItemFailures` in the event source mapping Lambda takes every answer for a success, **and failed
-/// records are lost**.
+/// If a user record fails, its Kinesis record fails, and the answer contains its sequence number. Lambda then retries
+/// from the [lowest one](https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html), so
+/// user records before the failed one inside its aggregate are seen again, unless there are
+/// [`checkpoints`](Self::checkpoints). Without `ReportBatchItemFailures` in the event source mapping, Lambda takes
+/// every answer for a success, **and failed records are lost**.
 ///
-/// Whatever fails is told by an event of `tracing` at the level `ERROR`: set a subscriber, such as
+/// Every failure is reported as a `tracing` event at level `ERROR`: install a subscriber, such as
 /// `lambda_runtime::tracing::init_default_subscriber`.
 ///
 /// ```no_run
@@ -87,7 +87,7 @@ pub struct Handler<T, K> {
 }
 
 impl<T, F> Handler<T, PerRecord<F>> {
-    /// Calls `f` with each user record.
+    /// Creates a handler that calls `f` with each user record.
     pub fn per_record<Fut, E>(f: F) -> Self
     where
         T: FromKplRecordOwned,
@@ -98,15 +98,16 @@ impl<T, F> Handler<T, PerRecord<F>> {
         Self::new(PerRecord::new(f))
     }
 
-    /// What happens to the user records behind one that failed. The default is [`OnFailure::Stop`].
+    /// Sets what happens to the user records after one that failed. The default is [`OnFailure::Stop`].
     pub fn on_failure(mut self, on_failure: OnFailure) -> Self {
         self.kind.on_failure = on_failure;
         self
     }
 
-    /// How many user records of an event are handled at the same time. The default is [`Concurrency::Sequential`].
+    /// Sets how many user records of an event are handled concurrently. The default is [`Concurrency::Sequential`].
     ///
-    /// All run in the one task of the invocation: this is for functions that wait, not for those that compute.
+    /// All of them run in the single task of the invocation: this helps functions that wait, not functions that
+    /// compute.
     pub fn concurrency(mut self, concurrency: Concurrency) -> Self {
         self.kind.concurrency = concurrency;
         self
@@ -114,9 +115,10 @@ impl<T, F> Handler<T, PerRecord<F>> {
 }
 
 impl<T, F> Handler<T, PerBatch<F>> {
-    /// Calls `f` once with all user records of an event, in order. It is not called if there is none.
+    /// Creates a handler that calls `f` once with all user records of an event, in order. `f` is not called if there
+    /// are none.
     ///
-    /// It returns [`Failures`], or `()` if all are done. An error fails all of them.
+    /// `f` returns [`Failures`], or `()` if all are done. If it returns an error, all of them have failed.
     pub fn per_batch<Fut, R, E>(f: F) -> Self
     where
         T: FromKplRecordOwned,
@@ -130,10 +132,11 @@ impl<T, F> Handler<T, PerBatch<F>> {
 }
 
 impl<T, F> Handler<T, PerShard<F>> {
-    /// Calls `f` once with the user records of each shard of an event, in order, one shard after the other. It is not
-    /// called for a shard without any. An event of an event source mapping is of one shard.
+    /// Creates a handler that calls `f` once for each shard of an event, one shard after another, with the shard's user
+    /// records in order. `f` is not called for a shard without user records. An event of an event source mapping
+    /// contains records of one shard only.
     ///
-    /// It returns [`Failures`], or `()` if all are done. An error fails all of the shard's.
+    /// `f` returns [`Failures`], or `()` if all are done. If it returns an error, all records of the shard have failed.
     pub fn per_shard<Fut, R, E>(f: F) -> Self
     where
         T: FromKplRecordOwned,
@@ -156,11 +159,11 @@ impl<T, K> Handler<T, K> {
         }
     }
 
-    /// Hands records that cannot be decoded to a function of yours: their raw bytes, the reason and the place. Such a
-    /// record is done when the function returns `Ok`, and has failed if it returns an error.
+    /// Passes records that cannot be decoded to your function: their raw bytes, the reason and the place. Such a record
+    /// is done when the function returns `Ok`, and has failed if it returns an error.
     ///
-    /// Without it a record that cannot be decoded is a failure like any other: it holds up its shard until Lambda gives
-    /// it up, by the event source mapping's limits.
+    /// Without this, a record that cannot be decoded is a failure like any other: it blocks its shard until Lambda
+    /// gives up on it, as the event source mapping's limits say.
     pub fn dead_letters<F, Fut, E>(mut self, f: F) -> Self
     where
         F: Fn(Undecodable) -> Fut + Send + Sync + 'static,
@@ -171,8 +174,8 @@ impl<T, K> Handler<T, K> {
         self
     }
 
-    /// Remembers how far inside an aggregate a failed invocation got, so that the retry goes on behind it. The default is
-    /// not to.
+    /// Remembers how far inside an aggregate a failed invocation got, so that the retry continues after that. By
+    /// default nothing is remembered.
     pub fn checkpoints(mut self, checkpoints: impl Checkpoints) -> Self {
         self.checkpoints = Some(Arc::new(checkpoints));
         self
@@ -180,11 +183,12 @@ impl<T, K> Handler<T, K> {
 }
 
 impl<T: FromKplRecordOwned, K: Kind<T>> Handler<T, K> {
-    /// Handles one event: for functions that keep their own `main`.
+    /// Handles one event, for functions that have their own `main`.
     ///
     /// # Errors
     ///
-    /// [`HandlerError`] if a checkpoint cannot be loaded. Nothing was handled then: let the invocation fail.
+    /// Returns a [`HandlerError`] if a checkpoint cannot be loaded. Nothing has been handled then: let the invocation
+    /// fail.
     pub async fn handle(&self, event: &KinesisEvent) -> Result<KinesisEventResponse, HandlerError> {
         let batch = Batch::from(event);
         let firsts = first_of_each_shard(&batch);
@@ -200,7 +204,7 @@ impl<T: FromKplRecordOwned, K: Kind<T>> Handler<T, K> {
         self.save(&batch, &resumed, &undone).await;
 
         let mut response = KinesisEventResponse::default();
-        // One without a sequence number gives an empty identifier, with which Lambda retries the whole batch.
+        // A record without a sequence number has an empty identifier, which makes Lambda retry the whole batch.
         response.set_failures(undone.reported.iter().map(|index| {
             let record = batch.kinesis_records().get(*index);
             record.and_then(|record| record.sequence_number).unwrap_or_default()
@@ -212,11 +216,11 @@ impl<T: FromKplRecordOwned, K: Kind<T>> Handler<T, K> {
     ///
     /// # Errors
     ///
-    /// What [`lambda_runtime::run`] gives: the runtime API cannot be reached.
+    /// Returns the error of [`lambda_runtime::run`] if the runtime API cannot be reached.
     ///
     /// # Panics
     ///
-    /// Outside of Lambda, and of what plays its part: if the environment variables of the runtime are not there.
+    /// Panics if the environment variables of the runtime are not set: outside Lambda and its emulators.
     pub async fn run(self) -> Result<(), Error> {
         let handler = &self;
         let handle = move |event: LambdaEvent<AnyKinesisEvent>| async move {
@@ -241,7 +245,7 @@ impl<T: FromKplRecordOwned, K: Kind<T>> Handler<T, K> {
         Ok(resumed)
     }
 
-    /// What a retry needs to go on inside an aggregate, and nothing of what is past.
+    /// Saves what a retry needs to continue inside an aggregate, and clears the entries that are no longer needed.
     async fn save(&self, batch: &Batch<'_>, resumed: &BTreeMap<usize, u64>, undone: &progress::Undone) {
         let Some(checkpoints) = &self.checkpoints else {
             return;
@@ -267,12 +271,12 @@ impl<T: FromKplRecordOwned, K: Kind<T>> Handler<T, K> {
     }
 }
 
-/// The first Kinesis record of each shard.
+/// Returns the index of the first Kinesis record of each shard.
 fn first_of_each_shard(batch: &Batch<'_>) -> Vec<usize> {
     lowest_of(batch, 0..batch.sources().len())
 }
 
-/// The first undone Kinesis record of each shard.
+/// Returns the index of the first undone Kinesis record of each shard.
 fn lowest_of_each_shard(batch: &Batch<'_>, undone: &BTreeMap<usize, u64>) -> Vec<usize> {
     lowest_of(batch, undone.keys().copied())
 }
@@ -296,16 +300,16 @@ impl<T, K: fmt::Debug> fmt::Debug for Handler<T, K> {
     }
 }
 
-/// Calls `f` with each user record of each event that Lambda sends, one after the other, until the execution environment
-/// ends. It stops at the first failure; [`Handler`] has the other ways.
+/// Calls `f` with each user record of each event that Lambda sends, one after another, until the execution environment
+/// ends. The handling of an event stops at its first failure; [`Handler`] offers the alternatives.
 ///
 /// # Errors
 ///
-/// What [`lambda_runtime::run`] gives: the runtime API cannot be reached.
+/// Returns the error of [`lambda_runtime::run`] if the runtime API cannot be reached.
 ///
 /// # Panics
 ///
-/// Outside of Lambda, and of what plays its part: if the environment variables of the runtime are not there.
+/// Panics if the environment variables of the runtime are not set: outside Lambda and its emulators.
 pub async fn run<T, F, Fut, E>(f: F) -> Result<(), Error>
 where
     T: FromKplRecordOwned,
@@ -322,9 +326,9 @@ where
 pub enum HandlerError {
     /// A checkpoint could not be loaded.
     Checkpoint {
-        /// The Kinesis record that it would be of.
+        /// The Kinesis record whose checkpoint it is.
         origin: Origin,
-        /// What the store says.
+        /// The error of the store.
         error: Error,
     },
 }

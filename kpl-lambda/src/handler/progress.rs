@@ -1,4 +1,4 @@
-//! Which user records of an event are not done.
+//! The user records of an event that are not done.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -11,7 +11,7 @@ use lambda_runtime::Error;
 use super::OnFailure;
 use crate::batch::Batch;
 
-/// Where a user record is in an event.
+/// The place of a user record in an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     /// The index of its Kinesis record.
@@ -42,18 +42,18 @@ impl Place {
     }
 }
 
-/// Shared by all that is handled at the same time.
+/// The progress of an event, shared by everything that is handled concurrently.
 #[derive(Debug)]
 pub struct Progress<'e> {
     on_failure: OnFailure,
     /// The event id of each Kinesis record.
     event_ids: Vec<Option<&'e str>>,
     stopped: AtomicBool,
-    /// The lowest sub-sequence number of each Kinesis record with one.
+    /// The lowest sub-sequence number that is not done, for each Kinesis record that has one.
     lowest: Mutex<BTreeMap<usize, u64>>,
 }
 
-/// What is not done, by the place of the Kinesis record in the event.
+/// The records that are not done, by the index of the Kinesis record in the event.
 #[derive(Debug)]
 pub(super) struct Undone {
     /// The lowest sub-sequence number of each Kinesis record that is to be retried.
@@ -72,12 +72,12 @@ impl<'e> Progress<'e> {
         }
     }
 
-    /// Whether nothing more is to be begun.
+    /// Returns whether nothing more should be started.
     pub(super) fn stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }
 
-    /// A user record was not handled.
+    /// Notes that a user record was not handled.
     pub(super) fn undone(&self, place: Place) {
         let mut lowest = self.lowest.lock().unwrap_or_else(PoisonError::into_inner);
         match lowest.entry(place.index) {
@@ -89,7 +89,7 @@ impl<'e> Progress<'e> {
         }
     }
 
-    /// A user record, or all from it on, could not be handled.
+    /// Notes that a user record, or every record from it on, could not be handled.
     pub(super) fn failed(&self, place: Place, error: &Error) {
         let Place {
             index,

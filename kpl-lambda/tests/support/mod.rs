@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 pub(crate) const ARN: &str = "arn:aws:kinesis:eu-central-1:123456789012:stream/clicks";
 
-/// A line of text: any payload that is no UTF-8 cannot be read as one.
+/// A line of text: a payload that is not valid UTF-8 cannot be read as one.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Line {
     pub(crate) key: String,
@@ -62,7 +62,7 @@ pub(crate) fn record(shard: &str, sequence_number: &str, (data, key): &Data) -> 
 
 pub(crate) const SHARD: &str = "shardId-000000000006";
 
-/// An event of one shard, with the sequence numbers 100, 101, ...
+/// Returns an event of one shard, with the sequence numbers 100, 101, ...
 pub(crate) fn event(records: &[Data]) -> KinesisEvent {
     from_json(&json!({ "Records": numbered(records) }))
 }
@@ -80,7 +80,7 @@ pub(crate) fn from_json<T: for<'de> serde::Deserialize<'de>>(json: &Value) -> T 
     serde_json::from_str(&json.to_string()).unwrap()
 }
 
-/// The sequence numbers that an answer names.
+/// Returns the sequence numbers that an answer names.
 pub(crate) fn failed(response: &KinesisEventResponse) -> Vec<&str> {
     let failures = response.batch_item_failures.iter();
     failures
@@ -88,7 +88,7 @@ pub(crate) fn failed(response: &KinesisEventResponse) -> Vec<&str> {
         .collect()
 }
 
-/// What Lambda's event source mapping does with an answer: the event that comes next, if one does.
+/// Returns the event that Lambda's event source mapping sends after an answer, if any.
 /// https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html
 pub(crate) fn retry(event: &KinesisEvent, response: &KinesisEventResponse) -> Option<KinesisEvent> {
     let number = |text: &str| text.parse::<u128>().unwrap();
@@ -109,7 +109,7 @@ impl Log {
         self.0.lock().unwrap().push(text.into());
     }
 
-    /// All since the last time.
+    /// Returns the calls since the last time.
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap())
     }

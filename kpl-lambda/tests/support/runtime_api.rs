@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// What the function said.
+/// A request of the function.
 #[derive(Debug)]
 pub(crate) enum Said {
     /// It asks for an event.
     Next,
-    /// The answer to an event, or its failure: the last part of the path, and the body.
+    /// The answer to an event, or its failure: the last part of the path and the body.
     Answer { kind: String, body: String },
 }
 
@@ -48,7 +48,7 @@ impl Function {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        // Else a function that prints much would wait.
+        // Otherwise a function that prints a lot would block.
         let mut stdout = child.stdout.take().unwrap();
         let printed = std::thread::spawn(move || {
             let mut text = String::new();
@@ -63,14 +63,14 @@ impl Function {
         }
     }
 
-    /// What the function says next.
+    /// Returns the next request of the function.
     pub(crate) fn said(&self) -> Said {
         self.said
             .recv_timeout(Duration::from_secs(60))
             .expect("the function says something")
     }
 
-    /// Gives it an event, when it has asked for one; returns the last part of the path that it answers to, and the body.
+    /// Sends it an event once it has asked for one. Returns the last part of the path that it answers to, and the body.
     pub(crate) fn invoke(&self, event: String) -> (String, String) {
         self.events.send(event).unwrap();
         loop {
@@ -80,7 +80,7 @@ impl Function {
         }
     }
 
-    /// Ends it; returns what it printed.
+    /// Stops it, and returns what it printed.
     pub(crate) fn stop(self) -> String {
         drop(self.child);
         self.printed.join().unwrap()
@@ -125,7 +125,7 @@ fn serve(stream: &TcpStream, next: &Mutex<Receiver<String>>, say: &Sender<Said>)
     }
 }
 
-/// The path and the body of the next request. `None` if the connection is at its end.
+/// Returns the path and the body of the next request, or `None` if the connection was closed.
 fn request(reader: &mut BufReader<&TcpStream>) -> Option<(String, String)> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|len| *len > 0)?;
