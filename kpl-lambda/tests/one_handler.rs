@@ -45,5 +45,8 @@ async fn one_function_serves_both() {
     let of_reader = std::mem::take(&mut *HANDLED.lock().unwrap());
 
     assert_eq!(of_reader, of_lambda);
-    assert_eq!(of_lambda, [r#"one (Some("abc"), 0, true)"#, r#"two (Some("def"), 1, true)"#]);
+    assert_eq!(
+        of_lambda,
+        [r#"one (Some("abc"), 0, true)"#, r#"two (Some("def"), 1, true)"#]
+    );
 }
