@@ -185,7 +185,7 @@ fn check(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), Box<dyn 
     if holds { Ok(()) } else { Err(otherwise().into()) }
 }
 
-/// A number with a comma between its thousands.
+/// Returns a number with commas between its thousands.
 fn thousands(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! Stopping in the middle of an aggregate and going on later: nothing is lost, nothing comes twice.
+//! Stopping in the middle of an aggregate and continuing later: nothing is lost, and nothing comes twice.
 //!
 //! ```text
 //! cargo run --example resuming
@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("stopped after {} user records; checkpoint {checkpoint}", seen.len());
     assert_eq!(checkpoint, "4958:3");
 
-    // Later, another process gets the same batch again, and goes on after the checkpoint.
+    // Later, another process gets the same batch again, and continues after the checkpoint.
     let position: Position = checkpoint.parse()?;
     let mut rest = Deaggregator::<Step>::new().after(position).records(&batch);
     for step in rest.by_ref() {

@@ -1,6 +1,6 @@
 //! A stream of several shards: aggregates that never mix them, also when a shard is split.
 //!
-//! Why: readers built on the Kinesis Client Library drop an aggregate whole, and silently, if one of its user records
+//! Why: readers built on the Kinesis Client Library silently drop a whole aggregate if one of its user records
 //! does not belong to the shard that they read: class `AggregatorUtil` in
 //! <https://github.com/awslabs/amazon-kinesis-client>.
 //!
@@ -98,7 +98,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Puts records into the shards of a map as the service does, and reads each shard as the KCL does.
+/// Puts records into the shards of a map as the service does, and reads each shard the way the KCL does.
 fn read_as_the_kcl_does(records: &[SealedRecord], shards: &ShardMap) -> Result<Vec<Event>, Box<dyn Error>> {
     let mut events = Vec::new();
     for shard in shards.shards() {

@@ -48,7 +48,7 @@ fn count(bytes: usize) {
     });
 }
 
-// SAFETY: every call goes on to the system's allocator, unchanged. Counting does not allocate: the counters are
+// SAFETY: every call is passed to the system's allocator unchanged. Counting does not allocate: the counters are
 // constants at first, and have no destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -246,7 +246,7 @@ mod case_7_no_allocation_beyond_the_inputs_order {
         }
     }
 
-    /// Errors own what they tell: a box, the data, and at most 256 characters of a key, for each record.
+    /// Errors own what they report: a box, the data, and at most 256 characters of a key, for each record.
     #[test]
     fn of_long_keys_that_every_error_refers_to() {
         const PER_ERROR: usize = 1024 * 3;
@@ -309,12 +309,12 @@ mod case_7_no_allocation_beyond_the_inputs_order {
 mod a_hostile_input_of_n_bytes_costs_at_most_48_n_bytes {
     use super::*;
 
-    /// So much whatever the input: the digests of 32 records, and the first room of tables.
+    /// This much for any input: the digests of 32 records, and the first room of tables.
     const ANYWAY: usize = 4096;
     const PER_BYTE: usize = 48;
     /// An error owns its data, which is counted by `PER_BYTE`, and this.
     const PER_ERROR: usize = 4096;
-    /// Who asks for a list of what the range leaves out gets one.
+    /// The list of what the range leaves out, if asked for.
     const PER_DROPPED: usize = 4 * size_of::<UserRecord<'_>>();
 
     /// A record that is read whatever its bytes are, and holds nothing.

@@ -186,7 +186,7 @@ line!(Panics, |text| match text.as_bytes() {
     _ => Ok(text.into()),
 });
 
-/// Planted mistakes of a type, and the words with which its author is told.
+/// Planted mistakes of a type, and the words that report them to its author.
 mod the_check_finds_a_type {
     use super::*;
 
@@ -521,7 +521,7 @@ mod damage {
             ],
             [3, 4, 5]
         );
-        // Still an aggregate: the table has a key more.
+        // Still an aggregate: the table has one more key.
         assert_reaches!(body(Change::Repeat { at: 0, len: 6 }), [], [0, 1, 2, 3, 4, 5]);
     }
 

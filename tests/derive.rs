@@ -877,7 +877,7 @@ mod tags {
         }
     }
 
-    /// Around the lengths at which their own lengths take one byte more.
+    /// Around the lengths at which their own lengths take one more byte.
     #[test]
     fn texts_of_all_lengths() {
         let text: &str = Box::leak("é0".repeat(6_000).into_boxed_str());

@@ -744,7 +744,7 @@ mod not_accepted {
         }
     }
 
-    /// Ten bytes hold 70 bits; what does not fit into 64 is no number.
+    /// Ten bytes hold 70 bits; what does not fit into 64 is not a valid number.
     #[test]
     fn varints_over_64_bits() {
         for last in [2, 3, 0x7F] {
@@ -1344,7 +1344,7 @@ mod hash_key_range_filter {
         }
     }
 
-    /// A record without a usable key is an error under every policy: nobody can say where it belongs.
+    /// A record without a usable key is an error under every policy: it is unknown where it belongs.
     #[test]
     fn errors_are_never_dropped() {
         let bad = [hash_key("x"), record_at(0, 2, "bad hash key"), record(7, "bad index")].concat();

@@ -946,7 +946,7 @@ mod mixing_shards {
             prop_assert_eq!(received, expected);
         }
 
-        /// With one map for ever, each shard's records keep their order.
+        /// If the map never changes, each shard's records keep their order.
         #[test]
         fn never_happens_and_each_shard_keeps_its_order(
             options in strategies::options(),

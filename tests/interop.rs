@@ -51,7 +51,7 @@ fn all_read(readers: &mut [(&'static str, Reader)], batches: &[Batch]) -> Vec<Ve
     })
 }
 
-/// Everyone writes, everyone reads, and INTEROP.md says what came of it.
+/// Everyone writes, everyone reads, and INTEROP.md reports the results.
 #[test]
 #[ignore = "needs the peers: run .ci/interop"]
 fn everyone_reads_everyone() {

@@ -1,4 +1,4 @@
-//! Values made of the bytes that a fuzzer gives.
+//! Values built from the bytes that a fuzzer provides.
 //!
 //! Every byte is used from the front, one value after the other, so that a small change of the bytes is a small change
 //! of the values, and so that files keep their meaning whatever the version of a library.
@@ -116,7 +116,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// A partition key, or a text that is too long to be one, or too short.
+    /// Returns a partition key, or a string that is too long to be one, or too short.
     pub(super) fn key(&mut self) -> String {
         const OFTEN: &[&str] = &["a", "b", "abc", "7", "10", "007", "-1", "__proto__", "é", "\0"];
         match self.byte() {
@@ -165,7 +165,7 @@ impl<'a> Input<'a> {
         record
     }
 
-    /// The text of an explicit hash key as some writer may have put it into a table.
+    /// Returns the string of an explicit hash key as some writer may have put it into a table.
     fn number_text(&mut self) -> String {
         match self.byte() {
             0..=0x7F => self.hash_key().to_string(),
@@ -270,7 +270,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// The text of a sequence number, or one that is none.
+    /// Returns the string of a sequence number, or one that is not a valid sequence number.
     fn sequence_number(&mut self, count: u64) -> Option<String> {
         match self.byte() {
             0..=0xCF => Some((count * 3).to_string()),
@@ -300,7 +300,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// A Kinesis record that owns what it is made of.
+/// A Kinesis record that owns its parts.
 #[derive(Debug)]
 pub(super) struct Owned {
     pub(super) data: Vec<u8>,

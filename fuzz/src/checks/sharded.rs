@@ -105,7 +105,7 @@ fn check_sealed(sealed: &kpl::SealedRecord, map: &ShardMap, options: &Options) -
     assert_eq!(hash_key(&records[0], &sealed), sealed.explicit_hash_key);
     assert!(sealed.size() <= options.max_size, "{} bytes", sealed.size());
     assert!(sealed.user_records <= options.max_count);
-    // The bytes are those that the rules give for what is inside.
+    // The bytes are those that the rules produce for what is inside.
     if sealed.aggregated {
         let always_wrapped = true;
         let inside = records.into_iter().map(|raw| Record { raw, always_wrapped });
@@ -114,7 +114,7 @@ fn check_sealed(sealed: &kpl::SealedRecord, map: &ShardMap, options: &Options) -
     sealed
 }
 
-/// What is told about the records that are held is what comes out.
+/// What is reported about the held records is what comes out.
 fn check_held(aggregator: &ShardedAggregator<Record>) {
     let sealed = aggregator.clone().finish();
     assert_eq!(

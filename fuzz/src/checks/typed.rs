@@ -49,7 +49,7 @@ enum Leftover {
     OtherValue,
 }
 
-/// Values are compared as text: numbers that are none (NaN) are the same then.
+/// Values are compared as strings, so that NaN equals NaN.
 fn text(value: &impl Debug) -> String {
     format!("{value:?}")
 }

@@ -1,4 +1,4 @@
-//! What a writer must give, worked out by other means: prost, the crate md-5, and the rules once more.
+//! What a writer must return, computed by other means: prost, the crate md-5, and the rules once more.
 
 use kpl::{
     Aggregator, AggregatorBuilder, CodecError, Deaggregator, HashKey, KeyError, KinesisRecord, KplRecord, PartitionKey,
