@@ -119,7 +119,7 @@ fn aggregate(payloads: &[&str]) -> Result<SealedRecord, Box<dyn Error>> {
     aggregator.finish().ok_or_else(|| "nothing was pushed".into())
 }
 
-/// Returns an aggregate that no correct writer writes, byte by byte: two records, of which the first has no partition key.
+/// Builds, byte by byte, an aggregate that no correct writer writes: two records, the first without a partition key.
 fn with_bad_index(first: &[u8], second: &[u8]) -> Vec<u8> {
     let mut body = b"\x0A\x01e".to_vec(); // partition_key_table: "e"
     for (index, data) in [(7, first), (0, second)] {

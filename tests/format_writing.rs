@@ -18,7 +18,7 @@ fn aggregator_of(max_size: usize) -> Aggregator<Raw> {
     Aggregator::builder().max_size(max_size).build().unwrap()
 }
 
-/// What an aggregator would give now, and it is not changed.
+/// Returns what an aggregator would return now, without changing it.
 fn would_give(aggregator: &Aggregator<Raw>) -> Option<SealedRecord> {
     aggregator.clone().finish()
 }

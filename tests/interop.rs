@@ -100,7 +100,7 @@ fn everyone_reads_everyone() {
         let mut cells = Vec::new();
         for r in 0..readers.len() {
             let mut notes = BTreeSet::new();
-            // Some faults of writers are seen whoever reads.
+            // Some faults of writers are seen by every reader.
             let of_writer = found[&(w, 0)]
                 .iter()
                 .filter(|(fault, _)| **fault <= Fault::OuterHashKey);

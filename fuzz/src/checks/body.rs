@@ -4,7 +4,7 @@ use super::{bytes, oracle, writing};
 use kpl::wire::{AggregatedRecord, Malformed, NotAggregated};
 use kpl::{Deaggregator, KinesisRecord, RawRecord};
 
-/// Any body with a right digest: the reader agrees with prost on whether it is one and on what is inside, and what was
+/// Any body with a correct digest: the reader agrees with prost on whether it is one and on what is inside, and what was
 /// read can be written again.
 pub fn body(data: &[u8]) {
     check(data);
@@ -12,7 +12,7 @@ pub fn body(data: &[u8]) {
 }
 
 fn check(body: &[u8]) {
-    // Without a byte it is too short, whatever the oracle says.
+    // An empty body is too short, whatever the oracle says.
     let expected = oracle::read(body).filter(|_| !body.is_empty());
     assert_eq!(oracle::read_by_us(body), expected);
 

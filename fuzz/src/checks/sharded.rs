@@ -82,7 +82,7 @@ fn push(
     }
 }
 
-/// The effective hash key of a record that was read out of a sealed record.
+/// Returns the effective hash key of a record that was read out of a sealed record.
 fn hash_key(record: &RawRecord, sealed: &Sealed) -> HashKey {
     if !sealed.aggregated {
         return sealed.explicit_hash_key;
@@ -154,7 +154,7 @@ fn check_all(taken: &[Record], sealed: &[Sealed]) {
     }
 }
 
-/// A map of one to forty shards. On the way: shards with a gap or an overlap make no map.
+/// Returns a map of one to forty shards. Also checks that shards with a gap or an overlap are refused.
 fn map(input: &mut Input<'_>) -> ShardMap {
     let mut starts = vec![0];
     for _ in 0..input.below(40) {
