@@ -4,7 +4,7 @@ use super::{bytes, oracle, writing};
 use kpl::wire::{AggregatedRecord, Malformed, NotAggregated};
 use kpl::{Deaggregator, KinesisRecord, RawRecord};
 
-/// Any body with a correct digest: the reader agrees with prost on whether it is one and on what is inside, and what was
+/// Any body with a right digest: the reader agrees with prost on whether it is one and on what is inside, and what was
 /// read can be written again.
 pub fn body(data: &[u8]) {
     check(data);

@@ -115,7 +115,7 @@ impl Options {
         matches!(records, [record] if !self.wrap_single && !record.needs_wrapping())
     }
 
-    /// Returns the record for the stream that holds these records: its data, and everything else that is known about it.
+    /// Returns the record for the stream that holds these records: its data, and everything else known about it.
     pub(super) fn seal(&self, records: &[Record]) -> Sealed {
         let first = &records[0];
         let aggregated = !self.goes_raw(records);

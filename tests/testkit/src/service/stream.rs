@@ -139,7 +139,7 @@ impl Stream {
         self.shards.iter().find(|shard| shard.id == id)
     }
 
-    /// The indexes of the open shards, by hash key.
+    /// Returns the indexes of the open shards, by hash key.
     fn open(&self) -> Vec<usize> {
         let mut open: Vec<usize> = (0..self.shards.len())
             .filter(|index| !self.shards[*index].closed)
