@@ -20,7 +20,7 @@ struct Reading {
     celsius: i32,
 }
 
-/// What a program keeps of a record that it could not read, to look at it or to try again.
+/// What a program keeps of a record that it could not read, for inspection or another attempt.
 struct DeadLetter {
     position: Option<Position>,
     reason: &'static str,
