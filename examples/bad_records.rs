@@ -20,7 +20,7 @@ struct Reading {
     celsius: i32,
 }
 
-/// What a program keeps of a record that it could not read, to look at it or to try again.
+/// What a program keeps of a record that it could not read, for inspection or another attempt.
 struct DeadLetter {
     position: Option<Position>,
     reason: &'static str,
@@ -109,7 +109,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// One aggregate with these payloads.
+/// Returns one aggregate with these payloads.
 fn aggregate(payloads: &[&str]) -> Result<SealedRecord, Box<dyn Error>> {
     let mut aggregator = Aggregator::<RawRecord>::new();
     for payload in payloads {
@@ -119,7 +119,7 @@ fn aggregate(payloads: &[&str]) -> Result<SealedRecord, Box<dyn Error>> {
     aggregator.finish().ok_or_else(|| "nothing was pushed".into())
 }
 
-/// An aggregate that no correct writer makes, byte by byte: two records, of which the first has no partition key.
+/// Builds, byte by byte, an aggregate that no correct writer writes: two records, the first without a partition key.
 fn with_bad_index(first: &[u8], second: &[u8]) -> Vec<u8> {
     let mut body = b"\x0A\x01e".to_vec(); // partition_key_table: "e"
     for (index, data) in [(7, first), (0, second)] {

@@ -1,4 +1,4 @@
-//! Reading without copying: a type that borrows its text from the Kinesis record.
+//! Reading without copying: a type that borrows its strings from the Kinesis record.
 //!
 //! ```text
 //! cargo run --example borrowed_views
@@ -65,7 +65,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Where in `data` a text lies, if it lies there.
+/// Returns where in `data` a string lies, if it lies there.
 fn offset_in(data: &[u8], text: &str) -> Option<usize> {
     let range = data.as_ptr_range();
     let start = text.as_ptr();

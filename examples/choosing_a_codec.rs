@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let bincode = measure::<Bincode>("Bincode", &readings)?;
     let prost = measure::<Prost>("Prost", &readings)?;
 
-    // Names of fields travel in Json, numbers of fields in Prost, neither in the other two. README.md shows these sizes.
+    // Json carries the names of fields, Prost their numbers, the other two neither. README.md shows these sizes.
     let average = |payloads: usize| (payloads as f64 / readings.len() as f64).round();
     assert_eq!([json, prost, postcard, bincode].map(average), [80.0, 28.0, 26.0, 29.0]);
 

@@ -1,4 +1,4 @@
-//! A partition key made of several fields, and a field that travels as the key only.
+//! A partition key built from several fields, and a field that travels as the key only.
 //!
 //! ```text
 //! cargo run --example composite_key
@@ -86,7 +86,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Sends records, checks that they come back equal, and gives the partition keys and payloads that travelled.
+/// Sends records, checks that they come back equal, and returns the partition keys and payloads that travelled.
 fn there_and_back<T>(records: &[T]) -> Result<(Vec<String>, Vec<String>), Box<dyn Error>>
 where
     T: KplRecord + kpl::FromKplRecordOwned + PartialEq + std::fmt::Debug,

@@ -61,7 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut sealed = Aggregator::<Payment>::new()
         .aggregate(&payments)
         .collect::<Result<Vec<_>, _>>()?;
-    // A record of an older program.
+    // A record from an older program.
     let old = RawRecord::new("DE-17", b"\x01{\"account\":\"DE-17\",\"euros\":12.5}");
     sealed.extend(Aggregator::<RawRecord>::new().aggregate([old]).flatten());
 

@@ -10,7 +10,7 @@ use kpl::{Aggregator, Deaggregator, KinesisRecord, KplRecord, RawRecord, SealedR
 use kpl_testkit::golden::Golden;
 use serde::{Deserialize, Serialize};
 
-/// An event: what the application knows, with the field marked that decides about its shard.
+/// An event of the application. The marked field determines its shard.
 #[derive(Debug, PartialEq, Serialize, Deserialize, KplRecord)]
 #[kpl(codec = kpl::codec::Json)]
 struct Click {
@@ -75,9 +75,9 @@ fn read_golden_file(golden: &Golden) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Aggregates events, deaggregates them, checks that nothing changed, and prints what it took.
+/// Aggregates events, deaggregates them, checks that nothing changed, and prints the cost.
 fn there_and_back(clicks: &[Click]) -> Result<(), Box<dyn Error>> {
-    // There: push events, send what comes out.
+    // Sending: push events, send what comes out.
     let mut sealed: Vec<SealedRecord> = Vec::new();
     let mut aggregator = Aggregator::<Click>::new();
     for click in clicks {
@@ -85,7 +85,7 @@ fn there_and_back(clicks: &[Click]) -> Result<(), Box<dyn Error>> {
     }
     sealed.extend(aggregator.finish());
 
-    // Back: a batch of Kinesis records goes in, events come out.
+    // Receiving: a batch of Kinesis records goes in, events come out.
     let batch: Vec<KinesisRecord<'_>> = sealed.iter().map(KinesisRecord::from).collect();
     let mut sent_alone = Totals::default();
     let mut received = Vec::new();
@@ -135,7 +135,7 @@ fn there_and_back(clicks: &[Click]) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What it takes to put records into a stream.
+/// The cost of putting records into a stream.
 #[derive(Default)]
 struct Totals {
     records: usize,
@@ -185,7 +185,7 @@ fn check(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), Box<dyn 
     if holds { Ok(()) } else { Err(otherwise().into()) }
 }
 
-/// A number with a comma between its thousands.
+/// Returns a number with commas between its thousands.
 fn thousands(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();

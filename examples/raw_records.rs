@@ -10,7 +10,7 @@ use std::error::Error;
 use kpl::{Aggregator, Deaggregator, KinesisRecord, RawRecord};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // What comes in: an aggregate of mixed user records, and a plain record. What is inside does not matter here.
+    // The input: an aggregate of mixed user records, and a plain record. Their payloads do not matter here.
     let mut aggregator = Aggregator::new();
     let mut sealed = Vec::new();
     sealed.extend(aggregator.push(&RawRecord::new("eu/anna", "order 1"))?);

@@ -1,4 +1,4 @@
-//! Stopping in the middle of an aggregate and going on later: nothing is lost, nothing comes twice.
+//! Stopping in the middle of an aggregate and continuing later: nothing is lost, and nothing comes twice.
 //!
 //! ```text
 //! cargo run --example resuming
@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     sealed.extend(aggregator.finish());
 
-    // The stream gives each Kinesis record a sequence number; user records share it, and count from 0 inside.
+    // The stream assigns each Kinesis record a sequence number; its user records share it, and are numbered from 0.
     let numbers = ["4957", "4958", "4959"];
     let batch: Vec<KinesisRecord<'_>> = sealed
         .iter()
@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .collect();
     assert_eq!(batch.len(), sealed.len());
 
-    // A reader that stops after 14 user records, and notes where it is after each. A checkpoint is text.
+    // A reader that stops after 14 user records, and notes where it is after each. A checkpoint is a string.
     let mut seen = Vec::new();
     let mut checkpoint = String::new();
     for step in Deaggregator::<Step>::new().records(&batch).take(14) {
@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("stopped after {} user records; checkpoint {checkpoint}", seen.len());
     assert_eq!(checkpoint, "4958:3");
 
-    // Later, another process gets the same batch again, and goes on after the checkpoint.
+    // Later, another process gets the same batch again, and continues after the checkpoint.
     let position: Position = checkpoint.parse()?;
     let mut rest = Deaggregator::<Step>::new().after(position).records(&batch);
     for step in rest.by_ref() {

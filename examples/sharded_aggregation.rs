@@ -1,6 +1,6 @@
 //! A stream of several shards: aggregates that never mix them, also when a shard is split.
 //!
-//! Why: readers built on the Kinesis Client Library drop an aggregate whole, and silently, if one of its user records
+//! Why: readers built on the Kinesis Client Library silently drop a whole aggregate if one of its user records
 //! does not belong to the shard that they read: class `AggregatorUtil` in
 //! <https://github.com/awslabs/amazon-kinesis-client>.
 //!
@@ -24,7 +24,7 @@ struct Event {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // What ListShards says of the stream: here the hash keys in two halves.
+    // What ListShards returns for the stream: here two shards, each with half of the hash keys.
     let middle = u128::MAX / 2;
     let two = ShardMap::new([
         Shard::new("shardId-000000000000", HashKeyRange::try_from(0..=middle)?),
@@ -73,7 +73,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         before.extend(aggregator.push(event)?);
     }
     let held = aggregator.count();
-    // The split: what is held moves to its new shards. Aggregates that get full by that come out.
+    // The split: held records move to their new shards. Aggregates that become full by this come out.
     let mut after = aggregator.set_shard_map(three.clone());
     println!("  a shard is split while {held} events are held");
     for event in &events[1_500..] {
@@ -86,7 +86,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("  the same reader gets {} of {} events", read.len(), events.len());
     assert_eq!(read.len(), events.len());
 
-    // The events of one device come in their order.
+    // The events of one device arrive in order.
     for device in 0..40 {
         let device = format!("device-{device}");
         let of_device = |events: &[Event]| -> Vec<Event> {
@@ -98,7 +98,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Puts records into the shards of a map as the service does, and reads each shard as the KCL does.
+/// Puts records into the shards of a map as the service does, and reads each shard the way the KCL does.
 fn read_as_the_kcl_does(records: &[SealedRecord], shards: &ShardMap) -> Result<Vec<Event>, Box<dyn Error>> {
     let mut events = Vec::new();
     for shard in shards.shards() {

@@ -17,7 +17,7 @@ use kpl::{
 use support::bytes::{bytes_field, field_key, hash_key, key, record, record_at, sealed, varint};
 use support::{Text, raw, raw_at};
 
-/// Counts what the thread that asks for it allocates, so that tests can run beside each other.
+/// Counts what the thread that asks for it allocates, so that tests can run in parallel.
 struct Counting;
 
 thread_local! {
@@ -27,7 +27,7 @@ thread_local! {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Counted {
     allocations: usize,
-    /// All bytes that were asked for; what was given back is not subtracted.
+    /// All bytes that were requested; what was freed is not subtracted.
     bytes: usize,
     largest: usize,
 }
@@ -48,7 +48,7 @@ fn count(bytes: usize) {
     });
 }
 
-// SAFETY: every call goes on to the system's allocator, unchanged. Counting does not allocate: the counters are
+// SAFETY: every call is passed to the system's allocator unchanged. Counting does not allocate: the counters are
 // constants at first, and have no destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -78,7 +78,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// What some code allocates.
+/// Returns what some code allocates.
 fn counted<T>(run: impl FnOnce() -> T) -> (T, Counted) {
     COUNTED.set(Counted::default());
     let result = run();
@@ -111,7 +111,7 @@ fn the_allocator_counts() {
     drop(vector);
 }
 
-/// The raw read path: so many allocations for an aggregate, however many user records are inside.
+/// The raw read path: the number of allocations for an aggregate does not depend on its number of user records.
 mod no_allocation_per_user_record {
     use super::*;
 
@@ -246,7 +246,7 @@ mod case_7_no_allocation_beyond_the_inputs_order {
         }
     }
 
-    /// Errors own what they tell: a box, the data, and at most 256 characters of a key, for each record.
+    /// Errors own what they report: a box, the data, and at most 256 characters of a key, for each record.
     #[test]
     fn of_long_keys_that_every_error_refers_to() {
         const PER_ERROR: usize = 1024 * 3;
@@ -309,12 +309,12 @@ mod case_7_no_allocation_beyond_the_inputs_order {
 mod a_hostile_input_of_n_bytes_costs_at_most_48_n_bytes {
     use super::*;
 
-    /// So much whatever the input: the digests of 32 records, and the first room of tables.
+    /// This much for any input: the digests of 32 records, and the first room of tables.
     const ANYWAY: usize = 4096;
     const PER_BYTE: usize = 48;
     /// An error owns its data, which is counted by `PER_BYTE`, and this.
     const PER_ERROR: usize = 4096;
-    /// Who asks for a list of what the range leaves out gets one.
+    /// The list of what the range leaves out, if asked for.
     const PER_DROPPED: usize = 4 * size_of::<UserRecord<'_>>();
 
     /// A record that is read whatever its bytes are, and holds nothing.
@@ -405,7 +405,7 @@ mod a_hostile_input_of_n_bytes_costs_at_most_48_n_bytes {
     }
 }
 
-/// An aggregator that made aggregates before takes memory for those that come out, and for nothing else.
+/// An aggregator that has produced aggregates before allocates only for those that come out.
 mod a_warm_aggregator_takes_no_allocation_per_record {
     use super::*;
 

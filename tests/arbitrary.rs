@@ -42,7 +42,7 @@ struct Elided {
     numbers: Vec<i16>,
 }
 
-/// Borrows from the fuzzer's bytes when it is made, and from the record's when it is read.
+/// Borrows from the fuzzer's bytes when it is created, and from the record's when it is read.
 #[derive(Arbitrary, Debug, PartialEq, Serialize, Deserialize, KplRecord)]
 #[kpl(codec = Postcard)]
 struct View<'a> {
@@ -51,7 +51,7 @@ struct View<'a> {
     text: &'a str,
 }
 
-/// The message of the panic of a check that must not pass.
+/// Returns the panic message of a check that must not pass.
 #[track_caller]
 fn finding(check: impl FnOnce()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(check)).expect_err("the check finds it");
@@ -147,7 +147,7 @@ mod an_intact_batch {
     }
 }
 
-/// A line of text, with a mistake or without: `read` makes the text that is read of the one that was sent.
+/// A line of text, with a mistake or without: `read` turns the string that was sent into the one that is read.
 macro_rules! line {
     ($name:ident, $read:expr) => {
         #[derive(Arbitrary, Clone, Debug, PartialEq)]
@@ -186,7 +186,7 @@ line!(Panics, |text| match text.as_bytes() {
     _ => Ok(text.into()),
 });
 
-/// Planted mistakes of a type, and the words with which its author is told.
+/// Planted mistakes of a type, and the words that report them to its author.
 mod the_check_finds_a_type {
     use super::*;
 
@@ -368,7 +368,7 @@ fn check_by_takes_another_word_for_equal() {
     finding(|| nan().check());
     nan().check_by(|sent, back| sent.ratio.to_bits() == back.ratio.to_bits());
 
-    // Damage makes a NaN of a number, and that is no finding.
+    // Damage turns a number into NaN, which is not a finding.
     let one = IntactBatch::new([Ratio { ratio: 1.0 }], &Aggregator::builder().wrap_single(true)).unwrap();
     let bytes = f32::NAN.to_le_bytes().to_vec();
     let damage = Damage::Payload {
@@ -395,7 +395,7 @@ fn check_by_takes_another_word_for_equal() {
     }
 }
 
-/// What a finding says of damage to the same Kinesis record.
+/// What a finding says about damage to the same Kinesis record.
 #[test]
 fn a_finding_beside_damage_says_so() {
     let values = ["a", "b "].map(|text| Trims(text.into()));
@@ -521,7 +521,7 @@ mod damage {
             ],
             [3, 4, 5]
         );
-        // Still an aggregate: the table has a key more.
+        // Still an aggregate: the table has one more key.
         assert_reaches!(body(Change::Repeat { at: 0, len: 6 }), [], [0, 1, 2, 3, 4, 5]);
     }
 
@@ -926,7 +926,7 @@ proptest! {
     }
 }
 
-/// No bytes make a batch as well: a fuzzer starts so.
+/// An empty input yields a batch as well: a fuzzer starts with one.
 #[test]
 fn no_bytes_make_an_empty_batch() {
     let batch = DamagedBatch::<Click>::arbitrary_take_rest(Unstructured::new(&[])).unwrap();

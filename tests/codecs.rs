@@ -92,7 +92,7 @@ where
     assert_eq!(&C::decode(golden).unwrap(), value);
 }
 
-/// Every proper prefix is an error, and so is every byte more; none of them panics.
+/// Every proper prefix is an error, and so is every extra byte; none of them panics.
 #[track_caller]
 fn assert_whole<C, T>(golden: &[u8])
 where
@@ -253,7 +253,7 @@ mod borrowing {
         assert_inside(&bytes, view::<Json>(&bytes).text);
     }
 
-    /// Escapes have to be replaced, and a `&str` cannot hold the result: an error, and not a wrong text.
+    /// Escapes have to be replaced, and a `&str` cannot hold the result: an error, and not a wrong string.
     #[test]
     fn text_with_escapes_is_an_error_in_json() {
         let bytes = encode::<Json, _>(&View { text: "a\nb", bytes: 7 });

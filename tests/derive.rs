@@ -20,7 +20,7 @@ use kpl::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// The records in one aggregate.
+/// Returns the records in one aggregate.
 fn seal<T: KplRecord>(values: &[T]) -> SealedRecord {
     let mut aggregator = Aggregator::<T>::new();
     for value in values {
@@ -29,7 +29,7 @@ fn seal<T: KplRecord>(values: &[T]) -> SealedRecord {
     aggregator.finish().unwrap()
 }
 
-/// What travels: the keys, the payload and the tags of each record.
+/// Returns what travels: the keys, the payload and the tags of each record.
 fn raw(sealed: &SealedRecord) -> Vec<RawRecord> {
     let batch = [KinesisRecord::from(sealed)];
     let records = Deaggregator::<RawRecord>::new().records(&batch);
@@ -877,7 +877,7 @@ mod tags {
         }
     }
 
-    /// Around the lengths at which their own lengths take one byte more.
+    /// Around the lengths at which their own lengths take one more byte.
     #[test]
     fn texts_of_all_lengths() {
         let text: &str = Box::leak("é0".repeat(6_000).into_boxed_str());

@@ -17,14 +17,14 @@ use support::bytes::{
 };
 use support::{Text, items, raw, raw_at};
 
-/// The keys and data of the only record of an aggregate.
+/// Returns the keys and data of the only record of an aggregate.
 fn only_record(fields: &[Vec<u8>]) -> RawRecord {
     let mut records = support::user_records(&aggregate_of(fields), "outer");
     assert_eq!(records.len(), 1);
     records.remove(0)
 }
 
-/// What becomes of one Kinesis record: the items and the counts.
+/// Reads one Kinesis record, and returns the items and the counts.
 fn outcome(deaggregator: &Deaggregator<RawRecord>, data: &[u8]) -> (Vec<Result<RawRecord, DeaggregateError>>, Counts) {
     let record = KinesisRecord::new(data)
         .with_partition_key("outer")
@@ -37,7 +37,7 @@ fn outcome(deaggregator: &Deaggregator<RawRecord>, data: &[u8]) -> (Vec<Result<R
 
 const ARRIVAL: Timestamp = Timestamp::from_unix_epoch(Duration::from_millis(1_700_000_000_123));
 
-/// Bytes that must be one plain record; returns the reason that it is marked with.
+/// Checks that bytes are one plain record, and returns the reason that it is marked with.
 fn delivered_as_plain(data: &[u8]) -> Option<Malformed> {
     let outer = KinesisRecord::new(data)
         .with_partition_key("outer")
@@ -622,7 +622,7 @@ mod accepted {
         assert_eq!(only_record(&fields), raw_at("b", 8, "last").with_tag("t", Some("w")));
     }
 
-    /// An index that is wrong and repeated with a right one is no error.
+    /// A wrong index that is repeated with a correct one is not an error.
     #[test]
     fn a_repeated_index_where_only_the_last_is_inside_the_table() {
         let record = record_of(&[varint_field(1, u64::MAX), bytes_field(3, "data"), varint_field(1, 0)]);
@@ -744,7 +744,7 @@ mod not_accepted {
         }
     }
 
-    /// Ten bytes hold 70 bits; what does not fit into 64 is no number.
+    /// Ten bytes hold 70 bits; what does not fit into 64 is not a valid number.
     #[test]
     fn varints_over_64_bits() {
         for last in [2, 3, 0x7F] {
@@ -1344,7 +1344,7 @@ mod hash_key_range_filter {
         }
     }
 
-    /// A record without a usable key is an error under every policy: nobody can say where it belongs.
+    /// A record without a usable key is an error under every policy: it is unknown where it belongs.
     #[test]
     fn errors_are_never_dropped() {
         let bad = [hash_key("x"), record_at(0, 2, "bad hash key"), record(7, "bad index")].concat();

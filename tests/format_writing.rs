@@ -18,7 +18,7 @@ fn aggregator_of(max_size: usize) -> Aggregator<Raw> {
     Aggregator::builder().max_size(max_size).build().unwrap()
 }
 
-/// What an aggregator would give now, and it is not changed.
+/// Returns what an aggregator would return now, without changing it.
 fn would_give(aggregator: &Aggregator<Raw>) -> Option<SealedRecord> {
     aggregator.clone().finish()
 }
@@ -946,7 +946,7 @@ mod mixing_shards {
             prop_assert_eq!(received, expected);
         }
 
-        /// With one map for ever, each shard's records keep their order.
+        /// If the map never changes, each shard's records keep their order.
         #[test]
         fn never_happens_and_each_shard_keeps_its_order(
             options in strategies::options(),

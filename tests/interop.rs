@@ -51,7 +51,7 @@ fn all_read(readers: &mut [(&'static str, Reader)], batches: &[Batch]) -> Vec<Ve
     })
 }
 
-/// Everyone writes, everyone reads, and INTEROP.md says what came of it.
+/// Everyone writes, everyone reads, and INTEROP.md reports the results.
 #[test]
 #[ignore = "needs the peers: run .ci/interop"]
 fn everyone_reads_everyone() {
@@ -100,7 +100,7 @@ fn everyone_reads_everyone() {
         let mut cells = Vec::new();
         for r in 0..readers.len() {
             let mut notes = BTreeSet::new();
-            // Some faults of writers are seen whoever reads.
+            // Some faults of writers are seen by every reader.
             let of_writer = found[&(w, 0)]
                 .iter()
                 .filter(|(fault, _)| **fault <= Fault::OuterHashKey);

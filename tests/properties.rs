@@ -265,7 +265,7 @@ mod bodies {
         vec(field, 1..12).prop_map(|fields| fields.concat())
     }
 
-    /// Bodies with something wrong: a field of the wrong type, a group that does not close, text that is none.
+    /// Bodies with something wrong: a field of the wrong type, a group that does not close, a string that is not UTF-8.
     pub(super) fn odd() -> impl Strategy<Value = Vec<u8>> {
         let odd = prop_oneof![
             (0..6_u64, 0..8_u64, vec(any::<u8>(), 0..12)).prop_map(|(number, wire_type, rest)| [
@@ -460,7 +460,7 @@ mod reading {
             }
         }
 
-        /// A batch gives what its records give one by one.
+        /// A batch returns what its records return one by one.
         #[test]
         fn a_batch_gives_what_its_records_give_one_by_one(batch in batch()) {
             let batch = records(&batch);

@@ -43,7 +43,7 @@ macro_rules! targets {
 
 targets!(batches body deaggregate digest position roundtrip sharded typed);
 
-/// No target is left out, and no file lies where nobody runs it.
+/// No target is left out, and no file lies where it is never run.
 #[test]
 fn every_file_belongs_to_a_target() {
     for (folder, extension) in [

@@ -1,4 +1,4 @@
-//! The compiler's messages about mistakes: by theme, in `tests/ui/`. `TRYBUILD=overwrite` writes the expectations anew.
+//! The compiler's messages about mistakes: by theme, in `tests/ui/`. `TRYBUILD=overwrite` rewrites the expectations.
 #![cfg(all(
     feature = "derive",
     feature = "json",

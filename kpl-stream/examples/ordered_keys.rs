@@ -23,7 +23,7 @@ const BOOKINGS: u64 = 100;
 struct Booking {
     #[kpl(partition_key)]
     account: String,
-    /// What else is in the stream is not of this run.
+    /// Other records in the stream are not from this run.
     run: u64,
     number: u64,
 }
@@ -58,7 +58,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     while left > 0 {
         let booking = match reader.next().await.ok_or("the stream ended")? {
             Ok(record) => record.value,
-            Err(ReaderError::Record(_)) => continue, // somebody else's
+            Err(ReaderError::Record(_)) => continue, // someone else's
             Err(error) => return Err(error.into()),
         };
         if booking.run != run {

@@ -1,4 +1,4 @@
-//! Sends a thousand records to a stream of yours, and tells where each was written.
+//! Sends a thousand records to a stream of yours, and prints where each was written.
 //!
 //! ```text
 //! cargo run -p kpl-stream --example plain_aws -- STREAM    # as AWS_REGION, AWS_PROFILE ... say

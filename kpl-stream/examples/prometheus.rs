@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let records = producer.stream::<RawRecord>(&stream).await?;
     for number in 0..10_000 {
         let record = RawRecord::new(format!("user-{}", number % 100), vec![b'x'; 100]);
-        // Whoever does not want to know an outcome drops the delivery: metrics and events tell of failures.
+        // To ignore an outcome, drop the delivery: metrics and events report failures.
         drop(records.send(record).await?);
     }
     producer.close(Duration::from_secs(30)).await?;

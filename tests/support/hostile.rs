@@ -5,10 +5,10 @@ use super::bytes::{
     varint_field,
 };
 
-/// A kind of input, and what makes one of about so many bytes.
+/// A kind of input, and a function that returns one of about this many bytes.
 pub(crate) type Kind = (&'static str, fn(usize) -> Vec<u8>);
 
-/// As many of these as `len` bytes hold, numbered.
+/// Returns as many of these as `len` bytes hold, numbered.
 fn many(len: usize, one: impl Fn(usize) -> Vec<u8>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(len);
     for number in 0.. {

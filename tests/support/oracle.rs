@@ -33,7 +33,7 @@ pub(crate) struct Tag {
     pub(crate) value: Option<String>,
 }
 
-/// Reads a body. `None` if it does not parse, or if a required field is missing.
+/// Reads a body. Returns `None` if it does not parse, or if a required field is missing.
 pub(crate) fn read(body: &[u8]) -> Option<AggregatedRecord> {
     let message = AggregatedRecord::decode(body).ok()?;
     let complete = message.records.iter().all(|record| {
@@ -42,7 +42,7 @@ pub(crate) fn read(body: &[u8]) -> Option<AggregatedRecord> {
     complete.then_some(message)
 }
 
-/// What this library reads from a body, in the oracle's terms. `None` if it does not accept it.
+/// Returns what this library reads from a body, in the oracle's terms, or `None` if it does not accept it.
 pub(crate) fn read_by_us(body: &[u8]) -> Option<AggregatedRecord> {
     let sealed = super::bytes::sealed(body);
     let aggregate = kpl::wire::AggregatedRecord::parse(&sealed).ok()?;

@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// A configuration with so many cases, unless the environment (`PROPTEST_CASES`) asks for another number.
+/// Returns a configuration with this many cases, unless the environment (`PROPTEST_CASES`) asks for another number.
 pub(crate) fn cases(number: u32) -> ProptestConfig {
     let default = ProptestConfig::default();
     ProptestConfig {

@@ -15,8 +15,8 @@ macro_rules! check {
     }};
 }
 
-/// Batches of arbitrary values of derived types, intact and damaged, by the helper that users have for types of their
-/// own: what goes in comes out, and damage costs nobody else.
+/// Batches of arbitrary values of derived types, intact and damaged, with the helper that users have for types of their
+/// own: what goes in comes out, and damage does not affect other records.
 pub fn batches(data: &[u8]) {
     let Some((kind, rest)) = data.split_first() else {
         return;
@@ -88,7 +88,7 @@ struct Envelope {
     body: Vec<u8>,
 }
 
-/// Borrows from the fuzzer's bytes when it is made, and from the record's when it is read.
+/// Borrows from the fuzzer's bytes when it is created, and from the record's when it is read.
 #[derive(Arbitrary, Debug, PartialEq, Serialize, Deserialize, KplRecord)]
 #[kpl(codec = Postcard)]
 struct View<'a> {

@@ -12,7 +12,7 @@ pub fn body(data: &[u8]) {
 }
 
 fn check(body: &[u8]) {
-    // Without a byte it is too short, whatever the oracle says.
+    // An empty body is too short, whatever the oracle says.
     let expected = oracle::read(body).filter(|_| !body.is_empty());
     assert_eq!(oracle::read_by_us(body), expected);
 

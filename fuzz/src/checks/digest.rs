@@ -34,7 +34,7 @@ pub fn digest(data: &[u8]) {
     }
 }
 
-/// A message that ends where its memory ends, so that the address sanitizer sees whoever reads more.
+/// A message that ends where its memory ends, so that the address sanitizer notices reads beyond it.
 struct Message {
     memory: Box<[u8]>,
     start: usize,

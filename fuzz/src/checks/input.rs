@@ -1,4 +1,4 @@
-//! Values made of the bytes that a fuzzer gives.
+//! Values built from the bytes that a fuzzer provides.
 //!
 //! Every byte is used from the front, one value after the other, so that a small change of the bytes is a small change
 //! of the values, and so that files keep their meaning whatever the version of a library.
@@ -7,10 +7,10 @@ use kpl::{HashKey, RawRecord};
 
 use super::bytes;
 
-/// The bytes that are left. When there are none, every value is 0, empty or false.
+/// The remaining bytes. If there are none, every value is 0, empty or false.
 pub(super) struct Input<'a> {
     rest: &'a [u8],
-    /// How many bytes of long values may still be made, so that no input takes long.
+    /// How many bytes of long values may still be generated, so that no input takes long.
     budget: usize,
 }
 
@@ -26,7 +26,7 @@ impl<'a> Input<'a> {
         self.rest.is_empty()
     }
 
-    /// All bytes that are left.
+    /// Returns all remaining bytes.
     pub(super) fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.rest)
     }
@@ -53,7 +53,7 @@ impl<'a> Input<'a> {
         choices[self.below(choices.len())]
     }
 
-    /// A number, most often a small one.
+    /// Returns a number, usually a small one.
     pub(super) fn number(&mut self) -> u64 {
         match self.byte() {
             small @ 0..=0xF7 => small.into(),
@@ -89,13 +89,13 @@ impl<'a> Input<'a> {
         taken
     }
 
-    /// Bytes as they are in the input.
+    /// Returns bytes as they are in the input.
     pub(super) fn bytes(&mut self) -> &'a [u8] {
         let len = self.number().min(0xFFFF) as usize;
         self.take(len)
     }
 
-    /// All bytes that are left, or some of them.
+    /// Returns all remaining bytes, or some of them.
     pub(super) fn rest_or_bytes(&mut self) -> &'a [u8] {
         if self.flag() { self.rest() } else { self.bytes() }
     }
@@ -104,7 +104,7 @@ impl<'a> Input<'a> {
         String::from_utf8_lossy(self.bytes()).into_owned()
     }
 
-    /// One of these lengths, as long as the budget allows.
+    /// Returns one of these lengths, as long as the budget allows.
     fn long(&mut self, lengths: &[usize]) -> usize {
         let len = self.choose(lengths);
         match self.budget.checked_sub(len) {
@@ -116,7 +116,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// A partition key, or a text that is too long to be one, or too short.
+    /// Returns a partition key, or a string that is too long to be one, or too short.
     pub(super) fn key(&mut self) -> String {
         const OFTEN: &[&str] = &["a", "b", "abc", "7", "10", "007", "-1", "__proto__", "é", "\0"];
         match self.byte() {
@@ -149,7 +149,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// A user record. Its partition key may be one that no aggregator takes.
+    /// Returns a user record. Its partition key may be one that no aggregator accepts.
     pub(super) fn record(&mut self) -> RawRecord {
         let has = self.byte();
         let mut record = RawRecord::new(self.key(), self.data());
@@ -165,7 +165,7 @@ impl<'a> Input<'a> {
         record
     }
 
-    /// The text of an explicit hash key as some writer may have put it into a table.
+    /// Returns the string of an explicit hash key as some writer may have put it into a table.
     fn number_text(&mut self) -> String {
         match self.byte() {
             0..=0x7F => self.hash_key().to_string(),
@@ -248,7 +248,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// The data of a Kinesis record of any kind.
+    /// Returns the data of a Kinesis record of any kind.
     pub(super) fn kinesis_data(&mut self) -> Vec<u8> {
         match self.byte() {
             0..=0x1F => self.bytes().to_vec(),
@@ -270,7 +270,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// The text of a sequence number, or one that is none.
+    /// Returns the string of a sequence number, or one that is not a valid sequence number.
     fn sequence_number(&mut self, count: u64) -> Option<String> {
         match self.byte() {
             0..=0xCF => Some((count * 3).to_string()),
@@ -281,7 +281,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Kinesis records of any kind.
+    /// Returns Kinesis records of any kind.
     pub(super) fn batch(&mut self) -> Vec<Owned> {
         let mut batch: Vec<Owned> = Vec::new();
         while !self.is_empty() && batch.len() < 100 {
@@ -300,7 +300,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// A Kinesis record that owns what it is made of.
+/// A Kinesis record that owns its parts.
 #[derive(Debug)]
 pub(super) struct Owned {
     pub(super) data: Vec<u8>,

@@ -20,7 +20,7 @@ pub fn position(data: &[u8]) {
     };
     let all = reading::check(&batch, &whole).items;
     let mut positions = vec![None, Position::new(&number.to_string(), sub).ok()];
-    // After a record of the batch, or just before or behind it.
+    // At a record of the batch, or just before or after it.
     let near = all.get(place % all.len().max(1)).and_then(|item| item.position.clone());
     positions.extend(near.map(|mut near| {
         let sub = &mut near.sub_sequence_number;
@@ -46,7 +46,7 @@ pub fn position(data: &[u8]) {
             let read = reading::check(&batch, &reading);
             let seen = read.items.len() + read.dropped.len() + read.counts.skipped as usize;
             assert_eq!(seen, all.len(), "nothing is left out that is not counted");
-            // Where every record has a position, those behind it are all there is.
+            // If every record has a position, exactly those after it are returned.
             if let (Some(after), None) = (&after, strays)
                 && all.iter().all(|item| item.position.is_some())
             {
@@ -61,7 +61,7 @@ fn is_behind(item: &reading::Item, after: &Position) -> bool {
     item.position.as_ref().is_some_and(|position| position > after)
 }
 
-/// Text that is a position is written as the same position.
+/// A string that is a valid position is written as the same position.
 fn check_text(input: &mut Input<'_>) {
     let text = input.text();
     if let Ok(position) = text.parse::<Position>() {

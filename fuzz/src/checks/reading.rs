@@ -1,4 +1,4 @@
-//! What a reader must give of a batch, worked out by other means: the crate md-5, prost, and the rules once more.
+//! What a reader must return for a batch, computed by other means: the crate md-5, prost, and the rules once more.
 
 use kpl::{
     Counts, DeaggregateError, DeaggregateErrorKind, Deaggregated, Deaggregator, FromKplRecord, HashKeyRange,
@@ -49,7 +49,7 @@ pub(super) enum Outcome {
     ExplicitHashKey(String),
 }
 
-/// All that a reader must give of a batch.
+/// Everything that a reader must return for a batch.
 #[derive(Debug, Default)]
 pub(super) struct Expected {
     pub(super) items: Vec<Item>,
@@ -91,7 +91,7 @@ fn cut(text: &str) -> String {
     text.chars().take(256).collect()
 }
 
-/// Which of two numbers in decimal digits is the larger one. `None` if one of them is no number.
+/// Compares two numbers in decimal digits. Returns `None` if one of them is not a number.
 fn compare(one: &str, other: &str) -> Option<std::cmp::Ordering> {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let width = one.len().max(other.len());
@@ -329,7 +329,7 @@ impl<'de> FromKplRecord<'de> for Text<'de> {
     }
 }
 
-/// Reads a batch as text: whatever cannot be read is an error that carries its bytes.
+/// Reads a batch as strings: a payload that cannot be read is an error that carries its bytes.
 pub(super) fn check_typed(batch: &[KinesisRecord<'_>]) {
     let malformed = MalformedPolicy::Error;
     let expected = expect(

@@ -83,7 +83,7 @@ pub fn roundtrip(data: &[u8]) {
     }
 }
 
-/// The sizes that an aggregator tells are those of what it would give.
+/// The sizes that an aggregator reports are those of what it would return.
 fn check_held(aggregator: &Aggregator<Record>, held: &[Record], options: &Options) {
     let sealed = aggregator.clone().finish().as_ref().map(Sealed::from);
     assert_eq!(sealed, (!held.is_empty()).then(|| options.seal(held)));

@@ -82,7 +82,7 @@ fn push(
     }
 }
 
-/// The effective hash key of a record that was read out of a sealed record.
+/// Returns the effective hash key of a record that was read out of a sealed record.
 fn hash_key(record: &RawRecord, sealed: &Sealed) -> HashKey {
     if !sealed.aggregated {
         return sealed.explicit_hash_key;
@@ -105,7 +105,7 @@ fn check_sealed(sealed: &kpl::SealedRecord, map: &ShardMap, options: &Options) -
     assert_eq!(hash_key(&records[0], &sealed), sealed.explicit_hash_key);
     assert!(sealed.size() <= options.max_size, "{} bytes", sealed.size());
     assert!(sealed.user_records <= options.max_count);
-    // The bytes are those that the rules give for what is inside.
+    // The bytes are those that the rules produce for what is inside.
     if sealed.aggregated {
         let always_wrapped = true;
         let inside = records.into_iter().map(|raw| Record { raw, always_wrapped });
@@ -114,7 +114,7 @@ fn check_sealed(sealed: &kpl::SealedRecord, map: &ShardMap, options: &Options) -
     sealed
 }
 
-/// What is told about the records that are held is what comes out.
+/// What is reported about the held records is what comes out.
 fn check_held(aggregator: &ShardedAggregator<Record>) {
     let sealed = aggregator.clone().finish();
     assert_eq!(
@@ -154,7 +154,7 @@ fn check_all(taken: &[Record], sealed: &[Sealed]) {
     }
 }
 
-/// A map of one to forty shards. On the way: shards with a gap or an overlap make no map.
+/// Returns a map of one to forty shards. Also checks that shards with a gap or an overlap are refused.
 fn map(input: &mut Input<'_>) -> ShardMap {
     let mut starts = vec![0];
     for _ in 0..input.below(40) {

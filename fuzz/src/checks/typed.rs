@@ -39,17 +39,17 @@ pub fn typed(data: &[u8]) {
     }
 }
 
-/// What a codec makes of a byte that is left over after a value.
+/// How a codec treats a byte that is left over after a value.
 #[derive(Clone, Copy, PartialEq)]
 enum Leftover {
     Error,
-    /// White space is no byte too many; a digit may belong to the value.
+    /// White space is not an extra byte; a digit may belong to the value.
     WhiteSpace,
     /// Every byte belongs to the value.
     OtherValue,
 }
 
-/// Values are compared as text: numbers that are none (NaN) are the same then.
+/// Values are compared as strings, so that NaN equals NaN.
 fn text(value: &impl Debug) -> String {
     format!("{value:?}")
 }
@@ -119,7 +119,7 @@ fn borrowed(payload: &[u8]) {
     view::<Bincode>(payload);
 }
 
-/// An aggregate of records with any keys and payloads, and what a type makes of it.
+/// An aggregate of records with any keys and payloads, and how a type reads it.
 fn records<T: KplRecord + FromKplRecordOwned + Debug>(input: &mut Input<'_>) {
     let mut sent = Vec::new();
     while !input.is_empty() && sent.len() < 8 {
@@ -209,7 +209,7 @@ enum Variant {
     Struct { at: i64 },
 }
 
-/// Few bytes, so that many payloads are one.
+/// Takes few bytes, so that many payloads are valid.
 #[derive(Debug, Serialize, Deserialize)]
 struct Small {
     numbers: Vec<u16>,
@@ -220,7 +220,7 @@ struct Small {
     nothing: (),
 }
 
-/// Nested as deep as the payload wants.
+/// Nested as deeply as the payload says.
 #[derive(Debug, Serialize, Deserialize)]
 enum Tree {
     Leaf(i8),

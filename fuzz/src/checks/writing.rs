@@ -1,4 +1,4 @@
-//! What a writer must give, worked out by other means: prost, the crate md-5, and the rules once more.
+//! What a writer must return, computed by other means: prost, the crate md-5, and the rules once more.
 
 use kpl::{
     Aggregator, AggregatorBuilder, CodecError, Deaggregator, HashKey, KeyError, KinesisRecord, KplRecord, PartitionKey,
@@ -62,7 +62,7 @@ impl KplRecord for Record {
     }
 }
 
-/// The partition key of a record. Records of aggregates always have one.
+/// Returns the partition key of a record. Records of aggregates always have one.
 pub(super) fn key(record: &RawRecord) -> &str {
     record.partition_key.as_deref().unwrap_or_default()
 }
@@ -115,7 +115,7 @@ impl Options {
         matches!(records, [record] if !self.wrap_single && !record.needs_wrapping())
     }
 
-    /// The record for the stream that holds these records: data, and all else that is known of it.
+    /// Returns the record for the stream that holds these records: its data, and everything else known about it.
     pub(super) fn seal(&self, records: &[Record]) -> Sealed {
         let first = &records[0];
         let aggregated = !self.goes_raw(records);
@@ -133,13 +133,13 @@ impl Options {
         }
     }
 
-    /// What these records count towards the service's limit when they share an aggregate.
+    /// Returns how many bytes these records count towards the service's limit when they share an aggregate.
     pub(super) fn aggregated_size(&self, records: &[Record]) -> usize {
         let key = self.outer_partition_key.as_deref();
         20 + message(records).encoded_len() + key.unwrap_or(records[0].key()).len()
     }
 
-    /// What a record counts towards the service's limit when it is alone.
+    /// Returns how many bytes a record counts towards the service's limit when it is alone.
     pub(super) fn size_alone(&self, record: &Record) -> usize {
         if self.goes_raw(std::slice::from_ref(record)) {
             return record.raw.data.len() + record.key().len();
@@ -148,7 +148,7 @@ impl Options {
     }
 }
 
-/// A sealed record in a form that can be made by hand.
+/// A sealed record in a form that can be built by hand.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Sealed {
     pub(super) data: Vec<u8>,
@@ -178,7 +178,7 @@ impl From<&SealedRecord> for Sealed {
     }
 }
 
-/// The message that holds these records, with both tables in first-seen order.
+/// Returns the message that holds these records, with both tables in first-seen order.
 fn message(records: &[Record]) -> oracle::AggregatedRecord {
     fn place(table: &mut Vec<String>, key: &str) -> Option<u64> {
         let known = table.iter().position(|entry| entry == key);
@@ -206,7 +206,7 @@ fn message(records: &[Record]) -> oracle::AggregatedRecord {
     message
 }
 
-/// The user records of a record for the stream, as readers get them.
+/// Returns the user records of a record for the stream, as readers get them.
 pub(super) fn contents(sealed: &Sealed) -> Vec<RawRecord> {
     let batch = [KinesisRecord::new(&sealed.data).with_partition_key(&sealed.partition_key)];
     let records = Deaggregator::<RawRecord>::new().records(&batch);
@@ -215,7 +215,7 @@ pub(super) fn contents(sealed: &Sealed) -> Vec<RawRecord> {
         .collect()
 }
 
-/// What readers get of records: a raw one does not carry its explicit hash key.
+/// Returns what readers get from records: a raw one does not carry its explicit hash key.
 pub(super) fn as_readers_get(aggregated: bool, records: &[Record]) -> Vec<RawRecord> {
     let mut records: Vec<_> = records.iter().map(|record| record.raw.clone()).collect();
     if let ([alone], false) = (&mut records[..], aggregated) {

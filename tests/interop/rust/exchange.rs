@@ -38,7 +38,7 @@ impl UserRecord {
     }
 }
 
-/// What a writer is asked: to send these, and to flush.
+/// The request to a writer: send these, and flush.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Set {
     #[serde(skip)]
@@ -55,7 +55,7 @@ pub(crate) struct KinesisRecord {
     pub(crate) data: String,
     #[serde(default)]
     pub(crate) sequence_number: String,
-    /// The shard that it went to, of writers that send to a server. GetRecords tells no explicit hash key.
+    /// The shard that it went to, of writers that send to a server. GetRecords does not return explicit hash keys.
     #[serde(skip_serializing)]
     pub(crate) shard: Option<usize>,
 }
@@ -75,7 +75,7 @@ pub(crate) struct Written {
 }
 
 impl Written {
-    /// Gives each record a sequence number, from `first` on.
+    /// Assigns each record a sequence number, starting at `first`.
     pub(crate) fn number(mut self, first: u64) -> Self {
         for (record, number) in self.records.iter_mut().zip(first..) {
             record.sequence_number = number.to_string();
@@ -98,7 +98,7 @@ pub(crate) struct Batch {
     pub(crate) range: Option<[String; 2]>,
 }
 
-/// A user record as a reader gives it. What it does not tell is missing.
+/// A user record as a reader returns it. What it does not report is missing.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ReadRecord {
@@ -124,7 +124,7 @@ pub(crate) fn decode(data: &str) -> Vec<u8> {
 #[derive(Debug)]
 pub(crate) struct Program {
     name: String,
-    /// What it says on standard error.
+    /// What it writes to standard error.
     log: PathBuf,
     child: Child,
     questions: Option<ChildStdin>,
@@ -153,7 +153,7 @@ impl Program {
         }
     }
 
-    /// Asks many questions and gives the answers, one for each.
+    /// Sends requests and returns the answers, one for each.
     pub(crate) fn ask<Q: Serialize + Sync, A: DeserializeOwned>(&mut self, questions: &[Q]) -> Vec<A> {
         let Self {
             name,
@@ -188,14 +188,14 @@ impl Program {
 }
 
 impl Drop for Program {
-    /// Lets it end: its questions are over.
+    /// Lets it end: no more requests follow.
     fn drop(&mut self) {
         self.questions = None;
         let _ = self.child.wait();
     }
 }
 
-/// The end of what a program said.
+/// Returns the end of a program's output.
 fn last_lines(log: &Path) -> String {
     let text = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
@@ -203,7 +203,7 @@ fn last_lines(log: &Path) -> String {
     lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
-/// The versions of a peer, in its own words.
+/// The versions of a peer, as it reports them.
 pub(crate) fn version(name: &str) -> String {
     let output = command(name, "version")
         .output()

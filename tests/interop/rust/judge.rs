@@ -75,7 +75,7 @@ pub(crate) fn faults(set: &Set, written: &Written, read: &Read) -> Faults {
         read.records.len(),
     );
     let Some(places) = places(&set.records, &read.records) else {
-        // Whatever else differs, user records came that nobody sent.
+        // Whatever else differs, user records came that were never sent.
         add(Fault::Added, "others than were sent".to_owned());
         if got <= sent {
             add(
@@ -137,7 +137,7 @@ fn places(sent: &[UserRecord], got: &[ReadRecord]) -> Option<Vec<usize>> {
     })
 }
 
-/// What a writer can be blamed for whoever reads. `read` is what we read of it.
+/// Returns the faults of a writer that do not depend on the reader. `read` is what we read of its output.
 pub(crate) fn of_writer(written: &Written, read: &Read) -> Faults {
     let mut faults = Faults::new();
     if let Some(error) = written.errors.first() {
@@ -161,7 +161,7 @@ pub(crate) fn of_writer(written: &Written, read: &Read) -> Faults {
                 .as_deref()
                 .map(|key| hash_key(key, first.explicit_hash_key.as_deref()));
             let sent_to = hash_key(&outer.partition_key, outer.explicit_hash_key.as_deref());
-            // A raw record's explicit hash key is not told to readers.
+            // Readers do not get a raw record's explicit hash key.
             if is_aggregated(outer) && inner.is_some_and(|inner| inner != sent_to) {
                 faults
                     .entry(Fault::OuterHashKey)
@@ -347,7 +347,7 @@ pub(crate) fn shrink(writer: &mut Writer, reader: &mut Reader, set: &Set, fault:
 
 type Simplify = Box<dyn Fn(&mut UserRecord)>;
 
-/// Ways to make a user record simpler.
+/// Returns ways to make a user record simpler.
 fn simpler(record: &UserRecord) -> Vec<Simplify> {
     let mut ways: Vec<Simplify> = vec![
         Box::new(|record| record.data = UserRecord::new("", "x").data),
@@ -367,7 +367,7 @@ fn simpler(record: &UserRecord) -> Vec<Simplify> {
     ways
 }
 
-/// User records in a few words.
+/// Describes user records in a few words.
 pub(crate) fn show(records: &[UserRecord]) -> String {
     let one = |record: &UserRecord| {
         let size = record.data.len() / 4 * 3 - record.data.bytes().rev().take_while(|&byte| byte == b'=').count();

@@ -1,4 +1,4 @@
-//! Bytes that no good writer makes, and what each reader does with them.
+//! Bytes that no correct writer writes, and what each reader does with them.
 
 use super::exchange::{Batch, KinesisRecord, Read, ReadRecord, decode};
 use super::judge::shorten;
@@ -194,7 +194,7 @@ pub(crate) fn batch(odd: &[u8]) -> Batch {
     }
 }
 
-/// What came of it, in a few words.
+/// Describes the result in a few words.
 pub(crate) fn outcome(odd: &[u8], read: &Read) -> String {
     let of = |number: &str| {
         let number = Some(number.to_owned());

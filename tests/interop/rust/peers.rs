@@ -28,7 +28,7 @@ pub(crate) const READERS: [(&str, &str); 5] = [
     ("Go module", "go"),
 ];
 
-/// The peers' programs and the versions they tell.
+/// The peers' programs and the versions that they report.
 pub(crate) fn versions() -> Vec<(&'static str, String)> {
     [
         "kpl",

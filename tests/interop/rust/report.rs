@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::judge::{Fault, Shown, show};
 use super::peers::OURS;
 
-/// Whose fault it is.
+/// Who is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Whose {
     Writer(&'static str),

@@ -2,9 +2,9 @@
 //! the steps.
 //!
 //! A step is an edge of the control flow that was taken: the compiler puts a call of [`__sanitizer_cov_trace_pc`] on
-//! each, in this program and all that it is built of, when it is told to. `tests/steps.rs` beside this tells it, and runs this. The
-//! library's source knows nothing of it, and no clock is asked. Functions that come compiled with the standard library
-//! count as one step each, however long they take: what they copy is a matter of `tests/allocations.rs`.
+//! each, in this program and everything it is built from, if asked to. `tests/steps.rs` asks for it, and runs this
+//! program. The library's source is unaware of this, and no clock is involved. Functions that come compiled with the
+//! standard library count as one step each, however long they take: `tests/allocations.rs` covers what they copy.
 #![allow(unsafe_code, reason = "the compiler calls a function by its name")]
 
 #[path = "../../support/hostile.rs"]
@@ -29,7 +29,7 @@ extern "C" fn __sanitizer_cov_trace_pc() {
     unsafe { STEPS += 1 }
 }
 
-/// The steps that some code takes.
+/// Returns the number of steps that some code takes.
 fn steps(run: impl FnOnce()) -> u64 {
     // SAFETY: this program has one thread.
     let before = unsafe { STEPS };

@@ -36,7 +36,7 @@ async fn a_request_of_5_mib_is_taken() {
     assert_eq!(server.records("clicks").await.len(), 5);
 }
 
-/// The service takes up to 10 MiB. ferrokinesis 0.7 does not, but the HTTP server lets the request through.
+/// The service takes up to 10 MiB. ferrokinesis 0.7 does not, but the HTTP server accepts the request.
 #[tokio::test]
 async fn a_request_of_9_mib_is_refused_by_the_service_and_not_by_http() {
     let server = Server::start().await;
