@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::InFlight;
-use super::record::{Held, Times};
+use super::record::{Entry, Held, Times};
 use super::request_size::Suspect;
 use super::shards::Mode;
-use super::stream::{Apart, Entry, Stream, Unjudged};
+use super::stream::{Apart, Stream, Unjudged};
 use super::turn::Turn;
 use crate::client::{ErrorClass, PutResult, RequestError, Written};
 use crate::producer::outcome::{AttemptError, Attempts, FailureReason, Landing, Receipt};

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::record::{Held, Times};
-use super::stream::Entry;
+use super::record::{Entry, Held, Times};
 
 /// A metric of the KPL
 /// ([their meaning](https://docs.aws.amazon.com/streams/latest/dev/monitoring-with-kpl.html)).

@@ -177,6 +177,16 @@ impl<H> Held<H> {
     }
 }
 
+/// An entry of a request.
+#[derive(Debug)]
+pub(super) struct Entry<H> {
+    pub(super) records: Vec<Held<H>>,
+    /// The shard that it was meant for, if that was predicted.
+    pub(super) shard_id: Option<Arc<str>>,
+    pub(super) aggregated: bool,
+    pub(super) size: usize,
+}
+
 /// When a request was sent, and when its answer arrived.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {

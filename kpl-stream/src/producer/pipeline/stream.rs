@@ -8,7 +8,7 @@ use kpl_core::{AggregateError, SealedRecord, UnsealedRecord, seal_all};
 
 use super::lane::{Aggregators, Lane, MAX_BYTES_PER_REQUEST, pack_all};
 use super::order::Order;
-use super::record::{Held, Times};
+use super::record::{Entry, Held, Times};
 use super::request_size::{RequestSize, Suspect};
 use super::shards::{Mode, Shards};
 use super::turn::Turn;
@@ -43,16 +43,6 @@ pub(super) struct Stream<H> {
     /// No record expires before this. `None` if there is no record.
     expires: Option<Instant>,
     swept: Instant,
-}
-
-/// An entry of a request.
-#[derive(Debug)]
-pub(super) struct Entry<H> {
-    pub(super) records: Vec<Held<H>>,
-    /// The shard that it was meant for, if that was predicted.
-    pub(super) shard_id: Option<Arc<str>>,
-    pub(super) aggregated: bool,
-    pub(super) size: usize,
 }
 
 #[derive(Debug)]
