@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use kpl::digest::{Digest, Lanes, md5_many};
-use kpl::{Aggregator, Deaggregator, KinesisRecord, SealedRecord, UserRecord, seal_all};
+use kpl::{Aggregator, Deaggregator, KinesisRecord, RawRecord, SealedRecord, UserRecord, seal_all};
 use md5::{Digest as _, Md5};
 
 const AGGREGATE_SIZE: usize = 50_000;
@@ -37,17 +37,17 @@ impl Shape {
         Self { size, records }
     }
 
-    fn user_records(&self) -> Vec<UserRecord<'_>> {
+    fn raw_records(&self) -> Vec<RawRecord> {
         self.records
             .iter()
-            .map(|(key, data)| UserRecord::new(key, data))
+            .map(|(key, data)| RawRecord::new(key, data.as_slice()))
             .collect()
     }
 
     fn aggregate(&self) -> SealedRecord {
         let mut aggregator = aggregator(self.records.len());
         let mut sealed = None;
-        for record in self.user_records() {
+        for record in self.raw_records() {
             sealed = aggregator.push(&record).expect("it fits");
         }
         sealed.expect("the maximum count is reached")
@@ -58,7 +58,7 @@ fn shapes(seed: usize) -> impl Iterator<Item = Shape> {
     [20, 100, 1000].into_iter().map(move |size| Shape::new(size, seed))
 }
 
-fn aggregator<'a>(count: usize) -> Aggregator<UserRecord<'a>> {
+fn aggregator(count: usize) -> Aggregator<RawRecord> {
     let builder = Aggregator::builder().max_size(100_000).max_count(count);
     builder.build().expect("the options are valid")
 }
@@ -110,7 +110,7 @@ fn encode(c: &mut Criterion) {
                     "both write the same bytes"
                 );
             }
-            let batch: Vec<_> = shapes.iter().map(Shape::user_records).collect();
+            let batch: Vec<_> = shapes.iter().map(Shape::raw_records).collect();
             let mut aggregator = aggregator(shape.records.len());
             group.throughput(Throughput::Bytes(
                 sealed.iter().map(|record| record.data.len() as u64).sum(),
