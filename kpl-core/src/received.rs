@@ -47,6 +47,12 @@ use crate::wire::{Malformed, Tags};
 pub struct Received<T> {
     /// The value.
     pub value: T,
+    details: Details,
+}
+
+/// What is known about a received record beside its value.
+#[derive(Clone, Debug, PartialEq)]
+struct Details {
     origin: Arc<Origin>,
     kinesis_record_index: usize,
     sub_sequence_number: u64,
@@ -62,8 +68,7 @@ impl<T> Received<T> {
     /// read from.
     pub fn new(value: T, record: &UserRecord<'_>, origin: impl Into<Arc<Origin>>) -> Self {
         let origin = origin.into();
-        Self {
-            value,
+        let details = Details {
             kinesis_record_index: record.kinesis_record_index,
             sub_sequence_number: origin.sub_sequence_number.saturating_add(record.sub_sequence_number),
             origin,
@@ -72,126 +77,109 @@ impl<T> Received<T> {
             tags: record.tags().into_owned(),
             aggregated: record.aggregated,
             malformed: record.malformed,
-        }
+        };
+        Self { value, details }
     }
 
     /// Returns the value, and everything else that is known about the record: for handlers that move the value
     /// elsewhere and refer to the record afterwards.
     pub fn into_parts(self) -> (T, Received<()>) {
-        let record = Received {
-            value: (),
-            origin: self.origin,
-            kinesis_record_index: self.kinesis_record_index,
-            sub_sequence_number: self.sub_sequence_number,
-            partition_key: self.partition_key,
-            explicit_hash_key: self.explicit_hash_key,
-            tags: self.tags,
-            aggregated: self.aggregated,
-            malformed: self.malformed,
-        };
-        (self.value, record)
+        let Self { value, details } = self;
+        (value, Received { value: (), details })
     }
 
     /// Returns the same record with another value, which is computed from this one.
     #[must_use]
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Received<U> {
-        let (value, record) = self.into_parts();
         Received {
-            value: f(value),
-            origin: record.origin,
-            kinesis_record_index: record.kinesis_record_index,
-            sub_sequence_number: record.sub_sequence_number,
-            partition_key: record.partition_key,
-            explicit_hash_key: record.explicit_hash_key,
-            tags: record.tags,
-            aggregated: record.aggregated,
-            malformed: record.malformed,
+            value: f(self.value),
+            details: self.details,
         }
     }
 
     /// Returns the Kinesis record that it is, or that contained it. All user records of one aggregate share it.
     #[must_use]
     pub const fn origin(&self) -> &Arc<Origin> {
-        &self.origin
+        &self.details.origin
     }
 
     /// Returns the index of that Kinesis record in the batch that was read: an answer of GetRecords, or an event. The
     /// first is 0.
     #[must_use]
     pub const fn kinesis_record_index(&self) -> usize {
-        self.kinesis_record_index
+        self.details.kinesis_record_index
     }
 
     /// Returns the stream, as its reader named it: see [`Origin::stream`].
     #[must_use]
     pub fn stream(&self) -> Option<&str> {
-        self.origin.stream.as_deref()
+        self.details.origin.stream.as_deref()
     }
 
     /// Returns the shard.
     #[must_use]
     pub fn shard_id(&self) -> Option<&str> {
-        self.origin.shard_id.as_deref()
+        self.details.origin.shard_id.as_deref()
     }
 
     /// Returns the sequence number of the Kinesis record.
     #[must_use]
     pub fn sequence_number(&self) -> Option<&str> {
-        self.origin.sequence_number.as_deref()
+        self.details.origin.sequence_number.as_deref()
     }
 
     /// Returns its index among the records of its aggregate, or 0 if it was not in one.
     #[must_use]
     pub const fn sub_sequence_number(&self) -> u64 {
-        self.sub_sequence_number
+        self.details.sub_sequence_number
     }
 
     /// Returns its position in its shard, if the Kinesis record has a sequence number that consists of digits.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
-        self.origin.position(self.sub_sequence_number)
+        self.details.origin.position(self.details.sub_sequence_number)
     }
 
     /// Returns the partition key. Records of streams whose record distribution strategy is AUTO may not have one.
     #[must_use]
     pub fn partition_key(&self) -> Option<&str> {
-        self.partition_key.as_deref()
+        self.details.partition_key.as_deref()
     }
 
     /// Returns the explicit hash key, if it was transmitted: only records inside an aggregate can have one.
     #[must_use]
     pub const fn explicit_hash_key(&self) -> Option<HashKey> {
-        self.explicit_hash_key
+        self.details.explicit_hash_key
     }
 
     /// Returns the tags.
     #[must_use]
     pub const fn tags(&self) -> &Tags<'static> {
-        &self.tags
+        &self.details.tags
     }
 
     /// Returns whether it was inside an aggregate.
     #[must_use]
     pub const fn is_aggregated(&self) -> bool {
-        self.aggregated
+        self.details.aggregated
     }
 
     /// Returns why the data is not a valid aggregate, if it carries the magic of one.
     #[must_use]
     pub const fn malformed(&self) -> Option<Malformed> {
-        self.malformed
+        self.details.malformed
     }
 
     /// Returns when the Kinesis record arrived at the stream.
     #[must_use]
     pub fn approximate_arrival(&self) -> Option<Timestamp> {
-        self.origin.approximate_arrival
+        self.details.origin.approximate_arrival
     }
 
     /// Returns how the stream encrypts the record.
     #[must_use]
     pub fn encryption_type(&self) -> Option<EncryptionType> {
-        self.origin.encryption_type
+        self.details.origin.encryption_type
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
-use kpl_core::{EncryptionType, HashKeyRange, KinesisRecord, SealedRecord, Shard, Timestamp};
+use kpl_core::{ByteCount, EncryptionType, HashKeyRange, KinesisRecord, SealedRecord, Shard, Timestamp};
 
 /// The requests that a producer makes to the service.
 ///
@@ -441,7 +441,7 @@ impl fmt::Debug for FetchedRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FetchedRecord")
             .field("sequence_number", &self.sequence_number)
-            .field("data", &format_args!("{} bytes", self.data.len()))
+            .field("data", &ByteCount(self.data.len()))
             .field("approximate_arrival", &self.approximate_arrival)
             .field("encryption_type", &self.encryption_type)
             .finish_non_exhaustive()

@@ -145,9 +145,7 @@ impl KplRecord for UserRecord<'_> {
 
     #[inline]
     fn tags(&self, tags: &mut Tags<'_>) -> Result<(), KeyError> {
-        if !self.tags.is_empty() {
-            self.tags().iter().for_each(|(key, value)| tags.push(key, value));
-        }
+        tags.extend(&self.tags());
         Ok(())
     }
 

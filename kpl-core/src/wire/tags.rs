@@ -160,10 +160,17 @@ impl<'a> IntoIterator for &'a Tags<'_> {
 impl<'a, 'b> FromIterator<(&'b str, Option<&'b str>)> for Tags<'a> {
     fn from_iter<I: IntoIterator<Item = (&'b str, Option<&'b str>)>>(tags: I) -> Self {
         let mut all = Self::new();
-        for (key, value) in tags {
-            all.push(key, value);
-        }
+        all.extend(tags);
         all
+    }
+}
+
+impl<'b> Extend<(&'b str, Option<&'b str>)> for Tags<'_> {
+    #[inline]
+    fn extend<I: IntoIterator<Item = (&'b str, Option<&'b str>)>>(&mut self, tags: I) {
+        for (key, value) in tags {
+            self.push(key, value);
+        }
     }
 }
 

@@ -46,8 +46,7 @@ impl Place {
 #[derive(Debug)]
 pub struct Progress<'e> {
     on_failure: OnFailure,
-    /// The event id of each Kinesis record.
-    event_ids: Vec<Option<&'e str>>,
+    batch: &'e Batch<'e>,
     stopped: AtomicBool,
     /// The lowest sub-sequence number that is not done, for each Kinesis record that has one.
     lowest: Mutex<BTreeMap<usize, u64>>,
@@ -63,10 +62,10 @@ pub(super) struct Undone {
 }
 
 impl<'e> Progress<'e> {
-    pub(super) fn new(on_failure: OnFailure, batch: &Batch<'e>) -> Self {
+    pub(super) const fn new(on_failure: OnFailure, batch: &'e Batch<'e>) -> Self {
         Self {
             on_failure,
-            event_ids: batch.sources().iter().map(|source| source.event_id).collect(),
+            batch,
             stopped: AtomicBool::new(false),
             lowest: Mutex::new(BTreeMap::new()),
         }
@@ -95,7 +94,7 @@ impl<'e> Progress<'e> {
             index,
             sub_sequence_number,
         } = place;
-        let event_id = self.event_ids.get(index).copied().flatten();
+        let event_id = self.batch.event_id(index);
         tracing::error!(event_id, sub_sequence_number, %error, "a user record failed");
         self.undone(place);
         if self.on_failure == OnFailure::Stop {

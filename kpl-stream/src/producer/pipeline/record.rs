@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kpl_core::{AggregateError, CodecError, HashKey, KeyError, KplRecord, PartitionKey, Tags};
+use kpl_core::{AggregateError, ByteCount, CodecError, HashKey, KeyError, KplRecord, PartitionKey, Tags};
 
 use crate::producer::outcome::{AttemptError, Attempts, RawAttempt};
 
@@ -121,8 +121,8 @@ impl EncodedRecord {
 impl fmt::Debug for EncodedRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EncodedRecord")
-            .field("partition_key", &format_args!("{} bytes", self.key_len))
-            .field("data", &format_args!("{} bytes", self.data().len()))
+            .field("partition_key", &ByteCount(self.key_len))
+            .field("data", &ByteCount(self.data().len()))
             .finish_non_exhaustive()
     }
 }
@@ -137,9 +137,7 @@ impl KplRecord for EncodedRecord {
     }
 
     fn tags(&self, tags: &mut Tags<'_>) -> Result<(), KeyError> {
-        for (key, value) in self.tags.iter().flat_map(|tags| tags.iter()) {
-            tags.push(key, value);
-        }
+        tags.extend(self.tags.iter().flat_map(|tags| tags.iter()));
         Ok(())
     }
 
