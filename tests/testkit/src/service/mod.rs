@@ -4,6 +4,7 @@
 //! A test with a clock of its own uses the parts without the client: the [`Stream`] and its [`Faults`].
 
 mod faults;
+mod limit;
 mod stream;
 
 use std::collections::VecDeque;
@@ -21,6 +22,7 @@ use kpl_stream::client::{
 use tokio::time::Instant;
 
 pub use faults::{Answer, Fate, Faults};
+pub use limit::{Limit, Room};
 pub use stream::{Resharding, Shard, Stream, sequence_number};
 
 /// A service with one stream, which it returns for every name. Clones share it. Its time is tokio's.

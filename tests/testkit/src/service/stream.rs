@@ -9,6 +9,7 @@ use kpl_stream::client::{
 };
 
 use super::Faults;
+use super::limit::{Limit, Room};
 
 /// A stream. If a method takes `now`, that is the time of the caller's clock.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +24,8 @@ pub struct Stream {
     pub exists_from: Option<Instant>,
     /// Whether listing the shards is not allowed.
     pub unlistable: bool,
+    /// How much each shard accepts. `None` means that it accepts everything.
+    pub limit: Option<Limit>,
 }
 
 /// A shard.
@@ -42,6 +45,8 @@ pub struct Shard {
     pub trimmed: usize,
     /// Whether GetRecords names the children at the end of the shard.
     pub names_children: bool,
+    /// How much it accepts now, if the stream has a limit.
+    pub room: Room,
 }
 
 /// The result of a resharding.
@@ -77,6 +82,7 @@ impl Shard {
             records: Vec::new(),
             trimmed: 0,
             names_children: false,
+            room: Room::default(),
         }
     }
 
@@ -236,7 +242,11 @@ impl Stream {
             if rng.f64() < faults.failed {
                 return Err(error("InternalFailure"));
             }
+            let limit = self.limit;
             let shard = self.shard_for(entry.explicit_hash_key, rng);
+            if limit.is_some_and(|limit| !shard.room.take(limit, entry.size(), now)) {
+                return Err(error("ProvisionedThroughputExceededException"));
+            }
             let partition_key = entry.partition_key.as_str().to_owned();
             let sequence_number = shard.write(Some(partition_key), entry.data.clone());
             Ok(Written::new(shard.id.as_str(), sequence_number))
