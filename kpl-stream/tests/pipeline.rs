@@ -191,7 +191,7 @@ fn a_record_that_no_flush_waits_for_waits_for_others() {
     test.pipeline.flush(test.now);
     test.push([(record("anna", 10), 1)]);
     test.write(requests.remove(0));
-    assert_eq!(test.wait_for_request().0, Duration::from_millis(50));
+    assert_eq!(test.wait_for_request().0, Duration::from_millis(100));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use kpl_core::{AggregateError, Position};
 
 use crate::client::{EntryError, RequestError, Written};
 
-/// Where a record was written, and every attempt that it took.
+/// Where a record was written, and the attempts that it took.
 #[derive(Clone, Debug)]
 pub struct Receipt {
     pub(crate) landing: Arc<Landing>,
@@ -63,7 +63,7 @@ impl Receipt {
         Position::new(self.sequence_number(), self.sub_sequence_number).ok()
     }
 
-    /// Returns every attempt, the successful one last.
+    /// Returns the attempts, the successful one last.
     #[must_use]
     pub const fn attempts(&self) -> &Attempts {
         &self.attempts
@@ -77,63 +77,148 @@ impl Receipt {
     }
 }
 
-/// The attempts to write a record.
+/// The attempts to write a record: how many there were, the errors by their codes, and the details of the first, of the
+/// last that failed and of the one that succeeded.
+///
+/// A record may be sent thousands of times while a stream is out of order, so the attempts between are only counted.
 #[derive(Clone, Debug)]
 pub struct Attempts {
-    pub(crate) arrived: Instant,
-    /// `None` for most records. The vector is boxed so that this takes one word.
-    #[expect(clippy::box_collection, reason = "every record has one, and almost all are empty")]
-    pub(crate) earlier: Option<Box<Vec<RawAttempt>>>,
-    pub(crate) last: Option<RawAttempt>,
+    arrived: Instant,
+    failed: Option<Box<FailedAttempts>>,
+    /// When the attempt that succeeded started and ended.
+    succeeded: Option<(Instant, Instant)>,
+}
+
+/// What is remembered of attempts that failed.
+#[derive(Clone, Debug)]
+pub(crate) struct FailedAttempts {
+    count: usize,
+    first: FailedAttempt,
+    /// If there was more than one: the last, and when the one before it ended.
+    last: Option<(Instant, FailedAttempt)>,
+    /// How often each code occurred, if there was more than one attempt.
+    codes: Vec<(Arc<str>, usize)>,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct RawAttempt {
-    pub(crate) started: Instant,
-    pub(crate) ended: Instant,
-    pub(crate) error: Option<Arc<AttemptError>>,
+struct FailedAttempt {
+    started: Instant,
+    ended: Instant,
+    error: Arc<AttemptError>,
+}
+
+/// Errors with further codes are counted under [`OTHER_CODES`].
+const MAX_CODES: usize = 8;
+const OTHER_CODES: &str = "Other";
+
+impl FailedAttempts {
+    /// Adds an attempt that failed.
+    pub(crate) fn add(all: &mut Option<Box<Self>>, started: Instant, ended: Instant, error: &Arc<AttemptError>) {
+        let attempt = FailedAttempt {
+            started,
+            ended,
+            error: Arc::clone(error),
+        };
+        let Some(all) = all else {
+            *all = Some(Box::new(Self {
+                count: 1,
+                first: attempt,
+                last: None,
+                codes: Vec::new(),
+            }));
+            return;
+        };
+        if all.codes.is_empty() {
+            all.codes.reserve_exact(1);
+            all.codes.push((Arc::clone(&all.first.error.code), 1));
+        }
+        all.count += 1;
+        let is_known = |code: &str| all.codes.iter().any(|(known, _)| **known == *code);
+        let code = if is_known(&error.code) || all.codes.len() < MAX_CODES {
+            Arc::clone(&error.code)
+        } else {
+            OTHER_CODES.into()
+        };
+        match all.codes.iter_mut().find(|(known, _)| *known == code) {
+            Some((_, count)) => *count += 1,
+            None => all.codes.push((code, 1)),
+        }
+        let before = all.last.as_ref().map_or(all.first.ended, |(_, last)| last.ended);
+        all.last = Some((before, attempt));
+    }
+
+    pub(crate) const fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn last_error(&self) -> Arc<AttemptError> {
+        let last = self.last.as_ref().map_or(&self.first, |(_, last)| last);
+        Arc::clone(&last.error)
+    }
 }
 
 impl Attempts {
-    pub(crate) const fn none(arrived: Instant) -> Self {
+    pub(crate) const fn failed(arrived: Instant, failed: Option<Box<FailedAttempts>>) -> Self {
         Self {
             arrived,
-            earlier: None,
-            last: None,
+            failed,
+            succeeded: None,
         }
     }
 
-    pub(crate) fn push(&mut self, attempt: RawAttempt) {
-        if let Some(last) = self.last.replace(attempt) {
-            self.earlier.get_or_insert_default().push(last);
+    pub(crate) const fn succeeded(
+        arrived: Instant,
+        failed: Option<Box<FailedAttempts>>,
+        started: Instant,
+        ended: Instant,
+    ) -> Self {
+        Self {
+            arrived,
+            failed,
+            succeeded: Some((started, ended)),
         }
     }
 
     /// Returns how many attempts there were.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.earlier.as_ref().map_or(0, |earlier| earlier.len()) + usize::from(self.last.is_some())
+        self.failed.as_ref().map_or(0, |failed| failed.count) + usize::from(self.succeeded.is_some())
     }
 
     /// Returns whether there was no attempt: the record was never sent.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.last.is_none()
+        self.failed.is_none() && self.succeeded.is_none()
     }
 
-    /// Returns the attempts in their order.
+    /// Returns the attempts in their order. If more than two failed, those between the first and the last are left
+    /// out; [`len`](Self::len) and [`error_counts`](Self::error_counts) include them.
     pub fn iter(&self) -> impl Iterator<Item = Attempt<'_>> {
-        let mut before = self.arrived;
-        let earlier = self.earlier.iter().flat_map(|earlier| earlier.iter());
-        earlier.chain(&self.last).map(move |attempt| {
-            let delay = attempt.started.saturating_duration_since(before);
-            before = attempt.ended;
-            Attempt {
-                delay,
-                duration: attempt.ended.saturating_duration_since(attempt.started),
-                error: attempt.error.as_deref(),
-            }
-        })
+        let attempt = |before: Instant, started: Instant, ended: Instant, error| Attempt {
+            delay: started.saturating_duration_since(before),
+            duration: ended.saturating_duration_since(started),
+            error,
+        };
+        let failed = self.failed.as_ref();
+        let first = failed.map(|failed| (self.arrived, &failed.first));
+        let last = failed.and_then(|failed| failed.last.as_ref());
+        let last = last.map(|(before, last)| (*before, last));
+        let ended = last.or(first).map_or(self.arrived, |(_, attempt)| attempt.ended);
+        let failed = first.into_iter().chain(last).map(move |(before, failed)| {
+            attempt(before, failed.started, failed.ended, Some(&*failed.error))
+        });
+        let succeeded = self.succeeded;
+        failed.chain(succeeded.map(|(started, finished)| attempt(ended, started, finished, None)))
+    }
+
+    /// Returns the codes of the errors, and how many attempts failed with each of them. After the eighth code, all
+    /// further ones are counted together as `Other`.
+    pub fn error_counts(&self) -> impl Iterator<Item = (&str, usize)> {
+        let failed = self.failed.as_deref();
+        let only = failed.filter(|failed| failed.codes.is_empty());
+        let only = only.map(|failed| (&*failed.first.error.code, failed.count));
+        let all = failed.into_iter().flat_map(|failed| &failed.codes);
+        only.into_iter().chain(all.map(|(code, count)| (&**code, *count)))
     }
 }
 
@@ -254,7 +339,7 @@ impl Failure {
         Self {
             stream: "unknown".into(),
             reason: FailureReason::Closed,
-            attempts: Attempts::none(Instant::now()),
+            attempts: Attempts::failed(Instant::now(), None),
             may_have_been_written: true,
         }
     }

@@ -10,6 +10,8 @@ pub(super) struct Flushes {
     next: u64,
     /// The numbers of records without an outcome, for each flush from the oldest on; the last entry is the next flush.
     pending: VecDeque<usize>,
+    /// Their sum.
+    all: usize,
 }
 
 impl Flushes {
@@ -17,6 +19,7 @@ impl Flushes {
         Self {
             next: 0,
             pending: VecDeque::from([0]),
+            all: 0,
         }
     }
 
@@ -37,6 +40,7 @@ impl Flushes {
     pub(super) fn accepted(&mut self, count: usize) {
         if let Some(pending) = self.pending.back_mut() {
             *pending += count;
+            self.all += count;
         }
     }
 
@@ -46,6 +50,7 @@ impl Flushes {
         let index = index.and_then(|index| usize::try_from(index).ok());
         if let Some(pending) = index.and_then(|index| self.pending.get_mut(index)) {
             *pending = pending.saturating_sub(1);
+            self.all = self.all.saturating_sub(1);
         }
     }
 
@@ -60,8 +65,8 @@ impl Flushes {
     }
 
     /// Returns how many records do not have an outcome.
-    pub(super) fn pending(&self) -> usize {
-        self.pending.iter().sum()
+    pub(super) const fn pending(&self) -> usize {
+        self.all
     }
 
     fn oldest(&self) -> u64 {

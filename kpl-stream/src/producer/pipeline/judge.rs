@@ -1,13 +1,15 @@
 //! Decides, after an answer, what happens to each user record of the request.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::InFlight;
+use super::lane::Verdict;
 use super::record::{Entry, Held, Times};
+use super::request::Apart;
 use super::request_size::Suspect;
 use super::shards::Mode;
-use super::stream::{Apart, Stream, Unjudged};
+use super::stream::{Stream, Unjudged};
 use super::turn::Turn;
 use crate::client::{ErrorClass, PutResult, RequestError, Written};
 use crate::producer::outcome::{AttemptError, Attempts, FailureReason, Landing, Receipt};
@@ -24,6 +26,7 @@ impl<H> Stream<H> {
         times: Times,
         turn: &mut Turn<'_, H>,
     ) {
+        self.tell_lanes(&request.entries, &answer, times, turn);
         match answer {
             Ok(results) if results.len() == request.entries.len() => {
                 self.refusals = 0;
@@ -48,6 +51,45 @@ impl<H> Stream<H> {
                 self.judge_failed(request.entries, ErrorClass::Unknown, error, times, turn);
             }
             Err(error) => self.judge_refused(request.entries, error, times, turn),
+        }
+    }
+
+    /// Tells each lane of the request what the answer says about it.
+    fn tell_lanes(
+        &mut self,
+        entries: &[Entry<H>],
+        answer: &Result<Vec<PutResult>, RequestError>,
+        times: Times,
+        turn: &Turn<'_, H>,
+    ) {
+        let results = answer.as_ref().ok().filter(|results| results.len() == entries.len());
+        let mut verdicts: BTreeMap<usize, Verdict> = BTreeMap::new();
+        for (index, entry) in entries.iter().enumerate() {
+            let Some(lane) = self.lane_of(entry.shard_id.as_ref()) else {
+                continue;
+            };
+            let verdict = verdicts.entry(lane).or_default();
+            verdict.entries += 1;
+            let result = results.and_then(|results| results.get(index));
+            let class = match (result, answer) {
+                (Some(Ok(written)), _) if is_elsewhere(entry, written) => Some(ErrorClass::Unknown),
+                (Some(Ok(_)), _) => None,
+                (Some(Err(error)), _) => Some(ErrorClass::of_code(&error.code)),
+                (None, Err(error)) => Some(error.class),
+                (None, Ok(_)) => Some(ErrorClass::Unknown),
+            };
+            match class {
+                None => verdict.accepted.add(entry.size),
+                Some(ErrorClass::Throttled) => verdict.throttled.add(entry.size),
+                Some(ErrorClass::Transient | ErrorClass::Unknown) => verdict.failed = true,
+                Some(_) => {}
+            }
+        }
+        for (lane, verdict) in verdicts {
+            if let Some(state) = self.lanes.get_mut(lane) {
+                state.answered(verdict, times, &mut self.random);
+            }
+            self.reschedule(lane, turn);
         }
     }
 
@@ -88,7 +130,7 @@ impl<H> Stream<H> {
         for mut entry in entries {
             self.report_failed(&entry, &error, turn);
             for held in &mut entry.records {
-                held.attempts.push(times.failed(&error));
+                held.attempt_failed(times, &error);
             }
             groups.push(entry.records);
         }
@@ -99,10 +141,10 @@ impl<H> Stream<H> {
         match groups.pop() {
             Some(mut only) if groups.is_empty() => {
                 let rest = only.split_off(only.len() / 2);
-                if self.order.is_some() {
+                if self.options.ordered {
                     // The halves may share keys: the second half must wait for the first.
                     self.set_apart(vec![part(vec![only])]);
-                    self.come_back(rest, Duration::ZERO, turn);
+                    self.come_back(rest, turn);
                 } else {
                     self.set_apart(vec![part(vec![only]), part(vec![rest])]);
                 }
@@ -221,16 +263,14 @@ impl<H> Stream<H> {
         times: Times,
         turn: &mut Turn<'_, H>,
     ) {
-        held.attempts.push(times.succeeded());
         let receipt = Receipt {
             landing: Arc::clone(landing),
             sub_sequence_number: index as u64,
-            attempts: std::mem::replace(&mut held.attempts, Attempts::none(turn.now)),
+            attempts: Attempts::succeeded(held.arrived, held.failed.take(), times.started, times.ended),
             may_be_duplicated: held.maybe_written,
         };
-        let partition_key = self.key_if_ordered(&held);
+        self.land(&held, turn);
         turn.resolve(held, Ok(receipt));
-        self.unlock(partition_key, turn);
     }
 
     fn judge_failed(
@@ -241,11 +281,6 @@ impl<H> Stream<H> {
         times: Times,
         turn: &mut Turn<'_, H>,
     ) {
-        if class == ErrorClass::Throttled {
-            for entry in &entries {
-                self.throttled(entry.shard_id.as_ref(), turn.now);
-            }
-        }
         let gives_up = class.is_final() || (class == ErrorClass::Throttled && self.options.fail_if_throttled);
         if !gives_up {
             return self.retry(entries, class, error, times, turn);
@@ -254,19 +289,19 @@ impl<H> Stream<H> {
         for entry in entries {
             self.report_failed(&entry, &error, turn);
             for mut held in entry.records {
-                held.attempts.push(times.failed(&error));
+                held.attempt_failed(times, &error);
                 let error = Arc::clone(&error);
                 let reason = if class == ErrorClass::Throttled {
                     FailureReason::Throttled(error)
                 } else {
                     FailureReason::Refused(error)
                 };
-                self.fail_locked(held, reason, turn);
+                self.fail_in_flight(held, reason, turn);
             }
         }
     }
 
-    /// Sends the user records of failed entries back to the start, after a pause.
+    /// Sends the user records of failed entries back to the start. The lane decides when they are sent again.
     fn retry(
         &mut self,
         entries: Vec<Entry<H>>,
@@ -278,18 +313,12 @@ impl<H> Stream<H> {
         let error = Arc::new(error);
         for entry in entries {
             self.report_failed(&entry, &error, turn);
-            let mut again = Vec::with_capacity(entry.records.len());
-            for mut held in entry.records {
-                held.attempts.push(times.failed(&error));
+            let mut again = entry.records;
+            for held in &mut again {
+                held.attempt_failed(times, &error);
                 held.maybe_written |= class == ErrorClass::Unknown;
-                if held.expires <= turn.now {
-                    self.fail_locked(held, FailureReason::Expired(Some(Arc::clone(&error))), turn);
-                } else {
-                    held.pauses += 1;
-                    again.push(held);
-                }
             }
-            turn.retry(again);
+            self.come_back(again, turn);
         }
     }
 
@@ -304,6 +333,11 @@ impl<H> Stream<H> {
         );
         turn.out.measures.failed(&self.name, shard_id, &error.code);
     }
+}
+
+/// Returns whether an entry that was meant for a certain shard was written to another one.
+fn is_elsewhere<H>(entry: &Entry<H>, written: &Written) -> bool {
+    entry.shard_id.as_ref().is_some_and(|shard_id| *shard_id != written.shard_id)
 }
 
 /// Where an entry was written.

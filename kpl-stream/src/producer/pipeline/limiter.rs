@@ -2,80 +2,83 @@
 
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
+
+use super::lane::Amount;
+use super::record::Times;
+
 /// How much a shard accepts per second
 /// ([limits](https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html)).
 const RECORDS_PER_SECOND: f64 = 1000.0;
 const BYTES_PER_SECOND: f64 = 1024.0 * 1024.0;
 
-/// When throttled, halve the rate, at most once per interval and down to a floor; then raise it again by a tenth of the
-/// full rate per second.
-/// rate in a second.
-const HALVED_AT_MOST_EVERY: Duration = Duration::from_millis(250);
-const LOWEST_SCALE: f64 = 1.0 / 64.0;
-const RECOVERY_PER_SECOND: f64 = 0.1;
-
 #[derive(Clone, Debug)]
 pub(super) struct Limiter {
-    /// The rate, as a multiple of what one shard accepts.
+    /// The highest rate, as a multiple of what one shard accepts.
+    most: f64,
+    /// The rate now.
     rate: f64,
-    /// The fraction of the rate that is used now.
-    scale: f64,
     records: f64,
     bytes: f64,
     at: Instant,
-    halved: Option<Instant>,
+    paused_until: Option<Instant>,
+    throttled: Option<Instant>,
+    in_a_row: i32,
 }
 
 impl Limiter {
-    pub(super) fn new(rate: f64, now: Instant) -> Self {
+    pub(super) fn new(rate: f64, shards: f64, now: Instant) -> Self {
+        let most = rate * shards;
         Self {
-            rate,
-            scale: 1.0,
-            records: rate * RECORDS_PER_SECOND,
-            bytes: rate * BYTES_PER_SECOND,
+            most,
+            rate: most,
+            records: most * RECORDS_PER_SECOND,
+            bytes: most * BYTES_PER_SECOND,
             at: now,
-            halved: None,
+            paused_until: None,
+            throttled: None,
+            in_a_row: 0,
         }
-    }
-
-    /// Takes the tokens for a record of this size, if there are any. A record that needs more than there are leaves a
-    /// debt.
-    pub(super) fn take(&mut self, bytes: usize, now: Instant) -> bool {
-        self.refill(now);
-        // Times are rounded to nanoseconds.
-        let free = self.records >= 0.999 && self.bytes > 0.0;
-        if free {
-            self.force(bytes);
-        }
-        free
-    }
-
-    /// Takes the tokens whether or not there are any.
-    pub(super) fn force(&mut self, bytes: usize) {
-        self.records -= 1.0;
-        self.bytes -= bytes as f64;
     }
 
     /// Returns when the next record may be sent. That is in the past if it may be sent now.
     pub(super) fn free_at(&self) -> Instant {
-        let scale = self.rate * self.scale;
-        let wait_records = (1.0 - self.records) / (scale * RECORDS_PER_SECOND);
-        let wait_bytes = (1.0 - self.bytes) / (scale * BYTES_PER_SECOND);
+        let wait_records = (1.0 - self.records) / (self.rate * RECORDS_PER_SECOND);
+        let wait_bytes = (1.0 - self.bytes) / (self.rate * BYTES_PER_SECOND);
         let wait = wait_records.max(wait_bytes).clamp(0.0, 3600.0);
-        self.at + Duration::from_secs_f64(wait)
+        let free = self.at + Duration::from_secs_f64(wait);
+        self.paused_until.map_or(free, |until| until.max(free))
     }
 
-    /// Slows down: the service had no room.
-    pub(super) fn throttled(&mut self, now: Instant) {
+    /// Returns whether the shard refused something for lack of room not long ago.
+    pub(super) fn is_restrained(&self) -> bool {
+        self.throttled.is_some()
+    }
+
+    /// Takes the tokens for a record of this size. One that needs more than there are leaves a debt.
+    pub(super) fn take(&mut self, bytes: usize, now: Instant) {
         self.refill(now);
-        if self
-            .halved
-            .is_some_and(|at| now.saturating_duration_since(at) < HALVED_AT_MOST_EVERY)
-        {
+        self.records -= 1.0;
+        self.bytes -= bytes as f64;
+    }
+
+    /// Takes what an answer says: how much was accepted, and how much was refused for lack of room.
+    pub(super) fn answered(&mut self, accepted: Amount, refused: Amount, times: Times, random: &mut Rng) {
+        let now = times.ended;
+        self.refill(now);
+        if accepted.records > 0 {
+            self.in_a_row = 0;
+        }
+        if refused.records == 0 {
             return;
         }
-        self.halved = Some(now);
-        self.scale = (self.scale / 2.0).max(LOWEST_SCALE);
+        if self.throttled.is_none_or(|throttled| throttled <= times.started) {
+            self.rate = (self.rate.min(1.05) * 0.94).max(1.0 / 64.0);
+            let pause = (0.04 * 2_f64.powi(self.in_a_row)).min(0.2) * (0.75 + 0.5 * random.f64());
+            self.paused_until = Some(now + Duration::from_secs_f64(pause));
+            self.in_a_row += 1;
+            self.throttled = Some(now);
+        }
         self.records = self.records.min(0.0);
         self.bytes = self.bytes.min(0.0);
     }
@@ -83,58 +86,8 @@ impl Limiter {
     fn refill(&mut self, now: Instant) {
         let seconds = now.saturating_duration_since(self.at).as_secs_f64();
         self.at = self.at.max(now);
-        let rate = self.rate * self.scale;
-        self.records = (self.records + seconds * rate * RECORDS_PER_SECOND).min(rate * RECORDS_PER_SECOND);
-        self.bytes = (self.bytes + seconds * rate * BYTES_PER_SECOND).min(rate * BYTES_PER_SECOND);
-        self.scale = (self.scale + seconds * RECOVERY_PER_SECOND).min(1.0);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lets_the_rate_through_and_no_more() {
-        let start = Instant::now();
-        let mut limiter = Limiter::new(1.5, start);
-        let mut sent = 0;
-        for millisecond in 0..10_000 {
-            let now = start + Duration::from_millis(millisecond);
-            while limiter.take(100, now) {
-                sent += 1;
-            }
-            assert!(limiter.free_at() > now);
-        }
-        // One second's bucket, and ten seconds.
-        assert!((16_490..=16_510).contains(&sent), "{sent}");
-    }
-
-    #[test]
-    fn slows_down_and_recovers() {
-        let start = Instant::now();
-        let mut limiter = Limiter::new(1.0, start);
-        limiter.throttled(start);
-        limiter.throttled(start);
-        assert!(!limiter.take(100, start));
-        let mut second = |from: u64| {
-            (0..1000)
-                .filter(|ms| limiter.take(1, start + Duration::from_millis(from * 1000 + ms)))
-                .count()
-        };
-        let first = second(0);
-        assert!((400..700).contains(&first), "{first}");
-        let later = second(20);
-        assert!(later >= 999, "{later}");
-    }
-
-    #[test]
-    fn a_record_larger_than_the_bucket_goes_as_a_debt() {
-        let start = Instant::now();
-        let mut limiter = Limiter::new(1.0, start);
-        assert!(limiter.take(10 << 20, start));
-        assert!(!limiter.take(1, start + Duration::from_secs(8)));
-        assert!(limiter.free_at() > start + Duration::from_secs(8));
-        assert!(limiter.take(1, start + Duration::from_secs(10)));
+        self.records = (self.records + seconds * self.rate * RECORDS_PER_SECOND).min(self.rate * RECORDS_PER_SECOND);
+        self.bytes = (self.bytes + seconds * self.rate * BYTES_PER_SECOND).min(self.rate * BYTES_PER_SECOND);
+        self.rate = (self.rate + seconds * 0.03).min(self.most);
     }
 }

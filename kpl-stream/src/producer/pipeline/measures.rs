@@ -144,8 +144,9 @@ impl Measures {
         }
         // Neighbouring records mostly have the same values: one measure covers all of them.
         let buffered = |held: &Held<H>| {
-            let waited = times.started.saturating_duration_since(held.attempts.arrived);
-            (held.attempts.len(), waited.as_millis())
+            let waited = times.started.saturating_duration_since(held.arrived);
+            let retries = held.failed.as_ref().map_or(0, |failed| failed.count());
+            (retries, waited.as_millis())
         };
         for alike in entry.records.chunk_by(|one, other| buffered(one) == buffered(other)) {
             let Some((retries, millis)) = alike.first().map(buffered) else {

@@ -46,14 +46,17 @@ mod limiter;
 mod measures;
 mod order;
 mod output;
+mod pack;
 mod record;
+mod request;
 mod request_size;
-mod retries;
+mod schedule;
 mod shards;
 mod stream;
 mod turn;
+mod waiting;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -66,30 +69,35 @@ pub use self::output::{FlushId, Output, RequestId, StreamId, StreamState};
 pub use self::record::EncodedRecord;
 
 use self::flushes::Flushes;
-use self::lane::Aggregators;
 use self::measures::Metric::{UserRecordsPending, UserRecordsReceived};
+use self::pack::Packer;
 use self::record::{Entry, Held, Times};
 use self::request_size::Suspect;
-use self::retries::{Retries, Retry};
+use self::schedule::Schedule;
 use self::shards::Mode;
 use self::stream::Stream;
 use self::turn::{Out, Turn};
 use super::options::Options;
-use super::outcome::{AttemptError, Attempts, FailureReason};
-use crate::backoff::Backoff;
+use super::outcome::{AttemptError, FailureReason};
 use crate::client::{PutResult, RequestError, StreamDescription};
 
 /// Carries records to their streams. `H` is the caller's handle for a record; it is returned with the outcome.
 pub struct Pipeline<H> {
     options: Arc<Options>,
-    aggregators: Arc<Aggregators>,
+    packer: Packer,
     streams: Vec<Stream<H>>,
     names: HashMap<Arc<str>, StreamId>,
-    /// The index of the stream that the next request is built for.
-    next_stream: usize,
-    in_flight: HashMap<RequestId, InFlight<H>>,
-    listings: HashMap<RequestId, (StreamId, Instant)>,
-    retries: Retries<H>,
+    /// When each stream has a request to send.
+    requests: Schedule,
+    /// When each stream has something else to do.
+    timers: Schedule,
+    /// The oldest request first.
+    in_flight: BTreeMap<RequestId, InFlight<H>>,
+    bytes_in_flight: usize,
+    /// Whether the next request has to wait until there is less in flight.
+    waits_for_room: bool,
+    /// The oldest request first.
+    listings: BTreeMap<RequestId, (StreamId, Instant)>,
     next_request: u64,
     next_record: u64,
     flushes: Flushes,
@@ -104,7 +112,12 @@ struct InFlight<H> {
     /// The refused request of which this one is a half, if that one may have been too large.
     suspect: Option<Arc<Suspect>>,
     started: Instant,
+    bytes: usize,
 }
+
+/// While a request is under way, its records exist as packed bytes and, encoded once more, in the client's request
+/// body: together about two and a half times their size. All of that may take a quarter of the budget.
+const BUDGET_PER_BYTE_IN_FLIGHT: usize = 10;
 
 impl<H> Pipeline<H> {
     /// Creates a pipeline without streams. The seed determines the lengths of pauses.
@@ -115,14 +128,16 @@ impl<H> Pipeline<H> {
     pub fn new(options: Options, seed: u64) -> Result<Self, InvalidOption> {
         options.check()?;
         Ok(Self {
-            aggregators: Arc::new(Aggregators::new(&options)?),
+            packer: Packer::new(&options)?,
             options: Arc::new(options),
             streams: Vec::new(),
             names: HashMap::new(),
-            next_stream: 0,
-            in_flight: HashMap::new(),
-            listings: HashMap::new(),
-            retries: Retries::new(),
+            requests: Schedule::default(),
+            timers: Schedule::default(),
+            in_flight: BTreeMap::new(),
+            bytes_in_flight: 0,
+            waits_for_room: false,
+            listings: BTreeMap::new(),
             next_request: 0,
             next_record: 0,
             flushes: Flushes::new(),
@@ -138,10 +153,11 @@ impl<H> Pipeline<H> {
         }
         let id = StreamId(self.streams.len());
         let name: Arc<str> = name.into();
-        let (options, aggregators) = (Arc::clone(&self.options), Arc::clone(&self.aggregators));
+        let (options, packer) = (Arc::clone(&self.options), self.packer.clone());
         self.streams
-            .push(Stream::new(Arc::clone(&name), options, aggregators, now));
+            .push(Stream::new(Arc::clone(&name), options, packer, self.random.fork(), now));
         self.names.insert(name, id);
+        self.reschedule(id, now);
         id
     }
 
@@ -171,21 +187,20 @@ impl<H> Pipeline<H> {
                 record,
                 handle,
                 number: self.next_record,
-                expires: now + self.options.record_ttl,
+                arrived: now,
                 flush: self.flushes.next(),
-                attempts: Attempts::none(now),
-                pauses: 0,
+                lane: 0,
+                failed: None,
                 maybe_written: false,
             };
             self.next_record += 1;
             count += 1;
-            state.route(held, self.options.record_max_buffered_time, &mut turn);
+            state.route(held, &mut turn);
         }
-        state.let_in_all(&mut turn);
         turn.out.measures.add(UserRecordsReceived, &state.name, count as f64);
         state.pending += count;
         self.flushes.accepted(count);
-        self.settle(stream);
+        self.settle(stream, now);
     }
 
     /// Takes the answer to [`Output::PutRecords`]. An answer that is no longer needed is ignored.
@@ -194,6 +209,8 @@ impl<H> Pipeline<H> {
             return;
         };
         let stream = request.stream;
+        self.bytes_in_flight -= request.bytes;
+        self.waits_for_room = false;
         let Some(state) = self.streams.get_mut(stream.0) else {
             return;
         };
@@ -208,7 +225,7 @@ impl<H> Pipeline<H> {
         if state.shards.mode() != mode {
             state.route_anew(&mut turn);
         }
-        self.settle(stream);
+        self.settle(stream, now);
     }
 
     /// Takes the answer to [`Output::ListShards`].
@@ -233,15 +250,19 @@ impl<H> Pipeline<H> {
             state.route_anew(&mut turn);
         }
         state.judge_unjudged(&mut turn);
-        self.settle(stream);
+        self.settle(stream, now);
     }
 
     /// Requests [`Output::Flushed`] for when everything that was accepted before has its outcome. None of those records
     /// waits for others any longer.
     pub fn flush(&mut self, now: Instant) -> FlushId {
         let id = self.flushes.start();
-        for stream in &mut self.streams {
-            stream.hurry(now);
+        let streams: Vec<usize> = self.requests.later(now).collect();
+        for index in streams {
+            if let Some(stream) = self.streams.get_mut(index) {
+                stream.hurry(&Turn::new(now, &self.flushes, &mut self.out));
+            }
+            self.reschedule(StreamId(index), now);
         }
         self.report_flushed();
         id
@@ -252,9 +273,9 @@ impl<H> Pipeline<H> {
     pub fn abandon(&mut self, now: Instant) {
         let closed = Arc::new(AttemptError::closed());
         let mut records = Vec::new();
-        let mut requests: Vec<_> = std::mem::take(&mut self.in_flight).into_iter().collect();
-        requests.sort_unstable_by_key(|(id, _)| *id);
-        for (id, request) in requests {
+        self.bytes_in_flight = 0;
+        self.waits_for_room = false;
+        for (id, request) in std::mem::take(&mut self.in_flight) {
             self.out.outputs.push_back(Output::Cancel { id });
             let times = Times {
                 started: request.started,
@@ -264,12 +285,6 @@ impl<H> Pipeline<H> {
                 held.give_up_in_flight(times, &closed);
                 records.push((request.stream, held));
             }
-        }
-        for Retry {
-            stream, records: again, ..
-        } in self.retries.take_all()
-        {
-            records.extend(again.into_iter().map(|held| (stream, held)));
         }
         for (index, stream) in self.streams.iter_mut().enumerate() {
             records.extend(stream.drain(&closed).into_iter().map(|held| (StreamId(index), held)));
@@ -283,6 +298,9 @@ impl<H> Pipeline<H> {
             }
         }
         self.count_resolved();
+        for index in 0..self.streams.len() {
+            self.reschedule(StreamId(index), now);
+        }
     }
 
     /// Returns what to do now. Call it until it returns `None`: after each call of another method, and when
@@ -300,15 +318,12 @@ impl<H> Pipeline<H> {
         if !self.out.outputs.is_empty() {
             return Some(now);
         }
-        let connection = self.in_flight.len() < self.options.max_connections;
-        let streams = self.streams.iter().filter_map(|stream| stream.wake_at(connection, now));
-        let started = self.in_flight.values().map(|request| request.started);
-        let listings = self.listings.values().map(|(_, started)| *started);
-        let timeout = started
-            .chain(listings)
-            .min()
-            .map(|started| started + self.options.request_timeout);
-        streams.chain(self.retries.next_at()).chain(timeout).min()
+        let request = if self.has_connection() { self.requests.first() } else { None };
+        let wanted = [request, self.timers.first()].into_iter().flatten().map(|(at, _)| at);
+        let request = self.in_flight.first_key_value().map(|(_, request)| request.started);
+        let listing = self.listings.first_key_value().map(|(_, (_, started))| *started);
+        let oldest = request.into_iter().chain(listing).min();
+        wanted.chain(oldest.map(|started| started + self.options.request_timeout)).min()
     }
 
     /// Returns how many records do not have an outcome yet.
@@ -324,15 +339,8 @@ impl<H> Pipeline<H> {
 
     fn advance(&mut self, now: Instant) {
         self.time_out(now);
-        while let Some(Retry { stream, records, .. }) = self.retries.take_due(now) {
-            if let Some(state) = self.streams.get_mut(stream.0) {
-                let wait = state.shorter_wait();
-                let mut turn = Turn::new(now, &self.flushes, &mut self.out);
-                state.come_back(records, wait, &mut turn);
-            }
-            self.settle(stream);
-        }
-        for index in 0..self.streams.len() {
+        let streams: Vec<usize> = self.timers.due(now).collect();
+        for index in streams {
             if let Some(stream) = self.streams.get_mut(index) {
                 let mut turn = Turn::new(now, &self.flushes, &mut self.out);
                 stream.sweep(&mut turn);
@@ -343,27 +351,37 @@ impl<H> Pipeline<H> {
                     self.out.outputs.push_back(Output::ListShards { id, stream });
                 }
             }
-            self.settle(StreamId(index));
+            self.settle(StreamId(index), now);
         }
         self.make_requests(now);
     }
 
+    fn has_connection(&self) -> bool {
+        self.in_flight.len() < self.options.max_connections && !self.waits_for_room
+    }
+
+    /// Makes requests: the stream that has waited longest is the first.
     fn make_requests(&mut self, now: Instant) {
-        let mut idle = 0;
-        while self.in_flight.len() < self.options.max_connections && idle < self.streams.len() {
-            let index = self.next_stream % self.streams.len();
-            self.next_stream = index + 1;
+        let most = (self.options.max_buffered_bytes / BUDGET_PER_BYTE_IN_FLIGHT).max(1);
+        while self.has_connection()
+            && let Some((_, index)) = self.requests.first().filter(|(at, _)| *at <= now)
+        {
             let Some(stream) = self.streams.get_mut(index) else {
                 return;
             };
             let mut turn = Turn::new(now, &self.flushes, &mut self.out);
-            let Some(request) = stream.request(&mut turn) else {
-                idle += 1;
-                continue;
-            };
-            idle = 0;
+            let room = most.saturating_sub(self.bytes_in_flight);
+            let request = stream.request(room, self.in_flight.is_empty(), &mut turn);
             let name = Arc::clone(&stream.name);
+            self.settle(StreamId(index), now);
+            let Some(request) = request else {
+                // It needs more room than there is, or none of its records can be packed.
+                self.waits_for_room = !self.in_flight.is_empty();
+                return;
+            };
             let id = self.next_id();
+            let bytes = request.entries.iter().map(|entry| entry.size).sum();
+            self.bytes_in_flight += bytes;
             self.out.outputs.push_back(Output::PutRecords {
                 id,
                 stream: name,
@@ -374,6 +392,7 @@ impl<H> Pipeline<H> {
                 entries: request.entries,
                 suspect: request.suspect,
                 started: now,
+                bytes,
             };
             self.in_flight.insert(id, in_flight);
         }
@@ -387,37 +406,35 @@ impl<H> Pipeline<H> {
     fn time_out(&mut self, now: Instant) {
         let timeout = self.options.request_timeout;
         let is_late = |started: Instant| started + timeout <= now;
-        let requests = self.in_flight.iter().filter(|(_, request)| is_late(request.started));
-        let mut late: Vec<RequestId> = requests.map(|(id, _)| *id).collect();
-        late.sort_unstable();
-        for id in late {
+        while let Some((id, _)) = self.in_flight.first_key_value().filter(|(_, request)| is_late(request.started)) {
+            let id = *id;
             self.out.outputs.push_back(Output::Cancel { id });
             self.answered(id, Err(RequestError::timed_out(timeout)), now);
         }
-        let listings = self.listings.iter().filter(|(_, (_, started))| is_late(*started));
-        let mut late: Vec<RequestId> = listings.map(|(id, _)| *id).collect();
-        late.sort_unstable();
-        for id in late {
+        while let Some((id, _)) = self.listings.first_key_value().filter(|(_, (_, started))| is_late(*started)) {
+            let id = *id;
             self.out.outputs.push_back(Output::Cancel { id });
             self.listed(id, Err(RequestError::timed_out(timeout)), now);
         }
     }
 
     /// Processes the results of a stream's turn, except for its outputs.
-    fn settle(&mut self, stream: StreamId) {
-        for (records, failed) in std::mem::take(&mut self.out.retries) {
-            let pauses = records.iter().map(|held| held.pauses).min().unwrap_or(1);
-            let pause = Backoff::RECORDS.pause(pauses.saturating_sub(1), self.random.f64());
-            let expires = records.iter().map(|held| held.expires).min();
-            let at = expires.into_iter().chain([failed + pause]).min().unwrap_or(failed);
-            self.retries.push(at, stream, records);
-        }
+    fn settle(&mut self, stream: StreamId, now: Instant) {
         if let (Some(state), 1..) = (self.streams.get_mut(stream.0), self.out.resolved.len()) {
             state.pending = state.pending.saturating_sub(self.out.resolved.len());
             let pending = state.pending as f64;
             self.out.measures.add(UserRecordsPending, &state.name, pending);
         }
         self.count_resolved();
+        self.reschedule(stream, now);
+    }
+
+    /// Finds out anew when a stream has something to do.
+    fn reschedule(&mut self, stream: StreamId, now: Instant) {
+        if let Some(state) = self.streams.get(stream.0) {
+            self.requests.set(stream.0, state.request_at(now));
+            self.timers.set(stream.0, state.timer_at());
+        }
     }
 
     fn count_resolved(&mut self) {

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use kpl_core::{AggregateError, ByteCount, CodecError, HashKey, KeyError, KplRecord, PartitionKey, Tags};
 
-use crate::producer::outcome::{AttemptError, Attempts, RawAttempt};
+use crate::producer::options::Options;
+use crate::producer::outcome::{AttemptError, FailedAttempts};
 
 thread_local! {
     /// Reused for writing keys and payloads: once warm, this does not allocate.
@@ -157,20 +158,30 @@ pub(super) struct Held<H> {
     pub(super) handle: H,
     /// The record's number in the order of acceptance, across all streams.
     pub(super) number: u64,
-    pub(super) expires: Instant,
+    pub(super) arrived: Instant,
     /// The flush that waits for it.
     pub(super) flush: u64,
-    pub(super) attempts: Attempts,
-    /// After how many pauses it was sent again.
-    pub(super) pauses: u32,
+    /// The lane that it waits in.
+    pub(super) lane: usize,
+    pub(super) failed: Option<Box<FailedAttempts>>,
     /// Whether an attempt may have written it although it counts as failed.
     pub(super) maybe_written: bool,
 }
 
 impl<H> Held<H> {
+    /// Returns when its time to live ends.
+    pub(super) fn expires(&self, options: &Options) -> Option<Instant> {
+        self.arrived.checked_add(options.record_ttl)
+    }
+
+    /// Notes that an attempt failed.
+    pub(super) fn attempt_failed(&mut self, times: Times, error: &Arc<AttemptError>) {
+        FailedAttempts::add(&mut self.failed, times.started, times.ended, error);
+    }
+
     /// Fails the attempt that is under way: the producer closes while the record is in a request.
     pub(super) fn give_up_in_flight(&mut self, times: Times, error: &Arc<AttemptError>) {
-        self.attempts.push(times.failed(error));
+        self.attempt_failed(times, error);
         self.maybe_written = true;
     }
 }
@@ -195,21 +206,5 @@ pub(super) struct Times {
 impl Times {
     pub(super) fn duration(self) -> Duration {
         self.ended.saturating_duration_since(self.started)
-    }
-
-    pub(super) const fn succeeded(self) -> RawAttempt {
-        RawAttempt {
-            started: self.started,
-            ended: self.ended,
-            error: None,
-        }
-    }
-
-    pub(super) fn failed(self, error: &Arc<AttemptError>) -> RawAttempt {
-        RawAttempt {
-            started: self.started,
-            ended: self.ended,
-            error: Some(Arc::clone(error)),
-        }
     }
 }

@@ -44,7 +44,8 @@ pub(super) struct Shards {
 struct Map {
     map: ShardMap,
     ids: Vec<Arc<str>>,
-    ranges: HashMap<Arc<str>, HashKeyRange>,
+    /// The index and the range of each shard.
+    places: HashMap<Arc<str>, (usize, HashKeyRange)>,
     /// When the request was sent whose answer this map is.
     asked: Instant,
 }
@@ -90,7 +91,14 @@ impl Shards {
     }
 
     pub(super) fn range_of(&self, shard_id: &str) -> Option<HashKeyRange> {
-        self.map.as_ref()?.ranges.get(shard_id).copied()
+        let (_, range) = self.map.as_ref()?.places.get(shard_id)?;
+        Some(*range)
+    }
+
+    /// Returns the index of a shard.
+    pub(super) fn place_of(&self, shard_id: &str) -> Option<usize> {
+        let (index, _) = self.map.as_ref()?.places.get(shard_id)?;
+        Some(*index)
     }
 
     /// Returns whether the map was requested before this moment, so that it cannot reflect what happened after it.
@@ -167,11 +175,12 @@ impl Map {
     fn new(shards: Vec<Shard>, asked: Instant) -> Result<Self, kpl_core::InvalidShardMap> {
         let map = ShardMap::new(shards)?;
         let ids: Vec<Arc<str>> = map.shards().map(|shard| shard.id.as_str().into()).collect();
-        let ranges = ids.iter().cloned().zip(map.shards().map(|shard| shard.range)).collect();
+        let places = map.shards().map(|shard| shard.range).enumerate();
+        let places = ids.iter().cloned().zip(places).collect();
         Ok(Self {
             map,
             ids,
-            ranges,
+            places,
             asked,
         })
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::flushes::Flushes;
 use super::measures::{Measures, Metric};
@@ -15,10 +15,6 @@ use crate::producer::outcome::{Attempts, Failure, FailureReason, Receipt};
 pub(super) struct Out<H> {
     pub(super) outputs: VecDeque<Output<H>>,
     pub(super) measures: Measures,
-    /// Records to send again, and when they failed.
-    pub(super) retries: Vec<(Vec<Held<H>>, Instant)>,
-    /// Keys whose waiting records may be let in.
-    pub(super) let_in: Vec<Box<str>>,
     /// For each outcome, the flush that waits for it.
     pub(super) resolved: Vec<u64>,
 }
@@ -28,8 +24,6 @@ impl<H> Out<H> {
         Self {
             outputs: VecDeque::new(),
             measures: Measures::new(),
-            retries: Vec::new(),
-            let_in: Vec::new(),
             resolved: Vec::new(),
         }
     }
@@ -40,7 +34,8 @@ impl<H> Out<H> {
 pub(super) struct Turn<'a, H> {
     pub(super) now: Instant,
     pub(super) out: &'a mut Out<H>,
-    next_flush: u64,
+    /// Records of earlier flushes are waited for.
+    pub(super) next_flush: u64,
 }
 
 impl<'a, H> Turn<'a, H> {
@@ -49,16 +44,6 @@ impl<'a, H> Turn<'a, H> {
             now,
             out,
             next_flush: flushes.next(),
-        }
-    }
-
-    /// Returns when a record should be sent if it may wait this long for others. A record that a flush waits for does
-    /// not wait for others.
-    pub(super) fn due(&self, held: &Held<H>, wait: Duration) -> Instant {
-        if held.flush < self.next_flush {
-            self.now
-        } else {
-            self.now + wait
         }
     }
 
@@ -78,16 +63,9 @@ impl<'a, H> Turn<'a, H> {
         let failure = Failure {
             stream: Arc::clone(stream),
             reason,
-            attempts: std::mem::replace(&mut held.attempts, Attempts::none(self.now)),
+            attempts: Attempts::failed(held.arrived, held.failed.take()),
             may_have_been_written: held.maybe_written,
         };
         self.resolve(held, Err(failure));
-    }
-
-    /// Notes that records failed now, and are to be sent again after a pause.
-    pub(super) fn retry(&mut self, records: Vec<Held<H>>) {
-        if !records.is_empty() {
-            self.out.retries.push((records, self.now));
-        }
     }
 }

@@ -1,0 +1,230 @@
+//! Builds the requests of a stream.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use kpl_core::{AggregateError, SealedRecord, UnsealedRecord, seal_all};
+
+use super::lane::MAX_BYTES_PER_REQUEST;
+use super::pack::Packed;
+use super::record::{Entry, Held};
+use super::request_size::Suspect;
+use super::shards::Mode;
+use super::stream::Stream;
+use super::turn::Turn;
+use super::waiting::OfLane;
+use crate::producer::outcome::FailureReason;
+
+/// The records of some entries of a refused request.
+#[derive(Debug)]
+pub(super) struct Apart<H> {
+    pub(super) groups: Vec<Vec<Held<H>>>,
+    pub(super) suspect: Option<Arc<Suspect>>,
+}
+
+/// A request that is ready to be sent.
+#[derive(Debug)]
+pub(super) struct Request<H> {
+    pub(super) sealed: Vec<SealedRecord>,
+    pub(super) entries: Vec<Entry<H>>,
+    pub(super) suspect: Option<Arc<Suspect>>,
+}
+
+/// A request that is being built.
+#[derive(Debug)]
+struct Draft<H> {
+    unsealed: Vec<UnsealedRecord>,
+    entries: Vec<Entry<H>>,
+    refused: Vec<(Held<H>, AggregateError)>,
+    /// How many bytes may be added.
+    room: usize,
+    /// How many bytes the first entry may have.
+    room_for_first: usize,
+}
+
+impl<H> Draft<H> {
+    const fn new(room: usize, room_for_first: usize) -> Self {
+        Self {
+            unsealed: Vec::new(),
+            entries: Vec::new(),
+            refused: Vec::new(),
+            room,
+            room_for_first,
+        }
+    }
+
+    const fn room(&self) -> usize {
+        if self.entries.is_empty() { self.room_for_first } else { self.room }
+    }
+
+    fn add(&mut self, shard_id: Option<Arc<str>>, packed: Packed<H>) {
+        let size = packed.unsealed.size();
+        self.room = self.room.saturating_sub(size);
+        self.entries.push(Entry {
+            shard_id,
+            aggregated: packed.unsealed.is_aggregated(),
+            size,
+            records: packed.records,
+        });
+        self.unsealed.push(packed.unsealed);
+    }
+
+    fn finish(self, suspect: Option<Arc<Suspect>>) -> Option<Request<H>> {
+        (!self.entries.is_empty()).then(|| Request {
+            sealed: seal_all(self.unsealed),
+            entries: self.entries,
+            suspect,
+        })
+    }
+}
+
+impl<H> Stream<H> {
+    /// Returns when the next request should be sent.
+    pub(super) fn request_at(&self, now: Instant) -> Option<Instant> {
+        if !self.apart.is_empty() {
+            return Some(now);
+        }
+        let full = if self.has_enough() { self.full.first() } else { None };
+        self.due.first().into_iter().chain(full).map(|(at, _)| at).min()
+    }
+
+    /// Returns the next request, if it is time for one. It has at most `room` bytes, unless it is the `only` one in
+    /// flight: then its first entry may have any size.
+    pub(super) fn request(&mut self, room: usize, only: bool, turn: &mut Turn<'_, H>) -> Option<Request<H>> {
+        let now = turn.now;
+        self.request_size.grow(now);
+        if let Some(apart) = self.apart.pop_front() {
+            return self.request_apart(apart, turn);
+        }
+        let most = self.options.collection_max_count;
+        let mut lanes: Vec<usize> = self.due.due(now).take(most).collect();
+        if self.has_enough() {
+            let due: HashSet<usize> = lanes.iter().copied().collect();
+            lanes.extend(self.full.due(now).filter(|lane| !due.contains(lane)).take(most));
+        }
+        let room_for_first = if only { usize::MAX } else { room };
+        let mut draft = Draft::new(room.min(self.request_size.limit()), room_for_first);
+        for lane in lanes {
+            self.fill(&mut draft, lane, turn);
+            self.reschedule(lane, turn);
+            if draft.entries.len() >= most || draft.room == 0 {
+                break;
+            }
+        }
+        for (held, error) in std::mem::take(&mut draft.refused) {
+            self.refuse(held, &error, turn);
+        }
+        draft.finish(None)
+    }
+
+    /// Adds what a lane may send now.
+    fn fill(&mut self, draft: &mut Draft<H>, lane: usize, turn: &Turn<'_, H>) {
+        let mut of_lane = 0;
+        while draft.entries.len() < self.options.collection_max_count && of_lane < MAX_BYTES_PER_REQUEST {
+            let Some(state) = self.lanes.get(lane) else { return };
+            if state.limiter.free_at() > turn.now {
+                return;
+            }
+            let Some(first) = self.waiting.front(lane) else { return };
+            let bytes = self.waiting.bytes(lane);
+            let is_full = self.packer.count_full(bytes, self.waiting.count(lane)) > 0;
+            if !is_full && self.due_at(first, turn) > turn.now {
+                return;
+            }
+            if self.packer.expected_size(first, bytes) > draft.room() {
+                return;
+            }
+            let mut of_lane_waiting = OfLane {
+                waiting: &mut self.waiting,
+                lane,
+            };
+            let Some(packed) = self.packer.pack_next(&mut of_lane_waiting, &mut draft.refused) else {
+                return;
+            };
+            let size = packed.unsealed.size();
+            if size > draft.room() {
+                for held in packed.records.into_iter().rev() {
+                    self.waiting.push(held);
+                }
+                return;
+            }
+            self.waiting.lock(&packed.records);
+            of_lane += size;
+            if let Some(state) = self.lanes.get_mut(lane) {
+                state.sent(size, turn.now);
+                draft.add(state.shard_id.clone(), packed);
+            }
+        }
+    }
+
+    /// Sends these parts of a refused request next, in this order.
+    pub(super) fn set_apart(&mut self, parts: Vec<Apart<H>>) {
+        for part in parts.into_iter().rev() {
+            self.apart.push_front(part);
+        }
+    }
+
+    /// Returns a request for a part of a refused one.
+    fn request_apart(&mut self, apart: Apart<H>, turn: &mut Turn<'_, H>) -> Option<Request<H>> {
+        let Apart { groups, mut suspect } = apart;
+        let mut draft = Draft::new(0, 0);
+        for group in groups {
+            let mut by_lane: Vec<(usize, VecDeque<Held<H>>)> = Vec::new();
+            for held in group {
+                let lane = if self.shards.mode() == Mode::Predicted {
+                    self.shards.index_of(held.record.hash_key())
+                } else {
+                    0
+                };
+                match by_lane.iter_mut().find(|(index, _)| *index == lane) {
+                    Some((_, records)) => records.push_back(held),
+                    None => by_lane.push((lane, VecDeque::from([held]))),
+                }
+            }
+            for (lane, mut records) in by_lane {
+                let shard_id = self.lanes.get(lane).and_then(|lane| lane.shard_id.clone());
+                while let Some(packed) = self.packer.pack_next(&mut records, &mut draft.refused) {
+                    draft.add(shard_id.clone(), packed);
+                }
+            }
+        }
+        for (held, error) in std::mem::take(&mut draft.refused) {
+            self.fail_in_flight(held, FailureReason::Refused(Arc::new((&error).into())), turn);
+        }
+        // If the shards changed, there may be more entries, and they may be larger.
+        let fit = self.fit(&draft.entries);
+        draft.unsealed.truncate(fit);
+        let rest = draft.entries.split_off(fit);
+        if !rest.is_empty() {
+            suspect = None;
+            self.apart.push_front(Apart {
+                groups: rest.into_iter().map(|entry| entry.records).collect(),
+                suspect: None,
+            });
+        }
+        for entry in &draft.entries {
+            if let Some(lane) = self.lane_of(entry.shard_id.as_ref()) {
+                if let Some(lane) = self.lanes.get_mut(lane) {
+                    lane.sent(entry.size, turn.now);
+                }
+                self.reschedule(lane, turn);
+            }
+        }
+        draft.finish(suspect)
+    }
+
+    /// Returns how many of these entries fit in one request: at least the first.
+    fn fit(&self, entries: &[Entry<H>]) -> usize {
+        let mut size = 0;
+        let fitting = entries
+            .iter()
+            .take(self.options.collection_max_count)
+            .take_while(|entry| {
+                let is_first = size == 0;
+                size += entry.size;
+                is_first || size <= self.request_size.limit()
+            });
+        fitting.count()
+    }
+}
