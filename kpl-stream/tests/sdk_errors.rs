@@ -354,10 +354,7 @@ async fn config_with(provider: Provider) -> SdkConfig {
 
 #[tokio::test]
 async fn without_credentials_nothing_is_opened() {
-    let nothing = SdkConfig::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .build();
+    let nothing = SdkConfig::builder().region(Region::new("us-east-1")).build();
     let sentence = format!("{SET_CREDENTIALS} (the configuration does not have a provider of credentials)");
     assert_useless(&nothing, &sentence).await;
     let sentence = format!("{SET_CREDENTIALS} (the credential provider was not enabled: no profile)");

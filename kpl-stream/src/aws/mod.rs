@@ -13,7 +13,7 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::http::HttpResponse;
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
-use aws_sdk_kinesis::config::{Builder, ProvideCredentials, SharedCredentialsProvider};
+use aws_sdk_kinesis::config::{BehaviorVersion, Builder, ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::types::{self, ShardFilterType, ShardIteratorType};
 use aws_types::SdkConfig;
@@ -69,12 +69,19 @@ impl AwsClient {
     /// The client never retries: producers and readers retry by themselves, and report each attempt.
     #[must_use]
     pub fn new(config: &SdkConfig) -> Self {
-        Self::build(Builder::from(config), config.credentials_provider())
+        // Without one, the SDK's client panics.
+        let version = config.behavior_version().unwrap_or_else(BehaviorVersion::latest);
+        let builder = Builder::from(config).behavior_version(version);
+        Self::build(builder, config.credentials_provider())
     }
 
     /// Creates a client from a configuration with settings that an [`SdkConfig`] does not have. Its retries and its
     /// time-outs of whole operations are switched off, and `credentials` take the place of its own: the client must be
     /// able to load them anew.
+    ///
+    /// # Panics
+    ///
+    /// Panics, as the SDK's own client does, if `config` does not have a behavior version.
     #[must_use]
     pub fn from_config(config: Builder, credentials: impl ProvideCredentials + 'static) -> Self {
         let credentials = SharedCredentialsProvider::new(credentials);
