@@ -38,7 +38,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  all of the input came out
   1  some of it did not, or --strict stopped at the first problem
-  2  the command line is wrong, a file cannot be opened, or there are no credentials
+  2  the command line or the configuration of AWS is wrong, or a file cannot be opened
   3  the service refused a request or cannot be reached";
 
 /// Unpacks, packs and shows Amazon Kinesis records in the aggregated format of the KPL.

@@ -145,18 +145,18 @@ pub struct EntryError {
 }
 
 impl EntryError {
-    /// Creates an error from the service's code and message.
+    /// Creates an error from the service's code and message. Each is kept as one line of at most 300 characters.
     pub fn new(code: impl Into<Arc<str>>, message: impl Into<Arc<str>>) -> Self {
         Self {
-            code: code.into(),
-            message: message.into(),
+            code: one_line(code.into()),
+            message: one_line(message.into()),
         }
     }
 }
 
 impl fmt::Display for EntryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code, self.message)
+        write_error(f, &self.code, &self.message)
     }
 }
 
@@ -458,7 +458,8 @@ impl<'a> From<&'a FetchedRecord> for KinesisRecord<'a> {
     }
 }
 
-/// A request that failed as a whole.
+/// A request that failed as a whole. Its code and its message are one line each, of at most 300 characters: longer ones
+/// are cut, and line breaks and other control characters become spaces.
 ///
 /// ```
 /// use kpl_stream::client::{ErrorClass, RequestError};
@@ -481,8 +482,8 @@ pub struct RequestError {
 impl RequestError {
     fn new(code: impl Into<Arc<str>>, message: impl Into<Arc<str>>, class: ErrorClass) -> Self {
         Self {
-            code: code.into(),
-            message: message.into(),
+            code: one_line(code.into()),
+            message: one_line(message.into()),
             class,
         }
     }
@@ -517,7 +518,13 @@ impl RequestError {
         Self::unanswered(REQUEST_TIMEOUT, format!("no answer within {limit:?}"))
     }
 
-    /// Creates the error of a request that cannot be sent at all, for example because there are no credentials.
+    /// Creates the error of a client that cannot make any request as it is configured, for example because there are no
+    /// credentials. The message says what to set.
+    pub fn configuration(code: impl Into<Arc<str>>, message: impl Into<Arc<str>>) -> Self {
+        Self::new(code, message, ErrorClass::Configuration)
+    }
+
+    /// Creates the error of a request that cannot be sent as it is.
     pub fn permanent(code: impl Into<Arc<str>>, message: impl Into<Arc<str>>) -> Self {
         Self::new(code, message, ErrorClass::Permanent)
     }
@@ -528,16 +535,45 @@ pub(crate) const REQUEST_TIMEOUT: &str = "RequestTimeout";
 
 impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code, self.message)
+        write_error(f, &self.code, &self.message)
     }
 }
 
 impl std::error::Error for RequestError {}
 
+/// The most characters of a code or a message. The service's own are shorter; a proxy's may be pages.
+const MAX_LINE: usize = 300;
+
+/// Returns the text as one line that is not too long for a log.
+fn one_line(text: Arc<str>) -> Arc<str> {
+    // A character may take several bytes, so this is never too few.
+    if text.len() <= MAX_LINE && !text.contains(char::is_control) {
+        return text;
+    }
+    let printable = text.replace(char::is_control, " ");
+    let printable = printable.trim();
+    if printable.chars().count() <= MAX_LINE {
+        return printable.into();
+    }
+    let cut: String = printable.chars().take(MAX_LINE - 1).chain(['…']).collect();
+    cut.into()
+}
+
+fn write_error(f: &mut fmt::Formatter<'_>, code: &str, message: &str) -> fmt::Result {
+    f.write_str(code)?;
+    if !message.is_empty() {
+        write!(f, ": {message}")?;
+    }
+    Ok(())
+}
+
 /// What the caller can do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorClass {
+    /// Every request would fail: the client has no region, no valid credentials, or no valid endpoint. Nothing was
+    /// written.
+    Configuration,
     /// The same request would fail again: it is invalid or not allowed.
     Permanent,
     /// The stream, or something else that the request names, does not exist.
@@ -557,7 +593,9 @@ impl ErrorClass {
     ///
     /// The codes are those of [PutRecords](https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html)
     /// and of [Common Errors](https://docs.aws.amazon.com/kinesis/latest/APIReference/CommonErrors.html). An unknown
-    /// code counts as transient: its records fail at the end of their time to live, not before.
+    /// code counts as transient: its records fail at the end of their time to live, not before. So do codes that may
+    /// mean that clocks differ, which the AWS SDK corrects with the next request: `RequestExpired` and
+    /// `InvalidSignatureException`, although the latter may also mean a wrong secret access key.
     #[must_use]
     pub fn of_code(code: &str) -> Self {
         match code {
@@ -569,10 +607,14 @@ impl ErrorClass {
             | "TooManyRequestsException"
             | "KMSThrottlingException" => Self::Throttled,
             "ResourceNotFoundException" => Self::NotFound,
+            // The credentials, not what they permit.
+            "InvalidClientTokenId"
+            | "MissingAuthenticationToken"
+            | "MissingAuthenticationTokenException"
+            | "UnrecognizedClientException" => Self::Configuration,
             "AccessDeniedException"
             | "AccessDenied"
             | "InvalidArgumentException"
-            | "InvalidClientTokenId"
             | "IncompleteSignature"
             | "KMSAccessDeniedException"
             | "KMSDisabledException"
@@ -580,13 +622,10 @@ impl ErrorClass {
             | "KMSNotFoundException"
             | "KMSOptInRequired"
             | "MalformedHttpRequestException"
-            | "MissingAuthenticationToken"
-            | "MissingAuthenticationTokenException"
             | "NotAuthorized"
             | "OptInRequired"
             | "SerializationException"
             | "UnknownOperationException"
-            | "UnrecognizedClientException"
             | "ValidationError"
             | "ValidationException" => Self::Permanent,
             _ => Self::Transient,
@@ -597,8 +636,45 @@ impl ErrorClass {
     #[must_use]
     pub const fn is_final(self) -> bool {
         match self {
-            Self::Permanent | Self::NotFound | Self::TooLarge => true,
+            Self::Configuration | Self::Permanent | Self::NotFound | Self::TooLarge => true,
             Self::Throttled | Self::Transient | Self::Unknown => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_and_messages_are_one_short_line() {
+        let page = format!("<html>\r\n<title>503\u{7} Service</title>\n{}", "ä".repeat(5000));
+        let errors = [
+            RequestError::refused("Code\nwith break", page.as_str()).to_string(),
+            EntryError::new("Code", page.as_str()).to_string(),
+        ];
+        for error in errors {
+            assert!(!error.contains(char::is_control), "{error}");
+            assert!(error.chars().count() <= 320 && error.ends_with("ä…"), "{error}");
+        }
+        let exact: Arc<str> = "ä".repeat(MAX_LINE).into();
+        assert_eq!(one_line(Arc::clone(&exact)).chars().count(), MAX_LINE);
+        assert_eq!(
+            RequestError::refused("Code", "two\nlines\n").to_string(),
+            "Code: two lines"
+        );
+        assert_eq!(EntryError::new("InternalFailure", "").to_string(), "InternalFailure");
+    }
+
+    #[test]
+    fn wrong_credentials_are_a_matter_of_configuration_and_skewed_clocks_are_not() {
+        for code in ["UnrecognizedClientException", "InvalidClientTokenId"] {
+            assert_eq!(ErrorClass::of_code(code), ErrorClass::Configuration);
+        }
+        assert!(ErrorClass::Configuration.is_final());
+        for code in ["RequestExpired", "InvalidSignatureException", "ExpiredTokenException"] {
+            assert_eq!(ErrorClass::of_code(code), ErrorClass::Transient);
+        }
+        assert_eq!(ErrorClass::of_code("AccessDeniedException"), ErrorClass::Permanent);
     }
 }

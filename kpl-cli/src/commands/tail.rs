@@ -9,6 +9,7 @@ use clap::{Args, ValueHint};
 use futures_util::FutureExt as _;
 use indicatif::ProgressBar;
 use kpl_core::RawRecord;
+use kpl_stream::client::ErrorClass;
 use kpl_stream::reader::{FilePositions, Reader, ReaderError, Start};
 use kpl_stream::{Origin, Received, Undecodable};
 use tokio::time::sleep;
@@ -146,7 +147,9 @@ async fn open(options: &Tail) -> Result<Reader<RawRecord>, Stop> {
 
 fn stop(error: ReaderError) -> Stop {
     match error {
-        ReaderError::Request { .. } => Stop::Service(error.to_string()),
+        ReaderError::Request { error: ref cause, .. } if cause.class != ErrorClass::Configuration => {
+            Stop::Service(error.to_string())
+        }
         error => Stop::Usage(error.to_string()),
     }
 }

@@ -124,7 +124,7 @@ impl FromSdk<&types::HashKeyRange> for HashKeyRange {
     fn from_sdk(range: &types::HashKeyRange) -> Self::Output {
         let invalid = || InvalidShard {
             reason: format!(
-                "{:?}..={:?} is no range of hash keys",
+                "{:?}..={:?} is not a valid range of hash keys",
                 range.starting_hash_key, range.ending_hash_key
             ),
         };
@@ -148,7 +148,7 @@ fn range_of(shard_id: &str, range: Option<&types::HashKeyRange>) -> Result<HashK
     let of_shard = |reason: &dyn fmt::Display| InvalidShard {
         reason: format!("shard {shard_id}: {reason}"),
     };
-    let range = range.ok_or_else(|| of_shard(&"it has no range of hash keys"))?;
+    let range = range.ok_or_else(|| of_shard(&"it does not have a range of hash keys"))?;
     HashKeyRange::from_sdk(range).map_err(|error| of_shard(&error))
 }
 

@@ -2,12 +2,19 @@
 
 mod convert;
 mod error;
+mod notes;
+mod session;
 
+use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::config::http::HttpResponse;
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
+use aws_sdk_kinesis::config::{BehaviorVersion, Builder, ProvideCredentials, SharedCredentialsProvider};
+use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::types::{self, ShardFilterType, ShardIteratorType};
 use aws_types::SdkConfig;
 use futures_core::future::BoxFuture;
@@ -17,6 +24,8 @@ pub use self::convert::{FromSdk, InvalidShard, ToSdk};
 
 use self::convert::{child_shard, fetched, is_closed, put_result, shard_description};
 use self::error::request_error;
+use self::notes::{NoteTaker, noting};
+use self::session::Sessions;
 use crate::client::{
     Distribution, Fetched, IteratorStart, PutResult, ReadClient, RequestError, ShardDescription, StreamDescription,
     WriteClient,
@@ -34,9 +43,24 @@ use crate::client::{
 /// # drop(client);
 /// # }
 /// ```
+///
+/// # Errors
+///
+/// A request fails with the class [`Configuration`](crate::client::ErrorClass::Configuration), without being sent, and
+/// with one of these codes, if the configuration does not allow any request:
+///
+/// | code | reason |
+/// |---|---|
+/// | `NoRegion`, `InvalidRegion` | the region is missing, or is not a valid one |
+/// | `InvalidEndpoint` | the endpoint URL is not a valid one |
+/// | `NoCredentials` | there is no provider of credentials, or it did not find any |
+///
+/// If the service answers that the credentials have expired or that it does not know them, the client loads them anew.
+/// If that returns others, the error is transient. If it returns the same, the error is of that class as well, unless
+/// they are known to expire: then their provider is expected to renew them soon.
 #[derive(Clone, Debug)]
 pub struct AwsClient {
-    client: Client,
+    sessions: Arc<Sessions>,
 }
 
 impl AwsClient {
@@ -45,21 +69,56 @@ impl AwsClient {
     /// The client never retries: producers and readers retry by themselves, and report each attempt.
     #[must_use]
     pub fn new(config: &SdkConfig) -> Self {
-        Self::from_config(aws_sdk_kinesis::config::Builder::from(config))
+        // Without one, the SDK's client panics.
+        let version = config.behavior_version().unwrap_or_else(BehaviorVersion::latest);
+        let builder = Builder::from(config).behavior_version(version);
+        Self::build(builder, config.credentials_provider())
     }
 
     /// Creates a client from a configuration with settings that an [`SdkConfig`] does not have. Its retries and its
-    /// time-outs of whole operations are switched off.
+    /// time-outs of whole operations are switched off, and `credentials` take the place of its own: the client must be
+    /// able to load them anew.
+    ///
+    /// # Panics
+    ///
+    /// Panics, as the SDK's own client does, if `config` does not have a behavior version.
     #[must_use]
-    pub fn from_config(config: aws_sdk_kinesis::config::Builder) -> Self {
+    pub fn from_config(config: Builder, credentials: impl ProvideCredentials + 'static) -> Self {
+        let credentials = SharedCredentialsProvider::new(credentials);
+        Self::build(config.credentials_provider(credentials.clone()), Some(credentials))
+    }
+
+    fn build(config: Builder, credentials: Option<SharedCredentialsProvider>) -> Self {
         // The caller decides how long an answer may take; only connecting is limited here.
         let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build();
         let config = config
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
-            .build();
+            .interceptor(NoteTaker {
+                has_credentials: credentials.is_some(),
+            });
         Self {
-            client: Client::from_conf(config),
+            sessions: Arc::new(Sessions::new(config, credentials)),
+        }
+    }
+
+    /// Makes a request.
+    async fn ask<T, E, F>(&self, send: impl FnOnce(&Client) -> F) -> Result<T, RequestError>
+    where
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    {
+        let session = self.sessions.current();
+        let (answer, notes) = noting(send(&session.client)).await;
+        let error = match answer {
+            Ok(answer) => return Ok(answer),
+            Err(error) => request_error(&error, &notes),
+        };
+        match notes.sent {
+            Some(sent) if session::refuses_credentials(&error.code) => {
+                Err(self.sessions.renew(&session, &sent, error).await)
+            }
+            _ => Err(error),
         }
     }
 }
@@ -88,12 +147,13 @@ impl AwsClient {
         let mut next: Option<String> = None;
         loop {
             // A request for a page names the stream or a token, never both.
-            let request = self.client.list_shards();
-            let request = match next {
-                Some(token) => request.next_token(token),
-                None => of_stream!(request, stream).set_shard_filter(filter.clone()),
+            let list = |client: &Client| match next {
+                Some(token) => client.list_shards().next_token(token).send(),
+                None => of_stream!(client.list_shards(), stream)
+                    .set_shard_filter(filter.clone())
+                    .send(),
             };
-            let page = request.send().await.map_err(request_error)?;
+            let page = self.ask(list).await?;
             shards.extend(page.shards.unwrap_or_default());
             match page.next_token {
                 Some(token) if !token.is_empty() => next = Some(token),
@@ -111,8 +171,12 @@ impl WriteClient for AwsClient {
     ) -> BoxFuture<'a, Result<Vec<PutResult>, RequestError>> {
         Box::pin(async move {
             let entries = entries.into_iter().map(ToSdk::to_sdk).collect();
-            let request = of_stream!(self.client.put_records(), stream).set_records(Some(entries));
-            let answer = request.send().await.map_err(request_error)?;
+            let put = |client: &Client| {
+                of_stream!(client.put_records(), stream)
+                    .set_records(Some(entries))
+                    .send()
+            };
+            let answer = self.ask(put).await?;
             Ok(answer.records.into_iter().map(put_result).collect())
         })
     }
@@ -129,8 +193,8 @@ impl WriteClient for AwsClient {
 
     fn describe_stream<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<StreamDescription, RequestError>> {
         Box::pin(async move {
-            let request = of_stream!(self.client.describe_stream_summary(), stream);
-            let answer = request.send().await.map_err(request_error)?;
+            let describe = |client: &Client| of_stream!(client.describe_stream_summary(), stream).send();
+            let answer = self.ask(describe).await?;
             let summary = answer.stream_description_summary;
             let strategy = summary.and_then(|summary| summary.record_distribution_strategy);
             Ok(StreamDescription::new(match strategy {
@@ -156,19 +220,22 @@ impl ReadClient for AwsClient {
         shard_id: &'a str,
         start: IteratorStart,
     ) -> BoxFuture<'a, Result<String, RequestError>> {
-        let request = of_stream!(self.client.get_shard_iterator(), stream).shard_id(shard_id);
-        let request = match start {
-            IteratorStart::Latest => request.shard_iterator_type(ShardIteratorType::Latest),
-            IteratorStart::TrimHorizon => request.shard_iterator_type(ShardIteratorType::TrimHorizon),
-            IteratorStart::AtTimestamp(time) => request
-                .shard_iterator_type(ShardIteratorType::AtTimestamp)
-                .timestamp(convert::date_time(time)),
-            IteratorStart::AtSequenceNumber(number) => request
-                .shard_iterator_type(ShardIteratorType::AtSequenceNumber)
-                .starting_sequence_number(number),
+        let get = move |client: &Client| {
+            let request = of_stream!(client.get_shard_iterator(), stream).shard_id(shard_id);
+            let request = match start {
+                IteratorStart::Latest => request.shard_iterator_type(ShardIteratorType::Latest),
+                IteratorStart::TrimHorizon => request.shard_iterator_type(ShardIteratorType::TrimHorizon),
+                IteratorStart::AtTimestamp(time) => request
+                    .shard_iterator_type(ShardIteratorType::AtTimestamp)
+                    .timestamp(convert::date_time(time)),
+                IteratorStart::AtSequenceNumber(number) => request
+                    .shard_iterator_type(ShardIteratorType::AtSequenceNumber)
+                    .starting_sequence_number(number),
+            };
+            request.send()
         };
         Box::pin(async move {
-            let answer = request.send().await.map_err(request_error)?;
+            let answer = self.ask(get).await?;
             answer
                 .shard_iterator
                 .ok_or_else(|| RequestError::unanswered("NoShardIterator", "the answer has no shard iterator"))
@@ -177,9 +244,9 @@ impl ReadClient for AwsClient {
 
     fn get_records<'a>(&'a self, iterator: &'a str, limit: usize) -> BoxFuture<'a, Result<Fetched, RequestError>> {
         Box::pin(async move {
-            let request = self.client.get_records().shard_iterator(iterator);
-            let request = request.limit(i32::try_from(limit).unwrap_or(i32::MAX));
-            let answer = request.send().await.map_err(request_error)?;
+            let limit = i32::try_from(limit).unwrap_or(i32::MAX);
+            let get = |client: &Client| client.get_records().shard_iterator(iterator).limit(limit).send();
+            let answer = self.ask(get).await?;
             let children = answer.child_shards.unwrap_or_default();
             Ok(Fetched {
                 records: answer.records.into_iter().map(fetched).collect(),

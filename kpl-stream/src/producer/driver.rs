@@ -248,11 +248,13 @@ async fn put_records(client: Arc<dyn WriteClient>, stream: Arc<str>, entries: Ve
 
 async fn list_shards(client: Arc<dyn WriteClient>, stream: Arc<str>) -> Answer {
     let (shards, description) = tokio::join!(client.open_shards(&stream), client.describe_stream(&stream));
-    let description = description.unwrap_or_else(|error| {
-        tracing::warn!(%stream, %error, "the stream cannot be described: it is taken as one that follows keys");
-        StreamDescription::default()
-    });
-    Answer::Listed(shards.map(|shards| (shards, description)))
+    Answer::Listed(shards.map(|shards| {
+        let description = description.unwrap_or_else(|error| {
+            tracing::warn!(%stream, %error, "the stream cannot be described: it is taken as one that follows keys");
+            StreamDescription::default()
+        });
+        (shards, description)
+    }))
 }
 
 async fn until(wake: Option<Instant>) {

@@ -93,6 +93,9 @@ pub struct OpenError {
 pub enum OpenErrorKind {
     /// The stream does not exist. The error is the service's.
     NotFound(RequestError),
+    /// The client cannot make any request as it is configured: there is no region, there are no valid credentials, or the
+    /// endpoint URL is not a valid one. The error says what to set.
+    Configuration(RequestError),
     /// The producer is closed.
     Closed,
     /// The method was called outside of a tokio runtime, which the producer requires.
@@ -103,6 +106,7 @@ impl fmt::Display for OpenErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotFound(error) => write!(f, "the stream does not exist: {error}"),
+            Self::Configuration(error) => error.fmt(f),
             Self::Closed => f.write_str("the producer is closed"),
             Self::NoRuntime => f.write_str("the producer needs a tokio runtime, but was called outside of one"),
         }

@@ -80,16 +80,41 @@ impl Producer {
 
     /// Opens a stream, by its name or its ARN, and waits until its shards are known.
     ///
-    /// A stream whose shards may not be listed is opened all the same: its records are sent one by one.
+    /// A stream whose shards cannot be listed is opened all the same, because the permission to list them may be missing
+    /// while records are accepted, and a service that cannot be reached now may be reached later. Until they can be
+    /// listed, its records are sent one by one, not aggregated: [`state`](StreamProducer::state) says so, and a warning is
+    /// logged once.
     ///
     /// # Errors
     ///
-    /// [`OpenError`] if the stream does not exist, if the producer is closed, or outside of a tokio runtime.
+    /// [`OpenError`] if the stream does not exist, if no retry can help because there is no region, there are no valid
+    /// credentials or the endpoint is not a valid URL, if the producer is closed, or outside of a tokio runtime.
+    ///
+    /// ```
+    /// use kpl_core::RawRecord;
+    /// use kpl_stream::{OpenErrorKind, Producer};
+    ///
+    /// # #[cfg(feature = "aws")]
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let config = aws_config::SdkConfig::builder().build(); // without a region
+    /// let producer = Producer::builder().load_aws_config(&config).build()?;
+    /// let error = producer.stream::<RawRecord>("clicks").await.unwrap_err();
+    /// assert!(matches!(error.kind, OpenErrorKind::Configuration(_)));
+    /// assert!(error.to_string().contains("set AWS_REGION"));
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "aws"))]
+    /// # fn main() {}
+    /// ```
     pub async fn stream<T: KplRecord>(&self, name: &str) -> Result<StreamProducer<T>, OpenError> {
         let stream = self.stream_unchecked(name).await?;
         match stream.state().await? {
             StreamState::Unknown(Some(error)) if error.class == ErrorClass::NotFound => {
                 Err(stream.open_error(OpenErrorKind::NotFound(error)))
+            }
+            StreamState::Unpredicted(error) if error.class == ErrorClass::Configuration => {
+                Err(stream.open_error(OpenErrorKind::Configuration(error)))
             }
             _ => Ok(stream),
         }

@@ -9,9 +9,13 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::Credentials;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, Record, Shard, ShardIteratorType, StreamStatus};
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse as _, Response};
 use ferrokinesis::store::StoreOptions;
 use kpl_core::SealedRecord;
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -34,6 +38,7 @@ pub struct Server {
 pub struct ServerBuilder {
     store: StoreOptions,
     body_limit: Option<usize>,
+    refused: Option<&'static str>,
 }
 
 impl Server {
@@ -53,6 +58,7 @@ impl Server {
                 ..StoreOptions::default()
             },
             body_limit: Some(MAX_BODY),
+            refused: None,
         }
     }
 
@@ -193,6 +199,14 @@ impl ServerBuilder {
         self
     }
 
+    /// Refuses an operation, such as `ListShards`, as the service does if the caller may not do it:
+    /// `AccessDeniedException`.
+    #[must_use]
+    pub fn refuse(mut self, operation: &'static str) -> Self {
+        self.refused = Some(operation);
+        self
+    }
+
     /// Starts the server in the current runtime.
     pub async fn start(self) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -200,6 +214,9 @@ impl ServerBuilder {
         let (mut app, _) = ferrokinesis::create_app(self.store);
         if let Some(bytes) = self.body_limit {
             app = app.layer(DefaultBodyLimit::max(bytes));
+        }
+        if let Some(operation) = self.refused {
+            app = app.layer(from_fn(move |request, next| refuse(operation, request, next)));
         }
         let (stop, stopped) = oneshot::channel::<()>();
         tokio::spawn(async move {
@@ -227,6 +244,20 @@ impl ServerBuilder {
         let server = runtime.block_on(self.start());
         BlockingServer { server, runtime }
     }
+}
+
+async fn refuse(operation: &'static str, request: Request, next: Next) -> Response {
+    let target = request.headers().get("x-amz-target");
+    let target = target.and_then(|target| target.to_str().ok()).unwrap_or_default();
+    if target.rsplit('.').next() != Some(operation) {
+        return next.run(request).await;
+    }
+    let body = json!({
+        "__type": "AccessDeniedException",
+        "message": format!("not authorized to perform kinesis:{operation}"),
+    });
+    let headers = [(header::CONTENT_TYPE, "application/x-amz-json-1.1")];
+    (StatusCode::BAD_REQUEST, headers, body.to_string()).into_response()
 }
 
 /// A server for code that is not async: `server.block_on(server.create_stream("clicks", 2))`.

@@ -16,8 +16,9 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use kpl_core::{DEFAULT_MAX_SIZE, RawRecord};
 use kpl_stream::aws::AwsClient;
-use kpl_stream::client::ErrorClass;
-use kpl_stream::{Delivery, DeliveryError, Producer, Receipt, SendError, SendErrorKind, StreamProducer, StreamState};
+use kpl_stream::{
+    Delivery, DeliveryError, OpenErrorKind, Producer, Receipt, SendError, SendErrorKind, StreamProducer, StreamState,
+};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, interval};
 
@@ -175,15 +176,14 @@ async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) 
 const NOTHING: &str = "interrupted before the first record";
 
 async fn open(producer: &Producer, name: &str) -> Result<StreamProducer<RawRecord>, Stop> {
-    let stream = producer.stream(name).await;
-    let stream = stream.map_err(|error| Stop::Service(error.to_string()))?;
-    match stream.state().await {
-        // Records would wait for a list of shards that never comes.
-        Ok(StreamState::Unknown(Some(error))) if error.class == ErrorClass::Permanent => {
-            Err(Stop::Service(format!("stream {name}: {error}")))
-        }
-        _ => Ok(stream),
+    let stream = producer.stream(name).await.map_err(|error| match error.kind {
+        OpenErrorKind::Configuration(_) => Stop::Usage(error.to_string()),
+        _ => Stop::Service(error.to_string()),
+    })?;
+    if let Ok(state @ StreamState::Unpredicted(_)) = stream.state().await {
+        tell(format_args!("stream {name}: {state}"));
     }
+    Ok(stream)
 }
 
 /// A record that was sent.

@@ -184,6 +184,41 @@ fn a_stream_that_does_not_exist_is_3() {
 }
 
 #[test]
+fn if_shards_may_not_be_listed_it_says_once_that_nothing_is_aggregated() {
+    let server = Server::with(kpl_testkit::server::Server::builder().refuse("ListShards"), 1);
+    let input: String = (0..100).map(|number| format!("{number}\n")).collect();
+    let mut child = server.spawn(&["put", "clicks", "--lines"]);
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input.as_bytes()).unwrap();
+    // Shards are listed again and again meanwhile.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    drop(stdin);
+    let put = ended(child);
+    let told = "kpl: stream clicks: its shards cannot be listed, so records are sent one by one, not aggregated (grant \
+                kinesis:ListShards): AccessDeniedException: not authorized to perform kinesis:ListShards\n";
+    assert_eq!((put.code, put.stderr.as_str()), (0, told));
+    assert_eq!(figure(&put, "user records delivered"), 100);
+    assert_eq!(figure(&put, "Kinesis records"), 100);
+    server.wait_for_records("shardId-000000000000", 100);
+}
+
+#[test]
+fn an_endpoint_that_is_not_a_url_is_2_and_says_what_to_set() {
+    for arguments in [&["put", "clicks", "--lines"][..], &["tail", "clicks"]] {
+        let mut command = outside(arguments);
+        command
+            .env("AWS_ENDPOINT_URL", "localhost:4567")
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_ACCESS_KEY_ID", "key")
+            .env("AWS_SECRET_ACCESS_KEY", "secret");
+        let run = run(&mut command, b"one\n");
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run:?}");
+        let told = "InvalidEndpoint: \"localhost:4567\" is not a valid endpoint URL: set AWS_ENDPOINT_URL, ";
+        assert!(run.stderr.contains(told) && run.stderr.lines().count() == 1, "{run:?}");
+    }
+}
+
+#[test]
 fn what_is_not_delivered_goes_to_standard_error_and_is_3() {
     // There is no server there.
     let port = std::net::TcpListener::bind("127.0.0.1:0")
@@ -246,7 +281,6 @@ fn a_profile_has_region_and_credentials() {
     assert_eq!(server.all().len(), 1);
 }
 
-#[cfg(unix)]
 fn ended(child: std::process::Child) -> Run {
     let output = child.wait_with_output().unwrap();
     Run {

@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use kpl_testkit::server::BlockingServer;
+use kpl_testkit::server::{BlockingServer, ServerBuilder};
 use serde_json::Value;
 
 use crate::support::{Run, command, run};
@@ -16,7 +16,12 @@ pub(crate) struct Server(BlockingServer);
 impl Server {
     /// Starts a server whose stream has this many shards.
     pub(crate) fn start(shards: i32) -> Self {
-        let server = kpl_testkit::server::Server::builder().start_blocking();
+        Self::with(kpl_testkit::server::Server::builder(), shards)
+    }
+
+    /// Starts a server with options.
+    pub(crate) fn with(builder: ServerBuilder, shards: i32) -> Self {
+        let server = builder.start_blocking();
         server.block_on(server.create_stream(STREAM, shards));
         Self(server)
     }

@@ -241,9 +241,7 @@ impl<H> Pipeline<H> {
         let Some(state) = self.streams.get_mut(stream.0) else {
             return;
         };
-        if let Err(error) = &answer {
-            tracing::warn!(stream = %state.name, %error, "shards cannot be listed");
-        }
+        let told = state.shards.failed.as_ref().map(|error| error.class.is_final());
         let mut turn = Turn::new(now, &self.flushes, &mut self.out);
         let interval = self.options.shard_refresh_interval;
         if state.shards.listed(answer, now, interval, &mut self.random) {
@@ -251,6 +249,28 @@ impl<H> Pipeline<H> {
         }
         state.judge_unjudged(&mut turn);
         self.settle(stream, now);
+        self.tell_of_listing(stream, told);
+    }
+
+    /// Logs that shards cannot be listed: as a warning once, until they can be listed again. `told` is whether the
+    /// previous error, if there was one, was final.
+    fn tell_of_listing(&self, id: StreamId, told: Option<bool>) {
+        let Some(stream) = self.streams.get(id.0) else {
+            return;
+        };
+        let Some(error) = &stream.shards.failed else {
+            return;
+        };
+        if told == Some(error.class.is_final()) {
+            tracing::debug!(stream = %stream.name, %error, "shards cannot be listed");
+            return;
+        }
+        match self.state(id) {
+            StreamState::Predicted | StreamState::Auto => {
+                tracing::warn!(stream = %stream.name, %error, "shards cannot be listed: the last list is used");
+            }
+            state => tracing::warn!(stream = %stream.name, "{state}"),
+        }
     }
 
     /// Requests [`Output::Flushed`] for when everything that was accepted before has its outcome. None of those records

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kpl_core::SealedRecord;
 
 use super::record::EncodedRecord;
-use crate::client::RequestError;
+use crate::client::{ErrorClass, RequestError};
 use crate::producer::outcome::{Failure, Receipt};
 
 /// Identifies a stream of a pipeline.
@@ -91,7 +91,7 @@ impl<H: fmt::Debug> fmt::Debug for Output<H> {
     }
 }
 
-/// What is known about a stream.
+/// What is known about a stream. Its `Display` output is what follows for records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StreamState {
@@ -103,4 +103,25 @@ pub enum StreamState {
     Predicted,
     /// The service ignores keys: records are aggregated without regard to shards.
     Auto,
+}
+
+impl fmt::Display for StreamState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(None) => f.write_str("its shards have not been listed yet: records wait"),
+            Self::Unknown(Some(error)) => write!(f, "it does not exist yet, and records wait for it: {error}"),
+            Self::Unpredicted(error) if error.class == ErrorClass::Configuration => {
+                write!(f, "no request can be made: {error}")
+            }
+            Self::Unpredicted(error) => {
+                f.write_str("its shards cannot be listed, so records are sent one by one, not aggregated")?;
+                if matches!(&*error.code, "AccessDeniedException" | "AccessDenied") {
+                    f.write_str(" (grant kinesis:ListShards)")?;
+                }
+                write!(f, ": {error}")
+            }
+            Self::Predicted => f.write_str("records are aggregated by shard"),
+            Self::Auto => f.write_str("the service ignores keys: records are aggregated without regard to shards"),
+        }
+    }
 }
