@@ -15,7 +15,7 @@ use crate::report::Report;
 const MIB: u64 = 1 << 20;
 
 /// The seconds after a shard's first entry that are measured: its bucket is empty by then.
-const FIRST: usize = 2;
+const FIRST: usize = 3;
 const SECONDS: usize = 10;
 
 /// How much is kept waiting, in seconds of what the shards take.

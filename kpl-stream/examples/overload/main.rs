@@ -17,6 +17,7 @@ mod told;
 
 use std::error::Error;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use kpl_testkit::throttling::ThrottlingServer;
 
@@ -24,6 +25,9 @@ use self::report::Report;
 
 /// What can go wrong while measuring.
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// How long the server takes to answer.
+const LATENCY: Duration = Duration::from_millis(10);
 
 /// The groups of figures, which the arguments choose from.
 const GROUPS: [&str; 7] = ["order", "limit", "memory", "outage", "time", "errors", "told"];
@@ -55,7 +59,7 @@ async fn measure(chosen: &[String]) -> Result<bool> {
     if cfg!(debug_assertions) {
         println!("This is a debug build: use --release, or the speed of the example itself may be what is measured.\n");
     }
-    let server = ThrottlingServer::start();
+    let server = ThrottlingServer::start_with_latency(LATENCY);
     let mut report = Report::default();
     for group in GROUPS {
         if !chosen.is_empty() && !chosen.iter().any(|name| name == group) {

@@ -24,6 +24,9 @@ const STATUS: &str = "/proc/self/status";
 /// How long a full producer is observed: longer than a request may take, so that it is sent again.
 const OBSERVED: Duration = Duration::from_secs(8);
 
+/// The same while the shards are not listed: less than that, because afterwards records are sent one by one.
+const OBSERVED_UNLISTED: Duration = Duration::from_secs(5);
+
 /// How many processes run at once.
 const AT_ONCE: usize = 4;
 
@@ -169,7 +172,12 @@ pub(crate) async fn child(arguments: &[String]) -> Result<()> {
     let mut deliveries = Vec::new();
     let (mut most, mut records) = (0, 0_u64);
     let started = Instant::now();
-    while started.elapsed() < OBSERVED {
+    let observed = if state == State::Buffered {
+        OBSERVED_UNLISTED
+    } else {
+        OBSERVED
+    };
+    while started.elapsed() < observed {
         fill(&stream, bytes, kept.then_some(&mut deliveries), &mut records);
         most = most.max(resident()?);
         tokio::time::sleep(Duration::from_millis(10)).await;

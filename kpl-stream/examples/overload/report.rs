@@ -21,8 +21,9 @@ impl Report {
     /// Adds a figure.
     pub(crate) fn figure(&mut self, name: impl Display, measured: impl Display, wanted: impl Display, ok: bool) {
         let name = format!("{}: {name}", self.group);
+        let (measured, wanted) = (measured.to_string(), wanted.to_string());
         let verdict = if ok { "ok" } else { "FALLS SHORT" };
-        println!("{name:<66} {measured:<62} wanted {wanted:<34} {verdict}");
+        println!("{name:<82} {measured:<72} wanted {wanted:<38} {verdict}");
         self.figures += 1;
         if !ok {
             self.short.push(name);

@@ -212,6 +212,17 @@ async fn each_fault_answers_as_it_says() {
     assert_eq!(missing.unwrap_err().code(), Some("ResourceNotFoundException"));
 }
 
+#[tokio::test]
+async fn answers_take_as_long_as_the_latency() {
+    let latency = Duration::from_millis(200);
+    let server = ThrottlingServer::start_with_latency(latency);
+    server.create_stream("clicks", 1, None);
+    let client = client(&server, "one").await;
+    let started = Instant::now();
+    put(&client, 0, 1, 10).await.unwrap();
+    assert!(started.elapsed() >= latency);
+}
+
 /// The stream says so, and spreads records with one key over all shards.
 #[tokio::test]
 async fn an_auto_stream_chooses_shards() {

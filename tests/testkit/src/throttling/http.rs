@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::future::pending;
 use std::net::TcpListener;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -25,7 +25,7 @@ const MAX_BODY: usize = 16 << 20;
 /// How many shards ListShards returns at once, as the service does.
 const SHARDS_PER_PAGE: usize = 1000;
 
-pub(super) async fn serve(listener: TcpListener, streams: Streams) {
+pub(super) async fn serve(listener: TcpListener, streams: Streams, latency: Duration) {
     listener.set_nonblocking(true).expect("a socket");
     let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
     let listener = listener.tap_io(|connection| {
@@ -33,12 +33,12 @@ pub(super) async fn serve(listener: TcpListener, streams: Streams) {
         let _ = connection.set_nodelay(true);
     });
     let app = Router::new().fallback(answer).layer(DefaultBodyLimit::max(MAX_BODY));
-    axum::serve(listener, app.with_state(streams))
+    axum::serve(listener, app.with_state((streams, latency)))
         .await
         .expect("the server runs");
 }
 
-async fn answer(State(streams): State<Streams>, headers: HeaderMap, body: Bytes) -> Response {
+async fn answer(State((streams, latency)): State<(Streams, Duration)>, headers: HeaderMap, body: Bytes) -> Response {
     let header = |name: &str| {
         headers
             .get(name)
@@ -54,6 +54,9 @@ async fn answer(State(streams): State<Streams>, headers: HeaderMap, body: Bytes)
     };
     // A request that is never answered keeps nothing either.
     drop(body);
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
+    }
     match done {
         Ok(body) => json_response(StatusCode::OK, body),
         Err(Refusal::Error(code, message)) => {

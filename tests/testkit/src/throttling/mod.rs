@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_kinesis::config::Credentials;
@@ -53,8 +54,13 @@ pub enum Fault {
 }
 
 impl ThrottlingServer {
-    /// Starts a server without streams, from code that is async or not.
+    /// Starts a server without streams that answers at once, from code that is async or not.
     pub fn start() -> Self {
+        Self::start_with_latency(Duration::ZERO)
+    }
+
+    /// Starts a server without streams that answers this long after it has carried out a request.
+    pub fn start_with_latency(latency: Duration) -> Self {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("throttling-server")
@@ -64,7 +70,7 @@ impl ThrottlingServer {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let streams = Streams::default();
-        runtime.spawn(http::serve(listener, streams.clone()));
+        runtime.spawn(http::serve(listener, streams.clone(), latency));
         Self {
             url,
             streams,
