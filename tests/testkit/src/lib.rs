@@ -5,7 +5,7 @@
 //! | none | [golden files](golden), [bytes] built by hand, builders of records and shards |
 #![cfg_attr(
     feature = "server",
-    doc = "| `server` | [`server`]: a Kinesis server in this process, over HTTP |"
+    doc = "| `server` | [`server`]: a Kinesis server in this process, over HTTP; [`throttling`]: one that only counts what its shards accept |"
 )]
 #![cfg_attr(
     feature = "service",
@@ -16,12 +16,16 @@
 
 pub mod bytes;
 pub mod golden;
+#[cfg(any(feature = "server", feature = "service"))]
+pub mod limit;
 mod records;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "service")]
 pub mod service;
 mod shards;
+#[cfg(feature = "server")]
+pub mod throttling;
 
 pub use records::{
     Text, aggregate, aggregate_into_one, aggregate_into_one_with, all_contents, as_readers_get, contents, effective,

@@ -4,7 +4,6 @@
 //! A test with a clock of its own uses the parts without the client: the [`Stream`] and its [`Faults`].
 
 mod faults;
-mod limit;
 mod stream;
 
 use std::collections::VecDeque;
@@ -21,8 +20,8 @@ use kpl_stream::client::{
 };
 use tokio::time::Instant;
 
+pub use crate::limit::{Limit, Room};
 pub use faults::{Answer, Fate, Faults};
-pub use limit::{Limit, Room};
 pub use stream::{Resharding, Shard, Stream, sequence_number};
 
 /// A service with one stream, which it returns for every name. Clones share it. Its time is tokio's.

@@ -9,7 +9,7 @@ use kpl_stream::client::{
 };
 
 use super::Faults;
-use super::limit::{Limit, Room};
+use crate::limit::{Limit, Room};
 
 /// A stream. If a method takes `now`, that is the time of the caller's clock.
 #[derive(Clone, Debug, Default)]
