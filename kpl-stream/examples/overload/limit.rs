@@ -1,5 +1,6 @@
 //! The whole limit: a saturated producer uses what its shards take, with few refused entries, and shares it fairly.
 
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -14,12 +15,17 @@ use crate::report::Report;
 
 const MIB: u64 = 1 << 20;
 
-/// The seconds after a shard's first entry that are measured: its bucket is empty by then.
-const FIRST: usize = 3;
+/// How many seconds are measured, once the producers' buffers are full.
 const SECONDS: usize = 10;
+
+/// How long it may take to fill the buffers, and to send to every shard.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How much is kept waiting, in seconds of what the shards take.
 const BACKLOG: usize = 4;
+
+/// Keys have this many bytes.
+const KEY: usize = 8;
 
 /// Records of one size for one stream.
 #[derive(Clone, Copy)]
@@ -49,9 +55,9 @@ pub(crate) async fn measure(server: &ThrottlingServer, report: &mut Report) -> R
                 }
             }
         }
-        let counts = join_all(cases.iter().map(|case| case.counts(server))).await;
-        for (case, counts) in cases.iter().zip(counts) {
-            case.report(&counts?, report);
+        let saturated = join_all(cases.iter().map(|case| case.saturate(server))).await;
+        for (case, saturated) in cases.iter().zip(saturated) {
+            case.report(&saturated?, report);
         }
     }
     Ok(())
@@ -72,22 +78,22 @@ impl Case {
         format!("{} B, {shards} shard{s}, {limit}{producers}", self.bytes)
     }
 
-    /// Saturates a stream. Returns what it counted.
-    async fn counts(self, server: &ThrottlingServer) -> Result<Counts> {
+    /// Sends more than the stream takes, until every shard was saturated long enough.
+    async fn saturate(self, server: &ThrottlingServer) -> Result<Saturated> {
         let name = format!("limit {}", self.name());
         let name = name.replace([' ', ','], "-");
         server.create_stream(&name, self.shards as u128, Some(self.limit));
         let mut sending = Vec::new();
         for access_key_id in self.producers {
-            sending.push(self.saturate(server, &name, access_key_id).await?);
+            sending.push(self.send(server, &name, access_key_id).await?);
         }
-        let counts = self.wait(server, &name).await;
-        sending.iter().for_each(JoinHandle::abort);
-        counts
+        let saturated = self.wait(server, &name, &sending).await;
+        sending.iter().for_each(|sending| sending.task.abort());
+        saturated
     }
 
     /// Starts a producer whose buffer is always full.
-    async fn saturate(self, server: &ThrottlingServer, name: &str, access_key_id: &str) -> Result<JoinHandle<()>> {
+    async fn send(self, server: &ThrottlingServer, name: &str, access_key_id: &str) -> Result<Sending> {
         let waiting = BACKLOG * self.shards * MIB as usize / self.bytes;
         let config = server.config(access_key_id).await;
         let producer = Producer::builder()
@@ -98,37 +104,51 @@ impl Case {
             .build()?;
         let stream: StreamProducer<RawRecord> = producer.stream(name).await?;
         let bytes = self.bytes;
-        Ok(tokio::spawn(async move {
+        let full = Arc::new(OnceLock::new());
+        let is_full = Arc::clone(&full);
+        let task = tokio::spawn(async move {
             for number in 0_u64.. {
-                let record = RawRecord::new(format!("{number:08}"), vec![b'.'; bytes]);
+                let record = RawRecord::new(format!("{number:0KEY$}"), vec![b'.'; bytes]);
                 // The server counts what becomes of it.
-                if stream.send(record).await.is_err() {
-                    return;
+                if let Err(error) = stream.try_send(record) {
+                    is_full.get_or_init(Instant::now);
+                    if stream.send(error.record).await.is_err() {
+                        return;
+                    }
                 }
             }
-        }))
+        });
+        Ok(Sending { task, full })
     }
 
-    /// Waits until every shard was measured long enough.
-    async fn wait(self, server: &ThrottlingServer, name: &str) -> Result<Counts> {
-        let enough = Duration::from_secs((FIRST + SECONDS) as u64);
+    async fn wait(self, server: &ThrottlingServer, name: &str, sending: &[Sending]) -> Result<Saturated> {
         let started = Instant::now();
         loop {
             tokio::time::sleep(Duration::from_millis(50)).await;
-            let counts = server.counts(name);
-            let is_done = |shard: &ShardCounts| shard.first.is_some_and(|first| first.elapsed() > enough);
-            if counts.shards.iter().all(is_done) {
-                return Ok(counts);
+            let full: Option<Vec<Instant>> = sending.iter().map(|sending| sending.full.get().copied()).collect();
+            if let Some(full) = full.and_then(|full| full.into_iter().max()) {
+                let saturated = Saturated {
+                    counts: server.counts(name),
+                    full,
+                };
+                if saturated.counts.shards.iter().all(|shard| saturated.is_measured(shard)) {
+                    return Ok(saturated);
+                }
             }
-            if started.elapsed() > enough + Duration::from_secs(10) {
-                return Err(format!("{}: not every shard was sent to", self.name()).into());
+            if started.elapsed() > PATIENCE + Duration::from_secs(SECONDS as u64) {
+                return Err(format!("{}: it was not saturated", self.name()).into());
             }
         }
     }
 
-    fn report(self, counts: &Counts, report: &mut Report) {
-        let used: u64 = counts.shards.iter().map(|shard| measured(shard).sum::<u64>()).sum();
-        let possible: u64 = counts.shards.iter().map(|shard| self.possible(shard)).sum();
+    fn report(self, saturated: &Saturated, report: &mut Report) {
+        let counts = &saturated.counts;
+        let used: u64 = counts.shards.iter().map(|shard| saturated.used(shard)).sum();
+        let possible = counts
+            .shards
+            .iter()
+            .map(|shard| self.possible(shard, saturated.first_second(shard)));
+        let possible: u64 = possible.sum();
         let of_possible = percent(used, possible);
         let of_nominal = percent(used, MIB * (SECONDS * self.shards) as u64);
         let possible_of_nominal = percent(possible, MIB * (SECONDS * self.shards) as u64);
@@ -150,31 +170,56 @@ impl Case {
     }
 
     /// Returns how many bytes the limiter of a shard could accept in the measured seconds.
-    fn possible(self, shard: &ShardCounts) -> u64 {
+    fn possible(self, shard: &ShardCounts, first_second: usize) -> u64 {
+        let seconds = SECONDS as u64;
         match self.limit {
             Limit::TokenBucket => {
-                // What is in the bucket at first.
-                let before: u64 = shard.seconds.iter().take(FIRST).sum();
-                let left = ((1 + FIRST as u64) * MIB).saturating_sub(before).min(MIB);
-                left + SECONDS as u64 * MIB
+                // What is in the bucket at first: it starts full, and cannot hold more than one second's room.
+                let before = shard.seconds.iter().take(first_second);
+                let left = before.fold(MIB, |left, taken| (left + MIB).saturating_sub(*taken).min(MIB));
+                left + seconds * MIB
             }
-            Limit::FixedWindow => {
-                // Large records fill a window only up to the last one that fits whole; small ones fill it.
-                let alone = (self.bytes + "00000000".len()) as u64;
-                let entry = if self.bytes * 2 > kpl_core::DEFAULT_MAX_SIZE {
-                    alone
-                } else {
-                    1
-                };
-                SECONDS as u64 * (MIB / entry * entry)
+            Limit::FixedWindow if self.bytes * 2 > kpl_core::DEFAULT_MAX_SIZE => {
+                // Each record is alone, and a window holds only whole ones.
+                let entry = (self.bytes + KEY) as u64;
+                seconds * (MIB / entry * entry)
             }
+            Limit::FixedWindow => seconds * MIB,
         }
     }
 }
 
-/// Returns what a shard accepted in each of the measured seconds.
-fn measured(shard: &ShardCounts) -> impl Iterator<Item = u64> {
-    shard.seconds.iter().skip(FIRST).take(SECONDS).copied()
+/// A producer that is at work.
+struct Sending {
+    task: JoinHandle<()>,
+    /// When its buffer was full for the first time.
+    full: Arc<OnceLock<Instant>>,
+}
+
+/// What a stream counted, and since when there was more than it takes.
+struct Saturated {
+    counts: Counts,
+    full: Instant,
+}
+
+impl Saturated {
+    /// Returns the first second that is measured, counted from the shard's first entry.
+    fn first_second(&self, shard: &ShardCounts) -> usize {
+        let before = shard
+            .first
+            .map_or(Duration::ZERO, |first| self.full.saturating_duration_since(first));
+        before.as_secs() as usize + 1
+    }
+
+    fn is_measured(&self, shard: &ShardCounts) -> bool {
+        let end = Duration::from_secs((self.first_second(shard) + SECONDS) as u64);
+        shard.first.is_some_and(|first| first.elapsed() > end)
+    }
+
+    /// Returns how many bytes a shard accepted in the measured seconds.
+    fn used(&self, shard: &ShardCounts) -> u64 {
+        shard.seconds.iter().skip(self.first_second(shard)).take(SECONDS).sum()
+    }
 }
 
 fn percent(part: u64, whole: u64) -> f64 {
