@@ -59,7 +59,7 @@ async fn a_stalled_service_stops_the_senders() {
 async fn bytes_have_a_budget_too() {
     let producer = builder(0)
         .max_user_record_size(10_000)
-        .max_buffered_bytes(50_000)
+        .max_buffered_bytes(130_000)
         .build()
         .unwrap();
     let clicks = open(&producer).await;
@@ -74,7 +74,7 @@ async fn bytes_have_a_budget_too() {
     assert!(matches!(error.kind, SendErrorKind::Full), "{error:?}");
     assert_eq!(accepted.len(), 5);
     let buffered = producer.buffered();
-    assert_eq!((buffered.records, buffered.bytes), (5, 5 * (9_003 + BYTES_PER_RECORD)));
+    assert_eq!((buffered.records, buffered.bytes), (5, 5 * (2 * 9_003 + BYTES_PER_RECORD)));
     let too_large = clicks.send(RawRecord::new("key", vec![b'.'; 9_998])).await.unwrap_err();
     assert!(
         matches!(

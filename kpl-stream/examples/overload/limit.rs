@@ -98,7 +98,7 @@ impl Case {
         let config = server.config(access_key_id).await;
         let producer = Producer::builder()
             .load_aws_config(&config)
-            .max_buffered_bytes(waiting * (self.bytes + BYTES_PER_RECORD))
+            .max_buffered_bytes(waiting * (2 * self.bytes + BYTES_PER_RECORD) / 3 * 4)
             .max_buffered_records(waiting)
             .record_ttl(Duration::from_secs(60))
             .build()?;

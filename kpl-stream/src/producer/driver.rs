@@ -148,7 +148,7 @@ impl Driver {
                     outcome,
                 } => {
                     self.freed.0 += 1;
-                    self.freed.1 += Intake::cost(&record) as usize;
+                    self.freed.1 += self.intake.cost(&record) as usize;
                     if let (Some(undelivered), Err(failure)) = (&mut self.undelivered, &outcome)
                         && failure.reason == FailureReason::Closed
                     {

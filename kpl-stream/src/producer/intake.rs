@@ -11,8 +11,8 @@ use super::error::UndeliveredRecord;
 use super::options::Options;
 use super::pipeline::{EncodedRecord, StreamId, StreamState};
 
-/// How many bytes of `max_buffered_bytes` each record takes besides its key and its payload: what the producer stores
-/// for it.
+/// How many bytes of `max_buffered_bytes` each record takes besides its key and its payload: what the producer and its
+/// [`Delivery`](crate::Delivery) store for it.
 pub const BYTES_PER_RECORD: usize = 512;
 
 /// What a producer holds: the records without an outcome, of all its streams.
@@ -21,8 +21,8 @@ pub const BYTES_PER_RECORD: usize = 512;
 pub struct Buffered {
     /// How many records there are.
     pub records: usize,
-    /// Their size in bytes as `max_buffered_bytes` counts it: the key and the payload, and [`BYTES_PER_RECORD`] for
-    /// each record.
+    /// Their size in bytes as `max_buffered_bytes` counts it: twice the key and the payload, because the `Delivery`
+    /// keeps the record as it was sent, and [`BYTES_PER_RECORD`] for each record.
     pub bytes: usize,
 }
 
@@ -72,7 +72,8 @@ impl fmt::Debug for Intake {
 
 impl Intake {
     pub(crate) fn new(options: &Options) -> Self {
-        let max_bytes = options.max_buffered_bytes.saturating_add(BYTES_PER_RECORD + 2048);
+        // The rest is for requests under way.
+        let max_bytes = options.max_buffered_bytes / 4 * 3;
         Self {
             queue: Mutex::default(),
             wake: Notify::new(),
@@ -87,9 +88,10 @@ impl Intake {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns how much of the budget a record takes.
-    pub(crate) fn cost(record: &EncodedRecord) -> u32 {
-        u32::try_from(record.size() + BYTES_PER_RECORD).unwrap_or(u32::MAX)
+    /// Returns how much of the budget a record takes: all of it, if it is larger.
+    pub(crate) fn cost(&self, record: &EncodedRecord) -> u32 {
+        let cost = record.size().saturating_mul(2).saturating_add(BYTES_PER_RECORD);
+        u32::try_from(cost.min(self.max_bytes)).unwrap_or(u32::MAX)
     }
 
     /// Takes room for a record, once there is some.

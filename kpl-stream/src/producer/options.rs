@@ -36,8 +36,12 @@ macro_rules! for_each_option {
             /// How long the producer tries to deliver a record before it fails as expired. Default: 30 s.
             record_ttl: Duration = Duration::from_secs(30),
 
-            /// How much is sent to a shard, in percent of what it accepts (1,000 records and 1 MiB per second).
-            /// Default: 150, so that a shard is used fully even if other producers also use it.
+            /// The most that is sent to a shard, in percent of what it accepts (1,000 records and 1 MiB per second).
+            /// Default: 150.
+            ///
+            /// The producer starts with at most 100 percent, slows down when the shard refuses records, so that
+            /// producers share it, and speeds up again. With more than 200 it starts at this rate: set that for
+            /// services that accept more than Kinesis does.
             rate_limit: u32 = 150,
 
             /// Whether a record that the service throttles fails at once instead of being sent again. Default: `false`.
@@ -54,12 +58,14 @@ macro_rules! for_each_option {
             /// MiB, for streams whose maximum record size was raised.
             max_user_record_size: usize = 1024 * 1024,
 
-            /// The budget for all streams together: the keys and payloads of records without an outcome, plus
-            /// [`BYTES_PER_RECORD`](crate::BYTES_PER_RECORD) for each record. Default: 64 MiB. When it is used up,
-            /// senders wait.
+            /// The memory budget for all streams together: what the process may grow by. Default: 64 MiB. When it is
+            /// used up, senders wait.
             ///
-            /// The process may use several times as much memory: packed records and requests are copies, and each
-            /// sender keeps its record.
+            /// Three quarters are for records without an outcome: each takes twice the size of its key and its
+            /// payload, because the [`Delivery`](crate::Delivery) keeps the record as it was sent, and
+            /// [`BYTES_PER_RECORD`](crate::BYTES_PER_RECORD). The last quarter is for requests under way, which hold
+            /// packed copies: together they carry at most a tenth of this option, or one Kinesis record. To send more
+            /// than that per round trip, raise it.
             max_buffered_bytes: usize = 64 * 1024 * 1024,
 
             /// The most records without an outcome, of all streams together. Default: 500,000.

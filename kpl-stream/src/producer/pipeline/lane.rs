@@ -76,9 +76,9 @@ impl Lane {
     }
 
     /// Notes that a Kinesis record of this size is being sent.
-    pub(super) fn sent(&mut self, size: usize, now: Instant) {
+    pub(super) fn sent(&mut self, size: usize, now: Instant, random: &mut Rng) {
         self.in_flight += 1;
-        self.limiter.take(size, now);
+        self.limiter.take(size, now, random);
     }
 
     /// Takes the answer to a request. After a failure nothing is sent for a pause, which grows with each failure that

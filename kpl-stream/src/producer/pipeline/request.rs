@@ -123,7 +123,7 @@ impl<H> Stream<H> {
         let mut of_lane = 0;
         while draft.entries.len() < self.options.collection_max_count && of_lane < MAX_BYTES_PER_REQUEST {
             let Some(state) = self.lanes.get(lane) else { return };
-            if state.limiter.free_at() > turn.now {
+            if of_lane > 0 && (state.limiter.is_probing() || !state.limiter.has_room()) {
                 return;
             }
             let Some(first) = self.waiting.front(lane) else { return };
@@ -152,7 +152,7 @@ impl<H> Stream<H> {
             self.waiting.lock(&packed.records);
             of_lane += size;
             if let Some(state) = self.lanes.get_mut(lane) {
-                state.sent(size, turn.now);
+                state.sent(size, turn.now, &mut self.random);
                 draft.add(state.shard_id.clone(), packed);
             }
         }
@@ -206,7 +206,7 @@ impl<H> Stream<H> {
         for entry in &draft.entries {
             if let Some(lane) = self.lane_of(entry.shard_id.as_ref()) {
                 if let Some(lane) = self.lanes.get_mut(lane) {
-                    lane.sent(entry.size, turn.now);
+                    lane.sent(entry.size, turn.now, &mut self.random);
                 }
                 self.reschedule(lane, turn);
             }
