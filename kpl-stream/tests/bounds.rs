@@ -74,7 +74,10 @@ async fn bytes_have_a_budget_too() {
     assert!(matches!(error.kind, SendErrorKind::Full), "{error:?}");
     assert_eq!(accepted.len(), 5);
     let buffered = producer.buffered();
-    assert_eq!((buffered.records, buffered.bytes), (5, 5 * (2 * 9_003 + BYTES_PER_RECORD)));
+    assert_eq!(
+        (buffered.records, buffered.bytes),
+        (5, 5 * (2 * 9_003 + BYTES_PER_RECORD))
+    );
     let too_large = clicks.send(RawRecord::new("key", vec![b'.'; 9_998])).await.unwrap_err();
     assert!(
         matches!(

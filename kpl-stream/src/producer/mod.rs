@@ -265,7 +265,13 @@ impl<T: KplRecord> StreamProducer<T> {
             Ok(encoded) => encoded,
             Err(kind) => return Err(SendError { record, kind }),
         };
-        match self.producer.shared.intake.reserve(self.producer.shared.intake.cost(&encoded)).await {
+        match self
+            .producer
+            .shared
+            .intake
+            .reserve(self.producer.shared.intake.cost(&encoded))
+            .await
+        {
             Ok(()) => self.put(record, encoded),
             Err(_) => Err(closed(record)),
         }
@@ -281,7 +287,12 @@ impl<T: KplRecord> StreamProducer<T> {
             Ok(encoded) => encoded,
             Err(kind) => return Err(SendError { record, kind }),
         };
-        match self.producer.shared.intake.try_reserve(self.producer.shared.intake.cost(&encoded)) {
+        match self
+            .producer
+            .shared
+            .intake
+            .try_reserve(self.producer.shared.intake.cost(&encoded))
+        {
             Ok(true) => self.put(record, encoded),
             Ok(false) => Err(SendError {
                 record,

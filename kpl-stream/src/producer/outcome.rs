@@ -204,9 +204,10 @@ impl Attempts {
         let last = failed.and_then(|failed| failed.last.as_ref());
         let last = last.map(|(before, last)| (*before, last));
         let ended = last.or(first).map_or(self.arrived, |(_, attempt)| attempt.ended);
-        let failed = first.into_iter().chain(last).map(move |(before, failed)| {
-            attempt(before, failed.started, failed.ended, Some(&*failed.error))
-        });
+        let failed = first
+            .into_iter()
+            .chain(last)
+            .map(move |(before, failed)| attempt(before, failed.started, failed.ended, Some(&*failed.error)));
         let succeeded = self.succeeded;
         failed.chain(succeeded.map(|(started, finished)| attempt(ended, started, finished, None)))
     }

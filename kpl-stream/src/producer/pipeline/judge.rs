@@ -337,7 +337,10 @@ impl<H> Stream<H> {
 
 /// Returns whether an entry that was meant for a certain shard was written to another one.
 fn is_elsewhere<H>(entry: &Entry<H>, written: &Written) -> bool {
-    entry.shard_id.as_ref().is_some_and(|shard_id| *shard_id != written.shard_id)
+    entry
+        .shard_id
+        .as_ref()
+        .is_some_and(|shard_id| *shard_id != written.shard_id)
 }
 
 /// Where an entry was written.

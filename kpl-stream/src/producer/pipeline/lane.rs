@@ -85,7 +85,8 @@ impl Lane {
     /// follows.
     pub(super) fn answered(&mut self, verdict: Verdict, times: Times, random: &mut Rng) {
         self.in_flight = self.in_flight.saturating_sub(verdict.entries);
-        self.limiter.answered(verdict.accepted, verdict.throttled, times, random);
+        self.limiter
+            .answered(verdict.accepted, verdict.throttled, times, random);
         if verdict.accepted.records > 0 {
             self.failures = 0;
             self.paused_until = None;

@@ -30,6 +30,19 @@ const LARGEST_BURST: f64 = 0.35;
 /// Small records are sent together: as many as this many seconds of tokens allow.
 const SENT_TOGETHER: f64 = 0.025;
 const LOWEST_RATE: f64 = 1.0 / 64.0;
+/// A refusal lowers the rate by this share of its square, or to what was accepted lately, but never below this share of
+/// it.
+const CUT: f64 = 0.3;
+const LARGEST_CUT: f64 = 0.4;
+/// A producer that gets more than this share of what the shards accept is alone, and keeps this rate. The less it gets,
+/// the lower its rate may become.
+const ALONE: f64 = 0.88;
+const ALONE_RATE: f64 = 1.02;
+/// How fast the rate rises per second: below the documented rate by this share of it, and more after this many seconds
+/// without a refusal; above it by this much.
+const GROWTH: f64 = 0.04;
+const GROWS_FASTER_AFTER: f64 = 2.5;
+const GROWTH_ABOVE: f64 = 0.005;
 /// What was accepted is averaged over this many seconds.
 const LOOKS_BACK: f64 = 1.25;
 /// The pauses after a refusal, in seconds: at first, and while nothing has been accepted for long.
@@ -150,7 +163,8 @@ impl Limiter {
             return;
         }
         self.lowered = Some(now);
-        let is_long = |(since, ..): &(Instant, f64, f64)| now.saturating_duration_since(*since).as_secs_f64() > LOOKS_BACK;
+        let is_long =
+            |(since, ..): &(Instant, f64, f64)| now.saturating_duration_since(*since).as_secs_f64() > LOOKS_BACK;
         let pause = if let Some((_, rate, accepted)) = self.nothing_accepted.filter(is_long) {
             (self.rate, self.accepted) = (rate, accepted);
             LONG_PAUSE
@@ -163,15 +177,13 @@ impl Limiter {
     }
 
     fn lower(&mut self, now: Instant) {
-        let used_for = self.first_used.map_or(0.0, |first| now.saturating_duration_since(first).as_secs_f64());
+        let used_for = self
+            .first_used
+            .map_or(0.0, |first| now.saturating_duration_since(first).as_secs_f64());
         let average = self.accepted / (LOOKS_BACK * (1.0 - (-used_for.max(0.5) / LOOKS_BACK).exp()));
-        let lowered = (self.rate * (1.0 - 0.22 * self.rate)).max(average.max(0.4 * self.rate));
-        let floor = if average > 0.9 {
-            0.97
-        } else {
-            LOWEST_RATE.max(0.97 - 3.0 * (0.9 - average))
-        };
-        self.rate = lowered.min(self.rate).max(floor.min(self.rate)).max(LOWEST_RATE.min(self.most));
+        let lowered = (self.rate * (1.0 - CUT * self.rate)).max(average.max(LARGEST_CUT * self.rate));
+        let floor = (ALONE_RATE - 3.0 * (ALONE - average)).clamp(LOWEST_RATE, ALONE_RATE);
+        self.rate = lowered.max(floor).min(self.rate).max(LOWEST_RATE.min(self.most));
     }
 
     /// Returns how many seconds it takes the shards to accept this.
@@ -183,7 +195,11 @@ impl Limiter {
     fn advance(&mut self, now: Instant) {
         let seconds = now.saturating_duration_since(self.at).as_secs_f64();
         self.at = self.at.max(now);
-        let burst = if self.rate > DOCUMENTED { self.rate } else { self.rate.clamp(0.1, 1.0) };
+        let burst = if self.rate > DOCUMENTED {
+            self.rate
+        } else {
+            self.rate.clamp(0.1, 1.0)
+        };
         let most = LARGEST_BURST * burst;
         self.records = (self.records + seconds * self.rate).min(most);
         self.bytes = (self.bytes + seconds * self.rate).min(most);
@@ -194,10 +210,10 @@ impl Limiter {
         if self.rate < 1.0 {
             let since = self.refused.or(self.first_used);
             let quiet = since.map_or(0.0, |since| self.at.saturating_duration_since(since).as_secs_f64());
-            let growth = 0.04 * self.rate * (1.0 + (quiet / 2.5).powi(2)) * seconds;
+            let growth = GROWTH * self.rate * (1.0 + (quiet / GROWS_FASTER_AFTER).powi(2)) * seconds;
             self.rate = (self.rate + growth).min(self.most.min(1.0));
         } else {
-            self.rate = (self.rate + 0.005 * seconds).min(self.most);
+            self.rate = (self.rate + GROWTH_ABOVE * seconds).min(self.most);
         }
     }
 }
@@ -243,12 +259,26 @@ mod tests {
         let start = Instant::now();
         let mut limiter = Limiter::new(1.0, 1.0, start);
         let mut random = Rng::with_seed(1);
-        let refused = Amount { records: 5, bytes: 250_000 };
+        let refused = Amount {
+            records: 5,
+            bytes: 250_000,
+        };
         for millis in [0, 400, 800] {
             let at = |millis| start + Duration::from_millis(millis);
-            let times = Times { started: at(millis), ended: at(millis + 20) };
+            let times = Times {
+                started: at(millis),
+                ended: at(millis + 20),
+            };
             limiter.take(250_000, at(millis), &mut random);
-            limiter.answered(Amount { records: 1, bytes: 50_000 }, refused, times, &mut random);
+            limiter.answered(
+                Amount {
+                    records: 1,
+                    bytes: 50_000,
+                },
+                refused,
+                times,
+                &mut random,
+            );
             assert!(limiter.free_at() > times.ended + Duration::from_millis(100));
         }
         assert!(limiter.rate < 0.6, "{}", limiter.rate);

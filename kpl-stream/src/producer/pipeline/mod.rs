@@ -338,12 +338,18 @@ impl<H> Pipeline<H> {
         if !self.out.outputs.is_empty() {
             return Some(now);
         }
-        let request = if self.has_connection() { self.requests.first() } else { None };
+        let request = if self.has_connection() {
+            self.requests.first()
+        } else {
+            None
+        };
         let wanted = [request, self.timers.first()].into_iter().flatten().map(|(at, _)| at);
         let request = self.in_flight.first_key_value().map(|(_, request)| request.started);
         let listing = self.listings.first_key_value().map(|(_, (_, started))| *started);
         let oldest = request.into_iter().chain(listing).min();
-        wanted.chain(oldest.map(|started| started + self.options.request_timeout)).min()
+        wanted
+            .chain(oldest.map(|started| started + self.options.request_timeout))
+            .min()
     }
 
     /// Returns how many records do not have an outcome yet.
@@ -426,12 +432,20 @@ impl<H> Pipeline<H> {
     fn time_out(&mut self, now: Instant) {
         let timeout = self.options.request_timeout;
         let is_late = |started: Instant| started + timeout <= now;
-        while let Some((id, _)) = self.in_flight.first_key_value().filter(|(_, request)| is_late(request.started)) {
+        while let Some((id, _)) = self
+            .in_flight
+            .first_key_value()
+            .filter(|(_, request)| is_late(request.started))
+        {
             let id = *id;
             self.out.outputs.push_back(Output::Cancel { id });
             self.answered(id, Err(RequestError::timed_out(timeout)), now);
         }
-        while let Some((id, _)) = self.listings.first_key_value().filter(|(_, (_, started))| is_late(*started)) {
+        while let Some((id, _)) = self
+            .listings
+            .first_key_value()
+            .filter(|(_, (_, started))| is_late(*started))
+        {
             let id = *id;
             self.out.outputs.push_back(Output::Cancel { id });
             self.listed(id, Err(RequestError::timed_out(timeout)), now);

@@ -137,7 +137,11 @@ impl Packer {
     }
 
     const fn aggregator(&mut self) -> &mut Aggregator<EncodedRecord> {
-        if self.separate { &mut self.alone } else { &mut self.together }
+        if self.separate {
+            &mut self.alone
+        } else {
+            &mut self.together
+        }
     }
 }
 

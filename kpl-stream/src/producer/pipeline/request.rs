@@ -55,7 +55,11 @@ impl<H> Draft<H> {
     }
 
     const fn room(&self) -> usize {
-        if self.entries.is_empty() { self.room_for_first } else { self.room }
+        if self.entries.is_empty() {
+            self.room_for_first
+        } else {
+            self.room
+        }
     }
 
     fn add(&mut self, shard_id: Option<Arc<str>>, packed: Packed<H>) {

@@ -107,8 +107,8 @@ impl<H> Stream<H> {
         // A newer record is not the next to go, so it changes nothing, unless there is enough now.
         let (bytes, complete) = (self.waiting.bytes(lane), self.packer.full_size());
         let before = bytes.saturating_sub(size);
-        let grew = bytes / complete != before / complete
-            || (bytes >= MAX_BYTES_PER_REQUEST && before < MAX_BYTES_PER_REQUEST);
+        let grew =
+            bytes / complete != before / complete || (bytes >= MAX_BYTES_PER_REQUEST && before < MAX_BYTES_PER_REQUEST);
         if before == 0 || grew || !is_new {
             self.reschedule(lane, turn);
         }
