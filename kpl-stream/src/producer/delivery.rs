@@ -100,7 +100,7 @@ impl<T> fmt::Debug for Delivery<T> {
     }
 }
 
-/// A record that was accepted but not delivered: the record itself, the reason, and every attempt.
+/// A record that was accepted but not delivered: the record itself, the reason, and its attempts.
 ///
 /// Its `Debug` output does not show the record.
 #[derive(Clone)]

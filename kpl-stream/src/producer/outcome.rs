@@ -1,4 +1,4 @@
-//! What happened to a record: where it was written, or why it was not, and every attempt.
+//! What happened to a record: where it was written, or why it was not, and its attempts.
 
 use std::fmt;
 use std::sync::Arc;
@@ -326,7 +326,7 @@ pub struct Failure {
     pub stream: Arc<str>,
     /// The reason.
     pub reason: FailureReason,
-    /// Every attempt.
+    /// The attempts.
     pub attempts: Attempts,
     /// Whether it may have been written to the stream nevertheless: an attempt had no answer, or ended in a wrong
     /// shard.
