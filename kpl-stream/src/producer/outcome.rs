@@ -366,3 +366,52 @@ impl fmt::Display for Failure {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_attempts_the_first_the_last_and_the_codes_are_kept() {
+        let arrived = Instant::now();
+        let at = |seconds| arrived + Duration::from_secs(seconds);
+        let mut failed = None;
+        for number in 0..10_000 {
+            let code = if number % 4 == 0 { "Sometimes" } else { "Often" };
+            let error = AttemptError {
+                code: code.into(),
+                message: number.to_string().into(),
+            };
+            FailedAttempts::add(&mut failed, at(10 * number + 3), at(10 * number + 5), &Arc::new(error));
+        }
+        let attempts = Attempts::succeeded(arrived, failed, at(100_000), at(100_001));
+        assert_eq!(attempts.len(), 10_001);
+        let kept: Vec<_> = attempts
+            .iter()
+            .map(|attempt| {
+                let message = attempt.error.map(|error| &*error.message);
+                (attempt.delay.as_secs(), attempt.duration.as_secs(), message)
+            })
+            .collect();
+        assert_eq!(kept, [(3, 2, Some("0")), (8, 2, Some("9999")), (5, 1, None)]);
+        let counts: Vec<_> = attempts.error_counts().collect();
+        assert_eq!(counts, [("Sometimes", 2_500), ("Often", 7_500)]);
+    }
+
+    #[test]
+    fn the_number_of_codes_is_bounded() {
+        let now = Instant::now();
+        let mut failed = None;
+        for number in 0..100 {
+            let error = AttemptError {
+                code: format!("Code{number}").into(),
+                message: "".into(),
+            };
+            FailedAttempts::add(&mut failed, now, now, &Arc::new(error));
+        }
+        let attempts = Attempts::failed(now, failed);
+        let counts: Vec<_> = attempts.error_counts().collect();
+        assert_eq!(counts.len(), 9);
+        assert_eq!(counts.last(), Some(&("Other", 92)));
+    }
+}
