@@ -305,7 +305,10 @@ impl<T: KplRecord> StreamProducer<T> {
         let message = Message::Record(self.id, encoded, sender);
         match self.producer.shared.intake.put(message) {
             Ok(()) => Ok(Delivery::new(record, receiver)),
-            Err(_) => Err(closed(record)),
+            Err(refused) => {
+                self.producer.shared.intake.give_back(&refused);
+                Err(closed(record))
+            }
         }
     }
 }

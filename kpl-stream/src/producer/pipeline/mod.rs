@@ -80,6 +80,7 @@ use self::turn::{Out, Turn};
 use super::options::Options;
 use super::outcome::{AttemptError, FailureReason};
 use crate::client::{PutResult, RequestError, StreamDescription};
+use crate::clock;
 
 /// Carries records to their streams. `H` is the caller's handle for a record; it is returned with the outcome.
 pub struct Pipeline<H> {
@@ -343,7 +344,8 @@ impl<H> Pipeline<H> {
         let request = self.in_flight.first_key_value().map(|(_, request)| request.started);
         let listing = self.listings.first_key_value().map(|(_, (_, started))| *started);
         let oldest = request.into_iter().chain(listing).min();
-        wanted.chain(oldest.map(|started| started + self.options.request_timeout)).min()
+        let timeout = oldest.map(|started| clock::after(started, self.options.request_timeout));
+        wanted.chain(timeout).min()
     }
 
     /// Returns how many records do not have an outcome yet.
@@ -425,7 +427,7 @@ impl<H> Pipeline<H> {
 
     fn time_out(&mut self, now: Instant) {
         let timeout = self.options.request_timeout;
-        let is_late = |started: Instant| started + timeout <= now;
+        let is_late = |started: Instant| clock::after(started, timeout) <= now;
         while let Some((id, _)) = self.in_flight.first_key_value().filter(|(_, request)| is_late(request.started)) {
             let id = *id;
             self.out.outputs.push_back(Output::Cancel { id });

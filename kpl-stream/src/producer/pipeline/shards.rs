@@ -9,6 +9,7 @@ use kpl_core::{HashKey, HashKeyRange, Shard, ShardMap};
 
 use crate::backoff::Backoff;
 use crate::client::{Distribution, ErrorClass, RequestError, StreamDescription};
+use crate::clock;
 
 /// Shards are listed at most this often, no matter how many results indicate that they changed.
 const LISTED_AT_MOST_EVERY: Duration = Duration::from_secs(1);
@@ -157,7 +158,7 @@ impl Shards {
                 self.failed = None;
                 self.failures = 0;
                 // So that not all producers list shards at the same time.
-                self.next = now + interval.mul_f64(0.8 + 0.4 * random.f64());
+                self.next = now + clock::at_most_forever(interval).mul_f64(0.8 + 0.4 * random.f64());
                 self.not_before = now + LISTED_AT_MOST_EVERY;
             }
             Err(error) => {
