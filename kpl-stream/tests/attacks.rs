@@ -262,15 +262,20 @@ async fn a_stream_is_replaced_by_one_whose_shards_have_the_same_ids() {
     let deliveries = send(&stream, 0..100).await;
     all_delivered(&within(GENEROUS, outcomes(&producer, deliveries)).await);
     service.state(|state| state.stream = Stream::with_shards(5));
-    let deliveries = send(&stream, 0..1000).await;
-    all_delivered(&within(GENEROUS, outcomes(&producer, deliveries)).await);
+    // The answers to the first request show that the shards are others. Some of its aggregates can be lost.
+    for round in 0..10 {
+        let deliveries = send(&stream, round * 1000..(round + 1) * 1000).await;
+        all_delivered(&within(GENEROUS, outcomes(&producer, deliveries)).await);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
     let mut found = BTreeSet::new();
     for shard in service.state(|state| state.stream.shards.clone()) {
         let deaggregator = Deaggregator::<RawRecord>::new().range(shard.range, StrayPolicy::DropAggregate);
         let batch: Vec<KinesisRecord<'_>> = shard.records.iter().map(KinesisRecord::from).collect();
         found.extend(deaggregator.records(&batch).map(|record| record.unwrap().value.data));
     }
-    assert_eq!(found.len(), 1000);
+    let missing = (1000..10_000).filter(|number: &usize| !found.contains(number.to_string().as_bytes()));
+    assert_eq!(missing.count(), 0, "of those that were reported as delivered, a reader drops these");
 }
 
 #[tokio::test(start_paused = true)]

@@ -107,6 +107,13 @@ impl Shards {
         self.map.as_ref().is_none_or(|map| map.asked <= moment)
     }
 
+    /// Notes that the stream does not exist. One that is created with its name has other shards.
+    pub(super) fn forget(&mut self, now: Instant) {
+        if self.map.take().is_some() {
+            self.next = self.next.min(self.not_before.max(now));
+        }
+    }
+
     /// Notes that a shard accepted a record whose key it does not own. A shard's range never changes, so the service
     /// ignores keys, unless it said that it does not. Returns whether it does.
     pub(super) fn saw_key_ignored(&mut self) -> bool {
@@ -162,6 +169,9 @@ impl Shards {
                 self.not_before = now + LISTED_AT_MOST_EVERY;
             }
             Err(error) => {
+                if error.class == ErrorClass::NotFound {
+                    self.map = None;
+                }
                 self.failed = Some(error);
                 self.next = now + Backoff::READS.pause(self.failures, random.f64());
                 self.failures = self.failures.saturating_add(1);
