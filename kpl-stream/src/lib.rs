@@ -11,6 +11,7 @@
 pub mod aws;
 mod backoff;
 pub mod client;
+mod clock;
 mod producer;
 pub mod reader;
 

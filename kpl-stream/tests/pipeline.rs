@@ -150,6 +150,7 @@ fn a_flushed_record_goes_at_once_when_the_shards_are_known() {
 fn a_flushed_record_goes_at_once_when_its_stream_turns_out_to_ignore_keys() {
     let mut options = Options::default();
     options.max_connections = 1;
+    options.shard_refresh_interval = Duration::from_secs(1);
     let mut test = Test::new(options);
     let listing = test.listing();
     test.list(listing, 2, None);
@@ -163,6 +164,10 @@ fn a_flushed_record_goes_at_once_when_its_stream_turns_out_to_ignore_keys() {
     test.push([of_first_shard(2)]);
     test.pipeline.flush(test.now);
     assert!(test.requests().is_empty(), "there is one connection");
+    // Only shards that were listed after the request say that the stream was not created anew.
+    test.now += Duration::from_millis(1300);
+    let listing = test.listing();
+    test.list(listing, 2, None);
     test.answer(request.id, Ok(vec![Ok(Written::new(shard_id(1), "49"))]));
     assert_eq!(test.pipeline.state(test.stream), StreamState::Auto);
     assert_eq!(test.request().entries.len(), 1);

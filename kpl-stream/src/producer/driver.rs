@@ -16,6 +16,7 @@ use super::metrics;
 use super::outcome::FailureReason;
 use super::pipeline::{FlushId, Output, Pipeline, RequestId, StreamId, StreamState};
 use crate::client::{PutResult, RequestError, StreamDescription, WriteClient};
+use crate::clock;
 
 pub(crate) struct Driver {
     pipeline: Pipeline<OutcomeSender>,
@@ -59,7 +60,7 @@ impl Driver {
     /// Runs until everything is given up.
     pub(crate) async fn run(mut self) {
         loop {
-            let now = Instant::now();
+            let now = clock::now();
             let worked = self.take_messages(now);
             self.pump(now);
             if self.undelivered.is_some() {
@@ -199,7 +200,7 @@ impl Driver {
     }
 
     fn finished(&mut self, done: Result<(Id, (RequestId, Answer)), JoinError>) {
-        let now = Instant::now();
+        let now = clock::now();
         match done {
             Ok((task, (id, answer))) => {
                 self.tasks.remove(&task);
@@ -227,7 +228,7 @@ impl Driver {
 impl Drop for Driver {
     /// Reports outcomes even if the runtime ends before the producer is closed.
     fn drop(&mut self) {
-        let now = Instant::now();
+        let now = clock::now();
         for message in self.intake.close() {
             if let Message::Record(stream, record, sender) = message {
                 self.pipeline.push(stream, [(record, sender)], now);
@@ -235,7 +236,13 @@ impl Drop for Driver {
         }
         self.pipeline.abandon(now);
         while let Some(output) = self.pipeline.poll(now) {
-            if let Output::Resolved { handle, outcome, .. } = output {
+            if let Output::Resolved {
+                handle,
+                record,
+                outcome,
+            } = output
+            {
+                self.intake.release(1, self.intake.cost(&record) as usize);
                 handle.complete(outcome);
             }
         }

@@ -127,6 +127,13 @@ impl Intake {
         self.bytes.add_permits(bytes);
     }
 
+    /// Returns to the budget the room of a record that was not handed to the driver.
+    pub(crate) fn give_back(&self, message: &Message) {
+        if let Message::Record(_, record, _) = message {
+            self.release(1, self.cost(record) as usize);
+        }
+    }
+
     /// Returns how much of the budget is in use.
     pub(crate) fn in_use(&self) -> Buffered {
         Buffered {

@@ -43,6 +43,10 @@ use crate::client::{ErrorClass, WriteClient};
 ///
 /// Cloning it is cheap. It runs until [`close`](Self::close) is called or the last of its clones and handles is
 /// dropped: then every record without an outcome fails as closed, and its [`Delivery`] returns the record.
+///
+/// A process that forks must build a new producer in the child. The child has a copy of the parent's producer, but not
+/// the threads that run it: it accepts records until its budget is used up, and none of them ever has an outcome. `send`,
+/// `flush` and `close` may wait forever. The parent's producer is not affected.
 #[derive(Clone, Debug)]
 pub struct Producer {
     shared: Arc<Shared>,
@@ -196,7 +200,8 @@ impl Producer {
         self.idle().is_none()
     }
 
-    /// Returns how much of the budget is in use by records without an outcome.
+    /// Returns how much of the budget is in use by records without an outcome. The room of a record is returned a moment
+    /// after its [`Delivery`] has the outcome.
     #[must_use]
     pub fn buffered(&self) -> Buffered {
         self.shared.intake.in_use()
@@ -316,7 +321,10 @@ impl<T: KplRecord> StreamProducer<T> {
         let message = Message::Record(self.id, encoded, sender);
         match self.producer.shared.intake.put(message) {
             Ok(()) => Ok(Delivery::new(record, receiver)),
-            Err(_) => Err(closed(record)),
+            Err(refused) => {
+                self.producer.shared.intake.give_back(&refused);
+                Err(closed(record))
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use kpl_core::{AggregateError, Position};
 
 use crate::client::{EntryError, RequestError, Written};
+use crate::clock;
 
 /// Where a record was written, and the attempts that it took.
 #[derive(Clone, Debug)]
@@ -340,7 +341,7 @@ impl Failure {
         Self {
             stream: "unknown".into(),
             reason: FailureReason::Closed,
-            attempts: Attempts::failed(Instant::now(), None),
+            attempts: Attempts::failed(clock::now(), None),
             may_have_been_written: true,
         }
     }

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use kpl_core::{Deaggregator, FromKplRecordOwned, KinesisRecord, Origin, Position, Received, Undecodable};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{sleep, sleep_until};
 
 use super::error::ReaderError;
 use super::positions::ShardState;
 use super::requests::{EXPIRED_ITERATOR, INVALID_ARGUMENT, Requests};
 use crate::client::{ErrorClass, Fetched, FetchedRecord, IteratorStart, RequestError, ShardDescription};
+use crate::clock;
 
 /// What the tasks of a reader report to it.
 #[derive(Debug)]
@@ -96,7 +97,7 @@ impl ShardTask {
                     }
                 },
             };
-            let started = Instant::now();
+            let started = clock::now();
             let (fetched, permit) = match self.fetch(&iterator).await {
                 Ok(fetched) => fetched,
                 Err(error) if &*error.code == EXPIRED_ITERATOR => {
@@ -109,7 +110,7 @@ impl ShardTask {
                     return End::Refused { operation, error };
                 }
             };
-            let next = started + self.pause(&fetched);
+            let next = clock::after(started, self.pause(&fetched));
             let Fetched {
                 records,
                 next_iterator,
@@ -127,7 +128,7 @@ impl ShardTask {
                 Some(iterator) => self.iterator = Some(iterator),
                 None => return End::Children(child_shards),
             }
-            sleep_until(next).await;
+            sleep_until(next.into()).await;
         }
     }
 

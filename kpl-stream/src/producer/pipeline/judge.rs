@@ -198,9 +198,15 @@ impl<H> Stream<H> {
             return if may_know_soon { Landed::Unknown } else { Landed::Wrong };
         };
         let first = entry.records.first();
-        if first.is_some_and(|first| !range.contains(first.record.hash_key())) && self.shards.saw_key_ignored() {
-            // The first record's hash key is the entry's own.
-            return Landed::Right;
+        // The first record's hash key is the entry's own.
+        if first.is_some_and(|first| !range.contains(first.record.hash_key())) {
+            // A shard's range never changes, but a stream that was created anew uses the ids of the old one again.
+            if self.shards.is_older_than(times.started) {
+                return Landed::Unknown;
+            }
+            if self.shards.saw_key_ignored() {
+                return Landed::Right;
+            }
         }
         if entry.records.iter().all(|held| range.contains(held.record.hash_key())) {
             Landed::Right
@@ -284,6 +290,9 @@ impl<H> Stream<H> {
         let gives_up = class.is_final() || (class == ErrorClass::Throttled && self.options.fail_if_throttled);
         if !gives_up {
             return self.retry(entries, class, error, times, turn);
+        }
+        if class == ErrorClass::NotFound {
+            self.shards.forget(turn.now);
         }
         let error = Arc::new(error);
         for entry in entries {

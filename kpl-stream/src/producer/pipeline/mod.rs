@@ -80,6 +80,7 @@ use self::turn::{Out, Turn};
 use super::options::Options;
 use super::outcome::{AttemptError, FailureReason};
 use crate::client::{PutResult, RequestError, StreamDescription};
+use crate::clock;
 
 /// Carries records to their streams. `H` is the caller's handle for a record; it is returned with the outcome.
 pub struct Pipeline<H> {
@@ -247,7 +248,11 @@ impl<H> Pipeline<H> {
         if state.shards.listed(answer, now, interval, &mut self.random) {
             state.route_anew(&mut turn);
         }
+        let mode = state.shards.mode();
         state.judge_unjudged(&mut turn);
+        if state.shards.mode() != mode {
+            state.route_anew(&mut turn);
+        }
         self.settle(stream, now);
         self.tell_of_listing(stream, told);
     }
@@ -347,9 +352,8 @@ impl<H> Pipeline<H> {
         let request = self.in_flight.first_key_value().map(|(_, request)| request.started);
         let listing = self.listings.first_key_value().map(|(_, (_, started))| *started);
         let oldest = request.into_iter().chain(listing).min();
-        wanted
-            .chain(oldest.map(|started| started + self.options.request_timeout))
-            .min()
+        let timeout = oldest.map(|started| clock::after(started, self.options.request_timeout));
+        wanted.chain(timeout).min()
     }
 
     /// Returns how many records do not have an outcome yet.
@@ -431,7 +435,7 @@ impl<H> Pipeline<H> {
 
     fn time_out(&mut self, now: Instant) {
         let timeout = self.options.request_timeout;
-        let is_late = |started: Instant| started + timeout <= now;
+        let is_late = |started: Instant| clock::after(started, timeout) <= now;
         while let Some((id, _)) = self
             .in_flight
             .first_key_value()

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use kpl_core::{AggregateError, ByteCount, CodecError, HashKey, KeyError, KplRecord, PartitionKey, Tags};
 
+use crate::clock;
 use crate::producer::options::Options;
 use crate::producer::outcome::{AttemptError, FailedAttempts};
 
@@ -170,8 +171,8 @@ pub(super) struct Held<H> {
 
 impl<H> Held<H> {
     /// Returns when its time to live ends.
-    pub(super) fn expires(&self, options: &Options) -> Option<Instant> {
-        self.arrived.checked_add(options.record_ttl)
+    pub(super) fn expires(&self, options: &Options) -> Instant {
+        clock::after(self.arrived, options.record_ttl)
     }
 
     /// Notes that an attempt failed.

@@ -9,6 +9,7 @@ use kpl_core::{HashKey, HashKeyRange, Shard, ShardMap};
 
 use crate::backoff::Backoff;
 use crate::client::{Distribution, ErrorClass, RequestError, StreamDescription};
+use crate::clock;
 
 /// Shards are listed at most this often, no matter how many results indicate that they changed.
 const LISTED_AT_MOST_EVERY: Duration = Duration::from_secs(1);
@@ -106,6 +107,13 @@ impl Shards {
         self.map.as_ref().is_none_or(|map| map.asked <= moment)
     }
 
+    /// Notes that the stream does not exist. One that is created with its name has other shards.
+    pub(super) fn forget(&mut self, now: Instant) {
+        if self.map.take().is_some() {
+            self.next = self.next.min(self.not_before.max(now));
+        }
+    }
+
     /// Notes that a shard accepted a record whose key it does not own. A shard's range never changes, so the service
     /// ignores keys, unless it said that it does not. Returns whether it does.
     pub(super) fn saw_key_ignored(&mut self) -> bool {
@@ -157,10 +165,13 @@ impl Shards {
                 self.failed = None;
                 self.failures = 0;
                 // So that not all producers list shards at the same time.
-                self.next = now + interval.mul_f64(0.8 + 0.4 * random.f64());
+                self.next = now + clock::at_most_forever(interval).mul_f64(0.8 + 0.4 * random.f64());
                 self.not_before = now + LISTED_AT_MOST_EVERY;
             }
             Err(error) => {
+                if error.class == ErrorClass::NotFound {
+                    self.map = None;
+                }
                 self.failed = Some(error);
                 self.next = now + Backoff::READS.pause(self.failures, random.f64());
                 self.failures = self.failures.saturating_add(1);

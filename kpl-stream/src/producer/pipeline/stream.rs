@@ -18,6 +18,7 @@ use super::shards::{Mode, Shards};
 use super::turn::Turn;
 use super::waiting::Waiting;
 use crate::client::Written;
+use crate::clock;
 use crate::producer::options::Options;
 use crate::producer::outcome::{AttemptError, FailureReason};
 
@@ -89,10 +90,10 @@ impl<H> Stream<H> {
     /// Adds a record to the lane of its shard, in the order of acceptance.
     pub(super) fn route(&mut self, mut held: Held<H>, turn: &mut Turn<'_, H>) {
         let expires = held.expires(&self.options);
-        if expires.is_some_and(|expires| expires <= turn.now) {
+        if expires <= turn.now {
             return self.expire(held, turn);
         }
-        self.expires = self.expires.into_iter().chain(expires).min();
+        self.expires = Some(self.expires.map_or(expires, |before| before.min(expires)));
         let lane = match self.shards.mode() {
             Mode::Waiting => return self.unrouted.push_back(held),
             Mode::Unpredicted | Mode::Auto => 0,
@@ -120,7 +121,7 @@ impl<H> Stream<H> {
         if held.failed.is_some() || held.flush < turn.next_flush {
             held.arrived
         } else {
-            held.arrived + self.options.record_max_buffered_time
+            clock::after(held.arrived, self.options.record_max_buffered_time)
         }
     }
 
@@ -239,7 +240,7 @@ impl<H> Stream<H> {
         }
         self.swept = now;
         let options = Arc::clone(&self.options);
-        let is_over = |held: &Held<H>| held.expires(&options).is_some_and(|expires| expires <= now);
+        let is_over = |held: &Held<H>| held.expires(&options) <= now;
         let mut over = Vec::new();
         while self.unrouted.front().is_some_and(is_over) {
             over.extend(self.unrouted.pop_front());
@@ -254,7 +255,7 @@ impl<H> Stream<H> {
             }
         }
         let oldest = self.waiting.oldest().into_iter().chain(self.unrouted.front());
-        self.expires = oldest.filter_map(|held| held.expires(&options)).min();
+        self.expires = oldest.map(|held| held.expires(&options)).min();
     }
 
     fn next_sweep(&self) -> Option<Instant> {
