@@ -372,6 +372,31 @@ fn an_attempt_that_was_too_large_does_not_lengthen_the_next_pause() {
 }
 
 #[test]
+fn the_parts_of_a_refused_request_wait_for_room_in_flight() {
+    let mut options = one_by_one();
+    options.max_buffered_bytes = 1 << 20;
+    let room = options.max_buffered_bytes / 10;
+    let mut test = Test::listed(options, 1, FOLLOWS_KEYS);
+    test.push((0..10).map(|number| (record("anna", 9000), number)));
+    let (_, mut requests) = test.wait_for_request();
+    // Another stream wants all the room that is left.
+    test.stream = test.pipeline.open("views", test.now);
+    let listing = test.listing();
+    test.list(listing, 1, FOLLOWS_KEYS);
+    test.push((10..30).map(|number| (record("bob", 9000), number)));
+    test.now += Duration::from_millis(150);
+    let mut in_flight = test.requests();
+    test.now += Duration::from_millis(10);
+    test.answer(requests.remove(0).id, Err(too_large()));
+    while test.pipeline.pending() > 0 {
+        in_flight.extend(test.requests());
+        let bytes: usize = in_flight.iter().map(|request| size(&request.entries)).sum();
+        assert!((1..=room).contains(&bytes), "{bytes} bytes with room for {room}");
+        test.write(in_flight.remove(0));
+    }
+}
+
+#[test]
 fn a_record_that_is_too_large_alone_fails() {
     let mut test = Test::listed(Options::default(), 1, FOLLOWS_KEYS);
     test.push((0..20).map(|number| (record("anna", if number == 7 { 9000 } else { 1000 }), number)));

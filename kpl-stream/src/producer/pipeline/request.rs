@@ -99,7 +99,7 @@ impl<H> Stream<H> {
         let now = turn.now;
         self.request_size.grow(now);
         if let Some(apart) = self.apart.pop_front() {
-            return self.request_apart(apart, turn);
+            return self.request_apart(apart, room, only, turn);
         }
         let most = self.options.collection_max_count;
         let mut lanes: Vec<usize> = self.due.due(now).take(most).collect();
@@ -169,8 +169,14 @@ impl<H> Stream<H> {
         }
     }
 
-    /// Returns a request for a part of a refused one.
-    fn request_apart(&mut self, apart: Apart<H>, turn: &mut Turn<'_, H>) -> Option<Request<H>> {
+    /// Returns a request for a part of a refused one, within the same limits as any other.
+    fn request_apart(
+        &mut self,
+        apart: Apart<H>,
+        room: usize,
+        only: bool,
+        turn: &mut Turn<'_, H>,
+    ) -> Option<Request<H>> {
         let Apart { groups, mut suspect } = apart;
         let mut draft = Draft::new(0, 0);
         for group in groups {
@@ -197,14 +203,15 @@ impl<H> Stream<H> {
             self.fail_in_flight(held, FailureReason::Refused(Arc::new((&error).into())), turn);
         }
         // If the shards changed, there may be more entries, and they may be larger.
-        let fit = self.fit(&draft.entries);
+        let fit = self.fit(&draft.entries, room, only);
         draft.unsealed.truncate(fit);
         let rest = draft.entries.split_off(fit);
         if !rest.is_empty() {
-            suspect = None;
+            // Only a whole part says something about the size of the refused request.
+            let of_rest = suspect.take().filter(|_| fit == 0);
             self.apart.push_front(Apart {
                 groups: rest.into_iter().map(|entry| entry.records).collect(),
-                suspect: None,
+                suspect: of_rest,
             });
         }
         for entry in &draft.entries {
@@ -218,8 +225,9 @@ impl<H> Stream<H> {
         draft.finish(suspect)
     }
 
-    /// Returns how many of these entries fit in one request: at least the first.
-    fn fit(&self, entries: &[Entry<H>]) -> usize {
+    /// Returns how many of these entries fit in one request: at least the first if it has room.
+    fn fit(&self, entries: &[Entry<H>], room: usize, only: bool) -> usize {
+        let most = room.min(self.request_size.limit());
         let mut size = 0;
         let fitting = entries
             .iter()
@@ -227,7 +235,7 @@ impl<H> Stream<H> {
             .take_while(|entry| {
                 let is_first = size == 0;
                 size += entry.size;
-                is_first || size <= self.request_size.limit()
+                (is_first && (only || size <= room)) || size <= most
             });
         fitting.count()
     }
