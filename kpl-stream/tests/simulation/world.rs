@@ -527,7 +527,12 @@ impl World {
                 self.statistics.requests += 1;
                 self.statistics.kinesis_records += entries.len() as u64;
                 let producer = &mut self.producers[place];
-                let is_predicted = producer.pipeline.state(producer.ids[stream]) == StreamState::Predicted;
+                let state = producer.pipeline.state(producer.ids[stream]);
+                let is_aggregated = entries.iter().any(|entry| entry.user_records > 1);
+                if is_aggregated && !matches!(state, StreamState::Predicted | StreamState::Auto) {
+                    return Err("records are aggregated although shards are unknown".into());
+                }
+                let is_predicted = state == StreamState::Predicted;
                 let map = producer.maps[stream].as_ref().filter(|_| is_predicted);
                 let options = &self.plan.options;
                 producer.watch.request(id, stream, &entries, map, options, self.now)?;

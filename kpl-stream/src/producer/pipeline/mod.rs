@@ -247,7 +247,11 @@ impl<H> Pipeline<H> {
         if state.shards.listed(answer, now, interval, &mut self.random) {
             state.route_anew(&mut turn);
         }
+        let mode = state.shards.mode();
         state.judge_unjudged(&mut turn);
+        if state.shards.mode() != mode {
+            state.route_anew(&mut turn);
+        }
         self.settle(stream, now);
         self.tell_of_listing(stream, told);
     }
