@@ -372,6 +372,23 @@ fn an_attempt_that_was_too_large_does_not_lengthen_the_next_pause() {
 }
 
 #[test]
+fn the_records_of_a_key_expire_together_whatever_their_shards() {
+    let mut options = ordered();
+    options.record_ttl = Duration::from_secs(3);
+    options.record_max_buffered_time = Duration::from_secs(60);
+    let mut test = Test::listed(options, 2, FOLLOWS_KEYS);
+    let of_shard = |hash_key, number| {
+        let raw = RawRecord::new("anna", "some bytes").with_explicit_hash_key(HashKey::new(hash_key));
+        (EncodedRecord::new(&raw).unwrap(), number)
+    };
+    test.push((0..6).map(|number| of_shard(if number % 2 == 0 { u128::MAX } else { 0 }, number)));
+    test.now += Duration::from_secs(3);
+    assert!(test.requests().is_empty());
+    let expired: Vec<usize> = test.outcomes.iter().map(|(number, _)| *number).collect();
+    assert_eq!(expired, [0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
 fn the_parts_of_a_refused_request_wait_for_room_in_flight() {
     let mut options = one_by_one();
     options.max_buffered_bytes = 1 << 20;

@@ -65,7 +65,7 @@ pub(crate) fn check(world: &World) -> Result<(), String> {
                     },
                     FailureReason::Throttled(_) => options.fail_if_throttled,
                     FailureReason::Expired(_) => *at - record.at >= options.record_ttl,
-                    FailureReason::Closed => world.abandoned,
+                    FailureReason::Closed => world.abandoned && record.producer == 0,
                     _ => false,
                 };
                 if !legitimate {
@@ -105,8 +105,12 @@ fn is_quiet(world: &World) -> bool {
     let is_there = plan
         .streams
         .iter()
-        .all(|stream| stream.exists_from.is_zero() && !stream.unlistable);
-    let is_calm = plan.faults.is_none() && plan.poison == 0.0 && plan.jumps == 0 && plan.body_limit.is_none();
+        .all(|stream| stream.exists_from.is_zero() && !stream.unlistable && stream.limit.is_none());
+    let is_calm = plan.faults.is_none()
+        && plan.poison == 0.0
+        && plan.jumps == 0
+        && plan.body_limit.is_none()
+        && plan.outage.is_none();
     let is_whole = plan.abandoned.is_none() && plan.stalled.is_none();
     has_room && is_there && is_calm && is_whole && plan.options.record_ttl.as_secs() >= 20
 }
@@ -138,7 +142,7 @@ fn check_receipt(world: &World, number: usize, record: &Accepted, receipt: &kpl_
     Ok(())
 }
 
-fn id(data: &[u8]) -> usize {
+pub(crate) fn id(data: &[u8]) -> usize {
     u64::from_be_bytes(data[..8].try_into().expect("8 bytes")) as usize
 }
 

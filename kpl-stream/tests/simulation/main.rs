@@ -5,6 +5,7 @@
 
 mod claims;
 mod plan;
+mod watch;
 mod world;
 
 use std::env;

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use kpl_stream::Options;
-use kpl_testkit::service::Faults;
+use kpl_testkit::service::{Faults, Limit};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) options: Options,
     pub(crate) faults: Faults,
     pub(crate) streams: Vec<StreamPlan>,
+    /// How many pipelines share the streams.
+    pub(crate) producers: usize,
     pub(crate) records: usize,
     /// Records arrive within this time. After it, nothing changes and nothing fails.
     pub(crate) span: Duration,
@@ -27,6 +29,25 @@ pub(crate) struct Plan {
     /// The most records without an outcome.
     pub(crate) budget: usize,
     pub(crate) body_limit: Option<BodyLimit>,
+    pub(crate) outage: Option<Outage>,
+    /// Whether most records are so large that they fill a shard.
+    pub(crate) large: bool,
+}
+
+/// Every request fails for a while.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outage {
+    pub(crate) from: Duration,
+    pub(crate) to: Duration,
+    pub(crate) kind: OutageKind,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum OutageKind {
+    Unavailable,
+    Throttled,
+    Unanswered,
+    ExpiredCredentials,
 }
 
 /// The service refuses requests that are larger than this.
@@ -48,6 +69,7 @@ pub(crate) struct StreamPlan {
     pub(crate) exists_from: Duration,
     /// Whether listing the shards is denied.
     pub(crate) unlistable: bool,
+    pub(crate) limit: Option<Limit>,
 }
 
 impl Plan {
@@ -61,6 +83,8 @@ impl Plan {
         options.aggregation_max_count = *pick(rng, &[2, 10, 100, usize::MAX]);
         options.collection_max_count = *pick(rng, &[1, 3, 20, 500]);
         options.collection_max_size = *pick(rng, &[2_000, 100_000, 5 << 20]);
+        options.max_buffered_bytes = *pick(rng, &[1 << 20, 64 << 20]);
+        options.rate_limit = *pick(rng, &[150, 150, 100, 100_000]);
         options.max_connections = *pick(rng, &[1, 2, 24]);
         options.ordered = rng.u8(0..3) == 0;
         options.fail_if_throttled = rng.u8(0..12) == 0;
@@ -91,16 +115,35 @@ impl Plan {
                 says_so: false,
             },
         });
-        let span = Duration::from_millis(rng.u64(100..40_000));
+        let large = rng.u8(0..8) == 0;
+        let span = Duration::from_millis(rng.u64(100..if large { 4_000 } else { 40_000 }));
         let within = |rng: &mut Rng| Duration::from_millis(rng.u64(0..=span.as_millis() as u64));
         Self {
-            streams: (0..rng.usize(1..4)).map(|_| StreamPlan::new(rng)).collect(),
+            streams: (0..rng.usize(1..4)).map(|_| StreamPlan::new(rng, large)).collect(),
+            producers: if rng.u8(0..4) == 0 { 2 } else { 1 },
             records: rng.usize(20..400),
             reshardings: if rng.bool() { rng.usize(0..8) } else { 0 },
             jumps: if rng.u8(0..6) == 0 { rng.usize(1..3) } else { 0 },
             abandoned: (rng.u8(0..8) == 0).then(|| within(rng)),
             stalled: (rng.u8(0..6) == 0).then(|| (within(rng), Duration::from_millis(rng.u64(100..15_000)))),
             budget: *pick(rng, &[20, 100, 1_000]),
+            outage: (rng.u8(0..5) == 0).then(|| {
+                let from = within(rng);
+                // Some are shorter than the time to live, and some longer.
+                let time = options.record_ttl.mul_f64(rng.f64() * 1.5);
+                let kinds = [
+                    OutageKind::Unavailable,
+                    OutageKind::Throttled,
+                    OutageKind::Unanswered,
+                    OutageKind::ExpiredCredentials,
+                ];
+                Outage {
+                    from,
+                    to: from + time,
+                    kind: *pick(rng, &kinds),
+                }
+            }),
+            large,
             options,
             faults,
             span,
@@ -111,10 +154,10 @@ impl Plan {
 }
 
 impl StreamPlan {
-    fn new(rng: &mut Rng) -> Self {
+    fn new(rng: &mut Rng, large: bool) -> Self {
         let auto = rng.u8(0..8) == 0;
         Self {
-            shards: rng.usize(1..6),
+            shards: rng.usize(1..if large { 3 } else { 6 }),
             auto,
             described: rng.bool(),
             exists_from: if rng.u8(0..6) == 0 {
@@ -123,6 +166,7 @@ impl StreamPlan {
                 Duration::ZERO
             },
             unlistable: rng.u8(0..12) == 0,
+            limit: *pick(rng, &[None, Some(Limit::TokenBucket), Some(Limit::FixedWindow)]),
         }
     }
 }

@@ -2,38 +2,47 @@
 
 use std::cmp::Reverse;
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, BinaryHeap, HashSet};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::hash::{Hash as _, Hasher as _};
 use std::ops::AddAssign;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use kpl_core::{HashKey, RawRecord, SealedRecord, Shard};
-use kpl_stream::client::{RequestError, StreamDescription};
+use kpl_core::{HashKey, RawRecord, SealedRecord, Shard, ShardMap};
+use kpl_stream::client::{PutResult, RequestError, StreamDescription};
 use kpl_stream::pipeline::{FlushId, Output, Pipeline, RequestId, StreamId};
-use kpl_stream::{EncodedRecord, Failure, Receipt};
+use kpl_stream::{EncodedRecord, Failure, Receipt, StreamState};
 use kpl_testkit::service::{Answer, Fate, Faults, Resharding, Stream};
 use kpl_testkit::user_records;
 
 use crate::claims;
-use crate::plan::{Plan, StreamPlan, pick};
+use crate::plan::{OutageKind, Plan, StreamPlan, pick};
+use crate::watch::Watch;
 
 #[derive(Debug)]
 enum Event {
-    Send(usize),
+    /// A producer and a number of records.
+    Send(usize, usize),
     /// A request reaches the service, which carries it out.
-    Arrive(RequestId, usize, Vec<SealedRecord>, Fate),
-    Answer(RequestId, Answer),
-    Listed(RequestId, Result<(Vec<Shard>, StreamDescription), RequestError>),
+    Arrive(usize, RequestId, usize, Vec<SealedRecord>, Fate),
+    Answer(usize, RequestId, Answer),
+    Listed(
+        usize,
+        RequestId,
+        usize,
+        Result<(Vec<Shard>, StreamDescription), RequestError>,
+    ),
     Reshard,
     Jump(Duration),
-    Flush,
+    Flush(usize),
+    /// The first producer gives up everything.
     Abandon,
 }
 
 /// A record that was accepted.
 #[derive(Debug)]
 pub(crate) struct Accepted {
+    pub(crate) producer: usize,
     pub(crate) stream: usize,
     pub(crate) partition_key: String,
     pub(crate) explicit_hash_key: Option<HashKey>,
@@ -62,6 +71,10 @@ pub(crate) struct Statistics {
     pub(crate) flushes: u64,
     pub(crate) waited_for_room: u64,
     pub(crate) too_large: u64,
+    pub(crate) outages_survived: u64,
+    pub(crate) expired_in_outage: u64,
+    pub(crate) shared: u64,
+    pub(crate) no_room: u64,
     pub(crate) virtual_seconds: u64,
     /// A hash of everything that happened.
     pub(crate) trace: u64,
@@ -86,6 +99,10 @@ impl AddAssign for Statistics {
         self.flushes += other.flushes;
         self.waited_for_room += other.waited_for_room;
         self.too_large += other.too_large;
+        self.outages_survived += other.outages_survived;
+        self.expired_in_outage += other.expired_in_outage;
+        self.shared += other.shared;
+        self.no_room += other.no_room;
         self.virtual_seconds += other.virtual_seconds;
         self.trace ^= other.trace;
     }
@@ -106,6 +123,10 @@ impl Statistics {
             merges,
             flushes,
             waited_for_room,
+            outages_survived,
+            expired_in_outage,
+            shared,
+            no_room,
             too_large,
             ..
         } = *self;
@@ -122,10 +143,34 @@ impl Statistics {
             ("merges", merges),
             ("flushes", flushes),
             ("waited for room", waited_for_room),
+            ("outages survived", outages_survived),
+            ("expired in outage", expired_in_outage),
+            ("shared", shared),
+            ("no room", no_room),
             ("too large", too_large),
         ] {
             assert!(count > 0, "nothing was {name}");
         }
+    }
+}
+
+/// A pipeline, and what is known about its work.
+struct Producer {
+    pipeline: Pipeline<usize>,
+    ids: Vec<StreamId>,
+    /// The last map of each stream's shards.
+    maps: Vec<Option<ShardMap>>,
+    watch: Watch,
+    /// Records that wait for room.
+    waiting: usize,
+    under_way: usize,
+    flushes: BTreeMap<FlushId, usize>,
+    abandoned: bool,
+}
+
+impl Producer {
+    fn is_idle(&self) -> bool {
+        self.pipeline.pending() == 0 && self.waiting == 0
     }
 }
 
@@ -135,18 +180,12 @@ pub(crate) struct World {
     rng: Rng,
     start: Instant,
     now: Instant,
-    pipeline: Pipeline<usize>,
-    ids: Vec<StreamId>,
+    producers: Vec<Producer>,
     pub(crate) streams: Vec<Stream>,
     pub(crate) accepted: Vec<Accepted>,
     events: BinaryHeap<Reverse<(Instant, u64)>>,
     payloads: BTreeMap<u64, Event>,
     next_event: u64,
-    /// Records that wait for room.
-    waiting: usize,
-    under_way: usize,
-    in_flight: HashSet<RequestId>,
-    flushes: BTreeMap<FlushId, usize>,
     /// Nothing fails after this.
     calm_from: Instant,
     pub(crate) abandoned: bool,
@@ -159,11 +198,25 @@ impl World {
         let mut rng = Rng::with_seed(seed);
         let plan = Plan::new(&mut rng);
         let start = Instant::now();
-        let mut pipeline = Pipeline::new(plan.options.clone(), seed).expect("the options are valid");
         let streams: Vec<Stream> = plan.streams.iter().map(|plan| stream(plan, start)).collect();
-        let ids = (0..streams.len())
-            .map(|place| pipeline.open(&name(place), start))
-            .collect();
+        let producer = |number: usize| {
+            let seed = seed + number as u64;
+            let mut pipeline = Pipeline::new(plan.options.clone(), seed).expect("the options are valid");
+            Producer {
+                ids: (0..streams.len())
+                    .map(|place| pipeline.open(&name(place), start))
+                    .collect(),
+                pipeline,
+                maps: vec![None; streams.len()],
+                watch: Watch::default(),
+                waiting: 0,
+                under_way: 0,
+                flushes: BTreeMap::new(),
+                abandoned: false,
+            }
+        };
+        let producers = (0..plan.producers).map(producer).collect();
+        let outage = plan.outage.map_or(Duration::ZERO, |outage| outage.to);
         if trace {
             println!("{plan:#?}");
         }
@@ -172,18 +225,13 @@ impl World {
             rng,
             start,
             now: start,
-            pipeline,
-            ids,
+            producers,
             streams,
             accepted: Vec::new(),
             events: BinaryHeap::new(),
             payloads: BTreeMap::new(),
             next_event: 0,
-            waiting: 0,
-            under_way: 0,
-            in_flight: HashSet::new(),
-            flushes: BTreeMap::new(),
-            calm_from: start + plan.span,
+            calm_from: start + plan.span.max(outage),
             abandoned: false,
             statistics: Statistics::default(),
             hasher: DefaultHasher::new(),
@@ -198,8 +246,8 @@ impl World {
         while left > 0 {
             let burst = self.rng.usize(1..=left.min(60));
             left -= burst;
-            let at = self.moment();
-            self.at(at, Event::Send(burst));
+            let (at, producer) = (self.moment(), self.rng.usize(0..self.producers.len()));
+            self.at(at, Event::Send(producer, burst));
         }
         for _ in 0..self.plan.reshardings {
             let at = self.moment();
@@ -210,8 +258,8 @@ impl World {
             self.at(at, Event::Jump(by));
         }
         for _ in 0..self.rng.usize(0..4) {
-            let at = self.moment();
-            self.at(at, Event::Flush);
+            let (at, producer) = (self.moment(), self.rng.usize(0..self.producers.len()));
+            self.at(at, Event::Flush(producer));
         }
         if let Some(after) = self.plan.abandoned {
             self.at(self.start + after, Event::Abandon);
@@ -241,11 +289,16 @@ impl World {
         let mut turns = 0_u64;
         loop {
             self.work()?;
-            let wake = self.pipeline.wake_at(self.now);
+            let wakes = self
+                .producers
+                .iter()
+                .map(|producer| producer.pipeline.wake_at(self.now));
+            let wake = wakes.flatten().min();
+            let pending: usize = self.producers.iter().map(|producer| producer.pipeline.pending()).sum();
             let event = self.events.peek().map(|Reverse((at, _))| *at);
             // Shards are listed forever; without records, this is nothing to wait for.
             let only_lists = self.payloads.values().all(|event| matches!(event, Event::Listed(..)));
-            if self.pipeline.pending() == 0 && self.waiting == 0 && only_lists {
+            if self.producers.iter().all(Producer::is_idle) && only_lists {
                 break;
             }
             let Some(next) = event.into_iter().chain(wake).min() else {
@@ -253,15 +306,11 @@ impl World {
             };
             turns += 1;
             if turns > 1_000_000 {
-                return Err(format!(
-                    "it goes round in circles, {} records are pending",
-                    self.pipeline.pending()
-                ));
+                return Err(format!("it goes round in circles, {pending} records are pending"));
             }
             if next > self.now + Duration::from_secs(600) {
                 return Err(format!(
-                    "nothing happens for ten minutes, {} records are pending",
-                    self.pipeline.pending()
+                    "nothing happens for ten minutes, {pending} records are pending"
                 ));
             }
             self.now = self.now.max(next);
@@ -281,11 +330,12 @@ impl World {
 
     fn happen(&mut self, event: Event) -> Result<(), String> {
         match event {
-            Event::Send(count) => {
-                self.waiting += if self.abandoned { 0 } else { count };
-                self.send();
+            Event::Send(place, count) => {
+                let producer = &mut self.producers[place];
+                producer.waiting += if producer.abandoned { 0 } else { count };
+                self.send(place);
             }
-            Event::Arrive(id, stream, entries, fate) => {
+            Event::Arrive(producer, id, stream, entries, fate) => {
                 let faults = if self.now < self.calm_from {
                     self.plan.faults
                 } else {
@@ -308,25 +358,42 @@ impl World {
                 } else {
                     self.streams[stream].put(&entries, &faults, &mut self.rng, self.now)
                 };
+                if faults.throttled == 0.0 {
+                    let code = "ProvisionedThroughputExceededException";
+                    let refused = |result: &PutResult| result.as_ref().is_err_and(|error| &*error.code == code);
+                    self.statistics.no_room += answer.iter().flatten().filter(|result| refused(result)).count() as u64;
+                }
                 self.tell(format_args!("carried out {id:?}: {}", brief(&answer)));
                 let Some(answer) = fate.deliver(answer, &mut self.rng) else {
                     return Ok(());
                 };
                 let at = self.now + Duration::from_millis(self.rng.u64(1..100));
-                self.at(at, Event::Answer(id, answer));
+                self.at(at, Event::Answer(producer, id, answer));
             }
-            Event::Answer(id, answer) => {
+            Event::Answer(place, id, answer) => {
                 self.tell(format_args!("answered {id:?}: {}", brief(&answer)));
-                self.in_flight.remove(&id);
-                self.pipeline.answered(id, answer, self.now);
+                let producer = &mut self.producers[place];
+                let states = |producer: &Producer| producer.ids.iter().map(|id| producer.pipeline.state(*id)).collect();
+                let before: Vec<StreamState> = states(producer);
+                producer.watch.answer(id, Some(&answer), self.now);
+                producer.pipeline.answered(id, answer, self.now);
+                let after: Vec<StreamState> = states(producer);
+                for stream in (0..before.len()).filter(|stream| before[*stream] != after[*stream]) {
+                    producer.watch.change(stream, self.now);
+                }
             }
-            Event::Listed(id, answer) => {
+            Event::Listed(place, id, stream, answer) => {
                 let text = answer
                     .as_ref()
                     .map(|(shards, _)| shards.len())
                     .map_err(ToString::to_string);
                 self.tell(format_args!("listed {id:?}: {text:?}"));
-                self.pipeline.listed(id, answer, self.now);
+                let producer = &mut self.producers[place];
+                if let Ok((shards, _)) = &answer {
+                    producer.maps[stream] = ShardMap::new(shards.clone()).ok();
+                }
+                producer.pipeline.listed(id, answer, self.now);
+                producer.watch.change(stream, self.now);
             }
             Event::Reshard => {
                 let stream = self.rng.usize(0..self.streams.len());
@@ -339,51 +406,59 @@ impl World {
                 self.tell(format_args!("the clock jumps by {by:?}"));
                 self.now += by;
             }
-            Event::Flush => {
+            Event::Flush(place) => {
                 self.statistics.flushes += 1;
-                let id = self.pipeline.flush(self.now);
+                let producer = &mut self.producers[place];
+                let id = producer.pipeline.flush(self.now);
+                producer.flushes.insert(id, self.accepted.len());
                 self.tell(format_args!("flush {id:?}"));
-                self.flushes.insert(id, self.accepted.len());
             }
             Event::Abandon => {
                 self.tell(format_args!("everything is given up"));
                 self.abandoned = true;
-                self.waiting = 0;
-                self.pipeline.abandon(self.now);
+                let producer = &mut self.producers[0];
+                producer.abandoned = true;
+                producer.waiting = 0;
+                producer.pipeline.abandon(self.now);
             }
         }
         Ok(())
     }
 
     /// Sends the waiting records, as long as there is room.
-    fn send(&mut self) {
-        let room = self.plan.budget.saturating_sub(self.under_way);
-        let count = self.waiting.min(room);
-        self.statistics.waited_for_room += u64::from(count < self.waiting);
-        if self.abandoned || count == 0 {
+    fn send(&mut self, place: usize) {
+        let producer = &mut self.producers[place];
+        let room = self.plan.budget.saturating_sub(producer.under_way);
+        let count = producer.waiting.min(room);
+        self.statistics.waited_for_room += u64::from(count < producer.waiting);
+        if producer.abandoned || count == 0 {
             return;
         }
-        self.waiting -= count;
+        producer.waiting -= count;
+        producer.under_way += count;
         let stream = self.rng.usize(0..self.streams.len());
         let mut batch = Vec::new();
         for _ in 0..count {
-            let (record, accepted) = self.record(stream);
+            let (record, accepted) = self.record(place, stream);
+            let (number, hash_key) = (self.accepted.len(), record.hash_key());
+            self.producers[place].watch.accept(number, stream, hash_key, self.now);
             batch.push((record, self.accepted.len()));
             self.accepted.push(accepted);
         }
-        self.under_way += count;
         self.statistics.records += count as u64;
         self.tell(format_args!("send {count} to stream {stream}"));
-        self.pipeline.push(self.ids[stream], batch, self.now);
+        let producer = &mut self.producers[place];
+        producer.pipeline.push(producer.ids[stream], batch, self.now);
     }
 
-    fn record(&mut self, stream: usize) -> (EncodedRecord, Accepted) {
+    fn record(&mut self, producer: usize, stream: usize) -> (EncodedRecord, Accepted) {
         let rng = &mut self.rng;
         let keys = *pick(rng, &[1, 3, 40]);
-        let partition_key = format!("key-{}", rng.usize(0..keys));
+        let partition_key = format!("key-{producer}-{}", rng.usize(0..keys));
         let explicit_hash_key = (rng.u8(0..10) == 0).then(|| HashKey::new(rng.u128(..)));
         let poison = rng.f64() < self.plan.poison;
         let filler = match rng.u8(0..40) {
+            10.. if self.plan.large => rng.usize(0..60_000),
             0 => rng.usize(0..60_000),
             1..5 => 0,
             _ => rng.usize(0..400),
@@ -401,6 +476,7 @@ impl World {
         }
         let record = EncodedRecord::new(&raw).expect("it is a good record");
         let accepted = Accepted {
+            producer,
             stream,
             partition_key,
             explicit_hash_key,
@@ -412,27 +488,35 @@ impl World {
         (record, accepted)
     }
 
-    /// Carries out what the pipeline wants done.
+    /// Carries out what the pipelines want done.
     fn work(&mut self) -> Result<(), String> {
+        for place in 0..self.producers.len() {
+            self.work_of(place)?;
+        }
+        Ok(())
+    }
+
+    fn work_of(&mut self, place: usize) -> Result<(), String> {
         loop {
-            while let Some(output) = self.pipeline.poll(self.now) {
-                self.carry_out(output)?;
+            while let Some(output) = self.producers[place].pipeline.poll(self.now) {
+                self.carry_out(place, output)?;
             }
-            if self.pipeline.pending() != self.under_way {
+            let producer = &self.producers[place];
+            let (pending, under_way) = (producer.pipeline.pending(), producer.under_way);
+            if pending != under_way {
                 return Err(format!(
-                    "{} records are pending, and {} have no outcome",
-                    self.pipeline.pending(),
-                    self.under_way
+                    "{pending} records are pending, and {under_way} have no outcome"
                 ));
             }
-            if self.waiting == 0 || self.abandoned || self.under_way >= self.plan.budget {
+            producer.watch.check_waiting(&self.plan.options, self.now)?;
+            if producer.waiting == 0 || producer.abandoned || producer.under_way >= self.plan.budget {
                 return Ok(());
             }
-            self.send();
+            self.send(place);
         }
     }
 
-    fn carry_out(&mut self, output: Output<usize>) -> Result<(), String> {
+    fn carry_out(&mut self, place: usize, output: Output<usize>) -> Result<(), String> {
         match output {
             Output::PutRecords { id, stream, entries } => {
                 let stream = self.place(&stream);
@@ -442,25 +526,36 @@ impl World {
                 ));
                 self.statistics.requests += 1;
                 self.statistics.kinesis_records += entries.len() as u64;
-                self.in_flight.insert(id);
-                claims::check_request(&entries, self.in_flight.len(), &self.plan.options)?;
-                self.travel(id, stream, entries);
+                let producer = &mut self.producers[place];
+                let state = producer.pipeline.state(producer.ids[stream]);
+                let is_aggregated = entries.iter().any(|entry| entry.user_records > 1);
+                if is_aggregated && !matches!(state, StreamState::Predicted | StreamState::Auto) {
+                    return Err("records are aggregated although shards are unknown".into());
+                }
+                let is_predicted = state == StreamState::Predicted;
+                let map = producer.maps[stream].as_ref().filter(|_| is_predicted);
+                let options = &self.plan.options;
+                producer.watch.request(id, stream, &entries, map, options, self.now)?;
+                claims::check_request(&entries, producer.watch.requests_in_flight(), options)?;
+                self.travel(place, id, stream, entries);
             }
             Output::ListShards { id, stream } => {
                 let stream = self.place(&stream);
                 let fails = self.now < self.calm_from && self.rng.f64() < self.plan.faults.unlisted;
-                let answer = if fails {
+                let answer = if let Some(kind) = self.outage() {
+                    Err(error_of(kind))
+                } else if fails {
                     Err(RequestError::unanswered("InternalFailure", "500"))
                 } else {
                     self.streams[stream].list(self.now)
                 };
                 let at = self.now + Duration::from_millis(self.rng.u64(1..300));
-                self.at(at, Event::Listed(id, answer));
+                self.at(at, Event::Listed(place, id, stream, answer));
             }
             Output::Cancel { id } => {
                 self.tell(format_args!("cancelled {id:?}"));
                 self.statistics.timeouts += 1;
-                self.in_flight.remove(&id);
+                self.producers[place].watch.answer(id, None, self.now);
             }
             Output::Resolved { handle, outcome, .. } => {
                 let text = outcome
@@ -472,18 +567,20 @@ impl World {
                 let Some(accepted) = self.accepted.get_mut(handle) else {
                     return Err(format!("record {handle} was never sent"));
                 };
-                self.under_way -= 1;
+                self.producers[place].under_way -= 1;
+                self.producers[place].watch.resolve(handle);
                 if accepted.outcome.replace((now, outcome)).is_some() {
                     return Err(format!("record {handle} has two outcomes"));
                 }
             }
             Output::Flushed { id } => {
-                let before = self.flushes.remove(&id).ok_or("a flush that nobody asked for")?;
+                let flushes = &mut self.producers[place].flushes;
+                let before = flushes.remove(&id).ok_or("a flush that nobody asked for")?;
                 if let Some(place) = self
                     .accepted
                     .iter()
                     .take(before)
-                    .position(|record| record.outcome.is_none())
+                    .position(|record| record.producer == place && record.outcome.is_none())
                 {
                     return Err(format!("flushed, but record {place} has no outcome"));
                 }
@@ -493,6 +590,13 @@ impl World {
         Ok(())
     }
 
+    /// Returns how every request fails now, if there is an outage.
+    fn outage(&self) -> Option<OutageKind> {
+        let outage = self.plan.outage?;
+        let is_now = (self.start + outage.from..self.start + outage.to).contains(&self.now);
+        is_now.then_some(outage.kind)
+    }
+
     fn place(&self, name: &str) -> usize {
         (0..self.streams.len())
             .find(|place| self::name(*place) == name)
@@ -500,7 +604,7 @@ impl World {
     }
 
     /// Simulates a request on its way to the service.
-    fn travel(&mut self, id: RequestId, stream: usize, entries: Vec<SealedRecord>) {
+    fn travel(&mut self, place: usize, id: RequestId, stream: usize, entries: Vec<SealedRecord>) {
         let faults = if self.now < self.calm_from {
             self.plan.faults
         } else {
@@ -513,20 +617,35 @@ impl World {
                 delay += to - self.now;
             }
         }
-        let fate = faults.fate(&mut self.rng);
+        let fate = match self.outage() {
+            Some(OutageKind::Unanswered) => Fate::Lost,
+            Some(kind) => Fate::Failed(error_of(kind)),
+            None => faults.fate(&mut self.rng),
+        };
         match fate {
             Fate::Lost => return,
-            Fate::Failed(error) => return self.at(self.now + delay, Event::Answer(id, Err(error))),
+            Fate::Failed(error) => return self.at(self.now + delay, Event::Answer(place, id, Err(error))),
             Fate::Late => delay += self.plan.options.request_timeout,
             _ => {}
         }
-        self.at(self.now + delay, Event::Arrive(id, stream, entries, fate));
+        self.at(self.now + delay, Event::Arrive(place, id, stream, entries, fate));
     }
 
     fn count(&mut self) {
         use kpl_stream::FailureReason;
         let statistics = &mut self.statistics;
-        for (_, outcome) in self.accepted.iter().filter_map(|record| record.outcome.as_ref()) {
+        let shared = self.producers.len() > 1;
+        let outage = self
+            .plan
+            .outage
+            .map(|outage| (self.start + outage.from, self.start + outage.to));
+        for record in &self.accepted {
+            let Some((at, outcome)) = &record.outcome else { continue };
+            statistics.shared += u64::from(shared);
+            if let Some((from, to)) = outage.filter(|(_, to)| record.at < *to) {
+                statistics.outages_survived += u64::from(record.at > from && outcome.is_ok());
+                statistics.expired_in_outage += u64::from(*at > from && *at < to && outcome.is_err());
+            }
             let attempts = match outcome {
                 Ok(receipt) => {
                     statistics.delivered += 1;
@@ -564,7 +683,17 @@ fn stream(plan: &StreamPlan, start: Instant) -> Stream {
     stream.described = plan.described;
     stream.exists_from = Some(start + plan.exists_from);
     stream.unlistable = plan.unlistable;
+    stream.limit = plan.limit;
     stream
+}
+
+fn error_of(kind: OutageKind) -> RequestError {
+    match kind {
+        OutageKind::Unavailable => RequestError::unanswered("ServiceUnavailable", "503"),
+        OutageKind::Throttled => RequestError::refused("ThrottlingException", "too many requests"),
+        OutageKind::Unanswered => RequestError::timed_out(Duration::from_secs(1)),
+        OutageKind::ExpiredCredentials => RequestError::refused("ExpiredTokenException", "expired"),
+    }
 }
 
 fn is_poisoned(entry: &SealedRecord) -> bool {

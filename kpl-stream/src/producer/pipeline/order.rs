@@ -209,8 +209,9 @@ impl<H> Order<H> {
                 list += 1;
                 continue;
             };
+            // All of the key's: its next record may belong to a lane that was looked at before.
             self.change(&name, |key| {
-                if let Some(held) = key.waiting.pop_front() {
+                while let Some(held) = key.waiting.pop_front_if(|held| test(held)) {
                     key.bytes -= held.record.size();
                     taken.push(held);
                 }

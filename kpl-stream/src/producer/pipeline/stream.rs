@@ -224,11 +224,13 @@ impl<H> Stream<H> {
         }
     }
 
-    /// Returns the lane of a shard.
+    /// Returns the lane of an entry that was meant for this shard, if that lane is still there.
     pub(super) fn lane_of(&self, shard_id: Option<&Arc<str>>) -> Option<usize> {
+        let is_predicted = self.shards.mode() == Mode::Predicted;
         match shard_id {
-            Some(shard_id) => self.shards.place_of(shard_id),
-            None => (self.shards.mode() != Mode::Predicted).then_some(0),
+            Some(shard_id) if is_predicted => self.shards.place_of(shard_id),
+            None if !is_predicted => Some(0),
+            _ => None,
         }
     }
 
