@@ -381,8 +381,8 @@ fn reading_waits_for_room_and_ctrl_c_ends_that_as_well() {
     loop {
         std::thread::sleep(Duration::from_secs(1));
         let now = written.load(Ordering::Relaxed);
-        assert!(now < 80, "{now} MB were read, and the service took none");
-        if now > 60 && now == before {
+        assert!(now < 40, "{now} MB were read, and the service took none");
+        if now > 20 && now == before {
             break;
         }
         before = now;
@@ -393,9 +393,9 @@ fn reading_waits_for_room_and_ctrl_c_ends_that_as_well() {
     let put = ended(child);
     writer.join().unwrap();
     assert_eq!(put.code, 3, "{}", put.stdout);
-    // What 64 MiB have room for; what was delivered made room for others.
+    // Three quarters of 64 MiB have room for this many, each counted twice; what was delivered made room for others.
     let held = figure(&put, "not delivered");
-    assert!((60..=67).contains(&held), "{}", put.stdout);
+    assert!((24..=27).contains(&held), "{}", put.stdout);
     let read = figure(&put, "user records delivered") + held;
     assert_eq!(read_lines(&put), read);
 }
