@@ -389,6 +389,25 @@ fn the_records_of_a_key_expire_together_whatever_their_shards() {
 }
 
 #[test]
+fn closing_gives_up_the_records_that_wait_for_shards_and_the_parts_of_a_refused_request() {
+    let mut test = Test::new(Options::default());
+    test.push([(record("anna", 10), 0)]);
+    test.pipeline.abandon(test.now);
+    assert_eq!(test.failure().reason, FailureReason::Closed);
+
+    let mut options = one_by_one();
+    options.max_connections = 1;
+    let mut test = Test::listed(options, 1, FOLLOWS_KEYS);
+    test.push((0..8).map(|number| (record("anna", 100), number)));
+    let (_, mut requests) = test.wait_for_request();
+    test.answer(requests.remove(0).id, Err(too_large()));
+    assert_eq!(test.requests().len(), 1);
+    test.pipeline.abandon(test.now);
+    test.requests();
+    assert_eq!((test.outcomes.len(), test.pipeline.pending()), (8, 0));
+}
+
+#[test]
 fn the_parts_of_a_refused_request_wait_for_room_in_flight() {
     let mut options = one_by_one();
     options.max_buffered_bytes = 1 << 20;

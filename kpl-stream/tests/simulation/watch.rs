@@ -188,7 +188,15 @@ impl Watch {
             ));
         }
         let is_restrained = lane.refused.is_some_and(|refused| now < refused + RESTRAINED_FOR);
-        let has_request = self.in_flight.values().flat_map(lanes).any(|other| other == id);
+        // Requests from before the shards changed were for other lanes.
+        let changed = self.changed.get(&id.0);
+        let of_now = |request: &&Request| changed.is_none_or(|changed| *changed < request.started);
+        let has_request = self
+            .in_flight
+            .values()
+            .filter(of_now)
+            .flat_map(lanes)
+            .any(|other| other == id);
         if has_request && (lane.failures > 0 || is_restrained) {
             return Err(format!("lane {id:?} gets a second request although it refuses records"));
         }
