@@ -221,11 +221,8 @@ impl<H> Pipeline<H> {
         };
         let mut turn = Turn::new(now, &self.flushes, &mut self.out);
         turn.out.measures.answered(&state.name, &request.entries, times);
-        let mode = state.shards.mode();
         state.judge(request, answer, times, &mut turn);
-        if state.shards.mode() != mode {
-            state.route_anew(&mut turn);
-        }
+        state.follow_mode(&mut turn);
         self.settle(stream, now);
     }
 
@@ -248,11 +245,8 @@ impl<H> Pipeline<H> {
         if state.shards.listed(answer, now, interval, &mut self.random) {
             state.route_anew(&mut turn);
         }
-        let mode = state.shards.mode();
         state.judge_unjudged(&mut turn);
-        if state.shards.mode() != mode {
-            state.route_anew(&mut turn);
-        }
+        state.follow_mode(&mut turn);
         self.settle(stream, now);
         self.tell_of_listing(stream, told);
     }

@@ -10,7 +10,6 @@ use super::lane::MAX_BYTES_PER_REQUEST;
 use super::pack::Packed;
 use super::record::{Entry, Held};
 use super::request_size::Suspect;
-use super::shards::Mode;
 use super::stream::Stream;
 use super::turn::Turn;
 use super::waiting::OfLane;
@@ -44,16 +43,6 @@ struct Draft<H> {
 }
 
 impl<H> Draft<H> {
-    const fn new(room: usize, room_for_first: usize) -> Self {
-        Self {
-            unsealed: Vec::new(),
-            entries: Vec::new(),
-            refused: Vec::new(),
-            room,
-            room_for_first,
-        }
-    }
-
     const fn room(&self) -> usize {
         if self.entries.is_empty() {
             self.room_for_first
@@ -107,8 +96,7 @@ impl<H> Stream<H> {
             let due: HashSet<usize> = lanes.iter().copied().collect();
             lanes.extend(self.full.due(now).filter(|lane| !due.contains(lane)).take(most));
         }
-        let room_for_first = if only { usize::MAX } else { room };
-        let mut draft = Draft::new(room.min(self.request_size.limit()), room_for_first);
+        let mut draft = self.draft(room, only);
         for lane in lanes {
             self.fill(&mut draft, lane, turn);
             self.reschedule(lane, turn);
@@ -120,6 +108,27 @@ impl<H> Stream<H> {
             self.refuse(held, &error, turn);
         }
         draft.finish(None)
+    }
+
+    /// Returns a request without entries.
+    fn draft(&self, room: usize, only: bool) -> Draft<H> {
+        Draft {
+            unsealed: Vec::new(),
+            entries: Vec::new(),
+            refused: Vec::new(),
+            room: room.min(self.request_size.limit()),
+            room_for_first: if only { usize::MAX } else { room },
+        }
+    }
+
+    /// Adds a Kinesis record of a lane.
+    fn add(&mut self, draft: &mut Draft<H>, lane: usize, packed: Packed<H>, now: Instant) {
+        let lane = self.lanes.get_mut(lane);
+        let shard_id = lane.and_then(|lane| {
+            lane.sent(packed.unsealed.size(), now, &mut self.random);
+            lane.shard_id.clone()
+        });
+        draft.add(shard_id, packed);
     }
 
     /// Adds what a lane may send now.
@@ -155,10 +164,7 @@ impl<H> Stream<H> {
             }
             self.waiting.lock(&packed.records);
             of_lane += size;
-            if let Some(state) = self.lanes.get_mut(lane) {
-                state.sent(size, turn.now, &mut self.random);
-                draft.add(state.shard_id.clone(), packed);
-            }
+            self.add(draft, lane, packed, turn.now);
         }
     }
 
@@ -177,66 +183,43 @@ impl<H> Stream<H> {
         only: bool,
         turn: &mut Turn<'_, H>,
     ) -> Option<Request<H>> {
-        let Apart { groups, mut suspect } = apart;
-        let mut draft = Draft::new(0, 0);
+        let Apart { groups, suspect } = apart;
+        let mut draft = self.draft(room, only);
+        let mut rest = Vec::new();
         for group in groups {
             let mut by_lane: Vec<(usize, VecDeque<Held<H>>)> = Vec::new();
             for held in group {
-                let lane = if self.shards.mode() == Mode::Predicted {
-                    self.shards.index_of(held.record.hash_key())
-                } else {
-                    0
-                };
+                let lane = self.lane_for(&held);
                 match by_lane.iter_mut().find(|(index, _)| *index == lane) {
                     Some((_, records)) => records.push_back(held),
                     None => by_lane.push((lane, VecDeque::from([held]))),
                 }
             }
             for (lane, mut records) in by_lane {
-                let shard_id = self.lanes.get(lane).and_then(|lane| lane.shard_id.clone());
                 while let Some(packed) = self.packer.pack_next(&mut records, &mut draft.refused) {
-                    draft.add(shard_id.clone(), packed);
+                    // If the shards changed, there may be more entries than before, and they may be larger.
+                    let fits = draft.entries.len() < self.options.collection_max_count
+                        && packed.unsealed.size() <= draft.room();
+                    if fits && rest.is_empty() {
+                        self.add(&mut draft, lane, packed, turn.now);
+                    } else {
+                        rest.push(packed.records);
+                    }
                 }
+                self.reschedule(lane, turn);
             }
         }
         for (held, error) in std::mem::take(&mut draft.refused) {
             self.fail_in_flight(held, FailureReason::Refused(Arc::new((&error).into())), turn);
         }
-        // If the shards changed, there may be more entries, and they may be larger.
-        let fit = self.fit(&draft.entries, room, only);
-        draft.unsealed.truncate(fit);
-        let rest = draft.entries.split_off(fit);
-        if !rest.is_empty() {
-            // Only a whole part says something about the size of the refused request.
-            let of_rest = suspect.take().filter(|_| fit == 0);
-            self.apart.push_front(Apart {
-                groups: rest.into_iter().map(|entry| entry.records).collect(),
-                suspect: of_rest,
-            });
+        if rest.is_empty() {
+            return draft.finish(suspect);
         }
-        for entry in &draft.entries {
-            if let Some(lane) = self.lane_of(entry.shard_id.as_ref()) {
-                if let Some(lane) = self.lanes.get_mut(lane) {
-                    lane.sent(entry.size, turn.now, &mut self.random);
-                }
-                self.reschedule(lane, turn);
-            }
-        }
-        draft.finish(suspect)
-    }
-
-    /// Returns how many of these entries fit in one request: at least the first if it has room.
-    fn fit(&self, entries: &[Entry<H>], room: usize, only: bool) -> usize {
-        let most = room.min(self.request_size.limit());
-        let mut size = 0;
-        let fitting = entries
-            .iter()
-            .take(self.options.collection_max_count)
-            .take_while(|entry| {
-                let is_first = size == 0;
-                size += entry.size;
-                (is_first && (only || size <= room)) || size <= most
-            });
-        fitting.count()
+        // Only a whole part says something about the size of the refused request.
+        self.apart.push_front(Apart {
+            groups: rest,
+            suspect: suspect.filter(|_| draft.entries.is_empty()),
+        });
+        draft.finish(None)
     }
 }

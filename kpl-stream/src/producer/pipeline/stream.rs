@@ -31,6 +31,8 @@ pub(super) struct Stream<H> {
     pub(super) options: Arc<Options>,
     pub(super) packer: Packer,
     pub(super) shards: Shards,
+    /// The mode that the lanes were made for.
+    routed: Mode,
     pub(super) lanes: Vec<Lane>,
     pub(super) waiting: Waiting<H>,
     /// When each lane should send something.
@@ -69,6 +71,7 @@ impl<H> Stream<H> {
             name,
             packer,
             shards: Shards::new(now),
+            routed: Mode::Waiting,
             lanes: Vec::new(),
             waiting: Waiting::new(options.ordered),
             due: Schedule::default(),
@@ -94,12 +97,8 @@ impl<H> Stream<H> {
             return self.expire(held, turn);
         }
         self.expires = Some(self.expires.map_or(expires, |before| before.min(expires)));
-        let lane = match self.shards.mode() {
-            Mode::Waiting => return self.unrouted.push_back(held),
-            Mode::Unpredicted | Mode::Auto => 0,
-            Mode::Predicted => self.shards.index_of(held.record.hash_key()),
-        };
-        if lane >= self.lanes.len() {
+        let lane = self.lane_for(&held);
+        if self.shards.mode() == Mode::Waiting || lane >= self.lanes.len() {
             return self.unrouted.push_back(held);
         }
         held.lane = lane;
@@ -112,6 +111,14 @@ impl<H> Stream<H> {
             bytes / complete != before / complete || (bytes >= MAX_BYTES_PER_REQUEST && before < MAX_BYTES_PER_REQUEST);
         if before == 0 || grew || !is_new {
             self.reschedule(lane, turn);
+        }
+    }
+
+    /// Returns the lane that a record belongs to, if there are any.
+    pub(super) fn lane_for(&self, held: &Held<H>) -> usize {
+        match self.shards.mode() {
+            Mode::Predicted => self.shards.index_of(held.record.hash_key()),
+            Mode::Waiting | Mode::Unpredicted | Mode::Auto => 0,
         }
     }
 
@@ -193,10 +200,18 @@ impl<H> Stream<H> {
         }
     }
 
+    /// Routes records again if answers showed that they find their shards in another way.
+    pub(super) fn follow_mode(&mut self, turn: &mut Turn<'_, H>) {
+        if self.shards.mode() != self.routed {
+            self.route_anew(turn);
+        }
+    }
+
     /// Routes all records that are not in flight again: the shard map changed.
     pub(super) fn route_anew(&mut self, turn: &mut Turn<'_, H>) {
         let rate = f64::from(self.options.rate_limit) / 100.0;
         let mode = self.shards.mode();
+        self.routed = mode;
         self.packer.set_mode(mode);
         let ids: Vec<Option<Arc<str>>> = match mode {
             Mode::Waiting => Vec::new(),
