@@ -82,7 +82,7 @@ MUTANTS = [
     ("a key's records in other lanes expire later", "order.rs",
      "while let Some(held) = key.waiting.pop_front_if(|held| test(held)) {", "if let Some(held) = key.waiting.pop_front_if(|held| test(held)) {"),
     ("requests are waited for without end", "mod.rs",
-     "let is_late = |started: Instant| started + timeout <= now;", "let is_late = |started: Instant| started + timeout * 1_000_000 <= now;"),
+     "let is_late = |started: Instant| clock::after(started, timeout) <= now;", "let is_late = |started: Instant| clock::after(started, timeout * 1_000_000) <= now;"),
     ("sub-sequence numbers start with 1", "judge.rs",
      "sub_sequence_number: index as u64,", "sub_sequence_number: index as u64 + 1,"),
     ("expired records are not told", "stream.rs",

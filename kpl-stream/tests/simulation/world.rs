@@ -664,9 +664,7 @@ impl World {
                 }
             };
             statistics.retried += u64::from(attempts.len() > 1);
-            let wrong =
-                |attempt: kpl_stream::Attempt<'_>| attempt.error.is_some_and(|error| &*error.code == "WrongShard");
-            statistics.wrong_shard += u64::from(attempts.iter().any(wrong));
+            statistics.wrong_shard += u64::from(attempts.error_counts().any(|(code, _)| code == "WrongShard"));
         }
         statistics.virtual_seconds += (self.now - self.start).as_secs();
         statistics.trace = self.hasher.finish();
