@@ -16,22 +16,22 @@ use kpl_core::{
     StrayPolicy,
 };
 use kpl_stream::aws::AwsClient;
-use kpl_stream::client::{
-    IteratorStart, PutResult, ReadClient as _, RequestError, StreamDescription, WriteClient, Written,
-};
+use kpl_stream::client::{PutResult, RequestError, StreamDescription, WriteClient, Written};
 use kpl_stream::reader::{Reader, Start};
 use kpl_stream::{
     Buffered, Delivery, DeliveryError, FailureReason, Producer, ProducerBuilder, Receipt, SendErrorKind,
     StreamProducer, StreamState,
 };
 use kpl_testkit::even_shards;
+use kpl_testkit::log::Log;
 use kpl_testkit::server::Server;
 use kpl_testkit::service::{Service, Stream};
 use kpl_testkit::throttling::ThrottlingServer;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::Level;
+
+mod common;
 
 type Outcome = Result<Receipt, DeliveryError<RawRecord>>;
 
@@ -95,22 +95,20 @@ fn service(shards: u128) -> Service {
     Service::new(Stream::with_shards(shards))
 }
 
-/// Returns the data of everything that a reader finds if it drops aggregates with strays, as the KCL does.
+/// Returns the data of everything that a reader finds.
 async fn read(server: &Server, stream: &str) -> BTreeSet<Vec<u8>> {
-    let client = AwsClient::new(server.config());
-    let mut found = BTreeSet::new();
-    for shard in client.list_shards(stream).await.unwrap() {
-        let deaggregator = Deaggregator::<RawRecord>::new().range(shard.range, StrayPolicy::DropAggregate);
-        let start = client.get_shard_iterator(stream, &shard.id, IteratorStart::TrimHorizon);
-        let mut iterator = Some(start.await.unwrap());
-        while let Some(at) = iterator {
-            let fetched = client.get_records(&at, 10_000).await.unwrap();
-            let batch: Vec<KinesisRecord<'_>> = fetched.records.iter().map(KinesisRecord::from).collect();
-            found.extend(deaggregator.records(&batch).map(|record| record.unwrap().value.data));
-            iterator = fetched.next_iterator.filter(|_| !batch.is_empty());
-        }
-    }
-    found
+    let records = common::read::<RawRecord>(server, stream).await;
+    records.into_iter().map(|record| record.value.data).collect()
+}
+
+/// Asserts that all of these records are among those that were found.
+fn all_found(found: &BTreeSet<Vec<u8>>, numbers: std::ops::Range<usize>) {
+    let is_missing = |number: &usize| !found.contains(number.to_string().as_bytes());
+    let missing = numbers.filter(is_missing).count();
+    assert_eq!(
+        missing, 0,
+        "of those that were reported as delivered, a reader drops these"
+    );
 }
 
 /// A record's number, and its delivery.
@@ -254,12 +252,7 @@ async fn a_stream_is_deleted_and_created_anew() {
     }
     nothing_is_buffered(&producer).await;
     let found = read(&server, "clicks").await;
-    let missing = (10_000_000..10_002_000).filter(|number: &usize| !found.contains(number.to_string().as_bytes()));
-    assert_eq!(
-        missing.count(),
-        0,
-        "of those that were reported as delivered, a reader drops these"
-    );
+    all_found(&found, 10_000_000..10_002_000);
 }
 
 #[tokio::test(start_paused = true)]
@@ -282,12 +275,7 @@ async fn a_stream_is_replaced_by_one_whose_shards_have_the_same_ids() {
         let batch: Vec<KinesisRecord<'_>> = shard.records.iter().map(KinesisRecord::from).collect();
         found.extend(deaggregator.records(&batch).map(|record| record.unwrap().value.data));
     }
-    let missing = (1000..10_000).filter(|number: &usize| !found.contains(number.to_string().as_bytes()));
-    assert_eq!(
-        missing.count(),
-        0,
-        "of those that were reported as delivered, a reader drops these"
-    );
+    all_found(&found, 1000..10_000);
 }
 
 #[tokio::test(start_paused = true)]
@@ -467,31 +455,6 @@ async fn a_payload_that_sends() {
     all_delivered(&within(GENEROUS, outcomes(&producer, sent)).await);
 }
 
-/// Counts the events of level `ERROR`.
-struct Errors(Arc<AtomicUsize>);
-
-impl Subscriber for Errors {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() == Level::ERROR
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, _: &Event<'_>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
-}
-
 /// What is dropped while records are in flight.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Dropped {
@@ -511,10 +474,8 @@ fn everything_is_dropped_with_records_in_flight() {
     ];
     for dropped in ALL {
         for keeps_deliveries in [true, false] {
-            let logged = Arc::new(AtomicUsize::new(0));
-            tracing::subscriber::with_default(Errors(Arc::clone(&logged)), || drop_all(dropped, keeps_deliveries));
-            let logged = logged.load(Ordering::Relaxed);
-            assert_eq!(logged, if keeps_deliveries { 0 } else { 150 }, "{dropped:?}");
+            let logged = Log::of(Level::ERROR, || drop_all(dropped, keeps_deliveries));
+            assert_eq!(logged.len(), if keeps_deliveries { 0 } else { 150 }, "{dropped:?}");
         }
     }
 }
@@ -672,13 +633,14 @@ async fn a_reader_with_durations_of_any_length() {
 #[tokio::test(start_paused = true)]
 async fn the_clock_jumps_over_an_answer() {
     let server = service(2);
+    server.state(|state| state.latency = Duration::from_secs(1));
     for jump in [
         Duration::from_millis(1),
         Duration::from_secs(7),
         Duration::from_secs(29),
         Duration::from_secs(7200),
     ] {
-        let producer = Producer::builder().client(Slow(server.clone())).build().unwrap();
+        let producer = Producer::builder().client(server.clone()).build().unwrap();
         let stream = open(&producer).await;
         let deliveries = send(&stream, 0..500).await;
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -693,32 +655,6 @@ async fn the_clock_jumps_over_an_answer() {
                 assert_eq!(error.record, record(number));
             }
         }
-    }
-}
-
-/// A service that answers after a second.
-#[derive(Debug)]
-struct Slow(Service);
-
-impl WriteClient for Slow {
-    fn put_records<'a>(
-        &'a self,
-        stream: &'a str,
-        entries: Vec<SealedRecord>,
-    ) -> BoxFuture<'a, Result<Vec<PutResult>, RequestError>> {
-        Box::pin(async move {
-            let answer = self.0.put_records(stream, entries).await;
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            answer
-        })
-    }
-
-    fn open_shards<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<Vec<Shard>, RequestError>> {
-        self.0.open_shards(stream)
-    }
-
-    fn describe_stream<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<StreamDescription, RequestError>> {
-        self.0.describe_stream(stream)
     }
 }
 

@@ -1,60 +1,20 @@
 //! What is logged when shards cannot be listed.
 #![forbid(unsafe_code)]
 
-use std::fmt;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use kpl_core::{HashKeyRange, Shard};
 use kpl_stream::Options;
 use kpl_stream::client::{RequestError, StreamDescription};
 use kpl_stream::pipeline::{Output, Pipeline};
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Metadata, Subscriber};
-
-/// Keeps the messages of warnings.
-#[derive(Clone, Default)]
-struct Warnings(Arc<Mutex<Vec<String>>>);
-
-impl Subscriber for Warnings {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::WARN
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        struct Message(String);
-        impl Visit for Message {
-            fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-                if field.name() == "message" {
-                    self.0 = format!("{value:?}");
-                }
-            }
-        }
-        let mut message = Message(String::new());
-        event.record(&mut message);
-        self.0.lock().unwrap().push(message.0);
-    }
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
-}
+use kpl_testkit::log::Log;
+use tracing::Level;
 
 type Answer = Result<(Vec<Shard>, StreamDescription), RequestError>;
 
 /// Returns the warnings while shards are listed with these answers.
 fn warnings(answers: Vec<Answer>) -> Vec<String> {
-    let warnings = Warnings::default();
-    tracing::subscriber::with_default(warnings.clone(), || {
+    Log::of(Level::WARN, || {
         let mut now = Instant::now();
         let mut pipeline = Pipeline::<()>::new(Options::default(), 7).unwrap();
         pipeline.open("clicks", now);
@@ -68,8 +28,7 @@ fn warnings(answers: Vec<Answer>) -> Vec<String> {
             };
             pipeline.listed(id, answer, now);
         }
-    });
-    warnings.0.lock().unwrap().clone()
+    })
 }
 
 fn denied() -> Answer {

@@ -7,14 +7,13 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use kpl::KplRecord;
-use kpl_core::{Deaggregator, KinesisRecord, StrayPolicy};
-use kpl_stream::aws::AwsClient;
-use kpl_stream::client::{IteratorStart, ReadClient as _};
 use kpl_stream::{
     Buffered, Delivery, FailureReason, OpenErrorKind, Producer, ProducerBuilder, Receipt, SendErrorKind, StreamProducer,
 };
 use kpl_testkit::server::{Server, ServerBuilder};
 use serde::{Deserialize, Serialize};
+
+mod common;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KplRecord)]
 #[kpl(codec = kpl::codec::Json)]
@@ -67,28 +66,15 @@ async fn receipts(deliveries: Vec<Delivery<Event>>) -> Vec<Receipt> {
     join_all(deliveries).await.into_iter().map(Result::unwrap).collect()
 }
 
-/// Returns everything that a reader finds if it drops aggregates with strays, as the KCL does.
+/// Returns everything that a reader finds, and where.
 async fn read(server: &Server, stream: &str) -> Vec<(Place, Event)> {
-    let client = AwsClient::new(server.config());
-    let mut events = Vec::new();
-    for shard in client.list_shards(stream).await.unwrap() {
-        let deaggregator = Deaggregator::<Event>::new().range(shard.range, StrayPolicy::DropAggregate);
-        let start = client.get_shard_iterator(stream, &shard.id, IteratorStart::TrimHorizon);
-        let mut iterator = Some(start.await.unwrap());
-        while let Some(at) = iterator {
-            let fetched = client.get_records(&at, 10_000).await.unwrap();
-            let batch: Vec<KinesisRecord<'_>> = fetched.records.iter().map(KinesisRecord::from).collect();
-            for record in deaggregator.records(&batch) {
-                let record = record.unwrap();
-                let kinesis_record = record.record.kinesis_record;
-                let sequence_number = kinesis_record.sequence_number.unwrap().to_owned();
-                let sub = record.position().unwrap().sub_sequence_number;
-                events.push(((shard.id.clone(), sequence_number, sub), record.value));
-            }
-            iterator = fetched.next_iterator.filter(|_| !batch.is_empty());
-        }
-    }
-    events
+    let records = common::read::<Event>(server, stream).await.into_iter();
+    let with_place = records.map(|record| {
+        let (shard_id, sequence_number) = (record.shard_id().unwrap(), record.sequence_number().unwrap());
+        let place = (shard_id.into(), sequence_number.into(), record.sub_sequence_number());
+        (place, record.value)
+    });
+    with_place.collect()
 }
 
 fn numbers(read: &[(Place, Event)]) -> Vec<u32> {
@@ -443,10 +429,11 @@ async fn nothing_is_lost_while_shards_are_split_and_merged_and_have_no_room() {
     let code = |code| {
         let attempts = receipts_by_number
             .values()
-            .flat_map(|receipt| receipt.attempts().iter());
+            .flat_map(|receipt| receipt.attempts().error_counts());
         attempts
-            .filter(|attempt| attempt.error.is_some_and(|error| &*error.code == code))
-            .count()
+            .filter(|(of, _)| *of == code)
+            .map(|(_, count)| count)
+            .sum::<usize>()
     };
     assert!(code("ProvisionedThroughputExceededException") > 0);
     assert!(code("WrongShard") > 0);

@@ -15,6 +15,7 @@ use kpl_core::RawRecord;
 use kpl_stream::client::ErrorClass;
 use kpl_stream::reader::{Reader, ReaderError};
 use kpl_stream::{FailureReason, OpenErrorKind, Producer, Receipt, StreamProducer, StreamState};
+use kpl_testkit::aws;
 use serde_json::{Value, json};
 
 type Outcome = Result<Receipt, kpl_stream::DeliveryError<RawRecord>>;
@@ -506,12 +507,7 @@ async fn an_endpoint_that_cannot_be_reached_is_named_in_the_state() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let config = aws_config::defaults(BehaviorVersion::latest())
-        .endpoint_url(&url)
-        .region(Region::new("us-east-1"))
-        .credentials_provider(Credentials::new("key", "secret", None, None, "test"))
-        .load()
-        .await;
+    let config = aws::config(&url, "key").await;
     let started = Instant::now();
     let clicks = producer(&config).stream::<RawRecord>("clicks").await.unwrap();
     let state = clicks.state().await.unwrap();

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use kpl_core::RawRecord;
 use kpl_stream::{Options, Producer, StreamProducer};
-use kpl_testkit::throttling::{Fault, ThrottlingServer, config};
+use kpl_testkit::aws;
+use kpl_testkit::throttling::{Fault, ThrottlingServer};
 
 use crate::Result;
 use crate::report::{Report, mib};
@@ -158,7 +159,7 @@ pub(crate) async fn child(arguments: &[String]) -> Result<()> {
     };
     let (state, bytes, kept): (State, usize, bool) = (state.parse()?, bytes.parse()?, kept.parse()?);
     let producer = Producer::builder()
-        .load_aws_config(&config(url, "memory").await)
+        .load_aws_config(&aws::config(url, "memory").await)
         .build()?;
     let warm = producer.stream(WARM).await?;
     warm.send(RawRecord::new("key", "data")).await?.await?;

@@ -130,43 +130,13 @@ impl<T> std::error::Error for DeliveryError<T> {}
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use tracing::span::{Attributes, Id, Record};
-    use tracing::{Event, Level, Metadata, Subscriber};
+    use kpl_testkit::log::Log;
+    use tracing::Level;
 
     use super::*;
 
-    /// Counts the events of level `ERROR`.
-    struct Errors(Arc<AtomicUsize>);
-
-    impl Subscriber for Errors {
-        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-            *metadata.level() == Level::ERROR
-        }
-
-        fn new_span(&self, _: &Attributes<'_>) -> Id {
-            Id::from_u64(1)
-        }
-
-        fn record(&self, _: &Id, _: &Record<'_>) {}
-
-        fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-        fn event(&self, _: &Event<'_>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-
-        fn enter(&self, _: &Id) {}
-
-        fn exit(&self, _: &Id) {}
-    }
-
     fn errors_of(work: impl FnOnce()) -> usize {
-        let errors = Arc::new(AtomicUsize::new(0));
-        tracing::subscriber::with_default(Errors(Arc::clone(&errors)), work);
-        errors.load(Ordering::Relaxed)
+        Log::of(Level::ERROR, work).len()
     }
 
     #[test]

@@ -2,10 +2,10 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | none | [golden files](golden), [bytes] built by hand, builders of records and shards |
+//! | none | [golden files](golden), [bytes] built by hand, builders of records and shards, what is [logged](log) |
 #![cfg_attr(
     feature = "server",
-    doc = "| `server` | [`server`]: a Kinesis server in this process, over HTTP; [`throttling`]: one that only counts what its shards accept |"
+    doc = "| `server` | [`server`]: a Kinesis server in this process, over HTTP; [`throttling`]: one that only counts what its shards accept; [`aws`]: the SDK's configuration for them |"
 )]
 #![cfg_attr(
     feature = "service",
@@ -14,10 +14,13 @@
 //!
 //! All functions here panic if they fail: only tests and examples use them.
 
+#[cfg(feature = "server")]
+pub mod aws;
 pub mod bytes;
 pub mod golden;
 #[cfg(any(feature = "server", feature = "service"))]
 pub mod limit;
+pub mod log;
 mod records;
 #[cfg(feature = "server")]
 pub mod server;

@@ -4,9 +4,8 @@ use std::future::Future;
 use std::ops::Deref;
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::config::Credentials;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, Record, Shard, ShardIteratorType, StreamStatus};
 use axum::extract::{DefaultBodyLimit, Request};
@@ -224,12 +223,7 @@ impl ServerBuilder {
             let served = ferrokinesis::serve_plain_http(listener, app, stopped).await;
             served.expect("the server runs");
         });
-        let config = aws_config::defaults(BehaviorVersion::latest())
-            .endpoint_url(&url)
-            .region(Region::new("us-east-1"))
-            .credentials_provider(Credentials::new("key", "secret", None, None, "test"))
-            .load()
-            .await;
+        let config = crate::aws::config(&url, "key").await;
         Server {
             url,
             sdk: Client::new(&config),

@@ -49,6 +49,8 @@ pub struct State {
     pub puts: usize,
     /// How many more listings do not show shards with parents.
     pub stale_listings: usize,
+    /// How long a PutRecords request takes.
+    pub latency: Duration,
     /// How many user records were written.
     pub user_records: usize,
     /// How often a reader listed the shards.
@@ -69,6 +71,7 @@ impl Service {
             failures: VecDeque::new(),
             puts: usize::MAX,
             stale_listings: 0,
+            latency: Duration::ZERO,
             user_records: 0,
             listings: 0,
             iterators: Vec::new(),
@@ -193,7 +196,11 @@ impl WriteClient for Service {
         entries: Vec<SealedRecord>,
     ) -> BoxFuture<'a, Result<Vec<PutResult>, RequestError>> {
         Box::pin(async move {
-            match self.state(|state| state.put(&entries)) {
+            let (answer, latency) = self.state(|state| (state.put(&entries), state.latency));
+            if !latency.is_zero() {
+                tokio::time::sleep(latency).await;
+            }
+            match answer {
                 Some(answer) => answer,
                 None => pending().await,
             }

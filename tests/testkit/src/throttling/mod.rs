@@ -12,11 +12,11 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_kinesis::config::Credentials;
+use aws_config::SdkConfig;
 use tokio::runtime::{Builder, Runtime};
 
 use self::stream::Stream;
+use crate::aws;
 use crate::limit::Limit;
 
 pub use self::stream::{Counts, ShardCounts, Totals};
@@ -85,7 +85,7 @@ impl ThrottlingServer {
 
     /// Returns a configuration of the AWS SDK that uses this server. The server counts what each access key id sends.
     pub async fn config(&self, access_key_id: &str) -> SdkConfig {
-        config(&self.url, access_key_id).await
+        aws::config(&self.url, access_key_id).await
     }
 
     /// Creates a stream of this many shards of the same size, or replaces it. Without a limit it accepts everything.
@@ -116,16 +116,6 @@ impl ThrottlingServer {
     fn change<R>(&self, name: &str, change: impl FnOnce(&mut Stream) -> R) -> R {
         change(self.streams.lock().get_mut(name).expect("the stream was created"))
     }
-}
-
-/// Returns a configuration of the AWS SDK for a server at this URL, which may be in another process.
-pub async fn config(url: &str, access_key_id: &str) -> SdkConfig {
-    aws_config::defaults(BehaviorVersion::latest())
-        .endpoint_url(url)
-        .region(Region::new("us-east-1"))
-        .credentials_provider(Credentials::new(access_key_id, "secret", None, None, "test"))
-        .load()
-        .await
 }
 
 impl Drop for ThrottlingServer {
