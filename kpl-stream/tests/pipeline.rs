@@ -247,6 +247,32 @@ fn attempts_are_counted_in_messages() {
     assert_eq!(codes, ["InternalFailure", "Closed"]);
 }
 
+/// The pauses after one record's failures end early enough for the next record.
+#[test]
+fn a_record_is_sent_within_its_time_to_live_whatever_failed_before_it() {
+    let mut options = Options::default();
+    options.record_ttl = Duration::from_secs(2);
+    let mut test = Test::listed(options, 1, FOLLOWS_KEYS);
+    test.push([(record("anna", 10), 0)]);
+    for _ in 0..5 {
+        let (_, mut requests) = test.wait_for_request();
+        let failed = EntryError::new("InternalFailure", "not now");
+        test.answer(requests.remove(0).id, Ok(vec![Err(failed)]));
+    }
+    test.push([(record("bob", 10), 1)]);
+    let (waited, mut requests) = test.wait_for_request();
+    assert!(waited <= Duration::from_millis(500), "{waited:?}");
+    let request = requests.remove(0);
+    assert_eq!(request.entries[0].user_records, 2);
+    test.write(request);
+    test.requests();
+    assert!(
+        test.outcomes.iter().all(|(_, outcome)| outcome.is_ok()),
+        "{:?}",
+        test.outcomes
+    );
+}
+
 #[test]
 fn pending_records_are_measured() {
     let mut test = Test::listed(Options::default(), 1, FOLLOWS_KEYS);

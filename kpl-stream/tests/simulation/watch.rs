@@ -68,8 +68,9 @@ const RESTRAINED_FOR: Duration = Duration::from_secs(60);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(112);
 
 /// Returns the shortest pause after this many failures in a row.
-fn pause(failures: u32) -> Duration {
-    Duration::from_millis((50_u64 << failures.min(7).saturating_sub(1)).min(2_500))
+fn pause(failures: u32, record_ttl: Duration) -> Duration {
+    let full = Duration::from_millis((50_u64 << failures.min(7).saturating_sub(1)).min(2_500));
+    full.min(record_ttl / 4)
 }
 
 impl Watch {
@@ -204,7 +205,7 @@ impl Watch {
     }
 
     /// Takes the answer to a request, or `None` if it was cancelled. Ignores one that is no longer in flight.
-    pub(crate) fn answer(&mut self, id: RequestId, answer: Option<&Answer>, now: Instant) {
+    pub(crate) fn answer(&mut self, id: RequestId, answer: Option<&Answer>, record_ttl: Duration, now: Instant) {
         let Some(request) = self.in_flight.remove(&id) else {
             return;
         };
@@ -261,7 +262,7 @@ impl Watch {
                 lane.failed = Some(now);
                 if counts {
                     lane.failures += 1;
-                    lane.paused_until = lane.paused_until.max(Some(now + pause(lane.failures)));
+                    lane.paused_until = lane.paused_until.max(Some(now + pause(lane.failures, record_ttl)));
                 }
             }
             if throttled && lane.lowered.is_none_or(|lowered| lowered <= request.started) {

@@ -375,7 +375,9 @@ impl World {
                 let producer = &mut self.producers[place];
                 let states = |producer: &Producer| producer.ids.iter().map(|id| producer.pipeline.state(*id)).collect();
                 let before: Vec<StreamState> = states(producer);
-                producer.watch.answer(id, Some(&answer), self.now);
+                producer
+                    .watch
+                    .answer(id, Some(&answer), self.plan.options.record_ttl, self.now);
                 producer.pipeline.answered(id, answer, self.now);
                 let after: Vec<StreamState> = states(producer);
                 for stream in (0..before.len()).filter(|stream| before[*stream] != after[*stream]) {
@@ -555,7 +557,9 @@ impl World {
             Output::Cancel { id } => {
                 self.tell(format_args!("cancelled {id:?}"));
                 self.statistics.timeouts += 1;
-                self.producers[place].watch.answer(id, None, self.now);
+                self.producers[place]
+                    .watch
+                    .answer(id, None, self.plan.options.record_ttl, self.now);
             }
             Output::Resolved { handle, outcome, .. } => {
                 let text = outcome

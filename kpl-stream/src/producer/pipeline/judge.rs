@@ -87,7 +87,7 @@ impl<H> Stream<H> {
         }
         for (lane, verdict) in verdicts {
             if let Some(state) = self.lanes.get_mut(lane) {
-                state.answered(verdict, times, &mut self.random);
+                state.answered(verdict, times, self.options.record_ttl, &mut self.random);
             }
             self.reschedule(lane, turn);
         }

@@ -1,7 +1,7 @@
 //! The way to one shard: whether it may be sent something now.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
@@ -82,8 +82,8 @@ impl Lane {
     }
 
     /// Takes the answer to a request. After a failure nothing is sent for a pause, which grows with each failure that
-    /// follows.
-    pub(super) fn answered(&mut self, verdict: Verdict, times: Times, random: &mut Rng) {
+    /// follows, up to a quarter of the time to live: what fails now must not take later records their attempts.
+    pub(super) fn answered(&mut self, verdict: Verdict, times: Times, record_ttl: Duration, random: &mut Rng) {
         self.in_flight = self.in_flight.saturating_sub(verdict.entries);
         self.limiter
             .answered(verdict.accepted, verdict.throttled, times, random);
@@ -93,7 +93,7 @@ impl Lane {
         }
         // Requests that were sent together fail together.
         if verdict.failed && self.failed.is_none_or(|failed| failed <= times.started) {
-            let pause = Backoff::RECORDS.pause(self.failures, random.f64());
+            let pause = Backoff::RECORDS.pause(self.failures, random.f64()).min(record_ttl / 4);
             self.failures = self.failures.saturating_add(1);
             self.failed = Some(times.ended);
             self.paused_until = Some(times.ended + pause);
