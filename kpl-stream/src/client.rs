@@ -3,12 +3,18 @@
 //! With the feature `aws`, [`AwsClient`](crate::aws::AwsClient) implements both traits. To send to another service, or
 //! to test, implement [`WriteClient`] or [`ReadClient`] yourself.
 
+mod identity;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
-use kpl_core::{ByteCount, EncryptionType, HashKeyRange, KinesisRecord, SealedRecord, Shard, Timestamp};
+use kpl_core::{
+    ByteCount, EncryptionType, HashKeyRange, KinesisRecord, SealedRecord, SequenceNumber, Shard, Timestamp,
+};
+
+pub use self::identity::{InvalidStreamIdentity, StreamIdentity};
 
 /// The requests that a producer makes to the service.
 ///
@@ -272,6 +278,17 @@ pub trait ReadClient: fmt::Debug + Send + Sync + 'static {
     ///
     /// [`RequestError`] if the request failed, with the code `ExpiredIteratorException` if the iterator has expired.
     fn get_records<'a>(&'a self, iterator: &'a str, limit: usize) -> BoxFuture<'a, Result<Fetched, RequestError>>;
+
+    /// Returns which stream has this name now (DescribeStreamSummary), or `None` if the service cannot tell, as by
+    /// default. Then positions that were saved for another stream of the same name are not recognized.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`] if the request failed. If it is not permitted, the reader continues as after `None`.
+    fn identify_stream<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<Option<StreamIdentity>, RequestError>> {
+        let _ = stream;
+        Box::pin(async { Ok(None) })
+    }
 }
 
 impl<C: ReadClient + ?Sized> ReadClient for Arc<C> {
@@ -291,6 +308,10 @@ impl<C: ReadClient + ?Sized> ReadClient for Arc<C> {
     fn get_records<'a>(&'a self, iterator: &'a str, limit: usize) -> BoxFuture<'a, Result<Fetched, RequestError>> {
         (**self).get_records(iterator, limit)
     }
+
+    fn identify_stream<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<Option<StreamIdentity>, RequestError>> {
+        (**self).identify_stream(stream)
+    }
 }
 
 /// A shard, open or closed.
@@ -305,6 +326,8 @@ pub struct ShardDescription {
     pub parents: Vec<String>,
     /// Whether it no longer accepts records.
     pub closed: bool,
+    /// The lowest sequence number that it can have assigned, if the service says so.
+    pub first_sequence_number: Option<SequenceNumber>,
 }
 
 impl ShardDescription {
@@ -315,6 +338,7 @@ impl ShardDescription {
             range,
             parents: Vec::new(),
             closed: false,
+            first_sequence_number: None,
         }
     }
 
@@ -329,6 +353,13 @@ impl ShardDescription {
     #[must_use]
     pub fn with_closed(mut self, closed: bool) -> Self {
         self.closed = closed;
+        self
+    }
+
+    /// Returns the same shard, with the lowest sequence number that it can have assigned.
+    #[must_use]
+    pub fn with_first_sequence_number(mut self, number: SequenceNumber) -> Self {
+        self.first_sequence_number = Some(number);
         self
     }
 }

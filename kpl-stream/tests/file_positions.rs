@@ -1,10 +1,9 @@
 //! Positions in a file.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use kpl_stream::reader::{FilePositions, Positions as _, ShardState};
+use kpl_stream::reader::{FilePositions, Positions as _, StreamPositions};
 
 /// Returns a directory of the test's own.
 fn folder(test: &str) -> PathBuf {
@@ -14,11 +13,10 @@ fn folder(test: &str) -> PathBuf {
     folder
 }
 
-fn states(states: &[(&str, &str)]) -> BTreeMap<String, ShardState> {
+fn states(states: &[(&str, &str)]) -> StreamPositions {
     let states = states.iter();
-    states
-        .map(|(shard, state)| ((*shard).to_owned(), state.parse().unwrap()))
-        .collect()
+    let states = states.map(|(shard, state)| ((*shard).to_owned(), state.parse().unwrap()));
+    StreamPositions::new(None, states.collect())
 }
 
 #[tokio::test]
@@ -26,7 +24,7 @@ async fn states_are_kept_by_stream_and_shard() {
     let folder = folder("kept");
     let path = folder.join("positions.txt");
     let positions = FilePositions::new(&path);
-    assert!(positions.load("clicks").await.unwrap().is_empty());
+    assert_eq!(positions.load("clicks").await.unwrap(), states(&[]));
 
     positions
         .save("clicks", &states(&[("a", "TRIM_HORIZON"), ("b", "49:3")]))
@@ -64,7 +62,7 @@ async fn many_savers_lose_nothing() {
     for saver in savers.collect::<Vec<_>>() {
         saver.await.unwrap();
     }
-    assert_eq!(positions.load("clicks").await.unwrap().len(), 32);
+    assert_eq!(positions.load("clicks").await.unwrap().shards.len(), 32);
 }
 
 #[tokio::test]
@@ -100,4 +98,29 @@ async fn what_cannot_be_written_is_told() {
         .unwrap_err();
     assert!(error.to_string().contains("\"two words\""), "{error}");
     assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn the_identity_of_a_stream_is_kept_with_its_states() {
+    let path = folder("identity").join("positions.txt");
+    let positions = FilePositions::new(&path);
+    let identity = "arn:aws:kinesis:us-east-1:123456789012:stream/clicks 1700000000.25";
+    let mut clicks = states(&[("a", "49:3")]);
+    positions.save("clicks", &clicks).await.unwrap();
+    clicks.identity = Some(identity.parse().unwrap());
+    positions.save("clicks", &clicks).await.unwrap();
+    // Without an identity, the one that is known stays.
+    positions.save("clicks", &states(&[("b", "7:0")])).await.unwrap();
+    positions.save("orders", &states(&[("a", "1:0")])).await.unwrap();
+    clicks.shards.extend(states(&[("b", "7:0")]).shards);
+    assert_eq!(positions.load("clicks").await.unwrap(), clicks);
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(
+        text,
+        format!("clicks @ {identity}\nclicks a 49:3\nclicks b 7:0\norders a 1:0\n")
+    );
+
+    positions.remove("clicks").await.unwrap();
+    assert_eq!(positions.load("clicks").await.unwrap(), states(&[]));
+    assert_eq!(positions.load("orders").await.unwrap(), states(&[("a", "1:0")]));
 }

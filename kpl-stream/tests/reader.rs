@@ -156,7 +156,7 @@ async fn a_record_that_cannot_be_read_comes_with_its_bytes_and_reading_goes_on()
     reader.commit().await.unwrap();
     let saved = positions.load("clicks").await.unwrap();
     assert_eq!(
-        saved["shardId-000000000000"],
+        saved.shards["shardId-000000000000"],
         ShardState::After(second.position().unwrap())
     );
     assert_eq!(values(take(&mut reader, 2).await), clicks("anna", 2..4));
@@ -324,11 +324,12 @@ async fn resuming_across_splits_and_merges_gives_every_record_once() {
     last.commit().await.unwrap();
     let saved = positions.load("clicks").await.unwrap();
     let ended: Vec<_> = saved
+        .shards
         .iter()
         .filter(|(_, state)| **state == ShardState::Ended)
         .map(|(id, _)| &**id)
         .collect();
-    assert_eq!(saved.len(), 5);
+    assert_eq!(saved.shards.len(), 5);
     assert_eq!(
         ended,
         ["shardId-000000000000", "shardId-000000000001", "shardId-000000000003"]
@@ -452,4 +453,59 @@ async fn a_large_stream_is_read_in_batches_of_any_size() {
     let users = by_user(&take(&mut reader, 1000).await);
     assert_eq!(users.len(), 250);
     assert!(users.values().all(|numbers| *numbers == [0, 1, 2, 3]));
+}
+
+/// Streams know the second in which they were created.
+const NEXT_SECOND: Duration = Duration::from_millis(1010);
+
+/// A stream that has the name, the region and the account of another one, but not its records.
+#[tokio::test]
+async fn positions_of_another_stream_are_not_used() {
+    let (first, second) = (Server::start().await, Server::start().await);
+    let positions = MemoryPositions::new();
+    let build = async |server: &Server| reader(server).positions(positions.clone()).build("clicks").await;
+
+    first.create_stream("clicks", 1).await;
+    first.put("clicks", clicks("anna", 0..5).iter().map(plain)).await;
+    tokio::time::sleep(NEXT_SECOND).await;
+    second.create_stream("clicks", 1).await;
+    second.put("clicks", clicks("bob", 0..3).iter().map(plain)).await;
+
+    let mut of_second = build(&second).await.unwrap();
+    assert_eq!(values(take(&mut of_second, 3).await), clicks("bob", 0..3));
+    of_second.commit().await.unwrap();
+
+    let error = build(&first).await.unwrap_err();
+    assert!(matches!(error, ReaderError::OtherStream { .. }), "{error:?}");
+    assert!(error.to_string().contains("reset_positions"), "{error}");
+    let again = reader(&first).positions(positions.clone()).reset_positions(true);
+    let mut of_first = again.build("clicks").await.unwrap();
+    assert_eq!(values(take(&mut of_first, 5).await), clicks("anna", 0..5));
+    of_first.commit().await.unwrap();
+
+    // What was saved is now of the first stream, and an option that is still set does not discard it.
+    assert!(matches!(build(&second).await, Err(ReaderError::OtherStream { .. })));
+    let again = reader(&first).positions(positions.clone()).reset_positions(true);
+    silent(&mut again.build("clicks").await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn positions_of_a_stream_that_was_deleted_are_not_used_for_a_new_one_of_its_name() {
+    let server = Server::start().await;
+    let positions = MemoryPositions::new();
+    server.create_stream("clicks", 2).await;
+    server.put("clicks", clicks("anna", 0..5).iter().map(plain)).await;
+    let build = async || reader(&server).positions(positions.clone()).build("clicks").await;
+    let mut before = build().await.unwrap();
+    take(&mut before, 5).await;
+    before.commit().await.unwrap();
+
+    server.sdk().delete_stream().stream_name("clicks").send().await.unwrap();
+    // The reader that was reading it ends with an error.
+    let next = tokio::time::timeout(Duration::from_secs(20), before.next()).await;
+    assert!(matches!(next.unwrap(), Some(Err(_))));
+    tokio::time::sleep(NEXT_SECOND).await;
+    server.create_stream("clicks", 2).await;
+    server.put("clicks", clicks("bob", 0..3).iter().map(plain)).await;
+    assert!(matches!(build().await, Err(ReaderError::OtherStream { .. })));
 }

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
-use kpl_core::{FromKplRecord, Position, ReadError, UserRecord};
-use kpl_stream::client::{IteratorStart, ReadClient, RequestError};
+use kpl_core::{FromKplRecord, Position, ReadError, Timestamp, UserRecord};
+use kpl_stream::client::{IteratorStart, ReadClient, RequestError, StreamIdentity};
 use kpl_stream::reader::{
-    MemoryPositions, Positions, PositionsError, Reader, ReaderBuilder, ReaderError, ShardState, Start,
+    MemoryPositions, Positions, PositionsError, Reader, ReaderBuilder, ReaderError, ShardState, Start, StreamPositions,
 };
 use kpl_testkit::service::{Service, Shard, Stream, sequence_number as number};
 use tokio::time::{Instant, sleep, timeout};
@@ -54,6 +54,7 @@ fn saved(states: &[(&str, ShardState)]) -> MemoryPositions {
         .iter()
         .map(|(id, state)| ((*id).to_owned(), state.clone()))
         .collect();
+    let states = StreamPositions::new(None, states);
     let saved = futures_util::FutureExt::now_or_never(positions.save("lines", &states));
     saved.unwrap().unwrap();
     positions
@@ -173,6 +174,83 @@ async fn a_position_that_is_trimmed_goes_on_at_the_oldest_record() {
     assert_eq!(lines(&mut reader).await, ["2", "3"]);
 }
 
+/// A position that is after all records of its shard, as one of another stream can be.
+#[tokio::test(start_paused = true)]
+async fn a_position_that_is_not_one_of_the_shard_hides_no_records() {
+    let service = service([Shard::new("a", &["0", "1"])]);
+    let mut reader = built(reader(&service).positions(saved(&[("a", after(7))]))).await;
+    service.fail([refused("InvalidArgumentException")]);
+    assert_eq!(lines(&mut reader).await, ["0", "1"]);
+}
+
+fn created_at(seconds: u64) -> Option<StreamIdentity> {
+    let created_at = Timestamp::from_unix_epoch(Duration::from_secs(seconds));
+    Some(StreamIdentity::new("arn:aws:kinesis:us-east-1:123456789012:stream/lines").with_created_at(created_at))
+}
+
+/// Whatever shows it first: the new stream has shards with the same ids.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_replaced_while_it_is_read_ends_the_reader() {
+    for code in [
+        "ExpiredIteratorException",
+        "InvalidArgumentException",
+        "ResourceNotFoundException",
+    ] {
+        let service = service([Shard::new("a", &["0"])]);
+        service.state(|state| state.stream.identity = created_at(1));
+        let mut reader = built(reader(&service)).await;
+        assert_eq!(reader.next().await.unwrap().unwrap().value, Line("0".into()));
+        service.state(|state| {
+            state.stream.identity = created_at(2);
+            state.stream.shards = vec![Shard::new("b", &["1"])];
+        });
+        service.fail([refused(code)]);
+        let error = reader.next().await.unwrap().unwrap_err();
+        match code {
+            "InvalidArgumentException" => assert!(matches!(error, ReaderError::Request { .. }), "{error}"),
+            _ => assert!(matches!(error, ReaderError::OtherStream { .. }), "{code}: {error}"),
+        }
+        assert!(reader.next().await.is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_was_read_to_its_end_and_is_open_is_one_of_another_stream() {
+    let service = service([Shard::new("a", &["0"])]);
+    let positions = saved(&[("a", ShardState::Ended)]);
+    let error = reader(&service)
+        .positions(positions.clone())
+        .build("lines")
+        .await
+        .unwrap_err();
+    assert!(matches!(error, ReaderError::OtherStream { saved: None, .. }), "{error}");
+    let mut reader = built(reader(&service).positions(positions).reset_positions(true)).await;
+    assert_eq!(lines(&mut reader).await, ["0"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_position_before_the_first_number_of_its_shard_is_one_of_another_stream() {
+    let service = service([Shard::new("a", &["0"])]);
+    let before = ShardState::After(Position::new("999", 0).unwrap());
+    let positions = saved(&[("a", before)]);
+    let error = reader(&service).positions(positions).build("lines").await.unwrap_err();
+    assert!(matches!(error, ReaderError::OtherStream { .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn positions_that_were_saved_without_an_identity_are_used_and_get_it() {
+    let service = service([Shard::new("a", &["0", "1"])]);
+    service.state(|state| state.stream.identity = created_at(1));
+    let positions = saved(&[("a", after(0))]);
+    let mut first = built(reader(&service).positions(positions.clone())).await;
+    assert_eq!(lines(&mut first).await, ["1"]);
+    first.commit().await.unwrap();
+    assert_eq!(positions.load("lines").await.unwrap().identity, created_at(1));
+    service.state(|state| state.stream.identity = created_at(2));
+    let error = reader(&service).positions(positions).build("lines").await.unwrap_err();
+    assert!(matches!(error, ReaderError::OtherStream { .. }), "{error}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_shard_that_is_trimmed_with_all_its_records_is_left_out() {
     let service = service([Shard::new("a", &["0"]).closed(), Shard::new("b", &["1"]).of(&["a"])]);
@@ -202,16 +280,16 @@ async fn an_ended_shard_is_saved_as_ended_when_its_last_record_is() {
     let last = reader.next().await.unwrap().unwrap();
     assert!(lines(&mut reader).await.is_empty());
     reader.save(&first).await.unwrap();
-    assert_eq!(positions.load("lines").await.unwrap()["a"], after(0));
+    assert_eq!(positions.load("lines").await.unwrap().shards["a"], after(0));
     reader.save(&last).await.unwrap();
-    let states = positions.load("lines").await.unwrap();
+    let states = positions.load("lines").await.unwrap().shards;
     assert_eq!(
         (&states["a"], &states["b"]),
         (&ShardState::Ended, &ShardState::TrimHorizon)
     );
     // Saving an earlier record does not move the position back.
     reader.save(&first).await.unwrap();
-    assert_eq!(positions.load("lines").await.unwrap(), states);
+    assert_eq!(positions.load("lines").await.unwrap().shards, states);
 }
 
 #[tokio::test(start_paused = true)]
@@ -312,7 +390,7 @@ impl Failing {
 }
 
 impl Positions for Failing {
-    fn load<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<BTreeMap<String, ShardState>, PositionsError>> {
+    fn load<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<StreamPositions, PositionsError>> {
         Box::pin(async move {
             self.check()?;
             self.memory.load(stream).await
@@ -322,11 +400,18 @@ impl Positions for Failing {
     fn save<'a>(
         &'a self,
         stream: &'a str,
-        states: &'a BTreeMap<String, ShardState>,
+        positions: &'a StreamPositions,
     ) -> BoxFuture<'a, Result<(), PositionsError>> {
         Box::pin(async move {
             self.check()?;
-            self.memory.save(stream, states).await
+            self.memory.save(stream, positions).await
+        })
+    }
+
+    fn remove<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<(), PositionsError>> {
+        Box::pin(async move {
+            self.check()?;
+            self.memory.remove(stream).await
         })
     }
 }
@@ -343,7 +428,7 @@ async fn what_a_store_of_positions_refuses_is_told_and_saved_the_next_time() {
     assert_eq!(error.to_string(), "stream lines: positions, save: the disk is full");
     fails.store(false, Ordering::SeqCst);
     first.commit().await.unwrap();
-    assert_eq!(memory.load("lines").await.unwrap()["a"], after(0));
+    assert_eq!(memory.load("lines").await.unwrap().shards["a"], after(0));
 
     let positions = Failing::default();
     positions.fails.store(true, Ordering::SeqCst);

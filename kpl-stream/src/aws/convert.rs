@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_kinesis::primitives::{Blob, DateTime};
 use aws_sdk_kinesis::types;
-use kpl_core::{EncryptionType, HashKey, HashKeyRange, KinesisRecord, SealedRecord, Shard, Timestamp};
+use kpl_core::{EncryptionType, HashKey, HashKeyRange, KinesisRecord, SealedRecord, SequenceNumber, Shard, Timestamp};
 
 use crate::client::{EntryError, FetchedRecord, PutResult, ShardDescription, Written};
 
@@ -174,6 +174,9 @@ pub(super) fn shard_description(shard: &types::Shard) -> Result<ShardDescription
     .with_closed(is_closed(shard));
     let parents = [&shard.parent_shard_id, &shard.adjacent_parent_shard_id];
     description.parents = parents.into_iter().flatten().cloned().collect();
+    let numbers = shard.sequence_number_range.as_ref();
+    description.first_sequence_number =
+        numbers.and_then(|numbers| SequenceNumber::new(&numbers.starting_sequence_number).ok());
     Ok(description)
 }
 
@@ -220,7 +223,7 @@ fn encryption_type(kind: &types::EncryptionType) -> Option<EncryptionType> {
 }
 
 /// Returns `None` for times before the epoch.
-fn timestamp(time: &DateTime) -> Option<Timestamp> {
+pub(super) fn timestamp(time: &DateTime) -> Option<Timestamp> {
     let since_epoch = Duration::new(u64::try_from(time.secs()).ok()?, time.subsec_nanos());
     Some(Timestamp::from_unix_epoch(since_epoch))
 }

@@ -22,13 +22,13 @@ use kpl_core::{SealedRecord, Shard};
 
 pub use self::convert::{FromSdk, InvalidShard, ToSdk};
 
-use self::convert::{child_shard, fetched, is_closed, put_result, shard_description};
+use self::convert::{child_shard, fetched, is_closed, put_result, shard_description, timestamp};
 use self::error::request_error;
 use self::notes::{NoteTaker, noting};
 use self::session::Sessions;
 use crate::client::{
     Distribution, Fetched, IteratorStart, PutResult, ReadClient, RequestError, ShardDescription, StreamDescription,
-    WriteClient,
+    StreamIdentity, WriteClient,
 };
 
 /// Amazon Kinesis Data Streams, through the AWS SDK. Every method that takes a stream's name also takes its ARN.
@@ -257,6 +257,17 @@ impl ReadClient for AwsClient {
                     .map(Duration::from_millis),
                 child_shards: children.iter().map(child_shard).collect::<Result<_, _>>()?,
             })
+        })
+    }
+
+    fn identify_stream<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<Option<StreamIdentity>, RequestError>> {
+        Box::pin(async move {
+            let describe = |client: &Client| of_stream!(client.describe_stream_summary(), stream).send();
+            let answer = self.ask(describe).await?;
+            Ok(answer.stream_description_summary.map(|summary| StreamIdentity {
+                arn: summary.stream_arn.into(),
+                created_at: timestamp(&summary.stream_creation_timestamp),
+            }))
         })
     }
 }

@@ -11,11 +11,11 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::Reader;
-use super::error::ReaderError;
-use super::positions::{MemoryPositions, Positions, ShardState};
+use super::error::{PositionsError, ReaderError};
+use super::positions::{MemoryPositions, Positions, ShardState, StreamPositions};
 use super::requests::Requests;
 use super::shards::Shards;
-use crate::client::{ErrorClass, IteratorStart, ReadClient};
+use crate::client::{ErrorClass, IteratorStart, ReadClient, ShardDescription, StreamIdentity};
 
 /// Where a reader starts in a stream for which no position was saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -39,6 +39,7 @@ pub enum Start {
 pub struct ReaderBuilder<T, C = Arc<dyn ReadClient>> {
     client: C,
     positions: Arc<dyn Positions>,
+    reset_positions: bool,
     start: Start,
     max_batches: usize,
     options: Options,
@@ -59,6 +60,7 @@ impl<T> ReaderBuilder<T, ()> {
         Self {
             client: (),
             positions: Arc::new(MemoryPositions::new()),
+            reset_positions: false,
             start: Start::default(),
             max_batches: 8,
             options: Options {
@@ -86,6 +88,7 @@ impl<T, C> ReaderBuilder<T, C> {
         ReaderBuilder {
             client: Arc::new(client),
             positions: self.positions,
+            reset_positions: self.reset_positions,
             start: self.start,
             max_batches: self.max_batches,
             options: self.options,
@@ -102,6 +105,14 @@ impl<T, C> ReaderBuilder<T, C> {
     /// Sets where positions are kept. The default is [`MemoryPositions`], which are lost when the program ends.
     pub fn positions(mut self, positions: impl Positions) -> Self {
         self.positions = Arc::new(positions);
+        self
+    }
+
+    /// Sets whether saved positions that are of another stream are discarded, so that the reader starts as if nothing
+    /// had been saved. By default [`build`](ReaderBuilder::build) returns [`ReaderError::OtherStream`]. Positions of
+    /// this stream are kept in any case.
+    pub const fn reset_positions(mut self, reset: bool) -> Self {
+        self.reset_positions = reset;
         self
     }
 
@@ -177,23 +188,36 @@ impl<T> ReaderBuilder<T> {
         InvalidOption::check("shard_bytes_per_second", shard_bytes_per_second, 1..=usize::MAX)?;
         InvalidOption::check("max_batches", self.max_batches, 1..=Semaphore::MAX_PERMITS)?;
         let stream: Arc<str> = stream.into().into();
-        let requests = Arc::new(Requests {
+        let mut requests = Requests {
             client: self.client,
-            stream: Arc::clone(&stream),
+            stream,
+            identity: None,
             batches: Arc::new(Semaphore::new(self.max_batches)),
             options: self.options,
-        });
-
-        let saved = self.positions.load(&stream).await;
-        let saved = saved.map_err(|error| ReaderError::Positions {
-            stream,
-            operation: "load",
-            error,
-        })?;
+        };
+        let listed = requests.list_shards().await?;
+        requests.identity = requests.identify().await?;
+        let requests = Arc::new(requests);
+        let mut saved = load(&requests, &*self.positions).await?;
+        if is_of_another(&saved, requests.identity.as_ref(), &listed) {
+            let stream = Arc::clone(&requests.stream);
+            if !self.reset_positions {
+                return Err(ReaderError::OtherStream {
+                    stream,
+                    saved: saved.identity,
+                    found: requests.identity.clone(),
+                });
+            }
+            tracing::warn!(stream = &*stream, "positions of another stream are discarded");
+            let removed = self.positions.remove(&stream).await;
+            removed.map_err(|error| positions_error(&requests, "remove", error))?;
+            saved = StreamPositions::default();
+        }
+        let saved = saved.shards;
         let before = Timestamp::from(SystemTime::now() - CLOCKS_DIFFER);
         let mut latest = Vec::new();
         let mut shards = Shards::default();
-        for description in requests.list_shards().await? {
+        for description in listed {
             let state = saved.get(&description.id).cloned();
             let from = match (&state, self.start) {
                 (Some(state), _) => state.clone(),
@@ -218,6 +242,38 @@ impl<T> ReaderBuilder<T> {
             self.max_batches,
         ))
     }
+}
+
+async fn load(requests: &Requests, positions: &dyn Positions) -> Result<StreamPositions, ReaderError> {
+    let saved = positions.load(&requests.stream).await;
+    saved.map_err(|error| positions_error(requests, "load", error))
+}
+
+fn positions_error(requests: &Requests, operation: &'static str, error: PositionsError) -> ReaderError {
+    ReaderError::Positions {
+        stream: Arc::clone(&requests.stream),
+        operation,
+        error,
+    }
+}
+
+/// Returns whether the positions are of another stream: its identity tells, or a shard that can never have been where
+/// its position is.
+fn is_of_another(saved: &StreamPositions, found: Option<&StreamIdentity>, shards: &[ShardDescription]) -> bool {
+    let differs = saved
+        .identity
+        .as_ref()
+        .zip(found)
+        .map(|(saved, found)| saved.differs_from(found));
+    let was_elsewhere = |shard: &ShardDescription| match saved.shards.get(&shard.id) {
+        Some(ShardState::Ended) => !shard.closed,
+        Some(ShardState::After(position)) => {
+            let first = shard.first_sequence_number.as_ref();
+            first.is_some_and(|first| position.sequence_number < *first)
+        }
+        _ => false,
+    };
+    differs.unwrap_or(false) || shards.iter().any(was_elsewhere)
 }
 
 /// Returns iterators after the newest records of shards.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kpl_core::{InvalidOption, Undecodable};
 
-use crate::client::RequestError;
+use crate::client::{RequestError, StreamIdentity};
 
 /// The error of a store of positions, as the store returned it.
 pub type PositionsError = Box<dyn std::error::Error + Send + Sync>;
@@ -26,6 +26,18 @@ pub enum ReaderError {
         operation: &'static str,
         /// The service's answer.
         error: RequestError,
+    },
+    /// The saved positions are of another stream that has, or had, this name: it is in another account or region, or
+    /// the stream was deleted and created anew. They say nothing about this one.
+    /// [`reset_positions`](super::ReaderBuilder::reset_positions) discards them. If this happens while the stream is
+    /// read, the reader has ended.
+    OtherStream {
+        /// The stream.
+        stream: Arc<str>,
+        /// Which stream the positions are of, if that is known.
+        saved: Option<StreamIdentity>,
+        /// Which stream has the name now, if that is known.
+        found: Option<StreamIdentity>,
     },
     /// The store of positions failed.
     Positions {
@@ -56,6 +68,13 @@ impl fmt::Display for ReaderError {
                 }
                 write!(f, ": {operation}: {error}")
             }
+            Self::OtherStream { stream, saved, found } => {
+                write!(f, "stream {stream}: the saved positions are of another stream, ")?;
+                write_identity(f, saved.as_ref())?;
+                f.write_str("; this is ")?;
+                write_identity(f, found.as_ref())?;
+                f.write_str(": start over with reset_positions, or use the positions of this stream")
+            }
             Self::Positions {
                 stream,
                 operation,
@@ -66,12 +85,23 @@ impl fmt::Display for ReaderError {
     }
 }
 
+fn write_identity(f: &mut fmt::Formatter<'_>, identity: Option<&StreamIdentity>) -> fmt::Result {
+    let Some(StreamIdentity { arn, created_at }) = identity else {
+        return f.write_str("one that is not known");
+    };
+    f.write_str(arn)?;
+    match created_at {
+        Some(created_at) => write!(f, " (created {created_at} seconds after 1970)"),
+        None => Ok(()),
+    }
+}
+
 impl std::error::Error for ReaderError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Record(error) => error.source(),
             Self::Positions { error, .. } => error.source(),
-            Self::Request { .. } | Self::Option(_) => None,
+            Self::Request { .. } | Self::OtherStream { .. } | Self::Option(_) => None,
         }
     }
 }

@@ -57,6 +57,7 @@ enum End {
         operation: &'static str,
         error: RequestError,
     },
+    Failed(ReaderError),
     Dropped,
 }
 
@@ -76,6 +77,7 @@ impl ShardTask {
         let event = match end {
             End::Children(children) => Event::Ended { shard_id, children },
             End::Refused { operation, error } => self.refused(operation, error).await,
+            End::Failed(error) => Event::Failed(error),
             End::Dropped => return,
         };
         // This fails only if the reader was dropped.
@@ -91,10 +93,7 @@ impl ShardTask {
                 Some(iterator) => iterator,
                 None => match self.new_iterator().await {
                     Ok(iterator) => iterator,
-                    Err(error) => {
-                        let operation = "GetShardIterator";
-                        return End::Refused { operation, error };
-                    }
+                    Err(end) => return end,
                 },
             };
             let started = clock::now();
@@ -102,6 +101,9 @@ impl ShardTask {
                 Ok(fetched) => fetched,
                 Err(error) if &*error.code == EXPIRED_ITERATOR => {
                     tracing::debug!(shard_id = &*self.shard_id, %error, "a new iterator");
+                    if let Err(error) = self.requests.check_identity().await {
+                        return End::Failed(error);
+                    }
                     sleep(self.requests.options.fetch_interval).await;
                     continue;
                 }
@@ -164,22 +166,27 @@ impl ShardTask {
         options.fetch_interval.max(Duration::from_secs_f64(seconds))
     }
 
-    async fn new_iterator(&self) -> Result<String, RequestError> {
-        let get = |start| self.requests.shard_iterator(&self.shard_id, start);
-        match &self.from {
-            ShardState::TrimHorizon | ShardState::Ended => get(IteratorStart::TrimHorizon).await,
-            ShardState::AtTimestamp(time) => get(IteratorStart::AtTimestamp(*time)).await,
-            ShardState::After(position) => {
-                // At, not after: the record may be an aggregate that was delivered in part. That part is skipped later.
-                let at = IteratorStart::AtSequenceNumber(position.sequence_number.as_str().into());
-                match get(at).await {
-                    Err(error) if &*error.code == INVALID_ARGUMENT => {
-                        tracing::warn!(shard_id = &*self.shard_id, %position, %error, "from the oldest record on");
-                        get(IteratorStart::TrimHorizon).await
-                    }
-                    iterator => iterator,
-                }
+    async fn new_iterator(&mut self) -> Result<String, End> {
+        let start = match &self.from {
+            ShardState::TrimHorizon | ShardState::Ended => IteratorStart::TrimHorizon,
+            ShardState::AtTimestamp(time) => IteratorStart::AtTimestamp(*time),
+            // At, not after: the record may be an aggregate that was delivered in part. That part is skipped later.
+            ShardState::After(position) => IteratorStart::AtSequenceNumber(position.sequence_number.as_str().into()),
+        };
+        let refused = |error| End::Refused {
+            operation: "GetShardIterator",
+            error,
+        };
+        match (self.requests.shard_iterator(&self.shard_id, start).await, &self.from) {
+            (Err(error), ShardState::After(position)) if &*error.code == INVALID_ARGUMENT => {
+                self.requests.check_identity().await.map_err(End::Failed)?;
+                tracing::warn!(shard_id = &*self.shard_id, %position, %error, "from the oldest record on");
+                // The position says nothing about the records that follow.
+                self.from = ShardState::TrimHorizon;
+                let oldest = self.requests.shard_iterator(&self.shard_id, IteratorStart::TrimHorizon);
+                oldest.await.map_err(refused)
             }
+            (iterator, _) => iterator.map_err(refused),
         }
     }
 
@@ -227,6 +234,9 @@ impl ShardTask {
         if error.class == ErrorClass::NotFound {
             match self.requests.list_shards().await {
                 Ok(shards) if shards.iter().all(|shard| *shard.id != *self.shard_id) => {
+                    if let Err(error) = self.requests.check_identity().await {
+                        return Event::Failed(error);
+                    }
                     tracing::warn!(shard_id = &*self.shard_id, %error, "the shard is known no longer");
                     return Event::Gone { shard_id };
                 }

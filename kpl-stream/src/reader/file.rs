@@ -11,9 +11,10 @@ use futures_core::future::BoxFuture;
 use tokio::task::spawn_blocking;
 
 use super::error::PositionsError;
-use super::positions::{Positions, ShardState};
+use super::positions::{Positions, StreamPositions};
 
-/// Positions in a text file, for use by one process. Each shard has a line: `STREAM SHARD STATE`.
+/// Positions in a text file, for use by one process. Each shard has a line: `STREAM SHARD STATE`. If the stream's
+/// identity is known, it has a line as well: `STREAM @ ARN SECONDS`.
 ///
 /// The file is never partly written: a new one, with `.new` appended to its name, is written beside it and then takes
 /// its place.
@@ -40,8 +41,13 @@ pub struct FilePositions {
     lock: Arc<Mutex<()>>,
 }
 
-/// The states of shards, by stream and by shard id.
-type Streams = BTreeMap<String, BTreeMap<String, ShardState>>;
+/// The positions, by stream.
+type Streams = BTreeMap<String, StreamPositions>;
+
+/// What stands in the place of a shard's id in the line of a stream's identity. No shard has it: the
+/// [ids](https://docs.aws.amazon.com/kinesis/latest/APIReference/API_Shard.html) consist of letters, digits, `_`, `.`
+/// and `-`.
+const IDENTITY: &str = "@";
 
 impl FilePositions {
     /// Returns positions that are kept in the file at `path`. The file is created when positions are saved for the
@@ -63,25 +69,30 @@ impl FilePositions {
         for (number, line) in (1..).zip(text.lines()) {
             let (stream, shard_id, state) = parts(line)
                 .ok_or_else(|| self.failed(&format!("line {number} is not STREAM SHARD STATE, but {line:?}")))?;
-            let state = state
-                .parse()
-                .map_err(|error| self.failed(&format!("line {number}: {error}")))?;
-            streams.entry(stream.into()).or_default().insert(shard_id.into(), state);
+            let invalid = |error: &dyn std::fmt::Display| self.failed(&format!("line {number}: {error}"));
+            let positions: &mut StreamPositions = streams.entry(stream.into()).or_default();
+            if shard_id == IDENTITY {
+                positions.identity = Some(state.parse().map_err(|error| invalid(&error))?);
+            } else {
+                let state = state.parse().map_err(|error| invalid(&error))?;
+                positions.shards.insert(shard_id.into(), state);
+            }
         }
         Ok(streams)
     }
 
     fn write(&self, streams: &Streams) -> Result<(), PositionsError> {
         let mut text = String::new();
-        for (stream, states) in streams {
-            for (shard_id, state) in states {
-                let names = [stream, shard_id];
-                if let Some(name) = names
-                    .iter()
-                    .find(|name| name.is_empty() || name.contains(char::is_whitespace))
-                {
-                    return Err(self.failed(&format!("{name:?} is no name for a line of it")));
+        for (stream, StreamPositions { identity, shards }) in streams {
+            for name in [stream].into_iter().chain(shards.keys()) {
+                if name.is_empty() || name.contains(char::is_whitespace) {
+                    return Err(self.failed(&format!("{name:?} cannot be a name in its lines")));
                 }
+            }
+            if let Some(identity) = identity {
+                writeln!(text, "{stream} {IDENTITY} {identity}")?;
+            }
+            for (shard_id, state) in shards {
                 writeln!(text, "{stream} {shard_id} {state}")?;
             }
         }
@@ -97,6 +108,21 @@ impl FilePositions {
         write().map_err(|error| self.failed(&error))
     }
 
+    /// Reads the file, changes what it contains, and writes it.
+    fn change(
+        &self,
+        change: impl FnOnce(&mut Streams) + Send + 'static,
+    ) -> BoxFuture<'static, Result<(), PositionsError>> {
+        let positions = self.clone();
+        let change = move || {
+            let _held = positions.lock.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut streams = positions.read()?;
+            change(&mut streams);
+            positions.write(&streams)
+        };
+        Box::pin(async move { spawn_blocking(change).await? })
+    }
+
     fn failed(&self, error: &dyn std::fmt::Display) -> PositionsError {
         format!("file {}: {error}", self.path.display()).into()
     }
@@ -109,7 +135,7 @@ fn parts(line: &str) -> Option<(&str, &str, &str)> {
 }
 
 impl Positions for FilePositions {
-    fn load<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<BTreeMap<String, ShardState>, PositionsError>> {
+    fn load<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<StreamPositions, PositionsError>> {
         let positions = self.clone();
         Box::pin(async move {
             let mut streams = spawn_blocking(move || positions.read()).await??;
@@ -120,16 +146,14 @@ impl Positions for FilePositions {
     fn save<'a>(
         &'a self,
         stream: &'a str,
-        states: &'a BTreeMap<String, ShardState>,
+        positions: &'a StreamPositions,
     ) -> BoxFuture<'a, Result<(), PositionsError>> {
-        let positions = self.clone();
-        let (stream, states) = (stream.to_owned(), states.clone());
-        let save = move || {
-            let _held = positions.lock.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut streams = positions.read()?;
-            streams.entry(stream).or_default().extend(states);
-            positions.write(&streams)
-        };
-        Box::pin(async move { spawn_blocking(save).await? })
+        let (stream, positions) = (stream.to_owned(), positions.clone());
+        self.change(move |streams| streams.entry(stream).or_default().update(positions))
+    }
+
+    fn remove<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<(), PositionsError>> {
+        let stream = stream.to_owned();
+        self.change(move |streams| drop(streams.remove(&stream)))
     }
 }

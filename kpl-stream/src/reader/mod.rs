@@ -52,14 +52,18 @@
 //! again: delivery is at least once, and nothing is lost. [`FilePositions`] keeps positions in a file,
 //! [`MemoryPositions`] until the program ends.
 //!
+//! * Positions are of one stream: its ARN and the time of its creation are saved with them. If another stream has the
+//!   name, because it is in another account or was deleted and created anew, [`ReaderError::OtherStream`] says so, and
+//!   [`reset_positions`](ReaderBuilder::reset_positions) discards the positions. This needs the permission
+//!   `kinesis:DescribeStreamSummary`; without it only positions that cannot be of the stream are recognized.
 //! * Each time, the states of all shards that changed are saved, including those of shards without a record yet. Such a
 //!   shard will be read from its beginning, or, if the reader started at the latest record, from a minute before the
 //!   reader was built: the minute allows for clocks that differ.
 //! * A shard is saved as [ended](ShardState::Ended) once it was read to its end and its last record is saved.
 //! * [`Start`] applies only if nothing was saved for the stream. In a stream with saved positions, a shard without one
 //!   came into being later, and is read from its oldest record.
-//! * If the record of a saved position was trimmed, its shard is read from its oldest record: the trimmed records are
-//!   lost, and nothing is delivered twice. The service trims records that are older than the stream's
+//! * If the service does not know the record of a saved position, because it was trimmed, its shard is read from its
+//!   oldest record: the trimmed records are lost, and no others. The service trims records that are older than the stream's
 //!   [retention period](https://docs.aws.amazon.com/streams/latest/dev/kinesis-extended-retention.html).
 //!
 //! # Failures
@@ -95,7 +99,7 @@ use tokio::time::sleep;
 pub use self::builder::{ReaderBuilder, Start};
 pub use self::error::{PositionsError, ReaderError};
 pub use self::file::FilePositions;
-pub use self::positions::{InvalidShardState, MemoryPositions, Positions, ShardState};
+pub use self::positions::{InvalidShardState, MemoryPositions, Positions, ShardState, StreamPositions};
 
 use self::fetch::{Event, Item, ShardTask};
 use self::requests::{Requests, backoff};
@@ -210,7 +214,8 @@ impl<T: FromKplRecordOwned + Send + 'static> Reader<T> {
             return Ok(());
         }
         let stream = &self.requests.stream;
-        let saved = self.positions.save(stream, &states).await;
+        let positions = StreamPositions::new(self.requests.identity.clone(), states);
+        let saved = self.positions.save(stream, &positions).await;
         saved.map_err(|error| ReaderError::Positions {
             stream: Arc::clone(stream),
             operation: "save",

@@ -3,28 +3,54 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_core::future::BoxFuture;
 use kpl_core::{Position, Timestamp};
 
 use super::error::PositionsError;
+use crate::client::StreamIdentity;
 
-/// Stores the states of shards: in a file, a table, or whatever a program uses.
+/// Stores how far streams were read: in a file, a table, or whatever a program uses.
 ///
-/// A [`ShardState`] can be stored as a string (`Display`, `FromStr`).
+/// A [`ShardState`] and a [`StreamIdentity`] can be stored as strings (`Display`, `FromStr`).
 pub trait Positions: fmt::Debug + Send + Sync + 'static {
-    /// Returns all saved states of a stream's shards, by shard id. The map is empty if the stream is not known.
-    fn load<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<BTreeMap<String, ShardState>, PositionsError>>;
+    /// Returns all that is saved for a stream. It is empty if nothing is.
+    fn load<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<StreamPositions, PositionsError>>;
 
-    /// Saves states by shard id. They replace those that were saved for the same shards before; the others stay.
+    /// Saves the states of shards. They replace those that were saved for the same shards before; the others stay. The
+    /// stream's identity, if there is one, replaces the one that was saved before.
     ///
     /// If saving fails or is interrupted, every shard must have either its old state or its new one.
-    fn save<'a>(
-        &'a self,
-        stream: &'a str,
-        states: &'a BTreeMap<String, ShardState>,
-    ) -> BoxFuture<'a, Result<(), PositionsError>>;
+    fn save<'a>(&'a self, stream: &'a str, positions: &'a StreamPositions)
+    -> BoxFuture<'a, Result<(), PositionsError>>;
+
+    /// Removes all that is saved for a stream.
+    fn remove<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<(), PositionsError>>;
+}
+
+/// How far a stream was read.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct StreamPositions {
+    /// Which stream it was that had the name, if that is known.
+    pub identity: Option<StreamIdentity>,
+    /// The states of its shards, by shard id.
+    pub shards: BTreeMap<String, ShardState>,
+}
+
+impl StreamPositions {
+    /// Creates the positions of a stream from the states of its shards, by shard id.
+    #[must_use]
+    pub const fn new(identity: Option<StreamIdentity>, shards: BTreeMap<String, ShardState>) -> Self {
+        Self { identity, shards }
+    }
+
+    /// Replaces what `later` contains, and keeps the rest.
+    pub(super) fn update(&mut self, later: Self) {
+        self.identity = later.identity.or(self.identity.take());
+        self.shards.extend(later.shards);
+    }
 }
 
 /// Where to continue in a shard.
@@ -121,7 +147,7 @@ impl std::error::Error for InvalidShardState {}
 /// Positions in memory, kept as long as the last clone of this value. This is the default of a reader.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryPositions {
-    streams: Arc<Mutex<BTreeMap<String, BTreeMap<String, ShardState>>>>,
+    streams: Arc<Mutex<BTreeMap<String, StreamPositions>>>,
 }
 
 impl MemoryPositions {
@@ -130,22 +156,30 @@ impl MemoryPositions {
     pub fn new() -> Self {
         Self::default()
     }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, StreamPositions>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Positions for MemoryPositions {
-    fn load<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<BTreeMap<String, ShardState>, PositionsError>> {
-        let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        let states = streams.get(stream).cloned().unwrap_or_default();
-        Box::pin(async { Ok(states) })
+    fn load<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<StreamPositions, PositionsError>> {
+        let saved = self.lock().get(stream).cloned().unwrap_or_default();
+        Box::pin(async { Ok(saved) })
     }
 
     fn save<'a>(
         &'a self,
         stream: &'a str,
-        states: &'a BTreeMap<String, ShardState>,
+        positions: &'a StreamPositions,
     ) -> BoxFuture<'a, Result<(), PositionsError>> {
-        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        streams.entry(stream.to_owned()).or_default().extend(states.clone());
+        let mut streams = self.lock();
+        streams.entry(stream.to_owned()).or_default().update(positions.clone());
+        Box::pin(async { Ok(()) })
+    }
+
+    fn remove<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<(), PositionsError>> {
+        self.lock().remove(stream);
         Box::pin(async { Ok(()) })
     }
 }

@@ -10,13 +10,15 @@ use tokio::time::{sleep, timeout};
 use super::builder::Options;
 use super::error::ReaderError;
 use crate::backoff::Backoff;
-use crate::client::{IteratorStart, ReadClient, RequestError, ShardDescription};
+use crate::client::{ErrorClass, IteratorStart, ReadClient, RequestError, ShardDescription, StreamIdentity};
 
 /// What all tasks of a reader share.
 #[derive(Debug)]
 pub(super) struct Requests {
     pub(super) client: Arc<dyn ReadClient>,
     pub(super) stream: Arc<str>,
+    /// Which stream it is, if that is known.
+    pub(super) identity: Option<StreamIdentity>,
     pub(super) options: Options,
     /// One permit for each batch that may be ahead of the consumer, and for each request about a shard.
     pub(super) batches: Arc<Semaphore>,
@@ -32,6 +34,32 @@ impl Requests {
         let list = || self.limited(self.client.list_shards(&self.stream));
         let shards = self.retried(None, "ListShards", list).await;
         shards.map_err(|error| self.refused(None, "ListShards", error))
+    }
+
+    /// Returns which stream has the name now, or `None` if that cannot be found out.
+    pub(super) async fn identify(&self) -> Result<Option<StreamIdentity>, ReaderError> {
+        const OPERATION: &str = "DescribeStreamSummary";
+        let identify = || self.limited(self.client.identify_stream(&self.stream));
+        match self.retried(None, OPERATION, identify).await {
+            Err(error) if error.class == ErrorClass::Permanent => {
+                tracing::debug!(stream = &*self.stream, %error, "which stream it is cannot be found out");
+                Ok(None)
+            }
+            identity => identity.map_err(|error| self.refused(None, OPERATION, error)),
+        }
+    }
+
+    /// Checks that the stream was not deleted and created anew since the reader was built.
+    pub(super) async fn check_identity(&self) -> Result<(), ReaderError> {
+        let found = self.identify().await?;
+        match self.identity.as_ref().zip(found.as_ref()) {
+            Some((identity, other)) if identity.differs_from(other) => Err(ReaderError::OtherStream {
+                stream: Arc::clone(&self.stream),
+                saved: self.identity.clone(),
+                found,
+            }),
+            _ => Ok(()),
+        }
     }
 
     pub(super) async fn shard_iterator(&self, shard_id: &str, start: IteratorStart) -> Result<String, RequestError> {

@@ -16,7 +16,8 @@ use fastrand::Rng;
 use futures_core::future::BoxFuture;
 use kpl_core::SealedRecord;
 use kpl_stream::client::{
-    Fetched, IteratorStart, PutResult, ReadClient, RequestError, ShardDescription, StreamDescription, WriteClient,
+    Fetched, IteratorStart, PutResult, ReadClient, RequestError, ShardDescription, StreamDescription, StreamIdentity,
+    WriteClient,
 };
 use tokio::time::Instant;
 
@@ -241,5 +242,9 @@ impl ReadClient for Service {
             self.failure().await?;
             self.state(|state| state.fetch(iterator, limit))
         })
+    }
+
+    fn identify_stream<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<StreamIdentity>, RequestError>> {
+        Box::pin(async { Ok(self.state(|state| state.stream.identity.clone())) })
     }
 }

@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use fastrand::Rng;
-use kpl_core::{HashKey, HashKeyRange, SealedRecord};
+use kpl_core::{HashKey, HashKeyRange, SealedRecord, SequenceNumber};
 use kpl_stream::client::{
-    Distribution, EntryError, FetchedRecord, PutResult, RequestError, ShardDescription, StreamDescription, Written,
+    Distribution, EntryError, FetchedRecord, PutResult, RequestError, ShardDescription, StreamDescription,
+    StreamIdentity, Written,
 };
 
 use super::Faults;
@@ -24,6 +25,8 @@ pub struct Stream {
     pub exists_from: Option<Instant>,
     /// Whether listing the shards is not allowed.
     pub unlistable: bool,
+    /// Which stream it is, if a reader may know that.
+    pub identity: Option<StreamIdentity>,
     /// How much each shard accepts. `None` means that it accepts everything.
     pub limit: Option<Limit>,
 }
@@ -116,7 +119,10 @@ impl Shard {
 
     /// Returns the shard as ListShards shows it.
     pub fn description(&self) -> ShardDescription {
-        let description = ShardDescription::new(&*self.id, self.range).with_closed(self.closed);
+        let first = SequenceNumber::new(&sequence_number(0)).expect("digits");
+        let description = ShardDescription::new(&*self.id, self.range)
+            .with_closed(self.closed)
+            .with_first_sequence_number(first);
         self.parents.iter().fold(description, ShardDescription::with_parent)
     }
 }
