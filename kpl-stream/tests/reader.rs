@@ -445,7 +445,7 @@ async fn a_large_stream_is_read_in_batches_of_any_size() {
     // The server reports that nothing is left behind answers that are merely full. The reader must not wait after them.
     let mut reader = reader(&server)
         .max_records(7)
-        .max_batches(1)
+        .max_buffered_bytes(1)
         .poll_interval(Duration::from_secs(3600))
         .build("clicks")
         .await

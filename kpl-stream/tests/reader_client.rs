@@ -316,20 +316,149 @@ async fn requests_keep_to_the_limits_of_a_shard() {
 
 #[tokio::test(start_paused = true)]
 async fn no_more_is_fetched_than_the_consumer_lets_it() {
+    const MIB: usize = 1 << 20;
+    let large = "x".repeat(MIB).leak();
     let shards: Vec<_> = (0..20)
-        .map(|id| Shard::new(&format!("{id:02}"), &["0", "1", "2", "3"]))
+        .map(|id| Shard::new(&format!("{id:02}"), &[large, large, large, large]))
         .collect();
     let service = service(shards);
-    let mut reader = built(reader(&service).max_records(2).max_batches(3)).await;
-    let fetched = || service.state(|state| state.fetches.iter().filter(|(_, _, count)| *count > 0).count());
-    sleep(Duration::from_secs(600)).await;
-    assert_eq!(fetched(), 3);
-    for consumed in 1..=80 {
-        reader.next().await.unwrap().unwrap();
-        sleep(Duration::from_secs(10)).await;
-        assert!(fetched() <= consumed / 2 + 3, "{consumed}: {}", fetched());
+    for budget in [1, 8 * MIB, 80 * MIB] {
+        service.state(|state| state.fetches.clear());
+        let mut reader = built(reader(&service).max_records(2).max_buffered_bytes(budget)).await;
+        let fetched = || service.state(|state| state.fetches.iter().map(|(_, _, count)| count).sum::<usize>());
+        // An answer of two records, which holds as much again while it is decoded. One answer is always possible.
+        let most = (budget / (3 * MIB)).max(1) * 2;
+        sleep(Duration::from_secs(600)).await;
+        assert!((1..=most).contains(&fetched()), "{budget}: {}", fetched());
+        for consumed in 1..=80 {
+            reader.next().await.unwrap().unwrap();
+            sleep(Duration::from_secs(10)).await;
+            assert!(fetched() <= consumed + most + 1, "{budget}, {consumed}: {}", fetched());
+        }
+        assert_eq!(fetched(), 80);
     }
-    assert_eq!(fetched(), 40);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_ends_when_nothing_has_arrived_for_long() {
+    let service = service([Shard::new("a", &["0", "1"]), Shard::new("b", &[])]);
+    let mut reader = built(reader(&service).end_when_idle(Duration::from_secs(5))).await;
+    let begin = Instant::now();
+    assert_eq!(lines(&mut reader).await, ["0", "1"]);
+    assert!(reader.next().await.is_none());
+    assert!((5..8).contains(&begin.elapsed().as_secs()), "{:?}", begin.elapsed());
+
+    // What arrives meanwhile starts the time anew.
+    let writer = Arc::clone(&service);
+    tokio::spawn(async move {
+        for n in 2..5 {
+            sleep(Duration::from_secs(4)).await;
+            writer.state(|state| state.stream.shards[1].push(n.to_string()));
+        }
+    });
+    let mut reader = built(
+        self::reader(&service)
+            .start(Start::Latest)
+            .end_when_idle(Duration::from_secs(5)),
+    )
+    .await;
+    assert_eq!(lines(&mut reader).await, ["2", "3", "4"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_is_behind_is_not_idle() {
+    // Answers take longer than the reader waits.
+    let slow = service([Shard::new("a", &["0", "1", "2"])]);
+    slow.state(|state| state.read_latency = Duration::from_secs(3));
+    let mut slow = built(reader(&slow).max_records(1).end_when_idle(Duration::from_secs(2))).await;
+    assert_eq!(lines(&mut slow).await, ["0", "1", "2"]);
+
+    // Every request fails, or has no answer, for a while.
+    let failing = service([Shard::new("a", &["0"]), Shard::new("b", &[])]);
+    let mut reader = built(self::reader(&failing).end_when_idle(Duration::from_secs(2))).await;
+    failing.fail((0..6).map(|n| (n % 2 == 0).then(|| RequestError::refused("ThrottlingException", ""))));
+    assert_eq!(lines(&mut reader).await, ["0"]);
+
+    // A shard has ended whose children are not listed yet.
+    let ended = service([Shard::new("a", &["0"]).closed(), Shard::new("b", &["1"]).of(&["a"])]);
+    ended.state(|state| state.stale_listings = 6);
+    let mut reader = built(self::reader(&ended).end_when_idle(Duration::from_secs(2))).await;
+    assert_eq!(lines(&mut reader).await, ["0", "1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_cannot_read_gives_up_when_it_may() {
+    let service = service([Shard::new("a", &["0", "1"]), Shard::new("b", &[])]);
+    let limit = Duration::from_secs(60);
+    let builder = || reader(&service).max_records(1).give_up_after(limit);
+    let fail = |failures: usize| service.fail((0..failures).map(|_| refused("ThrottlingException")));
+
+    fail(100);
+    let begin = Instant::now();
+    let error = builder().build("lines").await.unwrap_err();
+    assert!(
+        matches!(
+            &error,
+            ReaderError::GaveUp {
+                shard_id: None,
+                operation: "ListShards",
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    assert_eq!(begin.elapsed().as_secs(), 60);
+    let told = "stream lines: given up after 60s: ListShards: ThrottlingException: as the test wants it";
+    assert_eq!(error.to_string(), told);
+
+    service.state(|state| state.failures.clear());
+    let mut reader = built(builder()).await;
+    assert_eq!(reader.next().await.unwrap().unwrap().value, Line("0".into()));
+    // Failures that do not last do not count, however many there are.
+    for _ in 0..3 {
+        fail(4);
+        drop(timeout(Duration::from_secs(40), reader.next()).await);
+        service.state(|state| state.stream.shards[0].push("more"));
+    }
+    service.fail((0..100).map(|_| None));
+    let mut last = reader.next().await.unwrap();
+    while last.is_ok() {
+        last = reader.next().await.unwrap();
+    }
+    assert!(
+        matches!(
+            last,
+            Err(ReaderError::GaveUp {
+                operation: "GetRecords",
+                ..
+            })
+        ),
+        "{last:?}"
+    );
+    assert!(reader.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn iterators_that_always_expire_are_a_failure() {
+    let service = service([Shard::new("a", &["0"])]);
+    let mut reader = built(reader(&service).give_up_after(Duration::from_secs(60))).await;
+    // A new iterator after each.
+    service.fail((0..100).flat_map(|_| [refused("ExpiredIteratorException")]));
+    let error = reader.next().await.unwrap().unwrap_err();
+    assert!(matches!(error, ReaderError::GaveUp { .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_far_a_reader_is_behind_is_told() {
+    let service = service([Shard::new("a", &["0", "1", "2"]), Shard::new("b", &[])]);
+    let mut reader = built(reader(&service).max_records(1).max_buffered_bytes(1)).await;
+    assert_eq!((reader.progress().shards, reader.progress().behind_latest), (2, None));
+    reader.next().await.unwrap().unwrap();
+    assert!(lines(&mut reader).await.len() == 2);
+    assert_eq!(
+        (reader.progress().shards, reader.progress().behind_latest),
+        (2, Some(Duration::ZERO))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -362,9 +491,9 @@ async fn options_out_of_range_are_named() {
         "max_records is 10001, but must be from 1 to 10000"
     );
     assert!(
-        refused(reader(&service).max_batches(0))
+        refused(reader(&service).max_buffered_bytes(0))
             .await
-            .starts_with("max_batches is 0")
+            .starts_with("max_buffered_bytes is 0")
     );
     assert!(
         refused(reader(&service).shard_bytes_per_second(0))

@@ -41,7 +41,7 @@ pub struct ReaderBuilder<T, C = Arc<dyn ReadClient>> {
     positions: Arc<dyn Positions>,
     reset_positions: bool,
     start: Start,
-    max_batches: usize,
+    max_buffered_bytes: usize,
     options: Options,
     marker: PhantomData<fn() -> T>,
 }
@@ -53,6 +53,8 @@ pub(super) struct Options {
     pub(super) shard_bytes_per_second: usize,
     pub(super) max_records: usize,
     pub(super) request_timeout: Duration,
+    pub(super) give_up_after: Duration,
+    pub(super) end_when_idle: Option<Duration>,
 }
 
 impl<T> ReaderBuilder<T, ()> {
@@ -62,13 +64,15 @@ impl<T> ReaderBuilder<T, ()> {
             positions: Arc::new(MemoryPositions::new()),
             reset_positions: false,
             start: Start::default(),
-            max_batches: 8,
+            max_buffered_bytes: 64 << 20,
             options: Options {
                 poll_interval: Duration::from_secs(1),
                 fetch_interval: Duration::from_millis(200),
                 shard_bytes_per_second: 2 << 20,
                 max_records: MAX_RECORDS,
                 request_timeout: Duration::from_secs(30),
+                give_up_after: Duration::MAX,
+                end_when_idle: None,
             },
             marker: PhantomData,
         }
@@ -90,7 +94,7 @@ impl<T, C> ReaderBuilder<T, C> {
             positions: self.positions,
             reset_positions: self.reset_positions,
             start: self.start,
-            max_batches: self.max_batches,
+            max_buffered_bytes: self.max_buffered_bytes,
             options: self.options,
             marker: PhantomData,
         }
@@ -143,14 +147,31 @@ impl<T, C> ReaderBuilder<T, C> {
         self
     }
 
-    /// Sets how many batches of records may be in flight, or fetched but not yet delivered to the consumer, for all
-    /// shards together. The default is 8; the minimum is 1.
+    /// Sets how many bytes may be taken by requests under way and by records that were fetched but not yet delivered
+    /// to the consumer, for all shards together. The default is 64 MiB; the minimum is 1. One request is always made.
     ///
-    /// A batch has at most 10 MiB, so this limits the reader's memory: to 80 MiB of records by default, plus the values
-    /// of their user records, which are decoded at most 256 at a time for each batch. It also limits how many shards
-    /// are read from at the same time: a reader of hundreds of shards needs more.
-    pub const fn max_batches(mut self, batches: usize) -> Self {
-        self.max_batches = batches;
+    /// A request counts for 7/3 of what its answer is expected to contain: its base64, and the bytes that are decoded
+    /// from it. That is at most 10 MiB, so a reader of hundreds of shards that all have to catch up is faster with
+    /// more. What the values of user records take beside their bytes is not counted: they are decoded at most 256 at a
+    /// time.
+    pub const fn max_buffered_bytes(mut self, bytes: usize) -> Self {
+        self.max_buffered_bytes = bytes;
+        self
+    }
+
+    /// Sets when to end if requests fail: after a request has failed again and again for this long,
+    /// [`Reader::next`](super::Reader::next) and [`build`](ReaderBuilder::build) return [`ReaderError::GaveUp`]. By
+    /// default a reader never gives up. What the service refuses permanently ends it in any case, at once.
+    pub const fn give_up_after(mut self, limit: Duration) -> Self {
+        self.options.give_up_after = limit;
+        self
+    }
+
+    /// Ends the reader when nothing has arrived for this long: [`Reader::next`](super::Reader::next) then returns
+    /// `None`. That counts only once every shard was read to its latest record, and only on the strength of requests
+    /// that were made after this time had passed. By default a reader waits for records without end.
+    pub const fn end_when_idle(mut self, idle: Duration) -> Self {
+        self.options.end_when_idle = Some(idle);
         self
     }
 
@@ -164,8 +185,8 @@ impl<T, C> ReaderBuilder<T, C> {
 impl<T> ReaderBuilder<T> {
     /// Starts to read a stream, given its name, or its ARN if the client accepts one.
     ///
-    /// It loads the positions, lists the shards and finds where to start. If the service cannot answer now, it waits
-    /// without a limit; drop the future to give up.
+    /// It loads the positions, lists the shards and finds where to start. If the service cannot answer now, it waits, by
+    /// default without a limit ([`give_up_after`](ReaderBuilder::give_up_after)); drop the future to give up.
     ///
     /// # Errors
     ///
@@ -186,15 +207,13 @@ impl<T> ReaderBuilder<T> {
         } = self.options;
         InvalidOption::check("max_records", max_records, 1..=MAX_RECORDS)?;
         InvalidOption::check("shard_bytes_per_second", shard_bytes_per_second, 1..=usize::MAX)?;
-        InvalidOption::check("max_batches", self.max_batches, 1..=Semaphore::MAX_PERMITS)?;
+        InvalidOption::check(
+            "max_buffered_bytes",
+            self.max_buffered_bytes,
+            1..=Semaphore::MAX_PERMITS,
+        )?;
         let stream: Arc<str> = stream.into().into();
-        let mut requests = Requests {
-            client: self.client,
-            stream,
-            identity: None,
-            batches: Arc::new(Semaphore::new(self.max_batches)),
-            options: self.options,
-        };
+        let mut requests = Requests::new(self.client, stream, self.options, self.max_buffered_bytes);
         let listed = requests.list_shards().await?;
         requests.identity = requests.identify().await?;
         let requests = Arc::new(requests);
@@ -234,13 +253,7 @@ impl<T> ReaderBuilder<T> {
             shards.add(description, from, state.is_some());
         }
         let iterators = latest_iterators(&requests, latest).await?;
-        Ok(Reader::new(
-            requests,
-            self.positions,
-            shards,
-            iterators,
-            self.max_batches,
-        ))
+        Ok(Reader::new(requests, self.positions, shards, iterators))
     }
 }
 
@@ -312,7 +325,7 @@ impl<T, C: fmt::Debug> fmt::Debug for ReaderBuilder<T, C> {
             .field("client", &self.client)
             .field("positions", &self.positions)
             .field("start", &self.start)
-            .field("max_batches", &self.max_batches)
+            .field("max_buffered_bytes", &self.max_buffered_bytes)
             .field("options", &self.options)
             .finish()
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kpl_core::{InvalidOption, Undecodable};
 
@@ -25,6 +26,20 @@ pub enum ReaderError {
         /// The service's name for the request.
         operation: &'static str,
         /// The service's answer.
+        error: RequestError,
+    },
+    /// Requests have failed for longer than the reader [may try](super::ReaderBuilder::give_up_after). The reader has
+    /// ended.
+    GaveUp {
+        /// The stream.
+        stream: Arc<str>,
+        /// The shard, if the requests were about one.
+        shard_id: Option<Arc<str>>,
+        /// The service's name for the requests.
+        operation: &'static str,
+        /// How long the reader may try.
+        after: Duration,
+        /// The last error.
         error: RequestError,
     },
     /// The saved positions are of another stream that has, or had, this name: it is in another account or region, or
@@ -62,11 +77,18 @@ impl fmt::Display for ReaderError {
                 operation,
                 error,
             } => {
-                write!(f, "stream {stream}")?;
-                if let Some(shard_id) = shard_id {
-                    write!(f, ", shard {shard_id}")?;
-                }
+                write_place(f, stream, shard_id.as_deref())?;
                 write!(f, ": {operation}: {error}")
+            }
+            Self::GaveUp {
+                stream,
+                shard_id,
+                operation,
+                after,
+                error,
+            } => {
+                write_place(f, stream, shard_id.as_deref())?;
+                write!(f, ": given up after {after:?}: {operation}: {error}")
             }
             Self::OtherStream { stream, saved, found } => {
                 write!(f, "stream {stream}: the saved positions are of another stream, ")?;
@@ -82,6 +104,14 @@ impl fmt::Display for ReaderError {
             } => write!(f, "stream {stream}: positions, {operation}: {error}"),
             Self::Option(error) => error.fmt(f),
         }
+    }
+}
+
+fn write_place(f: &mut fmt::Formatter<'_>, stream: &str, shard_id: Option<&str>) -> fmt::Result {
+    write!(f, "stream {stream}")?;
+    match shard_id {
+        Some(shard_id) => write!(f, ", shard {shard_id}"),
+        None => Ok(()),
     }
 }
 
@@ -101,7 +131,7 @@ impl std::error::Error for ReaderError {
         match self {
             Self::Record(error) => error.source(),
             Self::Positions { error, .. } => error.source(),
-            Self::Request { .. } | Self::OtherStream { .. } | Self::Option(_) => None,
+            Self::Request { .. } | Self::GaveUp { .. } | Self::OtherStream { .. } | Self::Option(_) => None,
         }
     }
 }

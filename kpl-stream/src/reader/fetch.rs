@@ -1,15 +1,17 @@
 //! Reads one shard, from its start position to its end.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kpl_core::{Deaggregator, FromKplRecordOwned, KinesisRecord, Origin, Position, Received, Undecodable};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::{sleep, sleep_until};
+use tokio::sync::mpsc;
+use tokio::time::sleep_until;
 
+use super::budget::{self, DECODED_TOGETHER, Expected, Held};
 use super::error::ReaderError;
+use super::metrics::Metrics;
 use super::positions::ShardState;
-use super::requests::{EXPIRED_ITERATOR, INVALID_ARGUMENT, Requests};
+use super::requests::{EXPIRED_ITERATOR, Failures, INVALID_ARGUMENT, Requests};
 use crate::client::{ErrorClass, Fetched, FetchedRecord, IteratorStart, RequestError, ShardDescription};
 use crate::clock;
 
@@ -18,9 +20,12 @@ use crate::clock;
 pub(super) enum Event<T> {
     Records {
         items: Vec<Item<T>>,
-        /// Sent with the last records of a batch.
-        permit: Option<OwnedSemaphorePermit>,
+        /// Sent with the last records of an answer.
+        held: Option<Held>,
     },
+    /// An answer to a request that was made at this time: the shard had no more records. Only told to readers that end
+    /// when nothing arrives.
+    UpToDate { shard_id: Arc<str>, asked: Instant },
     /// A shard was read to its end; these are its children, if the service named them.
     Ended {
         shard_id: Arc<str>,
@@ -37,15 +42,19 @@ pub(super) enum Event<T> {
 /// A record, or why it cannot be decoded.
 pub(super) type Item<T> = Result<Received<T>, Undecodable>;
 
-/// How many records are sent to the reader at a time.
+/// How many records are sent to the reader at a time, at most.
 const CHUNK: usize = 256;
 
 pub(super) struct ShardTask {
-    pub(super) requests: Arc<Requests>,
-    pub(super) shard_id: Arc<str>,
-    pub(super) from: ShardState,
+    requests: Arc<Requests>,
+    shard_id: Arc<str>,
+    from: ShardState,
     /// An iterator that points at `from`, if there is one.
-    pub(super) iterator: Option<String>,
+    iterator: Option<String>,
+    expected: Expected,
+    /// Since the last answer.
+    failures: Failures,
+    metrics: Metrics,
 }
 
 /// The reader was dropped.
@@ -67,12 +76,42 @@ impl From<Dropped> for End {
     }
 }
 
+/// An answer to GetRecords.
+struct Answer {
+    fetched: Fetched,
+    held: Held,
+    /// When the request was made.
+    asked: Instant,
+}
+
 impl ShardTask {
+    pub(super) fn new(
+        requests: Arc<Requests>,
+        shard_id: Arc<str>,
+        from: ShardState,
+        latest_iterator: Option<String>,
+    ) -> Self {
+        requests.behind.set(&shard_id, None);
+        Self {
+            expected: match latest_iterator {
+                Some(_) => Expected::NOTHING,
+                None => Expected::ANYTHING,
+            },
+            metrics: Metrics::new(&requests.stream, &shard_id),
+            requests,
+            shard_id,
+            from,
+            iterator: latest_iterator,
+            failures: Failures::default(),
+        }
+    }
+
     pub(super) async fn run<T>(mut self, events: mpsc::Sender<Event<T>>)
     where
         T: FromKplRecordOwned + Send + 'static,
     {
-        let end = self.read(&events).await;
+        let end = self.read(&events).await.unwrap_or_else(|end| end);
+        self.requests.behind.remove(&self.shard_id);
         let shard_id = Arc::clone(&self.shard_id);
         let event = match end {
             End::Children(children) => Event::Ended { shard_id, children },
@@ -84,85 +123,107 @@ impl ShardTask {
         drop(events.send(event).await);
     }
 
-    async fn read<T>(&mut self, events: &mpsc::Sender<Event<T>>) -> End
+    async fn read<T>(&mut self, events: &mpsc::Sender<Event<T>>) -> Result<End, End>
     where
         T: FromKplRecordOwned + Send + 'static,
     {
         loop {
             let iterator = match self.iterator.take() {
                 Some(iterator) => iterator,
-                None => match self.new_iterator().await {
-                    Ok(iterator) => iterator,
-                    Err(end) => return end,
-                },
+                None => self.new_iterator().await?,
             };
-            let started = clock::now();
-            let (fetched, permit) = match self.fetch(&iterator).await {
-                Ok(fetched) => fetched,
-                Err(error) if &*error.code == EXPIRED_ITERATOR => {
-                    tracing::debug!(shard_id = &*self.shard_id, %error, "a new iterator");
-                    if let Err(error) = self.requests.check_identity().await {
-                        return End::Failed(error);
-                    }
-                    sleep(self.requests.options.fetch_interval).await;
-                    continue;
-                }
-                Err(error) => {
-                    let operation = "GetRecords";
-                    return End::Refused { operation, error };
-                }
+            let Some(Answer { fetched, held, asked }) = self.fetch(&iterator).await? else {
+                continue;
             };
-            let next = clock::after(started, self.pause(&fetched));
-            let Fetched {
-                records,
-                next_iterator,
-                child_shards,
-                ..
-            } = fetched;
-            if let Err(Dropped) = self.deliver(&records, permit, events).await {
-                return End::Dropped;
-            }
-            if let Some(position) = records.last().and_then(end_of) {
+            let is_up_to_date = self.is_up_to_date(&fetched);
+            let is_empty = fetched.records.is_empty();
+            let next = clock::after(asked, self.pause(&fetched, is_up_to_date));
+            self.deliver(&fetched.records, held, events).await?;
+            if let Some(position) = fetched.records.last().and_then(end_of) {
                 self.from = ShardState::After(position);
             }
-            drop(records);
-            match next_iterator {
+            match fetched.next_iterator {
                 Some(iterator) => self.iterator = Some(iterator),
-                None => return End::Children(child_shards),
+                None => return Ok(End::Children(fetched.child_shards)),
+            }
+            drop(fetched.records);
+            if is_up_to_date && is_empty && self.requests.options.end_when_idle.is_some() {
+                let shard_id = Arc::clone(&self.shard_id);
+                send(events, Event::UpToDate { shard_id, asked }).await?;
             }
             sleep_until(next.into()).await;
         }
     }
 
-    async fn fetch(&self, iterator: &str) -> Result<(Fetched, Option<OwnedSemaphorePermit>), RequestError> {
-        let Requests {
-            client,
-            options,
-            batches,
-            ..
-        } = &*self.requests;
-        let fetch = || async {
-            let permit = Arc::clone(batches).acquire_owned().await.ok();
-            let fetch = client.get_records(iterator, options.max_records);
-            Ok((self.requests.limited(fetch).await?, permit))
-        };
-        self.requests.retried(Some(&self.shard_id), "GetRecords", fetch).await
+    /// Returns the next records, or `None` if the iterator has expired.
+    async fn fetch(&mut self, iterator: &str) -> Result<Option<Answer>, End> {
+        const OPERATION: &str = "GetRecords";
+        let requests = Arc::clone(&self.requests);
+        let limit = requests.options.max_records;
+        loop {
+            let mut held = requests.budget.reserve(self.expected.cost()).await;
+            let asked = clock::now();
+            let error = match requests.limited(requests.client.get_records(iterator, limit)).await {
+                Ok(fetched) => {
+                    held.resize(budget::cost(&fetched));
+                    self.fetched(&fetched, asked);
+                    return Ok(Some(Answer { fetched, held, asked }));
+                }
+                Err(error) => error,
+            };
+            drop(held);
+            self.metrics.failed(&error.code);
+            let refused = |error| End::Refused {
+                operation: OPERATION,
+                error,
+            };
+            let has_expired = &*error.code == EXPIRED_ITERATOR;
+            let failures = &mut self.failures;
+            if error.class.is_final() {
+                return Err(refused(error));
+            } else if has_expired && failures.are_none() {
+                // The consumer took long. A new iterator that has expired as well is a failure.
+                tracing::debug!(shard_id = &*self.shard_id, %error, "a new iterator");
+                failures.note(asked);
+            } else {
+                let wait = requests.wait_after(error, failures, asked, Some(&self.shard_id), OPERATION);
+                wait.await.map_err(refused)?;
+            }
+            if has_expired {
+                requests.check_identity().await.map_err(End::Failed)?;
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Takes what an answer says about the shard.
+    fn fetched(&mut self, fetched: &Fetched, asked: Instant) {
+        let data_bytes = budget::data_bytes(fetched);
+        let took = clock::now().saturating_duration_since(asked);
+        self.metrics.fetched(data_bytes, fetched.behind_latest, took);
+        self.requests.behind.set(&self.shard_id, fetched.behind_latest);
+        self.failures = Failures::default();
+        let was_cut_off = fetched.records.len() < self.requests.options.max_records && !self.is_up_to_date(fetched);
+        self.expected = Expected::after(data_bytes, was_cut_off);
+    }
+
+    /// Returns whether the shard had no more records.
+    fn is_up_to_date(&self, fetched: &Fetched) -> bool {
+        // Some servers report that nothing is left to read when the answer was merely cut off at the limit.
+        let is_full = fetched.records.len() >= self.requests.options.max_records;
+        match fetched.behind_latest {
+            Some(behind) => behind.is_zero() && !is_full,
+            None => fetched.records.is_empty(),
+        }
     }
 
     /// Returns how long to wait after one GetRecords before the next.
-    fn pause(&self, fetched: &Fetched) -> Duration {
+    fn pause(&self, fetched: &Fetched, is_up_to_date: bool) -> Duration {
         let options = &self.requests.options;
-        // Some servers report that nothing is left to read when the answer was merely cut off at the limit.
-        let full = fetched.records.len() >= options.max_records;
-        let caught_up = match fetched.behind_latest {
-            Some(behind) => behind.is_zero() && !full,
-            None => fetched.records.is_empty(),
-        };
-        if caught_up {
+        if is_up_to_date {
             return options.poll_interval;
         }
-        let bytes: usize = fetched.records.iter().map(|record| record.data.len()).sum();
-        let seconds = bytes as f64 / options.shard_bytes_per_second as f64;
+        let seconds = budget::data_bytes(fetched) as f64 / options.shard_bytes_per_second as f64;
         options.fetch_interval.max(Duration::from_secs_f64(seconds))
     }
 
@@ -190,11 +251,11 @@ impl ShardTask {
         }
     }
 
-    /// Sends the user records of a batch to the reader, in order, in chunks.
+    /// Sends the user records of an answer to the reader, in order, in chunks.
     async fn deliver<T>(
         &self,
         records: &[FetchedRecord],
-        permit: Option<OwnedSemaphorePermit>,
+        held: Held,
         events: &mpsc::Sender<Event<T>>,
     ) -> Result<(), Dropped>
     where
@@ -210,22 +271,35 @@ impl ShardTask {
                 .with_stream(Arc::clone(&self.requests.stream))
                 .with_shard_id(Arc::clone(&self.shard_id))
         };
-        let mut items = Vec::new();
-        for item in deaggregator.records(&batch).into_received(complete) {
+        let mut items: Vec<Item<T>> = Vec::new();
+        // The bytes of the Kinesis records that `items` are from, and the index of the last one.
+        let (mut bytes, mut last) = (0, None);
+        let mut received = deaggregator.records(&batch).into_received(complete).peekable();
+        while let Some(item) = received.next() {
+            let index = match &item {
+                Ok(record) => record.kinesis_record_index(),
+                Err(error) => error.kinesis_record_index(),
+            };
+            if last.replace(index) != Some(index) {
+                bytes += records.get(index).map_or(0, |record| record.data.len());
+            }
             items.push(item);
-            if items.len() == CHUNK {
+            if received.peek().is_none() {
+                break;
+            }
+            if items.len() == CHUNK || bytes >= DECODED_TOGETHER {
+                self.metrics.delivered(items.len());
+                bytes = 0;
                 let items = std::mem::take(&mut items);
-                let permit = None;
-                events
-                    .send(Event::Records { items, permit })
-                    .await
-                    .map_err(|_| Dropped)?;
+                send(events, Event::Records { items, held: None }).await?;
             }
         }
         if items.is_empty() {
             return Ok(());
         }
-        events.send(Event::Records { items, permit }).await.map_err(|_| Dropped)
+        self.metrics.delivered(items.len());
+        let held = Some(held);
+        send(events, Event::Records { items, held }).await
     }
 
     /// Returns the event for a request that was refused permanently.
@@ -246,6 +320,10 @@ impl ShardTask {
         }
         Event::Failed(self.requests.refused(Some(&shard_id), operation, error))
     }
+}
+
+async fn send<T>(events: &mpsc::Sender<Event<T>>, event: Event<T>) -> Result<(), Dropped> {
+    events.send(event).await.map_err(|_| Dropped)
 }
 
 /// Returns the position after all user records of a Kinesis record.

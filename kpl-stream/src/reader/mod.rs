@@ -73,11 +73,14 @@
 //! grow from 1 s to 30 s; each failure is logged as a `tracing` warning. If the service refuses a request permanently,
 //! the reader ends.
 
+mod budget;
 mod builder;
 mod error;
 mod fetch;
 mod file;
+mod metrics;
 mod positions;
+mod progress;
 mod requests;
 mod shards;
 
@@ -88,11 +91,12 @@ use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use futures_core::Stream;
 use kpl_core::{FromKplRecordOwned, Origin, Position, Received};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -100,15 +104,18 @@ pub use self::builder::{ReaderBuilder, Start};
 pub use self::error::{PositionsError, ReaderError};
 pub use self::file::FilePositions;
 pub use self::positions::{InvalidShardState, MemoryPositions, Positions, ShardState, StreamPositions};
+pub use self::progress::Progress;
 
+use self::budget::Held;
 use self::fetch::{Event, Item, ShardTask};
 use self::requests::{Requests, backoff};
 use self::shards::Shards;
+use crate::clock;
 
 /// Reads a stream; see [the module](self).
 ///
-/// It reads ahead of the consumer in tasks of its own, up to [`max_batches`](ReaderBuilder::max_batches), and ends them
-/// when it is dropped.
+/// It reads ahead of the consumer in tasks of its own, up to
+/// [`max_buffered_bytes`](ReaderBuilder::max_buffered_bytes), and ends them when it is dropped.
 pub struct Reader<T> {
     requests: Arc<Requests>,
     positions: Arc<dyn Positions>,
@@ -122,14 +129,19 @@ pub struct Reader<T> {
     items: std::vec::IntoIter<Item<T>>,
     /// The last of `items` that the consumer has, if `shards` has not recorded it yet.
     given: Option<(Arc<Origin>, Option<Position>)>,
-    /// The permit of the batch whose last records are in `items`.
-    permit: Option<OwnedSemaphorePermit>,
+    /// What is held for the answer whose last records are in `items`.
+    held: Option<Held>,
+    /// When the last records arrived.
+    arrived: Instant,
     /// Whether shards are being listed.
     listing: bool,
     /// How many times in a row they were listed without success.
     listed_in_vain: u32,
     over: bool,
 }
+
+/// How many chunks of user records may wait for the consumer.
+const MAX_EVENTS: usize = 4;
 
 impl<T> Reader<T> {
     /// Returns a builder for a reader.
@@ -144,9 +156,8 @@ impl<T: FromKplRecordOwned + Send + 'static> Reader<T> {
         positions: Arc<dyn Positions>,
         shards: Shards,
         iterators: BTreeMap<String, String>,
-        max_batches: usize,
     ) -> Self {
-        let (sender, events) = mpsc::channel(max_batches);
+        let (sender, events) = mpsc::channel(MAX_EVENTS);
         let mut reader = Self {
             requests,
             positions,
@@ -158,7 +169,8 @@ impl<T: FromKplRecordOwned + Send + 'static> Reader<T> {
             runtime: Handle::current(),
             items: Vec::new().into_iter(),
             given: None,
-            permit: None,
+            held: None,
+            arrived: clock::now(),
             listing: false,
             listed_in_vain: 0,
             over: false,
@@ -167,21 +179,28 @@ impl<T: FromKplRecordOwned + Send + 'static> Reader<T> {
         reader
     }
 
-    /// Returns the next record, and waits for it as long as it takes. Returns `None` only after an error that is not
-    /// about a record.
+    /// Returns the next record, and waits for it as long as it takes. Returns `None` after an error that is not about a
+    /// record, or if the reader [ends when nothing arrives](ReaderBuilder::end_when_idle).
     ///
     /// The future can be dropped and the method called again: nothing is lost.
     ///
     /// # Errors
     ///
     /// [`ReaderError::Record`] if the record cannot be decoded: the next record follows. [`ReaderError::Request`] if
-    /// the service refused a request permanently: the reader has ended.
+    /// the service refused a request permanently, [`ReaderError::GaveUp`] if requests failed for too long, and
+    /// [`ReaderError::OtherStream`] if the stream was deleted and created anew: the reader has ended.
     ///
     /// # Panics
     ///
     /// Panics if the code of `T` that converts a record to a value panics.
     pub async fn next(&mut self) -> Option<Result<Received<T>, ReaderError>> {
         poll_fn(|cx| self.poll(cx)).await
+    }
+
+    /// Returns how many shards are being read, and how far they are behind.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.requests.behind.progress()
     }
 
     /// Saves that the consumer is done with all records that it received, errors included.
@@ -242,16 +261,21 @@ impl<T: FromKplRecordOwned + Send + 'static> Reader<T> {
                 return Poll::Ready(Some(item.map_err(ReaderError::Record)));
             }
             self.note_given();
-            self.permit = None;
+            self.held = None;
+            if self.is_idle() {
+                self.end();
+            }
             if self.over {
                 return Poll::Ready(None);
             }
             self.watch_tasks(cx);
             match ready!(self.events.poll_recv(cx)) {
-                Some(Event::Records { items, permit }) => {
+                Some(Event::Records { items, held }) => {
+                    self.arrived = clock::now();
                     self.items = items.into_iter();
-                    self.permit = permit;
+                    self.held = held;
                 }
+                Some(Event::UpToDate { shard_id, asked }) => self.shards.is_up_to_date(&shard_id, asked),
                 Some(Event::Ended { shard_id, children }) => {
                     self.shards.end(&shard_id);
                     self.shards.add_new(children);
@@ -267,8 +291,7 @@ impl<T: FromKplRecordOwned + Send + 'static> Reader<T> {
                     self.go_on();
                 }
                 Some(Event::Failed(error)) => {
-                    self.over = true;
-                    self.tasks.abort_all();
+                    self.end();
                     return Poll::Ready(Some(Err(error)));
                 }
                 // Cannot happen: `self.sender` keeps the channel open.
@@ -277,13 +300,25 @@ impl<T: FromKplRecordOwned + Send + 'static> Reader<T> {
         }
     }
 
+    /// Returns whether nothing has arrived for so long that the reader ends.
+    fn is_idle(&self) -> bool {
+        let Some(idle) = self.requests.options.end_when_idle else {
+            return false;
+        };
+        self.shards.are_up_to_date(clock::after(self.arrived, idle)) && !self.shards.lacks_children()
+    }
+
+    fn end(&mut self) {
+        self.over = true;
+        self.tasks.abort_all();
+    }
+
     /// Panics if a task panicked: otherwise its shard would silently stop.
     fn watch_tasks(&mut self, cx: &mut Context<'_>) {
         while let Poll::Ready(Some(ended)) = self.tasks.poll_join_next(cx) {
             match ended {
                 Err(error) if error.is_panic() => {
-                    self.over = true;
-                    self.tasks.abort_all();
+                    self.end();
                     resume_unwind(error.into_panic());
                 }
                 _ => {}
@@ -294,12 +329,8 @@ impl<T: FromKplRecordOwned + Send + 'static> Reader<T> {
     /// Starts to read the shards whose turn it is, and lists shards if the children of one are not known.
     fn go_on(&mut self) {
         for (shard_id, from) in self.shards.take_ready() {
-            let task = ShardTask {
-                requests: Arc::clone(&self.requests),
-                iterator: self.iterators.remove(&*shard_id),
-                shard_id,
-                from,
-            };
+            let iterator = self.iterators.remove(&*shard_id);
+            let task = ShardTask::new(Arc::clone(&self.requests), shard_id, from, iterator);
             self.tasks.spawn_on(task.run(self.sender.clone()), &self.runtime);
         }
         if !self.shards.lacks_children() {

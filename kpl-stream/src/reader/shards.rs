@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use kpl_core::Position;
 
@@ -19,6 +20,8 @@ struct Shard {
     /// Where reading starts if no record of the shard was saved.
     from: ShardState,
     status: Status,
+    /// When the latest request was made whose answer said that it had no more records.
+    up_to_date: Option<Instant>,
     /// The last record that the consumer has.
     given: Option<Position>,
     /// The last record that the consumer is done with.
@@ -49,6 +52,7 @@ impl Shards {
             parents: description.parents,
             from,
             status,
+            up_to_date: None,
             given: None,
             done: None,
             changed: !saved,
@@ -77,6 +81,23 @@ impl Shards {
             self.set_status(id, Status::Reading);
         }
         ready
+    }
+
+    /// Notes that a shard had no more records when a request was made at this time.
+    pub(super) fn is_up_to_date(&mut self, id: &str, asked: Instant) {
+        if let Some(shard) = self.shards.get_mut(id) {
+            shard.up_to_date = Some(asked);
+        }
+    }
+
+    /// Returns whether no shard had more records at this time, and none waits to be read.
+    pub(super) fn are_up_to_date(&self, since: Instant) -> bool {
+        let mut shards = self.shards.values();
+        shards.all(|shard| match shard.status {
+            Status::Waiting => false,
+            Status::Reading => shard.up_to_date.is_some_and(|asked| asked >= since),
+            Status::Ended | Status::Gone => true,
+        })
     }
 
     /// Notes that a shard was read to its end, and that the consumer has all its records.

@@ -16,8 +16,8 @@ use fastrand::Rng;
 use futures_core::future::BoxFuture;
 use kpl_core::SealedRecord;
 use kpl_stream::client::{
-    Fetched, IteratorStart, PutResult, ReadClient, RequestError, ShardDescription, StreamDescription, StreamIdentity,
-    WriteClient,
+    Fetched, FetchedRecord, IteratorStart, PutResult, ReadClient, RequestError, ShardDescription, StreamDescription,
+    StreamIdentity, WriteClient,
 };
 use tokio::time::Instant;
 
@@ -52,6 +52,8 @@ pub struct State {
     pub stale_listings: usize,
     /// How long a PutRecords request takes.
     pub latency: Duration,
+    /// How long a GetRecords request takes.
+    pub read_latency: Duration,
     /// How many user records were written.
     pub user_records: usize,
     /// How often a reader listed the shards.
@@ -73,6 +75,7 @@ impl Service {
             puts: usize::MAX,
             stale_listings: 0,
             latency: Duration::ZERO,
+            read_latency: Duration::ZERO,
             user_records: 0,
             listings: 0,
             iterators: Vec::new(),
@@ -164,7 +167,19 @@ impl State {
         let (shard_id, next) = iterator.split_once(' ').ok_or_else(invalid)?;
         let shard = self.shard(shard_id)?;
         let next = next.parse::<usize>().map_err(|_| invalid())?.max(shard.trimmed);
-        let records: Vec<_> = shard.records.iter().skip(next).take(limit).cloned().collect();
+        let mut room = MAX_ANSWER;
+        let fits = |record: &&FetchedRecord| {
+            room = room.saturating_sub(record.data.len());
+            room > 0
+        };
+        let records: Vec<_> = shard
+            .records
+            .iter()
+            .skip(next)
+            .take(limit)
+            .take_while(fits)
+            .cloned()
+            .collect();
         let end = next + records.len();
         let behind = shard.records.len() - end;
         let over = shard.closed && behind == 0;
@@ -184,6 +199,9 @@ impl State {
             .with_child_shards(child_shards))
     }
 }
+
+/// The most bytes that one answer to GetRecords contains.
+const MAX_ANSWER: usize = 10 << 20;
 
 /// Compares decimal numbers of any length.
 fn is_before(number: &str, other: &str) -> bool {
@@ -239,6 +257,10 @@ impl ReadClient for Service {
 
     fn get_records<'a>(&'a self, iterator: &'a str, limit: usize) -> BoxFuture<'a, Result<Fetched, RequestError>> {
         Box::pin(async move {
+            let latency = self.state(|state| state.read_latency);
+            if !latency.is_zero() {
+                tokio::time::sleep(latency).await;
+            }
             self.failure().await?;
             self.state(|state| state.fetch(iterator, limit))
         })

@@ -1,0 +1,185 @@
+//! The memory for records that are fetched, or fetched but not yet delivered.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Semaphore;
+
+use crate::client::Fetched;
+
+/// The most that one answer to GetRecords contains
+/// ([GetRecords](https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html)).
+const LARGEST_ANSWER: usize = 10 << 20;
+/// What an answer takes at least, and what a record takes beside its bytes.
+const BYTES_PER_ANSWER: usize = 64 << 10;
+const BYTES_PER_RECORD: usize = 256;
+/// About this many bytes of user records are decoded at a time.
+pub(super) const DECODED_TOGETHER: usize = 128 << 10;
+
+/// Bytes, shared by all requests of a reader.
+#[derive(Debug)]
+pub(super) struct Budget {
+    most: usize,
+    free: Semaphore,
+    /// What answers took beyond what their requests had reserved, and what is not paid back yet.
+    debt: Mutex<usize>,
+}
+
+/// A part of the budget. It is given back when this is dropped.
+#[derive(Debug)]
+pub(super) struct Held {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Budget {
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            most,
+            free: Semaphore::new(most),
+            debt: Mutex::new(0),
+        }
+    }
+
+    /// Waits for these bytes, or for the whole budget if it is smaller, so that one request can always be made.
+    pub(super) async fn reserve(self: &Arc<Self>, bytes: usize) -> Held {
+        let bytes = bytes.min(self.most);
+        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+        // The semaphore is never closed.
+        if let Ok(permit) = self.free.acquire_many(permits).await {
+            permit.forget();
+        }
+        Held {
+            budget: Arc::clone(self),
+            bytes: permits as usize,
+        }
+    }
+
+    fn debt(&self) -> MutexGuard<'_, usize> {
+        self.debt.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn give_back(&self, bytes: usize) {
+        let mut debt = self.debt();
+        let paid = bytes.min(*debt);
+        *debt -= paid;
+        self.free.add_permits(bytes - paid);
+    }
+
+    fn take_more(&self, bytes: usize) {
+        let mut debt = self.debt();
+        *debt += bytes - self.free.forget_permits(bytes);
+    }
+}
+
+impl Held {
+    /// Holds this much instead. Nobody waits for what is missing: later requests do.
+    pub(super) fn resize(&mut self, bytes: usize) {
+        match bytes.checked_sub(self.bytes) {
+            Some(more) => self.budget.take_more(more),
+            None => self.budget.give_back(self.bytes - bytes),
+        }
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.budget.give_back(self.bytes);
+    }
+}
+
+/// What the next answer about a shard is expected to contain.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expected {
+    bytes: usize,
+}
+
+impl Expected {
+    /// For a shard about which nothing is known.
+    pub(super) const ANYTHING: Self = Self { bytes: LARGEST_ANSWER };
+    /// For a shard that is read up to its latest record.
+    pub(super) const NOTHING: Self = Self { bytes: 0 };
+
+    /// After an answer with this many bytes: as many again, or as many as an answer can have if it was cut off for its
+    /// size.
+    pub(super) fn after(bytes: usize, was_cut_off: bool) -> Self {
+        if was_cut_off {
+            return Self::ANYTHING;
+        }
+        Self {
+            bytes: bytes.saturating_mul(2).min(LARGEST_ANSWER),
+        }
+    }
+
+    /// Returns what the answer takes while it is received: its base64, and the bytes that are decoded from it.
+    pub(super) fn cost(self) -> usize {
+        BYTES_PER_ANSWER + self.bytes / 3 * 7
+    }
+}
+
+/// Returns the bytes of the records of an answer, without those of their keys and numbers.
+pub(super) fn data_bytes(fetched: &Fetched) -> usize {
+    fetched.records.iter().map(|record| record.data.len()).sum()
+}
+
+/// Returns what an answer takes until its last user record is delivered: its records, and those that are being decoded.
+pub(super) fn cost(fetched: &Fetched) -> usize {
+    let records = &fetched.records;
+    let largest = records.iter().map(|record| record.data.len()).max().unwrap_or(0);
+    let data = data_bytes(fetched);
+    data + records.len() * BYTES_PER_RECORD + largest + data.min(DECODED_TOGETHER)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::client::FetchedRecord;
+
+    fn reserve(budget: &Arc<Budget>, bytes: usize) -> Option<Held> {
+        budget.reserve(bytes).now_or_never()
+    }
+
+    #[test]
+    fn what_is_held_is_given_back() {
+        let budget = Arc::new(Budget::new(100));
+        let first = reserve(&budget, 60).unwrap();
+        assert!(reserve(&budget, 41).is_none());
+        let second = reserve(&budget, 40).unwrap();
+        drop(first);
+        drop(reserve(&budget, 60).unwrap());
+        drop(second);
+        // One request can always be made.
+        assert_eq!(reserve(&budget, 1000).unwrap().bytes, 100);
+        assert_eq!(budget.free.available_permits(), 100);
+    }
+
+    #[test]
+    fn what_an_answer_takes_beyond_what_was_reserved_is_paid_back_first() {
+        let budget = Arc::new(Budget::new(100));
+        let mut large = reserve(&budget, 10).unwrap();
+        let other = reserve(&budget, 50).unwrap();
+        large.resize(300);
+        assert_eq!((budget.free.available_permits(), *budget.debt()), (0, 250));
+        drop(other);
+        assert!(reserve(&budget, 1).is_none());
+        large.resize(60);
+        assert_eq!((budget.free.available_permits(), *budget.debt()), (40, 0));
+        drop(large);
+        assert_eq!(budget.free.available_permits(), 100);
+    }
+
+    #[test]
+    fn costs_cover_what_an_answer_has() {
+        let record = |len: usize| FetchedRecord::new(vec![0; len], "1");
+        let small = Fetched::new((0..1000).map(|_| record(10)).collect(), None);
+        assert_eq!(cost(&small), 10_000 + 256_000 + 10 + 10_000);
+        let large = Fetched::new(vec![record(5 << 20), record(5 << 20)], None);
+        assert_eq!(cost(&large), (15 << 20) + 512 + DECODED_TOGETHER);
+        assert!(Expected::ANYTHING.cost() > 24_000_000);
+        assert_eq!(Expected::after(100, false).bytes, 200);
+        assert_eq!(Expected::after(100, true).bytes, LARGEST_ANSWER);
+        assert_eq!(cost(&Fetched::default()), 0);
+    }
+}

@@ -1,0 +1,62 @@
+//! What a reader measures, under the KCL's names where it has them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, Histogram, Label, SharedString, counter, gauge, histogram};
+
+/// The labels, as those of the producer.
+const STREAM_NAME: &str = "StreamName";
+const SHARD_ID: &str = "ShardId";
+const ERROR_CODE: &str = "ErrorCode";
+
+const RECORDS_PROCESSED: &str = "RecordsProcessed";
+const DATA_BYTES_PROCESSED: &str = "DataBytesProcessed";
+const MILLIS_BEHIND_LATEST: &str = "MillisBehindLatest";
+const REQUEST_TIME: &str = "KinesisDataFetcher.getRecords.Time";
+/// The KCL's `KinesisDataFetcher.getRecords.Success` is an average; a counter of failures is what alarms need.
+const REQUEST_FAILURES: &str = "KinesisDataFetcher.getRecords.Failure";
+
+/// The metrics of a shard.
+pub(super) struct Metrics {
+    labels: Vec<Label>,
+    records_processed: Counter,
+    data_bytes_processed: Counter,
+    millis_behind_latest: Gauge,
+    request_time: Histogram,
+}
+
+impl Metrics {
+    pub(super) fn new(stream: &Arc<str>, shard_id: &Arc<str>) -> Self {
+        let label = |name, value: &Arc<str>| Label::new(name, SharedString::from(Arc::clone(value)));
+        let labels = vec![label(STREAM_NAME, stream), label(SHARD_ID, shard_id)];
+        Self {
+            records_processed: counter!(RECORDS_PROCESSED, labels.clone()),
+            data_bytes_processed: counter!(DATA_BYTES_PROCESSED, labels.clone()),
+            millis_behind_latest: gauge!(MILLIS_BEHIND_LATEST, labels.clone()),
+            request_time: histogram!(REQUEST_TIME, labels.clone()),
+            labels,
+        }
+    }
+
+    /// An answer with records, or without.
+    pub(super) fn fetched(&self, data_bytes: usize, behind_latest: Option<Duration>, took: Duration) {
+        self.request_time.record(took.as_secs_f64() * 1000.0);
+        self.data_bytes_processed.increment(data_bytes as u64);
+        if let Some(behind) = behind_latest {
+            self.millis_behind_latest.set(behind.as_secs_f64() * 1000.0);
+        }
+    }
+
+    /// A GetRecords request that failed.
+    pub(super) fn failed(&self, code: &Arc<str>) {
+        let mut labels = self.labels.clone();
+        labels.push(Label::new(ERROR_CODE, SharedString::from(Arc::clone(code))));
+        counter!(REQUEST_FAILURES, labels).increment(1);
+    }
+
+    /// User records that are passed on to the consumer.
+    pub(super) fn delivered(&self, user_records: usize) {
+        self.records_processed.increment(user_records as u64);
+    }
+}
