@@ -100,6 +100,13 @@ pub(crate) fn partition_key(text: &str) -> Result<String, String> {
 }
 
 #[cfg(feature = "stream")]
+pub(crate) fn positive_bytes(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(bytes) if bytes > 0 => Ok(bytes),
+        _ => Err("must be a number of bytes above 0".into()),
+    }
+}
+
 pub(crate) fn positive_seconds(text: &str) -> Result<std::time::Duration, String> {
     match text.parse().map(std::time::Duration::try_from_secs_f64) {
         Ok(Ok(time)) if !time.is_zero() => Ok(time),

@@ -148,6 +148,45 @@ async fn children_that_are_not_listed_yet_are_looked_for_until_they_are() {
     assert_eq!(service.state(|state| state.listings), 6);
 }
 
+/// "b" ends first, and names its child, whose other parent came into being while "a" was read.
+#[tokio::test(start_paused = true)]
+async fn a_child_waits_for_a_parent_that_was_not_known() {
+    let mut one = Shard::new("b", &["1"]).closed();
+    one.names_children = true;
+    let service = service([Shard::new("a", &["0"]), one]);
+    let mut reader = built(reader(&service).start(Start::TrimHorizon).max_records(1)).await;
+    service.state(|state| {
+        state.stream.shards[0].push("2");
+        state.stream.shards[0].push("3");
+        state.stream.shards[0].closed = true;
+        let children = [
+            Shard::new("c", &["4"]).closed().of(&["a"]),
+            Shard::new("d", &["5"]).of(&["b", "c"]),
+        ];
+        state.stream.shards.extend(children);
+    });
+    let mut read = lines(&mut reader).await;
+    read.retain(|line| line != "1");
+    assert_eq!(read, ["0", "2", "3", "4", "5"]);
+}
+
+/// The list of shards can be older than the positions.
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_is_listed_late_is_read_from_its_saved_position() {
+    let service = service([
+        Shard::new("a", &["0"]).closed(),
+        Shard::new("b", &["1", "2", "3"]).of(&["a"]),
+        Shard::new("c", &["4"]).closed().of(&["a"]),
+        Shard::new("d", &["5"]).of(&["c"]),
+    ]);
+    service.state(|state| state.stale_listings = 2);
+    let positions = saved(&[("a", ShardState::Ended), ("b", after(1)), ("c", ShardState::Ended)]);
+    let mut reader = built(reader(&service).positions(positions)).await;
+    let mut read = lines(&mut reader).await;
+    read.sort();
+    assert_eq!(read, ["3", "5"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_child_waits_until_the_consumer_has_all_records_of_both_parents() {
     let service = service([

@@ -232,25 +232,23 @@ impl<T> ReaderBuilder<T> {
             removed.map_err(|error| positions_error(&requests, "remove", error))?;
             saved = StreamPositions::default();
         }
-        let saved = saved.shards;
         let before = Timestamp::from(SystemTime::now() - CLOCKS_DIFFER);
+        let is_new = saved.shards.is_empty();
         let mut latest = Vec::new();
-        let mut shards = Shards::default();
+        let mut shards = Shards::new(saved.shards);
         for description in listed {
-            let state = saved.get(&description.id).cloned();
-            let from = match (&state, self.start) {
-                (Some(state), _) => state.clone(),
+            let start = match self.start {
                 // The shard came into being after all those that were saved.
-                (None, _) if !saved.is_empty() => ShardState::TrimHorizon,
-                (None, Start::TrimHorizon) => ShardState::TrimHorizon,
-                (None, Start::At(time)) => ShardState::AtTimestamp(time.into()),
-                (None, Start::Latest) if description.closed => ShardState::Ended,
-                (None, Start::Latest) => {
+                _ if !is_new => ShardState::TrimHorizon,
+                Start::TrimHorizon => ShardState::TrimHorizon,
+                Start::At(time) => ShardState::AtTimestamp(time.into()),
+                Start::Latest if description.closed => ShardState::Ended,
+                Start::Latest => {
                     latest.push(description.id.clone());
                     ShardState::AtTimestamp(before)
                 }
             };
-            shards.add(description, from, state.is_some());
+            shards.add(description, start);
         }
         let iterators = latest_iterators(&requests, latest).await?;
         Ok(Reader::new(requests, self.positions, shards, iterators))
@@ -270,23 +268,20 @@ fn positions_error(requests: &Requests, operation: &'static str, error: Position
     }
 }
 
-/// Returns whether the positions are of another stream: its identity tells, or a shard that can never have been where
-/// its position is.
+/// Returns whether the positions are of another stream: its identity tells, or, if that is not known, a shard that can
+/// never have been where its position is.
 fn is_of_another(saved: &StreamPositions, found: Option<&StreamIdentity>, shards: &[ShardDescription]) -> bool {
-    let differs = saved
-        .identity
-        .as_ref()
-        .zip(found)
-        .map(|(saved, found)| saved.differs_from(found));
-    let was_elsewhere = |shard: &ShardDescription| match saved.shards.get(&shard.id) {
+    if let Some((saved, found)) = saved.identity.as_ref().zip(found) {
+        return saved.differs_from(found);
+    }
+    shards.iter().any(|shard| match saved.shards.get(&shard.id) {
         Some(ShardState::Ended) => !shard.closed,
         Some(ShardState::After(position)) => {
             let first = shard.first_sequence_number.as_ref();
             first.is_some_and(|first| position.sequence_number < *first)
         }
         _ => false,
-    };
-    differs.unwrap_or(false) || shards.iter().any(was_elsewhere)
+    })
 }
 
 /// Returns iterators after the newest records of shards.

@@ -71,7 +71,23 @@
 //! A record that cannot be decoded is returned as an error that contains its bytes, and the next record follows. A
 //! request that was throttled, failed, or was not answered in time is repeated until it succeeds, after pauses that
 //! grow from 1 s to 30 s; each failure is logged as a `tracing` warning. If the service refuses a request permanently,
-//! the reader ends.
+//! the reader ends, also when credentials have expired and cannot be renewed. With
+//! [`give_up_after`](ReaderBuilder::give_up_after) it ends as well if requests have failed for that long.
+//!
+//! # Metrics
+//!
+//! A reader reports through the [`metrics`] facade, with the labels `StreamName` and `ShardId`, and with the
+//! [KCL's names](https://docs.aws.amazon.com/streams/latest/dev/monitoring-with-kcl.html) where it has them:
+//!
+//! | metric | kind | unit | meaning |
+//! |---|---|---|---|
+//! | `RecordsProcessed` | counter | | user records that were passed on to the consumer, errors included |
+//! | `DataBytesProcessed` | counter | bytes | data of the Kinesis records that were fetched |
+//! | `MillisBehindLatest` | gauge | milliseconds | how far the shard was behind its latest record, as its last answer said |
+//! | `KinesisDataFetcher.getRecords.Time` | histogram | milliseconds | how long GetRecords took |
+//! | `KinesisDataFetcher.getRecords.Failure` | counter | | GetRecords requests that failed, with the label `ErrorCode` |
+//!
+//! [`metrics`]: https://docs.rs/metrics
 
 mod budget;
 mod builder;
@@ -278,7 +294,7 @@ impl<T: FromKplRecordOwned + Send + 'static> Reader<T> {
                 Some(Event::UpToDate { shard_id, asked }) => self.shards.is_up_to_date(&shard_id, asked),
                 Some(Event::Ended { shard_id, children }) => {
                     self.shards.end(&shard_id);
-                    self.shards.add_new(children);
+                    self.shards.add_children(children);
                     self.go_on();
                 }
                 Some(Event::Gone { shard_id }) => {
@@ -287,7 +303,7 @@ impl<T: FromKplRecordOwned + Send + 'static> Reader<T> {
                 }
                 Some(Event::Listed(shards)) => {
                     self.listing = false;
-                    self.shards.add_new(shards);
+                    self.shards.add_listed(shards);
                     self.go_on();
                 }
                 Some(Event::Failed(error)) => {
@@ -305,7 +321,7 @@ impl<T: FromKplRecordOwned + Send + 'static> Reader<T> {
         let Some(idle) = self.requests.options.end_when_idle else {
             return false;
         };
-        self.shards.are_up_to_date(clock::after(self.arrived, idle)) && !self.shards.lacks_children()
+        self.shards.are_up_to_date(clock::after(self.arrived, idle)) && !self.shards.are_incomplete()
     }
 
     fn end(&mut self) {
@@ -326,14 +342,14 @@ impl<T: FromKplRecordOwned + Send + 'static> Reader<T> {
         }
     }
 
-    /// Starts to read the shards whose turn it is, and lists shards if the children of one are not known.
+    /// Starts to read the shards whose turn it is, and lists shards if some that belong to known ones are not known.
     fn go_on(&mut self) {
         for (shard_id, from) in self.shards.take_ready() {
             let iterator = self.iterators.remove(&*shard_id);
             let task = ShardTask::new(Arc::clone(&self.requests), shard_id, from, iterator);
             self.tasks.spawn_on(task.run(self.sender.clone()), &self.runtime);
         }
-        if !self.shards.lacks_children() {
+        if !self.shards.are_incomplete() {
             self.listed_in_vain = 0;
         } else if !self.listing {
             self.listing = true;

@@ -12,11 +12,16 @@ use crate::client::ShardDescription;
 #[derive(Debug, Default)]
 pub(super) struct Shards {
     shards: BTreeMap<Arc<str>, Shard>,
+    /// The saved states of shards that are not known yet: a list of shards can be older than what was saved.
+    saved: BTreeMap<String, ShardState>,
 }
 
 #[derive(Debug)]
 struct Shard {
     parents: Vec<String>,
+    /// Whether a list of all shards had it: parents that are not known then have been forgotten by the service.
+    /// Otherwise its sibling's end told of it, and a parent may be one that was not known so far.
+    listed: bool,
     /// Where reading starts if no record of the shard was saved.
     from: ShardState,
     status: Status,
@@ -42,45 +47,73 @@ enum Status {
 }
 
 impl Shards {
-    /// Adds a shard, unless it is already known.
-    pub(super) fn add(&mut self, description: ShardDescription, from: ShardState, saved: bool) {
+    pub(super) fn new(saved: BTreeMap<String, ShardState>) -> Self {
+        Self {
+            shards: BTreeMap::new(),
+            saved,
+        }
+    }
+
+    /// Adds a shard of a list of all shards, unless it is already known. It is read from where it was saved, or else
+    /// from `start`.
+    pub(super) fn add(&mut self, description: ShardDescription, start: ShardState) {
+        self.insert(description, start).listed = true;
+    }
+
+    /// Adds the shards of a list that was made after others had been read: what is new came into being meanwhile, and
+    /// is read from its first record.
+    pub(super) fn add_listed(&mut self, descriptions: Vec<ShardDescription>) {
+        for description in descriptions {
+            self.add(description, ShardState::TrimHorizon);
+        }
+    }
+
+    /// Adds the children of a shard that has ended.
+    pub(super) fn add_children(&mut self, descriptions: Vec<ShardDescription>) {
+        for description in descriptions {
+            self.insert(description, ShardState::TrimHorizon);
+        }
+    }
+
+    fn insert(&mut self, description: ShardDescription, start: ShardState) -> &mut Shard {
+        let saved = self.saved.remove(&description.id);
+        let changed = saved.is_none();
+        let from = saved.unwrap_or(start);
         let status = match from {
             ShardState::Ended => Status::Ended,
             _ => Status::Waiting,
         };
         self.shards.entry(description.id.into()).or_insert(Shard {
             parents: description.parents,
+            listed: false,
             from,
             status,
             up_to_date: None,
             given: None,
             done: None,
-            changed: !saved,
-        });
-    }
-
-    /// Adds shards that came into being while others were read: they are read from their first record.
-    pub(super) fn add_new(&mut self, descriptions: Vec<ShardDescription>) {
-        for description in descriptions {
-            self.add(description, ShardState::TrimHorizon, false);
-        }
+            changed,
+        })
     }
 
     /// Returns the shards whose turn it is now, and where they start. Each is returned once.
     pub(super) fn take_ready(&mut self) -> Vec<(Arc<str>, ShardState)> {
-        let over = |parent: &String| {
-            let parent = self.shards.get(parent.as_str());
-            parent.is_none_or(|parent| matches!(parent.status, Status::Ended | Status::Gone))
-        };
         let waiting = self.shards.iter().filter(|(_, shard)| shard.status == Status::Waiting);
         let ready: Vec<_> = waiting
-            .filter(|(_, shard)| shard.parents.iter().all(over))
+            .filter(|(_, shard)| shard.parents.iter().all(|parent| self.is_over(shard, parent)))
             .map(|(id, shard)| (Arc::clone(id), shard.from.clone()))
             .collect();
         for (id, _) in &ready {
             self.set_status(id, Status::Reading);
         }
         ready
+    }
+
+    /// Returns whether nothing more is to be read from a parent of this shard.
+    fn is_over(&self, shard: &Shard, parent: &str) -> bool {
+        match self.shards.get(parent) {
+            Some(parent) => matches!(parent.status, Status::Ended | Status::Gone),
+            None => shard.listed,
+        }
     }
 
     /// Notes that a shard had no more records when a request was made at this time.
@@ -117,12 +150,17 @@ impl Shards {
         }
     }
 
-    /// Returns whether there is a shard that has ended and whose children are not known.
-    pub(super) fn lacks_children(&self) -> bool {
+    /// Returns whether shards must be listed: one has ended and its children are not known, a parent is not known, or
+    /// no shard is, because the list was older than all that the service still knows.
+    pub(super) fn are_incomplete(&self) -> bool {
         let parents = self.shards.values().flat_map(|shard| &shard.parents);
         let parents: BTreeSet<&str> = parents.map(String::as_str).collect();
-        let mut ended = self.shards.iter().filter(|(_, shard)| shard.status == Status::Ended);
-        ended.any(|(id, _)| !parents.contains(&**id))
+        let misses_some = |(id, shard): (&Arc<str>, &Shard)| {
+            let lacks_children = shard.status == Status::Ended && !parents.contains(&**id);
+            let is_known = |parent: &String| self.shards.contains_key(parent.as_str());
+            lacks_children || (!shard.listed && !shard.parents.iter().all(is_known))
+        };
+        self.shards.is_empty() || self.shards.iter().any(misses_some)
     }
 
     /// Notes that the consumer has the record at this position of a shard, and all before it.

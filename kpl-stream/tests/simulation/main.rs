@@ -5,24 +5,16 @@
 
 mod claims;
 mod plan;
+#[path = "../common/seeds.rs"]
+mod seeds;
 mod watch;
 mod world;
 
-use std::env;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
-
+use crate::seeds::{number, run_seeds};
 use crate::world::{Statistics, World};
 
 /// The number of seeds that plain `cargo test` runs. CI runs more.
 const SEEDS: u64 = 300;
-
-fn number(variable: &str) -> Option<u64> {
-    env::var(variable).ok().map(|text| {
-        text.parse()
-            .unwrap_or_else(|_| panic!("{variable} is {text:?}, not a number"))
-    })
-}
 
 fn run(seed: u64, trace: bool) -> Result<Statistics, String> {
     World::new(seed, trace).run().map_err(|problem| format!("seed {seed}: {problem}\nreplay it: KPL_SEED={seed} cargo test -p kpl-stream --test simulation -- --nocapture"))
@@ -35,36 +27,7 @@ fn every_claim_holds_for_every_seed() {
         println!("{statistics:#?}");
         return;
     }
-    let seeds = number("KPL_SEEDS").unwrap_or(SEEDS);
-    let next = AtomicU64::new(0);
-    let work = || {
-        let mut sum = Statistics::default();
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds {
-                return Ok(sum);
-            }
-            match run(seed, false) {
-                Ok(statistics) => sum += statistics,
-                Err(problem) => {
-                    next.store(seeds, Ordering::Relaxed);
-                    return Err(problem);
-                }
-            }
-        }
-    };
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let results: Vec<Result<Statistics, String>> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().expect("a seed panicked"))
-            .collect()
-    });
-    let mut sum = Statistics::default();
-    for result in results {
-        sum += result.unwrap_or_else(|problem| panic!("{problem}"));
-    }
+    let (seeds, sum) = run_seeds(SEEDS, |seed| run(seed, false), |sum, statistics| *sum += statistics);
     println!("{seeds} seeds: {sum:#?}");
     // Something that never happens is not tested.
     if seeds >= SEEDS {

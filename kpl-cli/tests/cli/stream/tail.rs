@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
+use std::process::Output;
 
 use kpl_core::{Aggregator, RawRecord};
 use kpl_testkit::bytes::sealed;
 use serde_json::Value;
 
-use super::server::{Server, interrupt};
-use crate::support::{Directory, golden_lines, kpl_golden};
+use super::server::{Server, interrupt, outside};
+use crate::support::{Directory, golden_lines, kpl_golden, run};
 
 fn put(server: &Server, numbers: std::ops::Range<u32>) {
     let input: String = numbers
@@ -85,6 +86,13 @@ fn splits_and_merges_are_followed() {
     }
 }
 
+/// What is written to standard error if nothing goes wrong.
+const READING: &str = "kpl: reading stream clicks, 1 shard\n";
+
+fn told(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
 #[test]
 fn it_goes_on_at_its_positions() {
     let server = Server::start(1);
@@ -143,7 +151,7 @@ fn ctrl_c_ends_it_with_its_positions_saved() {
     interrupt(&child);
     assert_eq!(lines.count(), 0);
     let output = child.wait_with_output().unwrap();
-    assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
+    assert_eq!((output.status.code(), &*told(&output)), (Some(0), READING));
     assert_eq!(
         server
             .kpl(&[&arguments[..], &["--idle", "1"]].concat(), "")
@@ -222,7 +230,7 @@ fn a_malformed_record_is_marked_and_strict_stops_at_it() {
     let number = lines[1]["SequenceNumber"].as_str().unwrap();
     let place =
         format!("kpl: stream clicks, shard shardId-000000000000 (sequence number {number}): it starts with the magic");
-    assert!(strict.stderr.starts_with(&place), "{strict:?}");
+    assert!(strict.stderr.contains(&place), "{strict:?}");
 }
 
 #[test]
@@ -242,6 +250,105 @@ fn a_closed_pipe_ends_it_quietly() {
         stdout.read_line(&mut String::new()).unwrap();
         drop(stdout);
         let output = child.wait_with_output().unwrap();
-        assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
+        assert_eq!((output.status.code(), &*told(&output)), (Some(0), READING));
     }
+}
+
+#[test]
+fn positions_of_another_stream_are_an_error_unless_they_are_to_be_reset() {
+    let (first, second) = (Server::start(1), Server::start(1));
+    put(&first, 0..5);
+    put(&second, 0..3);
+    let directory = Directory::new();
+    let file = directory.path().join("positions");
+    let file = file.to_str().unwrap();
+    // The streams were created in the same second, so the name has to tell them apart.
+    let tail = |server: &Server, more: &[&str]| {
+        let arguments = [
+            "tail",
+            "clicks",
+            "--from",
+            "trim-horizon",
+            "--idle",
+            "1",
+            "--positions",
+            file,
+        ];
+        server.kpl(&[&arguments[..], more].concat(), "")
+    };
+    assert_eq!(tail(&second, &[]).lines().len(), 3);
+    let saved = std::fs::read_to_string(file).unwrap();
+    let other = saved.replace("stream/clicks", "stream/clocks");
+    std::fs::write(file, &other).unwrap();
+    let run = tail(&first, &[]);
+    assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run:?}");
+    assert!(
+        run.stderr.contains("are of another stream, arn:aws:kinesis:us-east-1:"),
+        "{run:?}"
+    );
+    assert!(run.stderr.ends_with("; --reset-positions discards them\n"), "{run:?}");
+    assert_eq!(std::fs::read_to_string(file).unwrap(), other);
+    let run = tail(&first, &["--reset-positions"]);
+    assert_eq!((run.code, run.lines_despite_problems().len()), (0, 5), "{run:?}");
+    assert_eq!(tail(&first, &[]).lines().len(), 0);
+}
+
+#[test]
+fn it_gives_up_when_the_service_cannot_be_reached() {
+    // A port on which nothing listens.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let url = format!("http://{port}");
+    let mut command = outside(&[
+        "tail",
+        "clicks",
+        "--endpoint-url",
+        &url,
+        "--give-up-after",
+        "1",
+        "--idle",
+        "1",
+    ]);
+    command.envs([
+        ("AWS_ACCESS_KEY_ID", "key"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_REGION", "us-east-1"),
+    ]);
+    let run = run(&mut command, b"");
+    assert_eq!(run.code, 3, "{run:?}");
+    assert!(
+        run.stderr.contains("given up after 1s: ListShards: DispatchFailure"),
+        "{run:?}"
+    );
+}
+
+/// util-linux's `script` runs a command on a terminal of its own.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_terminal_shows_how_far_it_is() {
+    let server = Server::start(2);
+    put(&server, 0..10);
+    let inner = server.command(&[]);
+    let kpl = inner.get_program().to_str().unwrap();
+    let tail = format!(
+        "{kpl} tail clicks --from trim-horizon --idle 2 --endpoint-url {}",
+        server.url()
+    );
+    let mut command = std::process::Command::new("script");
+    command.args(["-qec", &tail, "/dev/null"]).env("TERM", "xterm-256color");
+    command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = match command.stdin(std::process::Stdio::null()).output() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
+        output => output.unwrap(),
+    };
+    let drawing = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        drawing.contains("clicks: 2 shards, 10 user records, up to date"),
+        "{drawing}"
+    );
+    assert!(!drawing.contains("kpl: reading"), "{drawing}");
+    // The line is gone before a record is written.
+    assert_eq!(drawing.matches("\"SequenceNumber\"").count(), 10, "{drawing}");
 }

@@ -132,7 +132,7 @@ impl State {
         self.stale_listings = self.stale_listings.saturating_sub(1);
         let shards = self.stream.shards.iter();
         shards
-            .filter(|shard| !stale || shard.parents.is_empty())
+            .filter(|shard| !shard.forgotten && (!stale || shard.parents.is_empty()))
             .map(Shard::description)
             .collect()
     }

@@ -44,6 +44,8 @@ pub struct Shard {
     pub closed: bool,
     /// The records. The record at index `n` has the sequence number `sequence_number(n)`.
     pub records: Vec<FetchedRecord>,
+    /// Whether the service has forgotten it: it was closed, and all its records have been trimmed.
+    pub forgotten: bool,
     /// How many of the first records have been trimmed.
     pub trimmed: usize,
     /// Whether GetRecords names the children at the end of the shard.
@@ -83,6 +85,7 @@ impl Shard {
             parents: Vec::new(),
             closed: false,
             records: Vec::new(),
+            forgotten: false,
             trimmed: 0,
             names_children: false,
             room: Room::default(),
@@ -146,9 +149,9 @@ impl Stream {
         )
     }
 
-    /// Returns the shard with this id.
+    /// Returns the shard with this id, unless it has been forgotten.
     pub fn shard(&self, id: &str) -> Option<&Shard> {
-        self.shards.iter().find(|shard| shard.id == id)
+        self.shards.iter().find(|shard| shard.id == id && !shard.forgotten)
     }
 
     /// Returns the indexes of the open shards, ordered by hash key.

@@ -1,5 +1,7 @@
 //! `kpl tail`: writes a stream as lines.
 
+mod status;
+
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -7,14 +9,13 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use clap::{Args, ValueHint};
 use futures_util::FutureExt as _;
-use indicatif::ProgressBar;
 use kpl_core::RawRecord;
 use kpl_stream::client::ErrorClass;
 use kpl_stream::reader::{FilePositions, Reader, ReaderError, Start};
 use kpl_stream::{Origin, Received, Undecodable};
-use tokio::time::sleep;
+use tokio::time::timeout;
 
-use crate::forms::{DataForm, positive_seconds};
+use crate::forms::{DataForm, positive_bytes, positive_seconds};
 use crate::input::Arrival;
 use crate::interrupts::{self, Interrupts};
 use crate::output::{Data, Lines, Unpacked};
@@ -23,13 +24,16 @@ use crate::service::Service;
 use crate::user_records::{not_an_aggregate, reason_with_key};
 use crate::{log, pipe};
 
+use self::status::Status;
+
 /// Write the user records of all shards of a stream as they arrive
 ///
 /// Writes what `kpl deaggregate` writes, and "ShardId". The records of a shard come in order; after a split or a
 /// merge, the new shards are read once the old ones have been read to their end.
 ///
 /// With --positions it resumes where it ended the last time: no record is lost, but the records of the last second may
-/// come again if it was killed. Ctrl-C ends it.
+/// come again if it was killed. Ctrl-C ends it. On a terminal, standard error shows how far it is; elsewhere one line
+/// says what is read.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -54,9 +58,23 @@ pub(crate) struct Tail {
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 
-    /// End when nothing arrives for this long
+    /// Start over if the positions in the file are of another stream of this name, or of one that was deleted and
+    /// created anew. Otherwise they are an error
+    #[arg(long, requires = "positions")]
+    reset_positions: bool,
+
+    /// End when nothing arrives for this long, after all shards were read to their latest record
     #[arg(long, value_name = "SECONDS", value_parser = positive_seconds)]
     idle: Option<Duration>,
+
+    /// End with an error when requests have failed for this long. What the service refuses permanently is an error at
+    /// once
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = positive_seconds)]
+    give_up_after: Duration,
+
+    /// The most bytes that may be fetched, or wait to be written
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20, value_parser = positive_bytes)]
+    max_buffered_bytes: usize,
 
     /// How to write Data. Data that is not valid text stays base64, text that is not valid JSON stays text, and
     /// "DataEncoding" says so
@@ -93,30 +111,31 @@ impl Tail {
 }
 
 async fn run(options: Tail, mut interrupts: Interrupts, problems: &mut Problems) -> Result<(), Stop> {
-    log::tell_warnings(ProgressBar::hidden());
+    let mut status = Status::new(&options.stream);
+    log::tell_warnings(status.bar());
     let mut reader = tokio::select! {
         reader = open(&options) => reader?,
         () = interrupts.pressed(1) => return Ok(()),
     };
+    status.begin(&reader.progress());
     let mut tailing = Tailing {
         data: options.data,
         lines: Lines::new(),
         problems,
     };
-    let idle = options.idle.unwrap_or(Duration::MAX);
     let mut left = options.count.unwrap_or(u64::MAX);
     while left > 0 && !interrupts.any() {
         let next = match reader.next().now_or_never() {
             Some(next) => next,
             // The next record may take a long time.
             None => {
+                status.clear();
                 tailing.lines.flush()?;
                 reader.commit().await.map_err(stop)?;
                 tokio::select! {
                     biased;
                     () = interrupts.pressed(1) => break,
-                    next = reader.next() => next,
-                    () = sleep(idle) => break,
+                    next = next(&mut reader, &mut status) => next,
                     () = pipe::closed() => return Ok(()),
                 }
             }
@@ -130,15 +149,35 @@ async fn run(options: Tail, mut interrupts: Interrupts, problems: &mut Problems)
             }
             None => break,
         }
+        status.user_records += 1;
         left -= 1;
     }
     tailing.lines.flush()?;
     reader.commit().await.map_err(stop)
 }
 
+/// Waits for the next record, and shows the status meanwhile.
+async fn next(reader: &mut Reader<RawRecord>, status: &mut Status) -> Option<Result<Received<RawRecord>, ReaderError>> {
+    loop {
+        if let Ok(next) = timeout(Status::INTERVAL, reader.next()).await {
+            status.clear();
+            return next;
+        }
+        status.draw(&reader.progress());
+    }
+}
+
 async fn open(options: &Tail) -> Result<Reader<RawRecord>, Stop> {
     let config = options.service.config().await?;
-    let mut builder = Reader::builder().load_aws_config(&config).start(options.from);
+    let mut builder = Reader::builder()
+        .load_aws_config(&config)
+        .start(options.from)
+        .reset_positions(options.reset_positions)
+        .give_up_after(options.give_up_after)
+        .max_buffered_bytes(options.max_buffered_bytes);
+    if let Some(idle) = options.idle {
+        builder = builder.end_when_idle(idle);
+    }
     if let Some(file) = &options.positions {
         builder = builder.positions(FilePositions::new(file));
     }
@@ -150,6 +189,11 @@ fn stop(error: ReaderError) -> Stop {
         ReaderError::Request { error: ref cause, .. } if cause.class != ErrorClass::Configuration => {
             Stop::Service(error.to_string())
         }
+        ReaderError::GaveUp { .. } => Stop::Service(error.to_string()),
+        ReaderError::OtherStream { .. } => Stop::Usage(format!(
+            "{}; --reset-positions discards them",
+            error.to_string().split(": start over").next().unwrap_or_default()
+        )),
         error => Stop::Usage(error.to_string()),
     }
 }
