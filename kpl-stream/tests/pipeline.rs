@@ -595,6 +595,18 @@ fn enough_for_a_request_goes_at_once() {
     test.push([(record("anna", 10), 2)]);
     assert_eq!(test.request().entries.len(), 3);
 
+    // User records.
+    let mut options = patient(Options::default());
+    options.collection_max_count = 3;
+    options.aggregation_max_count = 10;
+    let mut test = Test::listed(options, 1, FOLLOWS_KEYS);
+    test.push((0..29).map(|number| (record("anna", 10), number)));
+    assert!(test.requests().is_empty());
+    test.push([(record("anna", 10), 29)]);
+    let request = test.request();
+    let counts: Vec<usize> = request.entries.iter().map(|entry| entry.user_records).collect();
+    assert_eq!(counts, [10, 10, 10]);
+
     // Bytes of all shards.
     let mut options = patient(Options::default());
     options.aggregation_max_size = 10_000;

@@ -105,10 +105,11 @@ impl<H> Stream<H> {
         let (is_new, size) = (held.failed.is_none(), held.record.size());
         self.waiting.push(held);
         // A newer record is not the next to go, so it changes nothing, unless there is enough now.
-        let (bytes, complete) = (self.waiting.bytes(lane), self.packer.full_size());
+        let (bytes, count) = (self.waiting.bytes(lane), self.waiting.count(lane));
         let before = bytes.saturating_sub(size);
-        let grew =
-            bytes / complete != before / complete || (bytes >= MAX_BYTES_PER_REQUEST && before < MAX_BYTES_PER_REQUEST);
+        let full_before = self.packer.count_full(before, count.saturating_sub(1));
+        let grew = self.packer.count_full(bytes, count) > full_before
+            || (bytes >= MAX_BYTES_PER_REQUEST && before < MAX_BYTES_PER_REQUEST);
         if before == 0 || grew || !is_new {
             self.reschedule(lane, turn);
         }
