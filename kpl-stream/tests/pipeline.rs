@@ -646,6 +646,30 @@ fn a_record_that_failed_does_not_wait_for_others_again() {
     assert!(waited <= 100 * MILLISECOND, "{waited:?}");
 }
 
+/// Records for which no shard can be predicted are sent through a lane that ends when the shards become known.
+#[test]
+fn a_late_answer_says_nothing_about_a_lane_that_came_later() {
+    let mut test = Test::new(one_by_one());
+    let listing = test.listing();
+    test.fail_listing(listing, RequestError::refused("AccessDeniedException", "no"));
+    test.push([(record("anna", 10), 0)]);
+    let late = test.next_request();
+    let (_, listing) = test.wait_for_listing();
+    test.list(listing, 2, Some(Distribution::Auto));
+    test.push([(record("bob", 10), 1)]);
+    let failed = test.next_request();
+    test.fail(&failed, NOT_NOW);
+    let only = test.next_request();
+    test.fail(&late, NOT_NOW);
+    test.now += 200 * MILLISECOND;
+    assert!(
+        test.requests().is_empty(),
+        "a lane that fails has two requests in flight"
+    );
+    test.write(only);
+    assert_eq!(test.request().entries.len(), 1);
+}
+
 #[test]
 fn a_shard_that_stays_keeps_what_was_learned_about_it() {
     let mut options = one_by_one();

@@ -65,7 +65,7 @@ impl<H> Stream<H> {
         let results = answer.as_ref().ok().filter(|results| results.len() == entries.len());
         let mut verdicts: BTreeMap<usize, Verdict> = BTreeMap::new();
         for (index, entry) in entries.iter().enumerate() {
-            let Some(lane) = self.lane_of(entry.shard_id.as_ref()) else {
+            let Some(lane) = self.lane_of(entry) else {
                 continue;
             };
             let verdict = verdicts.entry(lane).or_default();
@@ -237,6 +237,7 @@ impl<H> Stream<H> {
             let strays = Entry {
                 records: strays,
                 shard_id: entry.shard_id,
+                lane: entry.lane,
                 aggregated: entry.aggregated,
                 size: entry.size,
             };
