@@ -671,6 +671,23 @@ fn a_late_answer_says_nothing_about_a_lane_that_came_later() {
 }
 
 #[test]
+fn a_record_fails_for_want_of_configuration_and_not_because_the_service_refused_it() {
+    let mut test = Test::listed(Options::default(), 1, FOLLOWS_KEYS);
+    test.push([(record("anna", 10), 0)]);
+    let request = test.next_request();
+    test.answer(
+        request.id,
+        Err(RequestError::configuration("NoCredentials", "set AWS_ACCESS_KEY_ID")),
+    );
+    let failure = test.failure();
+    assert!(matches!(failure.reason, FailureReason::Configuration(_)), "{failure:?}");
+    assert_eq!(
+        failure.reason.to_string(),
+        "no request can be made: NoCredentials: set AWS_ACCESS_KEY_ID"
+    );
+}
+
+#[test]
 fn a_shard_that_stays_keeps_what_was_learned_about_it() {
     let mut options = one_by_one();
     options.shard_refresh_interval = SECOND;

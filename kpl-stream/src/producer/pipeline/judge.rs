@@ -301,10 +301,10 @@ impl<H> Stream<H> {
             for mut held in entry.records {
                 held.attempt_failed(times, &error);
                 let error = Arc::clone(&error);
-                let reason = if class == ErrorClass::Throttled {
-                    FailureReason::Throttled(error)
-                } else {
-                    FailureReason::Refused(error)
+                let reason = match class {
+                    ErrorClass::Throttled => FailureReason::Throttled(error),
+                    ErrorClass::Configuration => FailureReason::Configuration(error),
+                    _ => FailureReason::Refused(error),
                 };
                 self.fail_in_flight(held, reason, turn);
             }
