@@ -688,6 +688,34 @@ fn a_record_fails_for_want_of_configuration_and_not_because_the_service_refused_
 }
 
 #[test]
+fn a_stream_that_is_opened_again_does_not_repeat_an_error_that_may_be_mended() {
+    let errors = [RequestError::configuration("NoCredentials", "set some"), not_found()];
+    for error in errors {
+        let mut test = Test::new(Options::default());
+        let listing = test.listing();
+        test.fail_listing(listing, error.clone());
+        for _ in 0..5 {
+            let (_, listing) = test.wait_for_listing();
+            test.fail_listing(listing, error.clone());
+        }
+        let failed = test.state();
+        test.pipeline.open("clicks", test.now);
+        assert!(
+            test.requests().is_empty() && test.listings.is_empty(),
+            "it was just listed"
+        );
+        assert_eq!(test.state(), failed);
+        test.now += SECOND;
+        assert!(test.requests().is_empty() && test.listings.is_empty());
+        test.pipeline.open("clicks", test.now);
+        assert_eq!(test.state(), StreamState::Unknown(None));
+        let listing = test.listing();
+        test.list(listing, 1, FOLLOWS_KEYS);
+        assert_eq!(test.state(), StreamState::Predicted);
+    }
+}
+
+#[test]
 fn a_shard_that_stays_keeps_what_was_learned_about_it() {
     let mut options = one_by_one();
     options.shard_refresh_interval = SECOND;
