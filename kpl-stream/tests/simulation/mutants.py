@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Breaks one rule of the pipeline at a time, in a copy, and checks that a test notices.
 
-For each broken rule the simulation and tests/pipeline.rs run, and whatever else has claims about its file.
+For each broken rule tests/pipeline.rs runs, and, unless it fails, the simulation. For some files another test is the first.
 
 Usage: mutants.py [SEEDS [WORD]]    (default: 2000 seeds; with WORD, only rules in whose name or file it occurs)
 """
