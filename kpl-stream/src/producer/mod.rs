@@ -89,6 +89,8 @@ impl Producer {
     /// listed, its records are sent one by one, not aggregated: [`state`](StreamProducer::state) says so, and a warning is
     /// logged once.
     ///
+    /// If opening a stream failed, it may be tried again: its shards are listed anew, at most once a second.
+    ///
     /// # Errors
     ///
     /// [`OpenError`] if the stream does not exist, if no retry can help because there is no region, there are no valid

@@ -298,6 +298,9 @@ impl fmt::Display for AttemptError {
 pub enum FailureReason {
     /// The service refused it permanently. The error is that of the last attempt.
     Refused(Arc<AttemptError>),
+    /// The client cannot make any request as it is configured, for example because there are no credentials. The error
+    /// says what to set.
+    Configuration(Arc<AttemptError>),
     /// The service had no room for it, and `fail_if_throttled` is set.
     Throttled(Arc<AttemptError>),
     /// Its time to live ended before it was written. The error is that of the last attempt, or, if there was none, says
@@ -311,6 +314,7 @@ impl fmt::Display for FailureReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(error) => write!(f, "the service refused it: {error}"),
+            Self::Configuration(error) => write!(f, "no request can be made: {error}"),
             Self::Throttled(error) => write!(f, "the stream has no room for it: {error}"),
             Self::Expired(None) => f.write_str("its time to live ended before it was sent"),
             Self::Expired(Some(error)) => write!(f, "its time to live ended; the last error was {error}"),

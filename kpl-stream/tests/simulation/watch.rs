@@ -3,13 +3,13 @@
 //! A record waits from its acceptance on, and again after a failed attempt. Not counted as waiting are the records of a
 //! request that was refused whole and is sent again in parts, and records that landed in an unexpected shard.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use kpl_core::{HashKey, SealedRecord, ShardMap};
-use kpl_stream::Options;
 use kpl_stream::client::ErrorClass;
 use kpl_stream::pipeline::RequestId;
+use kpl_stream::{EncodedRecord, Options};
 use kpl_testkit::service::Answer;
 use kpl_testkit::user_records;
 
@@ -23,6 +23,7 @@ enum Place {
 #[derive(Debug)]
 struct Record {
     stream: usize,
+    partition_key: String,
     hash_key: HashKey,
     at: Instant,
     place: Place,
@@ -74,13 +75,14 @@ fn pause(failures: u32, record_ttl: Duration) -> Duration {
 }
 
 impl Watch {
-    pub(crate) fn accept(&mut self, number: usize, stream: usize, hash_key: HashKey, at: Instant) {
+    pub(crate) fn accept(&mut self, number: usize, stream: usize, record: &EncodedRecord, at: Instant) {
         let place = Place::Waiting;
         self.records.insert(
             number,
             Record {
                 stream,
-                hash_key,
+                partition_key: record.partition_key().to_owned(),
+                hash_key: record.hash_key(),
                 at,
                 place,
             },
@@ -130,6 +132,12 @@ impl Watch {
             is_new &= record.place == Place::Waiting;
             record.place = Place::InFlight;
         }
+        for (lane, numbers) in &request.entries {
+            let is_of_lane = |number: &&usize| shard(self.records[number].hash_key) == lane.1;
+            if let Some(number) = numbers.iter().find(|number| !is_of_lane(number)) {
+                return Err(format!("record {number} is packed with those of lane {lane:?}"));
+            }
+        }
         if is_new {
             for lane in lanes(&request) {
                 self.check_pauses(lane, now)?;
@@ -140,9 +148,10 @@ impl Watch {
                     return Err(format!("record {number} is sent {age:?} after it was accepted"));
                 }
             }
-            if !options.ordered {
-                self.check_oldest_first(&request, shard)?;
-            }
+            self.check_oldest_first(&request, shard, options.ordered)?;
+        }
+        if options.ordered {
+            self.check_keys(&request, is_new)?;
         }
         self.in_flight.insert(id, request);
         let bytes: usize = self.in_flight.values().map(|request| request.bytes).sum();
@@ -153,10 +162,15 @@ impl Watch {
         Ok(())
     }
 
-    /// A shard's records go in the order of acceptance: each request takes the oldest that wait for the shard. Together
-    /// with [`check_waiting`](Self::check_waiting) this means that if a record expires while it waits, no later one of
-    /// its shard was sent meanwhile.
-    fn check_oldest_first(&self, request: &Request, shard: impl Fn(HashKey) -> Option<String>) -> Result<(), String> {
+    /// A shard's records go in the order of acceptance: each request takes the oldest that wait for the shard, except for
+    /// those that wait for an earlier one of their key. Together with [`check_waiting`](Self::check_waiting) this means
+    /// that if a record expires although nothing was in its way, no later one of its shard was sent meanwhile.
+    fn check_oldest_first(
+        &self,
+        request: &Request,
+        shard: impl Fn(HashKey) -> Option<String>,
+        ordered: bool,
+    ) -> Result<(), String> {
         let mut last: HashMap<&LaneId, usize> = HashMap::new();
         for (lane, numbers) in &request.entries {
             for number in numbers {
@@ -165,13 +179,51 @@ impl Watch {
                 }
             }
         }
-        for (number, record) in self.records.iter().filter(|(_, record)| record.place == Place::Waiting) {
-            if record.stream != request.stream {
+        let mut keys = HashSet::new();
+        for (number, record) in self
+            .records
+            .iter()
+            .filter(|(_, record)| record.stream == request.stream)
+        {
+            let waits_for_key = !keys.insert(&record.partition_key) && ordered;
+            if record.place != Place::Waiting || waits_for_key {
                 continue;
             }
             let lane = (record.stream, shard(record.hash_key));
             if let Some(sent) = last.get(&lane).filter(|sent| *sent > number) {
                 return Err(format!("record {number} still waits, and record {sent} is sent"));
+            }
+        }
+        Ok(())
+    }
+
+    /// With `ordered`, no record is sent while an earlier one of its key has no outcome, unless both are sent together: in
+    /// one entry, or, if they were refused together before, in one request.
+    fn check_keys(&self, request: &Request, is_new: bool) -> Result<(), String> {
+        let entries = || request.entries.iter().map(|(_, numbers)| numbers);
+        let of_request: HashSet<usize> = entries().flatten().copied().collect();
+        let mut earlier: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (number, record) in self
+            .records
+            .iter()
+            .filter(|(_, record)| record.stream == request.stream)
+        {
+            earlier.entry(&record.partition_key).or_default().push(*number);
+        }
+        for entry in entries() {
+            for number in entry {
+                let is_together = |other: &usize| {
+                    if is_new {
+                        entry.contains(other)
+                    } else {
+                        of_request.contains(other)
+                    }
+                };
+                let of_key = earlier.get(self.records[number].partition_key.as_str());
+                let before = of_key.into_iter().flatten().take_while(|other| *other < number);
+                if let Some(other) = before.copied().find(|other| !is_together(other)) {
+                    return Err(format!("record {number} overtakes record {other} of its key"));
+                }
             }
         }
         Ok(())

@@ -323,6 +323,9 @@ impl World {
                 }
             }
         }
+        if self.producers.iter().any(|producer| !producer.flushes.is_empty()) {
+            return Err("a flush is not reported although no record is left".into());
+        }
         claims::check(&self)?;
         self.count();
         Ok(self.statistics)
@@ -442,8 +445,8 @@ impl World {
         let mut batch = Vec::new();
         for _ in 0..count {
             let (record, accepted) = self.record(place, stream);
-            let (number, hash_key) = (self.accepted.len(), record.hash_key());
-            self.producers[place].watch.accept(number, stream, hash_key, self.now);
+            let number = self.accepted.len();
+            self.producers[place].watch.accept(number, stream, &record, self.now);
             batch.push((record, self.accepted.len()));
             self.accepted.push(accepted);
         }

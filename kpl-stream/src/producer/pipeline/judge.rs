@@ -65,7 +65,7 @@ impl<H> Stream<H> {
         let results = answer.as_ref().ok().filter(|results| results.len() == entries.len());
         let mut verdicts: BTreeMap<usize, Verdict> = BTreeMap::new();
         for (index, entry) in entries.iter().enumerate() {
-            let Some(lane) = self.lane_of(entry.shard_id.as_ref()) else {
+            let Some(lane) = self.lane_of(entry) else {
                 continue;
             };
             let verdict = verdicts.entry(lane).or_default();
@@ -237,6 +237,7 @@ impl<H> Stream<H> {
             let strays = Entry {
                 records: strays,
                 shard_id: entry.shard_id,
+                lane: entry.lane,
                 aggregated: entry.aggregated,
                 size: entry.size,
             };
@@ -300,10 +301,10 @@ impl<H> Stream<H> {
             for mut held in entry.records {
                 held.attempt_failed(times, &error);
                 let error = Arc::clone(&error);
-                let reason = if class == ErrorClass::Throttled {
-                    FailureReason::Throttled(error)
-                } else {
-                    FailureReason::Refused(error)
+                let reason = match class {
+                    ErrorClass::Throttled => FailureReason::Throttled(error),
+                    ErrorClass::Configuration => FailureReason::Configuration(error),
+                    _ => FailureReason::Refused(error),
                 };
                 self.fail_in_flight(held, reason, turn);
             }

@@ -15,6 +15,8 @@ pub(super) const MAX_BYTES_PER_REQUEST: usize = 256 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Lane {
+    /// No other lane of the stream has, or had, this number.
+    pub(super) number: u64,
     /// The predicted shard, or `None` if shards cannot be predicted.
     pub(super) shard_id: Option<Arc<str>>,
     pub(super) limiter: Limiter,
@@ -53,8 +55,9 @@ impl Amount {
 }
 
 impl Lane {
-    pub(super) fn new(shard_id: Option<Arc<str>>, limiter: Limiter) -> Self {
+    pub(super) fn new(number: u64, shard_id: Option<Arc<str>>, limiter: Limiter) -> Self {
         Self {
+            number,
             shard_id,
             limiter,
             in_flight: 0,

@@ -147,10 +147,16 @@ impl<H> Pipeline<H> {
         })
     }
 
-    /// Opens a stream, or returns the one that was already opened with that name.
+    /// Opens a stream, or returns the one that was already opened with that name. If that one was not found, or no request
+    /// could be made, its shards are listed again: until there is an answer, nothing is known about it.
     pub fn open(&mut self, name: &str, now: Instant) -> StreamId {
-        if let Some(id) = self.names.get(name) {
-            return *id;
+        if let Some(id) = self.names.get(name).copied() {
+            if let Some(stream) = self.streams.get_mut(id.0) {
+                stream.shards.open_again(now);
+                stream.follow_mode(&mut Turn::new(now, &self.flushes, &mut self.out));
+                self.settle(id, now);
+            }
+            return id;
         }
         let id = StreamId(self.streams.len());
         let name: Arc<str> = name.into();

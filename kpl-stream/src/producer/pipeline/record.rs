@@ -193,6 +193,8 @@ pub(super) struct Entry<H> {
     pub(super) records: Vec<Held<H>>,
     /// The shard that it was meant for, if that was predicted.
     pub(super) shard_id: Option<Arc<str>>,
+    /// The number of the lane that it was sent through.
+    pub(super) lane: Option<u64>,
     pub(super) aggregated: bool,
     pub(super) size: usize,
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use kpl_core::{AggregateError, SealedRecord, UnsealedRecord, seal_all};
 
-use super::lane::MAX_BYTES_PER_REQUEST;
+use super::lane::{Lane, MAX_BYTES_PER_REQUEST};
 use super::pack::Packed;
 use super::record::{Entry, Held};
 use super::request_size::Suspect;
@@ -51,11 +51,12 @@ impl<H> Draft<H> {
         }
     }
 
-    fn add(&mut self, shard_id: Option<Arc<str>>, packed: Packed<H>) {
+    fn add(&mut self, lane: Option<&Lane>, packed: Packed<H>) {
         let size = packed.unsealed.size();
         self.room = self.room.saturating_sub(size);
         self.entries.push(Entry {
-            shard_id,
+            shard_id: lane.and_then(|lane| lane.shard_id.clone()),
+            lane: lane.map(|lane| lane.number),
             aggregated: packed.unsealed.is_aggregated(),
             size,
             records: packed.records,
@@ -123,12 +124,11 @@ impl<H> Stream<H> {
 
     /// Adds a Kinesis record of a lane.
     fn add(&mut self, draft: &mut Draft<H>, lane: usize, packed: Packed<H>, now: Instant) {
-        let lane = self.lanes.get_mut(lane);
-        let shard_id = lane.and_then(|lane| {
+        let mut lane = self.lanes.get_mut(lane);
+        if let Some(lane) = &mut lane {
             lane.sent(packed.unsealed.size(), now, &mut self.random);
-            lane.shard_id.clone()
-        });
-        draft.add(shard_id, packed);
+        }
+        draft.add(lane.as_deref(), packed);
     }
 
     /// Adds what a lane may send now.

@@ -37,6 +37,8 @@ pub(super) struct Shards {
     pub(super) failed: Option<RequestError>,
     failures: u32,
     listing: Option<Instant>,
+    /// When the last answer arrived.
+    answered: Instant,
     next: Instant,
     not_before: Instant,
 }
@@ -60,6 +62,7 @@ impl Shards {
             failed: None,
             failures: 0,
             listing: None,
+            answered: now,
             next: now,
             not_before: now,
         }
@@ -107,6 +110,19 @@ impl Shards {
         self.map.as_ref().is_none_or(|map| map.asked <= moment)
     }
 
+    /// Notes that the stream is opened once more. If no request could be made, or there was no such stream, that may have
+    /// been mended: its shards are listed again now, unless they were just listed.
+    pub(super) fn open_again(&mut self, now: Instant) {
+        let is_in_vain = matches!(
+            self.failed.as_ref().map(|error| error.class),
+            Some(ErrorClass::Configuration | ErrorClass::NotFound)
+        );
+        if is_in_vain && self.map.is_none() && self.answered + LISTED_AT_MOST_EVERY <= now {
+            self.failed = None;
+            self.next = now;
+        }
+    }
+
     /// Notes that the stream does not exist. One that is created with its name has other shards.
     pub(super) fn forget(&mut self, now: Instant) {
         if self.map.take().is_some() {
@@ -150,6 +166,7 @@ impl Shards {
         random: &mut Rng,
     ) -> bool {
         let asked = self.listing.take().unwrap_or(now);
+        self.answered = now;
         let before = (self.mode(), self.map.as_ref().map(|map| map.map.clone()));
         let map = answer.and_then(|(shards, description)| {
             let invalid =

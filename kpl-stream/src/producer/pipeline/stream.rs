@@ -34,6 +34,7 @@ pub(super) struct Stream<H> {
     /// The mode that the lanes were made for.
     routed: Mode,
     pub(super) lanes: Vec<Lane>,
+    next_lane: u64,
     pub(super) waiting: Waiting<H>,
     /// When each lane should send something.
     pub(super) due: Schedule,
@@ -73,6 +74,7 @@ impl<H> Stream<H> {
             shards: Shards::new(now),
             routed: Mode::Waiting,
             lanes: Vec::new(),
+            next_lane: 0,
             waiting: Waiting::new(options.ordered),
             due: Schedule::default(),
             full: Schedule::default(),
@@ -105,10 +107,11 @@ impl<H> Stream<H> {
         let (is_new, size) = (held.failed.is_none(), held.record.size());
         self.waiting.push(held);
         // A newer record is not the next to go, so it changes nothing, unless there is enough now.
-        let (bytes, complete) = (self.waiting.bytes(lane), self.packer.full_size());
+        let (bytes, count) = (self.waiting.bytes(lane), self.waiting.count(lane));
         let before = bytes.saturating_sub(size);
-        let grew =
-            bytes / complete != before / complete || (bytes >= MAX_BYTES_PER_REQUEST && before < MAX_BYTES_PER_REQUEST);
+        let full_before = self.packer.count_full(before, count.saturating_sub(1));
+        let grew = self.packer.count_full(bytes, count) > full_before
+            || (bytes >= MAX_BYTES_PER_REQUEST && before < MAX_BYTES_PER_REQUEST);
         if before == 0 || grew || !is_new {
             self.reschedule(lane, turn);
         }
@@ -219,8 +222,9 @@ impl<H> Stream<H> {
             Mode::Predicted => self.shards.ids().iter().cloned().map(Some).collect(),
         };
         let shards = if mode == Mode::Auto { self.shards.ids().len() } else { 1 };
-        let lane = |id| Lane::new(id, Limiter::new(rate, shards as f64, turn.now));
-        let lanes: Vec<Lane> = ids.into_iter().map(lane).collect();
+        let lane = |(number, id)| Lane::new(number, id, Limiter::new(rate, shards as f64, turn.now));
+        let lanes: Vec<Lane> = (self.next_lane..).zip(ids).map(lane).collect();
+        self.next_lane += lanes.len() as u64;
         let mut records = self.waiting.drain();
         self.waiting.set_lanes(lanes.len());
         // A shard that stays keeps what was learned about it.
@@ -239,14 +243,11 @@ impl<H> Stream<H> {
         }
     }
 
-    /// Returns the lane of an entry that was meant for this shard, if that lane is still there.
-    pub(super) fn lane_of(&self, shard_id: Option<&Arc<str>>) -> Option<usize> {
-        let is_predicted = self.shards.mode() == Mode::Predicted;
-        match shard_id {
-            Some(shard_id) if is_predicted => self.shards.place_of(shard_id),
-            None if !is_predicted => Some(0),
-            _ => None,
-        }
+    /// Returns the lane that an entry was sent through, if it is still there.
+    pub(super) fn lane_of(&self, entry: &Entry<H>) -> Option<usize> {
+        let place = entry.shard_id.as_ref().map_or(Some(0), |id| self.shards.place_of(id))?;
+        let lane = self.lanes.get(place)?;
+        (Some(lane.number) == entry.lane).then_some(place)
     }
 
     /// Gives up the records whose time to live has ended.
