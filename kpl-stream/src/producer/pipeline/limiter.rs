@@ -17,7 +17,8 @@
 //! Each request waits for a random part of a record more than it needs. Otherwise, a producer that sends exactly as much
 //! as a shard accepts takes all the room as soon as there is any, and the single records of another one find none.
 //!
-//! A shard that accepts nothing for longer than the average looks back says nothing about its limits.
+//! A shard that accepts nothing for longer than the average looks back says nothing about its limits. Once it accepts
+//! something again, the rate and the average are what they were before.
 //!
 //! The constants were found by simulation, against a token bucket and a fixed window of one second: tests/overload.rs has
 //! the claims.
@@ -159,10 +160,14 @@ impl Limiter {
     pub(super) fn answered(&mut self, accepted: Amount, refused: Amount, times: Times, random: &mut Rng) {
         let now = times.ended;
         self.advance(now);
-        self.accepted += self.cost(accepted);
-        if accepted.records > 0 {
-            self.nothing_accepted = None;
+        let is_long =
+            |(since, ..): &(Instant, f64, f64)| now.saturating_duration_since(*since).as_secs_f64() > LOOKS_BACK;
+        if accepted.records > 0
+            && let Some((_, rate, accepted)) = self.nothing_accepted.take().filter(is_long)
+        {
+            (self.rate, self.accepted) = (rate, accepted);
         }
+        self.accepted += self.cost(accepted);
         if refused.records == 0 {
             self.probing &= accepted.records == 0;
             return;
@@ -181,8 +186,6 @@ impl Limiter {
             return;
         }
         self.lowered = Some(now);
-        let is_long =
-            |(since, ..): &(Instant, f64, f64)| now.saturating_duration_since(*since).as_secs_f64() > LOOKS_BACK;
         let pause = if let Some((_, rate, accepted)) = self.nothing_accepted.filter(is_long) {
             (self.rate, self.accepted) = (rate, accepted);
             LONG_PAUSE
