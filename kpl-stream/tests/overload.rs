@@ -253,8 +253,13 @@ fn mean(outcomes: &[Outcome], figure: impl Fn(&Outcome) -> f64) -> f64 {
     outcomes.iter().map(figure).sum::<f64>() / outcomes.len() as f64
 }
 
-fn outcomes(case: &Case, seconds: usize) -> Vec<Outcome> {
-    (0..2).map(|seed| run(case, seconds, seed)).collect()
+fn outcomes(case: &Case, seconds: usize, seeds: u64) -> Vec<Outcome> {
+    (0..seeds).map(|seed| run(case, seconds, seed)).collect()
+}
+
+/// Returns the largest of a figure over several seeds.
+fn worst(outcomes: &[Outcome], figure: impl Fn(&Outcome) -> f64) -> f64 {
+    outcomes.iter().map(figure).fold(0.0, f64::max)
 }
 
 #[test]
@@ -263,13 +268,13 @@ fn a_producer_uses_what_the_shards_take() {
         for (bytes, shards) in [(100, 1), (1_000, 1), (50_000, 1), (1_000, 8), (50_000, 8)] {
             let mut case = Case::new(limit, bytes);
             case.shards = shards;
-            let outcomes = outcomes(&case, 11);
+            let outcomes = outcomes(&case, 11, 2);
             let used = mean(&outcomes, |outcome| outcome.used(&case, 1, 11)) / possible(&case);
             let refused = mean(&outcomes, Outcome::refused);
             println!("{limit:?}, {bytes} bytes, {shards} shards: used {used:.3}, refused {refused:.3}");
             assert!(used >= 0.945, "{limit:?}, {bytes} bytes, {shards} shards: used {used}");
             assert!(
-                refused <= 0.1,
+                refused <= 0.06,
                 "{limit:?}, {bytes} bytes, {shards} shards: refused {refused}"
             );
         }
@@ -296,15 +301,19 @@ fn two_producers_share_a_shard() {
         for bytes in [1_000, 50_000] {
             let mut case = Case::new(limit, bytes);
             case.producers = vec![Duration::ZERO; 2];
-            let outcomes = outcomes(&case, 11);
+            let outcomes = outcomes(&case, 11, 6);
             let used = mean(&outcomes, |outcome| outcome.used(&case, 1, 11)) / possible(&case);
-            let refused = mean(&outcomes, Outcome::refused);
+            let refused = worst(&outcomes, Outcome::refused);
             let larger = |outcome: &Outcome| 0.5 + (outcome.share(1, 11) - 0.5).abs();
-            let share = mean(&outcomes, larger);
-            println!("{limit:?}, {bytes} bytes: used {used:.3}, refused {refused:.3}, larger share {share:.2}");
-            assert!(used >= 0.945, "{limit:?}, {bytes} bytes: used {used}");
-            assert!(refused <= 0.15, "{limit:?}, {bytes} bytes: refused {refused}");
-            assert!(share <= 0.66, "{limit:?}, {bytes} bytes: shares {share}");
+            let (share, largest) = (mean(&outcomes, larger), worst(&outcomes, larger));
+            println!(
+                "{limit:?}, {bytes} bytes: used {used:.3}, refused <= {refused:.3}, larger share {share:.2} <= {largest:.2}"
+            );
+            assert!(used >= 0.93, "{limit:?}, {bytes} bytes: used {used}");
+            assert!(refused <= 0.1, "{limit:?}, {bytes} bytes: refused {refused}");
+            assert!(share <= 0.56, "{limit:?}, {bytes} bytes: shares {share}");
+            // One run in twenty or so is unlucky.
+            assert!(largest <= 0.7, "{limit:?}, {bytes} bytes: shares {largest}");
         }
     }
 }
@@ -318,7 +327,7 @@ fn many_producers_on_a_shard_do_not_bring_it_down() {
         let (used, refused) = (outcome.used(&case, 1, 11), outcome.refused());
         println!("{limit:?}: used {used:.3}, refused {refused:.3}");
         assert!(used >= 0.9, "{limit:?}: used {used}");
-        assert!(refused <= 0.45, "{limit:?}: refused {refused}");
+        assert!(refused <= 0.3, "{limit:?}: refused {refused}");
     }
 }
 

@@ -2,10 +2,23 @@
 //!
 //! A token bucket, whose rate follows what the shard accepts. It starts at the documented rate, with a small burst. After a
 //! refusal nothing is sent for about 150 ms, while tokens keep accruing, so that the pause costs nothing; then one Kinesis
-//! record tries whether there is room again. Each refusal lowers the rate towards what was accepted lately, and the more the
-//! higher the rate is, so that producers which share a shard come to equal shares. A producer to which the shard accepts
-//! nearly everything that it accepts at all stays close to that rate. While nothing is refused the rate rises, faster the
-//! longer that lasts. A shard that accepts nothing for longer than its limits look back says nothing about them.
+//! record tries whether there is room again. While nothing is refused the rate rises, faster the longer that lasts.
+//!
+//! What a shard accepts in all is known, so what it accepted lately from this producer says what the others get. A refusal
+//! lowers the rate accordingly:
+//!
+//! - A producer that gets nearly everything is alone, or nearly so: the rate is lowered very little.
+//! - One that gets more than half is lowered to half. The others can take what it leaves.
+//! - One that gets less than half is lowered to what it gets.
+//!
+//! So two producers come to equal shares after a few refusals. No refusal lowers the rate below a fixed share of what it
+//! was, because a few refusals may be bad luck.
+//!
+//! Each request waits for a random part of a record more than it needs. Otherwise, a producer that sends exactly as much
+//! as a shard accepts takes all the room as soon as there is any, and the single records of another one find none.
+//!
+//! A shard that accepts nothing for longer than the average looks back says nothing about its limits. Once it accepts
+//! something again, the rate and the average are what they were before.
 //!
 //! The constants were found by simulation, against a token bucket and a fixed window of one second: tests/overload.rs has
 //! the claims.
@@ -29,22 +42,24 @@ const FIRST_BURST: f64 = 0.10;
 const LARGEST_BURST: f64 = 0.35;
 /// Small records are sent together: as many as this many seconds of tokens allow.
 const SENT_TOGETHER: f64 = 0.025;
-const LOWEST_RATE: f64 = 1.0 / 64.0;
-/// A refusal lowers the rate by this share of its square, or to what was accepted lately, but never below this share of
-/// it.
-const CUT: f64 = 0.3;
-const LARGEST_CUT: f64 = 0.4;
-/// A producer that gets more than this share of what the shards accept is alone, and keeps this rate. The less it gets,
-/// the lower its rate may become.
+const LOWEST_RATE: f64 = 1.0 / 16.0;
+/// A refusal lowers the rate to what was accepted lately, but to at most half of what the shards accept. The rate that is
+/// left is at least this share of what it was.
+const HALF: f64 = 0.5;
+const LEAST_KEPT: f64 = 0.5;
+/// A producer that gets more than this share of what the shards accept counts as alone: a refusal lowers its rate by this
+/// share only, from at most this rate. For one that gets less, this many times what it lacks is taken off as well.
 const ALONE: f64 = 0.88;
+const ALONE_CUT: f64 = 0.04;
 const ALONE_RATE: f64 = 1.02;
-/// How fast the rate rises per second: below the documented rate by this share of it, and more after this many seconds
-/// without a refusal; above it by this much.
-const GROWTH: f64 = 0.04;
+const STEEPNESS: f64 = 10.0;
+/// How fast the rate rises per second: below the documented rate by this share of its square root, and more after this
+/// many seconds without a refusal; above it by this much.
+const GROWTH: f64 = 0.036;
 const GROWS_FASTER_AFTER: f64 = 2.5;
 const GROWTH_ABOVE: f64 = 0.005;
 /// What was accepted is averaged over this many seconds.
-const LOOKS_BACK: f64 = 1.25;
+const LOOKS_BACK: f64 = 1.6;
 /// The pauses after a refusal, in seconds: at first, and while nothing has been accepted for long.
 const PAUSE: f64 = 0.15;
 const LONG_PAUSE: f64 = 0.3;
@@ -61,6 +76,8 @@ pub(super) struct Limiter {
     /// The tokens, in seconds of what the shards accept.
     records: f64,
     bytes: f64,
+    /// How many tokens for bytes the next request waits for.
+    enough: f64,
     at: Instant,
     /// How many seconds of what the shards accept were accepted lately.
     accepted: f64,
@@ -86,6 +103,7 @@ impl Limiter {
             rate,
             records: burst,
             bytes: burst,
+            enough: 0.0,
             at: now,
             accepted: 0.0,
             first_used: None,
@@ -101,7 +119,7 @@ impl Limiter {
     pub(super) fn free_at(&self) -> Instant {
         let one = 1.0 / (RECORDS_PER_SECOND * self.shards);
         let wait_records = (SENT_TOGETHER * self.rate).max(one) - self.records;
-        let wait = wait_records.max(SMALLEST - self.bytes) / self.rate;
+        let wait = wait_records.max(self.enough.max(SMALLEST) - self.bytes) / self.rate;
         let free = self.at + Duration::from_secs_f64(wait.clamp(0.0, 3600.0));
         self.paused_until.map_or(free, |until| until.max(free))
     }
@@ -131,20 +149,25 @@ impl Limiter {
         let cost = self.cost(Amount { records: 1, bytes });
         self.records -= 1.0 / (RECORDS_PER_SECOND * self.shards);
         self.bytes -= bytes as f64 / (BYTES_PER_SECOND * self.shards);
-        if self.is_restrained() && bytes > 1000 {
-            // Producers that share a shard do not stay in step.
-            self.bytes -= cost * (random.f64() - 0.5);
-        }
+        self.enough = if bytes > 1000 {
+            (cost * random.f64()).min(ENOUGH * self.most_tokens())
+        } else {
+            0.0
+        };
     }
 
     /// Takes what an answer says: how much was accepted, and how much was refused for lack of room.
     pub(super) fn answered(&mut self, accepted: Amount, refused: Amount, times: Times, random: &mut Rng) {
         let now = times.ended;
         self.advance(now);
-        self.accepted += self.cost(accepted);
-        if accepted.records > 0 {
-            self.nothing_accepted = None;
+        let is_long =
+            |(since, ..): &(Instant, f64, f64)| now.saturating_duration_since(*since).as_secs_f64() > LOOKS_BACK;
+        if accepted.records > 0
+            && let Some((_, rate, accepted)) = self.nothing_accepted.take().filter(is_long)
+        {
+            (self.rate, self.accepted) = (rate, accepted);
         }
+        self.accepted += self.cost(accepted);
         if refused.records == 0 {
             self.probing &= accepted.records == 0;
             return;
@@ -163,8 +186,6 @@ impl Limiter {
             return;
         }
         self.lowered = Some(now);
-        let is_long =
-            |(since, ..): &(Instant, f64, f64)| now.saturating_duration_since(*since).as_secs_f64() > LOOKS_BACK;
         let pause = if let Some((_, rate, accepted)) = self.nothing_accepted.filter(is_long) {
             (self.rate, self.accepted) = (rate, accepted);
             LONG_PAUSE
@@ -181,9 +202,10 @@ impl Limiter {
             .first_used
             .map_or(0.0, |first| now.saturating_duration_since(first).as_secs_f64());
         let average = self.accepted / (LOOKS_BACK * (1.0 - (-used_for.max(0.5) / LOOKS_BACK).exp()));
-        let lowered = (self.rate * (1.0 - CUT * self.rate)).max(average.max(LARGEST_CUT * self.rate));
-        let floor = (ALONE_RATE - 3.0 * (ALONE - average)).clamp(LOWEST_RATE, ALONE_RATE);
-        self.rate = lowered.max(floor).min(self.rate).max(LOWEST_RATE.min(self.most));
+        let fair = average.min(HALF);
+        let alone = self.rate.min(ALONE_RATE) * (1.0 - ALONE_CUT) - STEEPNESS * (ALONE - average).max(0.0);
+        let lowered = fair.max(alone).max(LEAST_KEPT * self.rate);
+        self.rate = lowered.max(LOWEST_RATE).min(self.rate);
     }
 
     /// Returns how many seconds it takes the shards to accept this.
@@ -192,15 +214,20 @@ impl Limiter {
         records.max(amount.bytes as f64 / BYTES_PER_SECOND) / self.shards
     }
 
-    fn advance(&mut self, now: Instant) {
-        let seconds = now.saturating_duration_since(self.at).as_secs_f64();
-        self.at = self.at.max(now);
+    /// Returns how many tokens the bucket holds at most.
+    fn most_tokens(&self) -> f64 {
         let burst = if self.rate > DOCUMENTED {
             self.rate
         } else {
             self.rate.clamp(0.1, 1.0)
         };
-        let most = LARGEST_BURST * burst;
+        LARGEST_BURST * burst
+    }
+
+    fn advance(&mut self, now: Instant) {
+        let seconds = now.saturating_duration_since(self.at).as_secs_f64();
+        self.at = self.at.max(now);
+        let most = self.most_tokens();
         self.records = (self.records + seconds * self.rate).min(most);
         self.bytes = (self.bytes + seconds * self.rate).min(most);
         self.accepted *= (-seconds / LOOKS_BACK).exp();
@@ -210,7 +237,7 @@ impl Limiter {
         if self.rate < 1.0 {
             let since = self.refused.or(self.first_used);
             let quiet = since.map_or(0.0, |since| self.at.saturating_duration_since(since).as_secs_f64());
-            let growth = GROWTH * self.rate * (1.0 + (quiet / GROWS_FASTER_AFTER).powi(2)) * seconds;
+            let growth = GROWTH * self.rate.sqrt() * (1.0 + (quiet / GROWS_FASTER_AFTER).powi(2)) * seconds;
             self.rate = (self.rate + growth).min(self.most.min(1.0));
         } else {
             self.rate = (self.rate + GROWTH_ABOVE * seconds).min(self.most);
@@ -220,6 +247,8 @@ impl Limiter {
 
 /// The fewest seconds of tokens with which anything is sent.
 const SMALLEST: f64 = 1e-6;
+/// A request waits for at most this share of the tokens that a bucket can hold.
+const ENOUGH: f64 = 0.9;
 
 #[cfg(test)]
 mod tests {
