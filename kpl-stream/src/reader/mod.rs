@@ -74,6 +74,8 @@
 //! the reader ends.
 
 mod builder;
+#[cfg(feature = "dynamodb")]
+mod dynamo;
 mod error;
 mod fetch;
 mod file;
@@ -97,6 +99,9 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 pub use self::builder::{ReaderBuilder, Start};
+#[cfg(feature = "dynamodb")]
+#[cfg_attr(docsrs, doc(cfg(feature = "dynamodb")))]
+pub use self::dynamo::DynamoPositions;
 pub use self::error::{PositionsError, ReaderError};
 pub use self::file::FilePositions;
 pub use self::positions::{InvalidShardState, MemoryPositions, Positions, ShardState, StreamPositions};
