@@ -50,6 +50,7 @@
 //! [`Reader::save`] covers one record and those before it in its shard. A reader that is built later with the same
 //! [`Positions`] continues after it, even in the middle of an aggregate. Records that were read but not saved are read
 //! again: delivery is at least once, and nothing is lost. [`FilePositions`] keeps positions in a file,
+//! `DynamoPositions` (feature `dynamodb`) in a table that readers on other machines can use after this one, and
 //! [`MemoryPositions`] until the program ends.
 //!
 //! * Positions are of one stream: its ARN and the time of its creation are saved with them. If another stream has the
@@ -91,6 +92,8 @@
 
 mod budget;
 mod builder;
+#[cfg(feature = "dynamodb")]
+mod dynamo;
 mod error;
 mod fetch;
 mod file;
@@ -117,6 +120,9 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 pub use self::builder::{ReaderBuilder, Start};
+#[cfg(feature = "dynamodb")]
+#[cfg_attr(docsrs, doc(cfg(feature = "dynamodb")))]
+pub use self::dynamo::DynamoPositions;
 pub use self::error::{PositionsError, ReaderError};
 pub use self::file::FilePositions;
 pub use self::positions::{InvalidShardState, MemoryPositions, Positions, ShardState, StreamPositions};
