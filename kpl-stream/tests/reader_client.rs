@@ -331,6 +331,13 @@ async fn an_ended_shard_is_saved_as_ended_when_its_last_record_is() {
     assert_eq!(positions.load("lines").await.unwrap().shards, states);
 }
 
+/// Returns when records of a shard were requested, and how many were returned.
+fn fetches(service: &Service, shard_id: &str) -> Vec<(Instant, usize)> {
+    let all = service.state(|state| state.fetches.clone());
+    let of_shard = all.into_iter().filter(|(_, of, _)| of == shard_id);
+    of_shard.map(|(at, _, count)| (at, count)).collect()
+}
+
 #[tokio::test(start_paused = true)]
 async fn requests_keep_to_the_limits_of_a_shard() {
     let large = "x".repeat(1 << 20).leak();
@@ -338,18 +345,51 @@ async fn requests_keep_to_the_limits_of_a_shard() {
         Shard::new("many", &["0", "1", "2", "3", "4", "5"]),
         Shard::new("large", &[large, large, large]),
     ]);
-    let mut reader = built(reader(&service).max_records(1)).await;
+    let builder = reader(&service).max_records(1).shard_bytes_per_second(2 << 20);
+    let mut reader = built(builder).await;
     let read = async { while reader.next().await.is_some() {} };
     assert!(timeout(Duration::from_secs(60), read).await.is_err());
-    let fetches = service.state(|state| state.fetches.clone());
     for (id, gap) in [("many", 200), ("large", 500)] {
-        let of_shard: Vec<_> = fetches.iter().filter(|(_, of, _)| of == id).collect();
+        let of_shard = fetches(&service, id);
         for pair in of_shard.windows(2) {
-            let gap = if pair[1].2 > 0 { gap } else { 200 };
+            let gap = if pair[1].1 > 0 { gap } else { 200 };
             assert!(pair[1].0 - pair[0].0 >= Duration::from_millis(gap), "{pair:?}");
         }
-        let caught_up = of_shard.iter().filter(|(_, _, count)| *count == 0).count();
+        let caught_up = of_shard.iter().filter(|(_, count)| *count == 0).count();
         assert!((55..=60).contains(&caught_up), "{id}: {caught_up}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_is_read_as_fast_as_the_service_lets_it() {
+    let large: &str = "x".repeat(1 << 20).leak();
+    let service = service([Shard::new("a", &[large; 12])]);
+    let mut reader = built(reader(&service).max_records(4)).await;
+    assert_eq!(reader.next().await.unwrap().unwrap().value.0.len(), 1 << 20);
+    sleep(Duration::from_secs(1)).await;
+    let quick = fetches(&service, "a");
+    assert!(
+        quick.len() >= 2 && quick[1].0 - quick[0].0 < Duration::from_millis(250),
+        "{quick:?}"
+    );
+
+    // Once it was too fast, four records of 1 MiB take two seconds.
+    service.fail([refused("ProvisionedThroughputExceededException")]);
+    let rest = async { while reader.next().await.is_some() {} };
+    assert!(timeout(Duration::from_secs(60), rest).await.is_err());
+    service.state(|state| {
+        state.fetches.clear();
+        (0..12).for_each(|_| state.stream.shards[0].push(large.as_bytes()));
+    });
+    let rest = async { while reader.next().await.is_some() {} };
+    assert!(timeout(Duration::from_secs(60), rest).await.is_err());
+    let slow: Vec<_> = fetches(&service, "a")
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .collect();
+    assert_eq!(slow.len(), 3);
+    for pair in slow.windows(2) {
+        assert!(pair[1].0 - pair[0].0 >= Duration::from_secs(2), "{pair:?}");
     }
 }
 

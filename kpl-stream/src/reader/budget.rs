@@ -12,6 +12,8 @@ const LARGEST_ANSWER: usize = 10 << 20;
 /// What an answer takes at least, and what a record takes beside its bytes.
 const BYTES_PER_ANSWER: usize = 64 << 10;
 const BYTES_PER_RECORD: usize = 256;
+/// How many records are asked for until their size is known.
+const FIRST_RECORDS: usize = 100;
 /// About this many bytes of user records are decoded at a time.
 pub(super) const DECODED_TOGETHER: usize = 128 << 10;
 
@@ -88,32 +90,54 @@ impl Drop for Held {
     }
 }
 
-/// What the next answer about a shard is expected to contain.
+/// What is asked of a shard next, as its answers so far suggest.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Expected {
+pub(super) struct Ask {
+    /// What the answer is expected to contain, in bytes.
     bytes: usize,
+    /// The average size of a record in the last answer with records.
+    record_size: Option<usize>,
 }
 
-impl Expected {
+impl Ask {
     /// For a shard about which nothing is known.
-    pub(super) const ANYTHING: Self = Self { bytes: LARGEST_ANSWER };
+    pub(super) const ANYTHING: Self = Self {
+        bytes: LARGEST_ANSWER,
+        record_size: None,
+    };
     /// For a shard that is read up to its latest record.
-    pub(super) const NOTHING: Self = Self { bytes: 0 };
+    pub(super) const NOTHING: Self = Self {
+        bytes: 0,
+        record_size: None,
+    };
 
-    /// After an answer with this many bytes: as many again, or as many as an answer can have if it was cut off for its
-    /// size.
-    pub(super) fn after(bytes: usize, was_cut_off: bool) -> Self {
-        if was_cut_off {
-            return Self::ANYTHING;
-        }
+    /// After an answer: as much again, and more if there is more. If the answer was cut off for its size, as much as an
+    /// answer can have.
+    pub(super) fn after(self, fetched: &Fetched, was_cut_off: bool) -> Self {
+        let bytes = data_bytes(fetched);
         Self {
-            bytes: bytes.saturating_mul(2).min(LARGEST_ANSWER),
+            bytes: match was_cut_off {
+                true => LARGEST_ANSWER,
+                false => bytes.saturating_mul(2).min(LARGEST_ANSWER),
+            },
+            record_size: bytes.checked_div(fetched.records.len()).or(self.record_size),
         }
     }
 
     /// Returns what the answer takes while it is received: its base64, and the bytes that are decoded from it.
     pub(super) fn cost(self) -> usize {
         BYTES_PER_ANSWER + self.bytes / 3 * 7
+    }
+
+    /// Returns how many records to ask for, so that the answer of a server that does not limit its size fits into this
+    /// budget as well.
+    pub(super) fn records(self, budget: &Budget, most: usize) -> usize {
+        let Some(record_size) = self.record_size else {
+            return FIRST_RECORDS.min(most);
+        };
+        let room = budget.most.saturating_sub(BYTES_PER_ANSWER) / 7 * 3;
+        let bytes = room.min(LARGEST_ANSWER);
+        (bytes / (record_size + BYTES_PER_RECORD)).clamp(1, most)
     }
 }
 
@@ -171,15 +195,34 @@ mod tests {
     }
 
     #[test]
+    fn as_many_records_are_asked_for_as_there_is_room_for() {
+        let answer = |count: usize, size: usize| {
+            let records = (0..count).map(|_| FetchedRecord::new(vec![0; size], "1"));
+            Fetched::new(records.collect(), None)
+        };
+        let (small, large) = (Budget::new(1 << 20), Budget::new(64 << 20));
+        assert_eq!(Ask::ANYTHING.records(&large, 10_000), 100);
+        assert_eq!(Ask::ANYTHING.records(&large, 7), 7);
+        let ask = Ask::ANYTHING.after(&answer(100, 100), false);
+        assert_eq!((ask.bytes, ask.records(&large, 10_000)), (20_000, 10_000));
+        assert_eq!(ask.records(&small, 10_000), 1183);
+        let ask = ask.after(&answer(200, 51_200), true);
+        assert_eq!((ask.bytes, ask.records(&large, 10_000)), (LARGEST_ANSWER, 203));
+        assert_eq!(ask.records(&small, 10_000), 8);
+        // An answer without records does not say how large they are.
+        let ask = ask.after(&answer(0, 0), false);
+        assert_eq!((ask.bytes, ask.records(&large, 10_000)), (0, 203));
+        assert_eq!(ask.records(&Budget::new(1), 10_000), 1);
+    }
+
+    #[test]
     fn costs_cover_what_an_answer_has() {
         let record = |len: usize| FetchedRecord::new(vec![0; len], "1");
         let small = Fetched::new((0..1000).map(|_| record(10)).collect(), None);
         assert_eq!(cost(&small), 10_000 + 256_000 + 10 + 10_000);
         let large = Fetched::new(vec![record(5 << 20), record(5 << 20)], None);
         assert_eq!(cost(&large), (15 << 20) + 512 + DECODED_TOGETHER);
-        assert!(Expected::ANYTHING.cost() > 24_000_000);
-        assert_eq!(Expected::after(100, false).bytes, 200);
-        assert_eq!(Expected::after(100, true).bytes, LARGEST_ANSWER);
+        assert!(Ask::ANYTHING.cost() > 24_000_000);
         assert_eq!(cost(&Fetched::default()), 0);
     }
 }

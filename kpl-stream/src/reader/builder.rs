@@ -50,7 +50,7 @@ pub struct ReaderBuilder<T, C = Arc<dyn ReadClient>> {
 pub(super) struct Options {
     pub(super) poll_interval: Duration,
     pub(super) fetch_interval: Duration,
-    pub(super) shard_bytes_per_second: usize,
+    pub(super) shard_bytes_per_second: Option<usize>,
     pub(super) max_records: usize,
     pub(super) request_timeout: Duration,
     pub(super) give_up_after: Duration,
@@ -68,7 +68,7 @@ impl<T> ReaderBuilder<T, ()> {
             options: Options {
                 poll_interval: Duration::from_secs(1),
                 fetch_interval: Duration::from_millis(200),
-                shard_bytes_per_second: 2 << 20,
+                shard_bytes_per_second: None,
                 max_records: MAX_RECORDS,
                 request_timeout: Duration::from_secs(30),
                 give_up_after: Duration::MAX,
@@ -134,10 +134,11 @@ impl<T, C> ReaderBuilder<T, C> {
         self
     }
 
-    /// Sets how many bytes per second are read from a shard, on average. The default is 2 MiB, which is what the
-    /// service delivers to all readers together. The minimum is 1.
+    /// Sets how many bytes per second are read from a shard, on average. The minimum is 1. By default the reader is as
+    /// fast as the service lets it, and once a request was refused for that, it reads 2 MiB per second, which is what
+    /// the service delivers to all readers together.
     pub const fn shard_bytes_per_second(mut self, bytes: usize) -> Self {
-        self.options.shard_bytes_per_second = bytes;
+        self.options.shard_bytes_per_second = Some(bytes);
         self
     }
 
@@ -153,7 +154,7 @@ impl<T, C> ReaderBuilder<T, C> {
     /// A request counts for 7/3 of what its answer is expected to contain: its base64, and the bytes that are decoded
     /// from it. That is at most 10 MiB, so a reader of hundreds of shards that all have to catch up is faster with
     /// more. What the values of user records take beside their bytes is not counted: they are decoded at most 256 at a
-    /// time.
+    /// time. The first request of a shard asks for at most 100 records, later ones for as many as there is room for.
     pub const fn max_buffered_bytes(mut self, bytes: usize) -> Self {
         self.max_buffered_bytes = bytes;
         self
@@ -206,7 +207,11 @@ impl<T> ReaderBuilder<T> {
             ..
         } = self.options;
         InvalidOption::check("max_records", max_records, 1..=MAX_RECORDS)?;
-        InvalidOption::check("shard_bytes_per_second", shard_bytes_per_second, 1..=usize::MAX)?;
+        InvalidOption::check(
+            "shard_bytes_per_second",
+            shard_bytes_per_second.unwrap_or(1),
+            1..=usize::MAX,
+        )?;
         InvalidOption::check(
             "max_buffered_bytes",
             self.max_buffered_bytes,

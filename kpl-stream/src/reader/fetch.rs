@@ -7,7 +7,7 @@ use kpl_core::{Deaggregator, FromKplRecordOwned, KinesisRecord, Origin, Position
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
-use super::budget::{self, DECODED_TOGETHER, Expected, Held};
+use super::budget::{self, Ask, DECODED_TOGETHER, Held};
 use super::error::ReaderError;
 use super::metrics::Metrics;
 use super::positions::ShardState;
@@ -42,6 +42,10 @@ pub(super) enum Event<T> {
 /// A record, or why it cannot be decoded.
 pub(super) type Item<T> = Result<Received<T>, Undecodable>;
 
+/// What the service delivers of a shard to all readers together
+/// ([limits](https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html)).
+const SHARD_BYTES_PER_SECOND: usize = 2 << 20;
+
 /// How many records are sent to the reader at a time, at most.
 const CHUNK: usize = 256;
 
@@ -51,7 +55,11 @@ pub(super) struct ShardTask {
     from: ShardState,
     /// An iterator that points at `from`, if there is one.
     iterator: Option<String>,
-    expected: Expected,
+    ask: Ask,
+    /// Whether the service has refused a request because records were read faster than it allows.
+    was_too_fast: bool,
+    /// When the last request that was answered was made, and the bytes of the records of its answer.
+    last: Option<(Instant, usize)>,
     /// Since the last answer.
     failures: Failures,
     metrics: Metrics,
@@ -82,6 +90,8 @@ struct Answer {
     held: Held,
     /// When the request was made.
     asked: Instant,
+    /// Whether the shard had no more records.
+    is_up_to_date: bool,
 }
 
 impl ShardTask {
@@ -93,10 +103,12 @@ impl ShardTask {
     ) -> Self {
         requests.behind.set(&shard_id, None);
         Self {
-            expected: match latest_iterator {
-                Some(_) => Expected::NOTHING,
-                None => Expected::ANYTHING,
+            ask: match latest_iterator {
+                Some(_) => Ask::NOTHING,
+                None => Ask::ANYTHING,
             },
+            was_too_fast: false,
+            last: None,
             metrics: Metrics::new(&requests.stream, &shard_id),
             requests,
             shard_id,
@@ -132,12 +144,16 @@ impl ShardTask {
                 Some(iterator) => iterator,
                 None => self.new_iterator().await?,
             };
-            let Some(Answer { fetched, held, asked }) = self.fetch(&iterator).await? else {
+            let Some(answer) = self.fetch(&iterator).await? else {
                 continue;
             };
-            let is_up_to_date = self.is_up_to_date(&fetched);
+            let Answer {
+                fetched,
+                held,
+                asked,
+                is_up_to_date,
+            } = answer;
             let is_empty = fetched.records.is_empty();
-            let next = clock::after(asked, self.pause(&fetched, is_up_to_date));
             self.deliver(&fetched.records, held, events).await?;
             if let Some(position) = fetched.records.last().and_then(end_of) {
                 self.from = ShardState::After(position);
@@ -151,7 +167,10 @@ impl ShardTask {
                 let shard_id = Arc::clone(&self.shard_id);
                 send(events, Event::UpToDate { shard_id, asked }).await?;
             }
-            sleep_until(next.into()).await;
+            match is_up_to_date {
+                true => sleep_until(clock::after(asked, self.requests.options.poll_interval).into()).await,
+                false => self.rest().await,
+            }
         }
     }
 
@@ -159,15 +178,14 @@ impl ShardTask {
     async fn fetch(&mut self, iterator: &str) -> Result<Option<Answer>, End> {
         const OPERATION: &str = "GetRecords";
         let requests = Arc::clone(&self.requests);
-        let limit = requests.options.max_records;
+        let limit = self.ask.records(&requests.budget, requests.options.max_records);
         loop {
-            let mut held = requests.budget.reserve(self.expected.cost()).await;
+            let mut held = requests.budget.reserve(self.ask.cost()).await;
             let asked = clock::now();
             let error = match requests.limited(requests.client.get_records(iterator, limit)).await {
                 Ok(fetched) => {
                     held.resize(budget::cost(&fetched));
-                    self.fetched(&fetched, asked);
-                    return Ok(Some(Answer { fetched, held, asked }));
+                    return Ok(Some(self.take(fetched, held, asked, limit)));
                 }
                 Err(error) => error,
             };
@@ -178,6 +196,12 @@ impl ShardTask {
                 error,
             };
             let has_expired = &*error.code == EXPIRED_ITERATOR;
+            if error.class == ErrorClass::Throttled && !self.was_too_fast && self.last.is_some() {
+                tracing::debug!(shard_id = &*self.shard_id, %error, "read more slowly from now on");
+                self.was_too_fast = true;
+                self.rest().await;
+                continue;
+            }
             let failures = &mut self.failures;
             if error.class.is_final() {
                 return Err(refused(error));
@@ -196,35 +220,40 @@ impl ShardTask {
         }
     }
 
-    /// Takes what an answer says about the shard.
-    fn fetched(&mut self, fetched: &Fetched, asked: Instant) {
-        let data_bytes = budget::data_bytes(fetched);
+    /// Takes an answer, and what it says about the shard.
+    fn take(&mut self, fetched: Fetched, held: Held, asked: Instant, limit: usize) -> Answer {
         let took = clock::now().saturating_duration_since(asked);
+        let data_bytes = budget::data_bytes(&fetched);
         self.metrics.fetched(data_bytes, fetched.behind_latest, took);
+        self.last = Some((asked, data_bytes));
         self.requests.behind.set(&self.shard_id, fetched.behind_latest);
         self.failures = Failures::default();
-        let was_cut_off = fetched.records.len() < self.requests.options.max_records && !self.is_up_to_date(fetched);
-        self.expected = Expected::after(data_bytes, was_cut_off);
-    }
-
-    /// Returns whether the shard had no more records.
-    fn is_up_to_date(&self, fetched: &Fetched) -> bool {
-        // Some servers report that nothing is left to read when the answer was merely cut off at the limit.
-        let is_full = fetched.records.len() >= self.requests.options.max_records;
-        match fetched.behind_latest {
+        let is_full = fetched.records.len() >= limit;
+        let is_up_to_date = match fetched.behind_latest {
+            // Some servers report that nothing is left to read when the answer was merely cut off at the limit.
             Some(behind) => behind.is_zero() && !is_full,
             None => fetched.records.is_empty(),
+        };
+        self.ask = self.ask.after(&fetched, !is_full && !is_up_to_date);
+        Answer {
+            fetched,
+            held,
+            asked,
+            is_up_to_date,
         }
     }
 
-    /// Returns how long to wait after one GetRecords before the next.
-    fn pause(&self, fetched: &Fetched, is_up_to_date: bool) -> Duration {
+    /// Waits until more may be read from a shard that has more records.
+    async fn rest(&self) {
         let options = &self.requests.options;
-        if is_up_to_date {
-            return options.poll_interval;
-        }
-        let seconds = budget::data_bytes(fetched) as f64 / options.shard_bytes_per_second as f64;
-        options.fetch_interval.max(Duration::from_secs_f64(seconds))
+        let Some((asked, bytes)) = self.last else { return };
+        let rate = match options.shard_bytes_per_second {
+            None if self.was_too_fast => Some(SHARD_BYTES_PER_SECOND),
+            rate => rate,
+        };
+        let seconds = rate.map_or(0.0, |rate| bytes as f64 / rate as f64);
+        let pause = options.fetch_interval.max(Duration::from_secs_f64(seconds));
+        sleep_until(clock::after(asked, pause).into()).await;
     }
 
     async fn new_iterator(&mut self) -> Result<String, End> {
