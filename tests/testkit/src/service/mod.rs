@@ -46,6 +46,8 @@ pub struct State {
     pub rng: Rng,
     /// The errors of a reader's next requests. `None` means that there is no answer.
     pub failures: VecDeque<Option<RequestError>>,
+    /// The errors of a reader's next GetRecords requests.
+    pub failing_reads: VecDeque<RequestError>,
     /// How many more PutRecords requests are carried out and answered. Later ones get no answer.
     pub puts: usize,
     /// How many more listings do not show shards with parents.
@@ -72,6 +74,7 @@ impl Service {
             faults: Faults::default(),
             rng: Rng::with_seed(0),
             failures: VecDeque::new(),
+            failing_reads: VecDeque::new(),
             puts: usize::MAX,
             stale_listings: 0,
             latency: Duration::ZERO,
@@ -163,6 +166,9 @@ impl State {
     }
 
     fn fetch(&mut self, iterator: &str, limit: usize) -> Result<Fetched, RequestError> {
+        if let Some(error) = self.failing_reads.pop_front() {
+            return Err(error);
+        }
         let invalid = || RequestError::refused("InvalidArgumentException", "not an iterator");
         let (shard_id, next) = iterator.split_once(' ').ok_or_else(invalid)?;
         let shard = self.shard(shard_id)?;

@@ -1,0 +1,66 @@
+//! What a reader reports through the `metrics` facade.
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kpl_core::RawRecord;
+use kpl_stream::client::{ReadClient, RequestError};
+use kpl_stream::reader::Reader;
+use kpl_testkit::aggregate_into_one;
+use kpl_testkit::service::{Service, Shard, Stream};
+use metrics_exporter_prometheus::PrometheusBuilder;
+
+/// Reads the stream to its end, and returns the metrics as Prometheus scrapes them.
+fn scraped(service: &Arc<Service>, max_records: usize) -> String {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    metrics::with_local_recorder(&recorder, || {
+        runtime.block_on(async {
+            let mut reader = Reader::<RawRecord>::builder()
+                .client(Arc::clone(service) as Arc<dyn ReadClient>)
+                .max_records(max_records)
+                .end_when_idle(Duration::from_secs(1))
+                .build("clicks")
+                .await
+                .unwrap();
+            while reader.next().await.transpose().unwrap().is_some() {}
+        });
+    });
+    handle.render()
+}
+
+#[test]
+fn records_bytes_requests_and_failures_are_counted_by_shard() {
+    let records = ["one", "two", "three"].map(|data| RawRecord::new("key", data));
+    let aggregate = aggregate_into_one(&records).data;
+    let mut shards = [Shard::new("a", &["plain", "record"]), Shard::new("b", &[])];
+    shards[0].push(&aggregate);
+    let service = Arc::new(Service::new(Stream::new(shards)));
+    service.state(|state| state.read_latency = Duration::from_millis(30));
+    let scrape = scraped(&service, 2);
+    let bytes = "plainrecord".len() + aggregate.len();
+    for line in [
+        r#"RecordsProcessed{StreamName="clicks",ShardId="a"} 5"#.to_owned(),
+        format!(r#"DataBytesProcessed{{StreamName="clicks",ShardId="a"}} {bytes}"#),
+        r#"MillisBehindLatest{StreamName="clicks",ShardId="a"} 0"#.to_owned(),
+        r#"MillisBehindLatest{StreamName="clicks",ShardId="b"} 0"#.to_owned(),
+        r#"KinesisDataFetcher_getRecords_Time{StreamName="clicks",ShardId="b",quantile="1"} 30"#.to_owned(),
+    ] {
+        assert!(scrape.contains(&line), "{line} is not in\n{scrape}");
+    }
+    assert!(!scrape.contains("Failure"), "{scrape}");
+
+    // The list, the iterator, and then the records.
+    let service = Arc::new(Service::new(Stream::new([Shard::new("a", &["plain"])])));
+    let throttled = RequestError::refused("ProvisionedThroughputExceededException", "");
+    service.state(|state| state.failing_reads = vec![throttled.clone(), throttled].into());
+    let scrape = scraped(&service, 10);
+    let failures = r#"KinesisDataFetcher_getRecords_Failure{StreamName="clicks",ShardId="a",ErrorCode="ProvisionedThroughputExceededException"} 2"#;
+    assert!(scrape.contains(failures), "{scrape}");
+}
