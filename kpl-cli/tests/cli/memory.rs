@@ -12,7 +12,7 @@ use crate::support::command;
 
 /// Returns the most memory that a process has held so far, in KiB, without the pages of its executable: how many of those are
 /// in memory depends on how it was linked.
-fn peak_memory(child: &Child) -> Option<u64> {
+pub(crate) fn peak_memory(child: &Child) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
     let kibibytes = |key: &str| -> Option<u64> {
         let line = status.lines().find(|line| line.starts_with(key))?;

@@ -5,10 +5,13 @@ use std::io::{BufRead as _, BufReader};
 use std::process::Output;
 
 use kpl_core::{Aggregator, RawRecord};
+use kpl_testkit::aggregate_into_one;
 use kpl_testkit::bytes::sealed;
 use serde_json::Value;
 
 use super::server::{Server, interrupt, outside};
+#[cfg(target_os = "linux")]
+use crate::memory::peak_memory;
 use crate::support::{Directory, golden_lines, kpl_golden, run};
 
 fn put(server: &Server, numbers: std::ops::Range<u32>) {
@@ -351,4 +354,32 @@ fn a_terminal_shows_how_far_it_is() {
     assert!(!drawing.contains("kpl: reading"), "{drawing}");
     // The line is gone before a record is written.
     assert_eq!(drawing.matches("\"SequenceNumber\"").count(), 10, "{drawing}");
+}
+
+/// The server answers with as many bytes as there are, so the number of records that is asked for must limit them.
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_keeps_to_what_may_be_buffered() {
+    const MIB: u64 = 1024 * 1024;
+    let server = Server::start(1);
+    let records = vec![RawRecord::new("k", [b'x'; 40]); 1000];
+    let aggregate = aggregate_into_one(&records).data;
+    (0..300).for_each(|_| server.put_record("k", &aggregate));
+    let arguments = [
+        "tail",
+        "clicks",
+        "--from",
+        "trim-horizon",
+        "--max-buffered-bytes",
+        "4194304",
+    ];
+    let mut child = server.spawn(&arguments);
+    let mut stdout = BufReader::with_capacity(1 << 20, child.stdout.take().unwrap());
+    for _ in 0..300_000 {
+        assert!(stdout.skip_until(b'\n').unwrap() > 0);
+    }
+    let peak = peak_memory(&child).unwrap() * 1024;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(peak < 25 * MIB, "{peak}");
 }
