@@ -33,13 +33,16 @@ use self::commands::stats::Stats;
 #[cfg(feature = "stream")]
 use self::commands::tail::Tail;
 use self::problems::Problems;
+#[cfg(feature = "stream")]
+use self::problems::Stop;
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0  all of the input came out
   1  some of it did not, or --strict stopped at the first problem
   2  the command line or the configuration of AWS is wrong, or a file cannot be opened
-  3  the service refused a request or cannot be reached";
+  3  the service refused a request or cannot be reached
+  129, 130, 143  SIGHUP, Ctrl-C or SIGTERM ended it, and everything that it had read came out";
 
 /// Unpacks, packs and shows Amazon Kinesis records in the aggregated format of the KPL.
 #[derive(Debug, Parser)]
@@ -79,6 +82,8 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => problems.exit_code(),
+        #[cfg(feature = "stream")]
+        Err(Stop::Interrupted(_)) if problems.has_not_delivered() => problems.exit_code(),
         Err(stop) => stop.exit_code(),
     }
 }

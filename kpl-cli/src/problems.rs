@@ -84,6 +84,12 @@ impl Problems {
         self.left_out
     }
 
+    /// Returns whether a record was not delivered to a stream.
+    #[cfg(feature = "stream")]
+    pub(crate) fn has_not_delivered(&self) -> bool {
+        self.not_delivered
+    }
+
     pub(crate) fn exit_code(&self) -> ExitCode {
         #[cfg(feature = "stream")]
         if self.not_delivered {
@@ -108,6 +114,9 @@ pub(crate) enum Stop {
     Usage(String),
     /// The output cannot be written.
     Output(io::Error),
+    /// A signal asked it to end, and everything that it had read came out. This is the exit code.
+    #[cfg(feature = "stream")]
+    Interrupted(u8),
     /// A record was not delivered to a stream, and that was reported.
     #[cfg(feature = "stream")]
     Undelivered,
@@ -131,6 +140,8 @@ impl Stop {
                 tell(problem);
                 ExitCode::from(USAGE)
             }
+            #[cfg(feature = "stream")]
+            Self::Interrupted(code) => ExitCode::from(code),
             #[cfg(feature = "stream")]
             Self::Undelivered => ExitCode::from(SERVICE),
             #[cfg(feature = "stream")]

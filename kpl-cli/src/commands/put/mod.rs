@@ -41,7 +41,7 @@ use crate::{log, user_record_line};
 /// writes how many were delivered, in how many Kinesis records and requests. A record that is not delivered is reported
 /// on standard error with its file, its line, the reason and its text, and the next one follows.
 ///
-/// Ctrl-C stops reading: what was read is sent, then the figures are written. A second Ctrl-C gives up on the records
+/// Ctrl-C, SIGTERM and SIGHUP stop reading: what was read is sent, then the figures are written. A second one gives up on the records
 /// that do not have an outcome yet: each of them is reported on standard error.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -128,7 +128,7 @@ async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) 
         .map_err(|error| Stop::Usage(error.to_string()))?;
     let stream = tokio::select! {
         stream = open(&producer, &options.stream) => stream?,
-        () = interrupts.pressed(1) => {
+        () = interrupts.times(1) => {
             tell(NOTHING);
             return Ok(());
         }
@@ -158,7 +158,7 @@ async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) 
     let drained = putting.drain().await;
     putting.progress.end();
     let result = match result {
-        // Only Ctrl-C leads to this.
+        // Only a signal leads to this.
         Err(Stop::Enough) => {
             match &putting.last {
                 Some(origin) => tell(format_args!("interrupted after {}", origin.location())),
@@ -232,7 +232,7 @@ impl Putting<'_> {
         loop {
             tokio::select! {
                 biased;
-                () = self.interrupts.pressed(1) => return Err(Stop::Enough),
+                () = self.interrupts.times(1) => return Err(Stop::Enough),
                 Some(outcome) = self.pending.next() => self.finish(outcome)?,
                 _ = self.ticks.tick() => self.draw(),
                 message = input.recv() => match message {
@@ -287,7 +287,7 @@ impl Putting<'_> {
         loop {
             tokio::select! {
                 biased;
-                () = self.interrupts.pressed(1) => return Err(Stop::Enough),
+                () = self.interrupts.times(1) => return Err(Stop::Enough),
                 sent = &mut sending => return Ok(sent),
                 Some(outcome) = self.pending.next() => self.finish(outcome)?,
                 _ = self.ticks.tick() => self.draw(),
@@ -295,7 +295,7 @@ impl Putting<'_> {
         }
     }
 
-    /// Waits for every outcome. A second Ctrl-C gives up on those that are missing.
+    /// Waits for every outcome. A second signal gives up on those that are missing.
     async fn drain(&mut self) -> Result<(), Stop> {
         let producer = self.stream.producer().clone();
         let mut flush = pin!(producer.flush());
@@ -304,7 +304,7 @@ impl Putting<'_> {
         while !self.pending.is_empty() {
             tokio::select! {
                 biased;
-                () = self.interrupts.pressed(2), if !given_up => {
+                () = self.interrupts.times(2), if !given_up => {
                     given_up = true;
                     // Its error only repeats the records of `pending`.
                     drop(producer.close(Duration::ZERO).await);

@@ -32,7 +32,7 @@ use self::status::Status;
 /// merge, the new shards are read once the old ones have been read to their end.
 ///
 /// With --positions it resumes where it ended the last time: no record is lost, but the records of the last second may
-/// come again if it was killed. Ctrl-C ends it. On a terminal, standard error shows how far it is; elsewhere one line
+/// come again if it was killed. Ctrl-C, SIGTERM and SIGHUP end it. On a terminal, standard error shows how far it is; elsewhere one line
 /// says what is read.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -115,7 +115,7 @@ async fn run(options: Tail, mut interrupts: Interrupts, problems: &mut Problems)
     log::tell_warnings(status.bar());
     let mut reader = tokio::select! {
         reader = open(&options) => reader?,
-        () = interrupts.pressed(1) => return Ok(()),
+        () = interrupts.times(1) => return Ok(()),
     };
     status.begin(&reader.progress());
     let mut tailing = Tailing {
@@ -134,7 +134,7 @@ async fn run(options: Tail, mut interrupts: Interrupts, problems: &mut Problems)
                 reader.commit().await.map_err(stop)?;
                 tokio::select! {
                     biased;
-                    () = interrupts.pressed(1) => break,
+                    () = interrupts.times(1) => break,
                     next = next(&mut reader, &mut status) => next,
                     () = pipe::closed() => return Ok(()),
                 }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use serde_json::{Value, json};
 
-use super::server::{Server, interrupt, outside};
+use super::server::{Server, interrupt, outside, signal};
 use crate::support::{Directory, Run, data_file, run};
 
 /// What the table says of something.
@@ -300,33 +300,35 @@ fn read_lines(put: &Run) -> u64 {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_sends_what_was_read() {
-    let server = Server::start(1);
-    let arguments = [
-        "put",
-        "clicks",
-        "--lines",
-        "--buffer-time",
-        "3600000",
-        "--record-ttl",
-        "7200",
-    ];
-    let mut child = server.spawn(&arguments);
-    let mut stdin = child.stdin.take().unwrap();
-    let lines: String = (0..600)
-        .map(|number| format!("{number}{}\n", "x".repeat(1000)))
-        .collect();
-    stdin.write_all(lines.as_bytes()).unwrap();
-    // A full request goes at once; what comes after it would wait for an hour.
-    server.wait_for_records("shardId-000000000000", 1);
-    interrupt(&child);
-    let put = ended(child);
-    let last = read_lines(&put);
-    assert_eq!((put.code, put.stderr.lines().count()), (0, 1), "{}", put.stderr);
-    assert!((256..=600).contains(&last), "{}", put.stderr);
-    assert_eq!(figure(&put, "user records delivered"), last);
-    assert_eq!(server.all().len() as u64, last);
-    drop(stdin);
+fn a_signal_sends_what_was_read() {
+    for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        let server = Server::start(1);
+        let arguments = [
+            "put",
+            "clicks",
+            "--lines",
+            "--buffer-time",
+            "3600000",
+            "--record-ttl",
+            "7200",
+        ];
+        let mut child = server.spawn(&arguments);
+        let mut stdin = child.stdin.take().unwrap();
+        let lines: String = (0..600)
+            .map(|number| format!("{number}{}\n", "x".repeat(1000)))
+            .collect();
+        stdin.write_all(lines.as_bytes()).unwrap();
+        // A full request goes at once; what comes after it would wait for an hour.
+        server.wait_for_records("shardId-000000000000", 1);
+        signal(&child, name);
+        let put = ended(child);
+        let last = read_lines(&put);
+        assert_eq!((put.code, put.stderr.lines().count()), (code, 1), "{}", put.stderr);
+        assert!((256..=600).contains(&last), "{}", put.stderr);
+        assert_eq!(figure(&put, "user records delivered"), last);
+        assert_eq!(server.all().len() as u64, last);
+        drop(stdin);
+    }
 }
 
 #[cfg(unix)]

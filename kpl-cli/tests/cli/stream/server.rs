@@ -122,8 +122,13 @@ fn forget_aws(command: &mut Command) -> &mut Command {
 /// Sends the signal of Ctrl-C.
 #[cfg(unix)]
 pub(crate) fn interrupt(child: &Child) {
+    signal(child, "INT");
+}
+
+#[cfg(unix)]
+pub(crate) fn signal(child: &Child, name: &str) {
     let status = Command::new("kill")
-        .args(["-s", "INT", &child.id().to_string()])
+        .args(["-s", name, &child.id().to_string()])
         .status();
     assert!(status.unwrap().success());
 }

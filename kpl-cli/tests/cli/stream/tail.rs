@@ -9,7 +9,7 @@ use kpl_testkit::aggregate_into_one;
 use kpl_testkit::bytes::sealed;
 use serde_json::Value;
 
-use super::server::{Server, interrupt, outside};
+use super::server::{Server, outside, signal};
 #[cfg(target_os = "linux")]
 use crate::memory::peak_memory;
 use crate::support::{Directory, golden_lines, kpl_golden, run};
@@ -135,33 +135,30 @@ fn it_goes_on_at_its_positions() {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_ends_it_with_its_positions_saved() {
+fn a_signal_ends_it_with_its_positions_saved() {
     let server = Server::start(1);
     put(&server, 0..10);
-    let directory = Directory::new();
-    let file = directory.path().join("positions");
-    let arguments = [
-        "tail",
-        "clicks",
-        "--from",
-        "trim-horizon",
-        "--positions",
-        file.to_str().unwrap(),
-    ];
-    let mut child = server.spawn(&arguments);
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert_eq!(lines.by_ref().take(10).count(), 10);
-    interrupt(&child);
-    assert_eq!(lines.count(), 0);
-    let output = child.wait_with_output().unwrap();
-    assert_eq!((output.status.code(), &*told(&output)), (Some(0), READING));
-    assert_eq!(
-        server
-            .kpl(&[&arguments[..], &["--idle", "1"]].concat(), "")
-            .lines()
-            .len(),
-        0
-    );
+    for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        let directory = Directory::new();
+        let file = directory.path().join("positions");
+        let arguments = [
+            "tail",
+            "clicks",
+            "--from",
+            "trim-horizon",
+            "--positions",
+            file.to_str().unwrap(),
+        ];
+        let mut child = server.spawn(&arguments);
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert_eq!(lines.by_ref().take(10).count(), 10);
+        signal(&child, name);
+        assert_eq!(lines.count(), 0);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), &*told(&output)), (Some(code), READING));
+        let again = server.kpl(&[&arguments[..], &["--idle", "1"]].concat(), "");
+        assert_eq!(again.lines().len(), 0);
+    }
 }
 
 #[test]
