@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 
-use crate::client::Fetched;
+use crate::client::FetchedRecord;
 
 /// The most that one answer to GetRecords contains
 /// ([GetRecords](https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html)).
@@ -97,6 +97,9 @@ pub(super) struct Expected {
 impl Expected {
     /// For a shard about which nothing is known.
     pub(super) const ANYTHING: Self = Self { bytes: LARGEST_ANSWER };
+    /// For the first event of a subscription: what the
+    /// [service sends](https://docs.aws.amazon.com/streams/latest/dev/enhanced-consumers.html) in a second.
+    pub(super) const FIRST_EVENT: Self = Self { bytes: 2 << 20 };
     /// For a shard that is read up to its latest record.
     pub(super) const NOTHING: Self = Self { bytes: 0 };
 
@@ -117,16 +120,15 @@ impl Expected {
     }
 }
 
-/// Returns the bytes of the records of an answer, without those of their keys and numbers.
-pub(super) fn data_bytes(fetched: &Fetched) -> usize {
-    fetched.records.iter().map(|record| record.data.len()).sum()
+/// Returns the bytes of the records of an answer or an event, without those of their keys and numbers.
+pub(super) fn data_bytes(records: &[FetchedRecord]) -> usize {
+    records.iter().map(|record| record.data.len()).sum()
 }
 
-/// Returns what an answer takes until its last user record is delivered: its records, and those that are being decoded.
-pub(super) fn cost(fetched: &Fetched) -> usize {
-    let records = &fetched.records;
+/// Returns what an answer or an event takes until its last user record is delivered: its records, and those that are being decoded.
+pub(super) fn cost(records: &[FetchedRecord]) -> usize {
     let largest = records.iter().map(|record| record.data.len()).max().unwrap_or(0);
-    let data = data_bytes(fetched);
+    let data = data_bytes(records);
     data + records.len() * BYTES_PER_RECORD + largest + data.min(DECODED_TOGETHER)
 }
 
@@ -135,7 +137,6 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::client::FetchedRecord;
 
     fn reserve(budget: &Arc<Budget>, bytes: usize) -> Option<Held> {
         budget.reserve(bytes).now_or_never()
@@ -173,13 +174,13 @@ mod tests {
     #[test]
     fn costs_cover_what_an_answer_has() {
         let record = |len: usize| FetchedRecord::new(vec![0; len], "1");
-        let small = Fetched::new((0..1000).map(|_| record(10)).collect(), None);
+        let small = (0..1000).map(|_| record(10)).collect::<Vec<_>>();
         assert_eq!(cost(&small), 10_000 + 256_000 + 10 + 10_000);
-        let large = Fetched::new(vec![record(5 << 20), record(5 << 20)], None);
+        let large = [record(5 << 20), record(5 << 20)];
         assert_eq!(cost(&large), (15 << 20) + 512 + DECODED_TOGETHER);
         assert!(Expected::ANYTHING.cost() > 24_000_000);
         assert_eq!(Expected::after(100, false).bytes, 200);
         assert_eq!(Expected::after(100, true).bytes, LARGEST_ANSWER);
-        assert_eq!(cost(&Fetched::default()), 0);
+        assert_eq!(cost(&[]), 0);
     }
 }
