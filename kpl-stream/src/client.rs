@@ -289,6 +289,54 @@ pub trait ReadClient: fmt::Debug + Send + Sync + 'static {
         let _ = stream;
         Box::pin(async { Ok(None) })
     }
+
+    /// Returns the consumer that is registered under this name with the stream that has this ARN
+    /// (DescribeStreamConsumer), or `None` if there is none. Only readers that use
+    /// [`fan_out`](crate::reader::ReaderBuilder::fan_out) call it, as the two methods below.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`] if the request failed. By default this client does not support it: the class is
+    /// [`ErrorClass::Permanent`].
+    fn describe_consumer<'a>(
+        &'a self,
+        stream_arn: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Consumer>, RequestError>> {
+        let _ = (stream_arn, name);
+        Box::pin(async { Err(RequestError::no_fan_out()) })
+    }
+
+    /// Registers a consumer with the stream that has this ARN (RegisterStreamConsumer).
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`] if the request failed, with the code `ResourceInUseException` if there is one of this name. By
+    /// default this client does not support it: the class is [`ErrorClass::Permanent`].
+    fn register_consumer<'a>(
+        &'a self,
+        stream_arn: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Consumer, RequestError>> {
+        let _ = (stream_arn, name);
+        Box::pin(async { Err(RequestError::no_fan_out()) })
+    }
+
+    /// Subscribes a consumer, given its ARN, to a shard (SubscribeToShard).
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`] if the request failed. By default this client does not support it: the class is
+    /// [`ErrorClass::Permanent`].
+    fn subscribe_to_shard<'a>(
+        &'a self,
+        consumer_arn: &'a str,
+        shard_id: &'a str,
+        start: IteratorStart,
+    ) -> BoxFuture<'a, Result<Box<dyn Subscription>, RequestError>> {
+        let _ = (consumer_arn, shard_id, start);
+        Box::pin(async { Err(RequestError::no_fan_out()) })
+    }
 }
 
 impl<C: ReadClient + ?Sized> ReadClient for Arc<C> {
@@ -311,6 +359,145 @@ impl<C: ReadClient + ?Sized> ReadClient for Arc<C> {
 
     fn identify_stream<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<Option<StreamIdentity>, RequestError>> {
         (**self).identify_stream(stream)
+    }
+
+    fn describe_consumer<'a>(
+        &'a self,
+        stream_arn: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Consumer>, RequestError>> {
+        (**self).describe_consumer(stream_arn, name)
+    }
+
+    fn register_consumer<'a>(
+        &'a self,
+        stream_arn: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Consumer, RequestError>> {
+        (**self).register_consumer(stream_arn, name)
+    }
+
+    fn subscribe_to_shard<'a>(
+        &'a self,
+        consumer_arn: &'a str,
+        shard_id: &'a str,
+        start: IteratorStart,
+    ) -> BoxFuture<'a, Result<Box<dyn Subscription>, RequestError>> {
+        (**self).subscribe_to_shard(consumer_arn, shard_id, start)
+    }
+}
+
+/// A subscription to a shard. It ends when it is dropped.
+///
+/// ```
+/// use futures_core::future::BoxFuture;
+/// use kpl_stream::client::{FetchedRecord, RequestError, Subscription, SubscriptionEvent};
+///
+/// /// A subscription that brings one record, and ends.
+/// #[derive(Debug)]
+/// struct One(Option<FetchedRecord>);
+///
+/// impl Subscription for One {
+///     fn next(&mut self) -> BoxFuture<'_, Result<Option<SubscriptionEvent>, RequestError>> {
+///         let event = self.0.take().map(|record| {
+///             let continuation = record.sequence_number.clone();
+///             SubscriptionEvent::new(vec![record], Some(continuation))
+///         });
+///         Box::pin(async { Ok(event) })
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), RequestError> {
+/// let mut one = One(Some(FetchedRecord::new("some bytes", "49")));
+/// let event = one.next().await?.unwrap();
+/// assert_eq!(event.continuation.as_deref(), Some("49"));
+/// assert!(one.next().await?.is_none());
+/// # Ok(())
+/// # }
+/// ```
+pub trait Subscription: fmt::Debug + Send + Sync + 'static {
+    /// Returns the next event, and waits for it as long as it takes, or `None` if the service has ended the
+    /// subscription. An event that did not arrive whole is not returned.
+    ///
+    /// If the future is dropped, so is the subscription: nothing depends on what happens to it then.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`] if the subscription failed. It is not used any more.
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<SubscriptionEvent>, RequestError>>;
+}
+
+/// An event of a subscription to a shard
+/// ([SubscribeToShardEvent](https://docs.aws.amazon.com/kinesis/latest/APIReference/API_SubscribeToShardEvent.html)).
+///
+/// Its `Debug` output shows how many records there are, never their data.
+#[derive(Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct SubscriptionEvent {
+    /// The records. There may be none.
+    pub records: Vec<FetchedRecord>,
+    /// The sequence number after which to subscribe again, or `None` if the shard is closed and this was its end.
+    pub continuation: Option<String>,
+    /// How far the last record is behind the shard's newest one, if the service says so.
+    pub behind_latest: Option<Duration>,
+    /// The shards that follow this one, if it ended and the service names them.
+    pub child_shards: Vec<ShardDescription>,
+}
+
+impl SubscriptionEvent {
+    /// Creates an event from its records and the sequence number to continue after, if the shard has not ended.
+    #[must_use]
+    pub const fn new(records: Vec<FetchedRecord>, continuation: Option<String>) -> Self {
+        Self {
+            records,
+            continuation,
+            behind_latest: None,
+            child_shards: Vec::new(),
+        }
+    }
+
+    /// Returns the same event, with how far its last record is behind the shard's newest one.
+    #[must_use]
+    pub const fn with_behind_latest(mut self, behind_latest: Duration) -> Self {
+        self.behind_latest = Some(behind_latest);
+        self
+    }
+
+    /// Returns the same event, with the shards that follow this one.
+    #[must_use]
+    pub fn with_child_shards(mut self, child_shards: Vec<ShardDescription>) -> Self {
+        self.child_shards = child_shards;
+        self
+    }
+}
+
+impl fmt::Debug for SubscriptionEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubscriptionEvent")
+            .field("records", &format_args!("{} records", self.records.len()))
+            .field("continuation", &self.continuation)
+            .field("behind_latest", &self.behind_latest)
+            .field("child_shards", &self.child_shards)
+            .finish()
+    }
+}
+
+/// A consumer that is registered with a stream, for enhanced fan-out.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Consumer {
+    /// The consumer's ARN.
+    pub arn: String,
+    /// Whether it can subscribe to shards. While it is being created or deleted, it cannot.
+    pub active: bool,
+}
+
+impl Consumer {
+    /// Creates a consumer from its ARN and whether it can subscribe to shards.
+    pub fn new(arn: impl Into<String>, active: bool) -> Self {
+        let arn = arn.into();
+        Self { arn, active }
     }
 }
 
@@ -364,7 +551,7 @@ impl ShardDescription {
     }
 }
 
-/// Where an iterator starts.
+/// Where an iterator or a subscription starts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum IteratorStart {
@@ -376,6 +563,8 @@ pub enum IteratorStart {
     AtTimestamp(Timestamp),
     /// At the record with this sequence number.
     AtSequenceNumber(String),
+    /// After the record with this sequence number. Only subscriptions start there.
+    AfterSequenceNumber(String),
 }
 
 /// An answer to GetRecords.
@@ -553,6 +742,10 @@ impl RequestError {
     /// credentials. The message says what to set.
     pub fn configuration(code: impl Into<Arc<str>>, message: impl Into<Arc<str>>) -> Self {
         Self::new(code, message, ErrorClass::Configuration)
+    }
+
+    fn no_fan_out() -> Self {
+        Self::permanent("NotSupported", "this client does not support enhanced fan-out")
     }
 
     /// Creates the error of a request that cannot be sent as it is.

@@ -1,5 +1,6 @@
 //! Readers that are restarted at any point, while shards split, merge and are trimmed, requests fail, iterators expire,
-//! lists of shards are old and positions cannot be saved. Time is tokio's, and passes at once.
+//! lists of shards are old and positions cannot be saved. Some readers ask for records, others subscribe, and their
+//! subscriptions fail, end early or are silent. Time is tokio's, and passes at once.
 //!
 //! For every seed: per shard records come in order, after those of its parents; nothing is lost but what was trimmed;
 //! a record comes again only if its position was not saved; and a reader of a stream at rest ends.
@@ -22,7 +23,7 @@ use kpl_stream::reader::{
     MemoryPositions, Positions, PositionsError, Reader, ReaderError, ShardState, StreamPositions,
 };
 use kpl_testkit::aggregate_into_one;
-use kpl_testkit::service::{Service, Shard, Stream};
+use kpl_testkit::service::{Event, Service, Shard, Stream};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::seeds::{number, run_seeds};
@@ -86,7 +87,7 @@ impl Positions for Unreliable {
 }
 
 /// What can happen in a seed.
-const EVENTS: [&str; 8] = [
+const EVENTS: [&str; 9] = [
     "records given",
     "records given again",
     "Kinesis records trimmed",
@@ -95,6 +96,7 @@ const EVENTS: [&str; 8] = [
     "readers",
     "readers that resumed inside of an aggregate",
     "positions not saved",
+    "subscriptions",
 ];
 
 /// How often each of them happened.
@@ -197,6 +199,7 @@ impl World {
         *self.positions.chance.lock().unwrap() = 0.0;
         self.service.state(|state| {
             state.failures.clear();
+            state.subscriptions.events.clear();
             state.read_latency = Duration::ZERO;
         });
         let begin = Instant::now();
@@ -215,6 +218,8 @@ impl World {
         if self.statistics.get("records given").copied() != given {
             return Err("a reader was given something although everything had been saved".into());
         }
+        let subscriptions = self.service.state(|state| state.subscriptions.asked.len());
+        self.count("subscriptions", subscriptions);
         Ok(self.statistics)
     }
 
@@ -226,6 +231,11 @@ impl World {
             .max_records(self.rng.usize(1..=4))
             .max_buffered_bytes([1, 1 << 20, 64 << 20][self.rng.usize(0..3)])
             .request_timeout(Duration::from_secs(5));
+        if self.rng.bool() {
+            builder = builder.fan_out("arn:aws:kinesis:us-east-1:123456789012:stream/clicks/consumer/one:1");
+            let records = self.rng.usize(1..=4);
+            self.service.state(|state| state.subscriptions.event_records = records);
+        }
         if let Some(idle) = idle {
             builder = builder.end_when_idle(idle);
         }
@@ -425,6 +435,10 @@ impl Disturbance {
                     let latency = Duration::from_millis(self.rng.u64(0..3_000));
                     self.service.state(|state| state.read_latency = latency);
                 }
+                15 | 16 => {
+                    let events: Vec<_> = (0..self.rng.usize(1..6)).map(|_| self.event()).collect();
+                    self.service.state(|state| state.subscriptions.events.extend(events));
+                }
                 _ => {
                     let failures: Vec<_> = (0..self.rng.usize(1..6)).map(|_| self.failure()).collect();
                     self.service.fail(failures);
@@ -482,6 +496,16 @@ impl Disturbance {
             let is_over = is_oldest && shard.closed && shard.trimmed == shard.records.len();
             shard.forgotten |= is_over && state.stale_listings == 0 && rng.bool();
         });
+    }
+
+    fn event(&mut self) -> Event {
+        match self.rng.u8(0..6) {
+            0 => Event::Silence,
+            1 => Event::End,
+            2 => Event::Failure(RequestError::refused("ResourceInUseException", "as the seed wants it")),
+            3 => Event::Failure(RequestError::unanswered("ConnectionLost", "as the seed wants it")),
+            _ => Event::Comes,
+        }
     }
 
     fn failure(&mut self) -> Option<RequestError> {

@@ -7,7 +7,7 @@ use aws_sdk_kinesis::primitives::{Blob, DateTime};
 use aws_sdk_kinesis::types;
 use kpl_core::{EncryptionType, HashKey, HashKeyRange, KinesisRecord, SealedRecord, SequenceNumber, Shard, Timestamp};
 
-use crate::client::{EntryError, FetchedRecord, PutResult, ShardDescription, Written};
+use crate::client::{EntryError, FetchedRecord, IteratorStart, PutResult, RequestError, ShardDescription, Written};
 
 /// Converts a kpl value to the SDK's type.
 ///
@@ -166,7 +166,7 @@ impl fmt::Display for InvalidShard {
 
 impl std::error::Error for InvalidShard {}
 
-pub(super) fn shard_description(shard: &types::Shard) -> Result<ShardDescription, crate::client::RequestError> {
+pub(super) fn shard_description(shard: &types::Shard) -> Result<ShardDescription, RequestError> {
     let mut description = ShardDescription::new(
         &*shard.shard_id,
         range_of(&shard.shard_id, shard.hash_key_range.as_ref())?,
@@ -185,7 +185,7 @@ pub(super) fn is_closed(shard: &types::Shard) -> bool {
     numbers.is_some_and(|numbers| numbers.ending_sequence_number.is_some())
 }
 
-pub(super) fn child_shard(shard: &types::ChildShard) -> Result<ShardDescription, crate::client::RequestError> {
+pub(super) fn child_shard(shard: &types::ChildShard) -> Result<ShardDescription, RequestError> {
     let range = range_of(&shard.shard_id, shard.hash_key_range.as_ref())?;
     let mut description = ShardDescription::new(&*shard.shard_id, range);
     description.parents.clone_from(&shard.parent_shards);
@@ -200,6 +200,27 @@ pub(super) fn fetched(record: types::Record) -> FetchedRecord {
         partition_key: record.partition_key,
         sequence_number: record.sequence_number,
     }
+}
+
+/// Returns `None` for a negative number.
+pub(super) fn millis(millis: i64) -> Option<Duration> {
+    u64::try_from(millis).ok().map(Duration::from_millis)
+}
+
+pub(super) fn starting_position(start: IteratorStart) -> Result<types::StartingPosition, RequestError> {
+    use types::ShardIteratorType as Type;
+    let position = types::StartingPosition::builder();
+    let position = match start {
+        IteratorStart::Latest => position.r#type(Type::Latest),
+        IteratorStart::TrimHorizon => position.r#type(Type::TrimHorizon),
+        IteratorStart::AtTimestamp(time) => position.r#type(Type::AtTimestamp).timestamp(date_time(time)),
+        IteratorStart::AtSequenceNumber(number) => position.r#type(Type::AtSequenceNumber).sequence_number(number),
+        IteratorStart::AfterSequenceNumber(number) => {
+            position.r#type(Type::AfterSequenceNumber).sequence_number(number)
+        }
+    };
+    let built = position.build();
+    built.map_err(|error| RequestError::permanent("StartingPosition", error.to_string()))
 }
 
 pub(super) fn put_result(entry: types::PutRecordsResultEntry) -> PutResult {

@@ -118,7 +118,7 @@ fn never_connected(error: &(dyn Error + 'static)) -> bool {
 }
 
 /// Returns an error and all its sources.
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+pub(super) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     iter::successors(Some(error), |&error| error.source())
 }
 
@@ -135,7 +135,7 @@ where
     joined(chain(error).skip(stages))
 }
 
-fn joined<'a>(errors: impl Iterator<Item = &'a (dyn Error + 'static)>) -> String {
+pub(super) fn joined<'a>(errors: impl Iterator<Item = &'a (dyn Error + 'static)>) -> String {
     let messages: Vec<String> = errors.map(ToString::to_string).collect();
     messages.join(": ")
 }

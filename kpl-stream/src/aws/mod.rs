@@ -4,6 +4,7 @@ mod convert;
 mod error;
 mod notes;
 mod session;
+mod subscription;
 
 use std::error::Error;
 use std::sync::Arc;
@@ -13,9 +14,11 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::http::HttpResponse;
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
-use aws_sdk_kinesis::config::{BehaviorVersion, Builder, ProvideCredentials, SharedCredentialsProvider};
+use aws_sdk_kinesis::config::{
+    BehaviorVersion, Builder, ProvideCredentials, SharedCredentialsProvider, StalledStreamProtectionConfig,
+};
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_kinesis::types::{self, ShardFilterType, ShardIteratorType};
+use aws_sdk_kinesis::types::{self, ConsumerStatus, ShardFilterType, ShardIteratorType};
 use aws_types::SdkConfig;
 use futures_core::future::BoxFuture;
 use kpl_core::{SealedRecord, Shard};
@@ -26,9 +29,10 @@ use self::convert::{child_shard, fetched, is_closed, put_result, shard_descripti
 use self::error::request_error;
 use self::notes::{NoteTaker, noting};
 use self::session::Sessions;
+use self::subscription::Events;
 use crate::client::{
-    Distribution, Fetched, IteratorStart, PutResult, ReadClient, RequestError, ShardDescription, StreamDescription,
-    StreamIdentity, WriteClient,
+    Consumer, Distribution, ErrorClass, Fetched, IteratorStart, PutResult, ReadClient, RequestError, ShardDescription,
+    StreamDescription, StreamIdentity, Subscription, WriteClient,
 };
 
 /// Amazon Kinesis Data Streams, through the AWS SDK. Every method that takes a stream's name also takes its ARN.
@@ -231,6 +235,9 @@ impl ReadClient for AwsClient {
                 IteratorStart::AtSequenceNumber(number) => request
                     .shard_iterator_type(ShardIteratorType::AtSequenceNumber)
                     .starting_sequence_number(number),
+                IteratorStart::AfterSequenceNumber(number) => request
+                    .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
+                    .starting_sequence_number(number),
             };
             request.send()
         };
@@ -251,10 +258,7 @@ impl ReadClient for AwsClient {
             Ok(Fetched {
                 records: answer.records.into_iter().map(fetched).collect(),
                 next_iterator: answer.next_shard_iterator,
-                behind_latest: answer
-                    .millis_behind_latest
-                    .and_then(|millis| u64::try_from(millis).ok())
-                    .map(Duration::from_millis),
+                behind_latest: answer.millis_behind_latest.and_then(convert::millis),
                 child_shards: children.iter().map(child_shard).collect::<Result<_, _>>()?,
             })
         })
@@ -268,6 +272,71 @@ impl ReadClient for AwsClient {
                 arn: summary.stream_arn.into(),
                 created_at: timestamp(&summary.stream_creation_timestamp),
             }))
+        })
+    }
+
+    fn describe_consumer<'a>(
+        &'a self,
+        stream_arn: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Consumer>, RequestError>> {
+        Box::pin(async move {
+            let request = |client: &Client| {
+                let request = client.describe_stream_consumer().stream_arn(stream_arn);
+                request.consumer_name(name).send()
+            };
+            match self.ask(request).await {
+                Ok(answer) => Ok(answer.consumer_description.map(|found| {
+                    let active = found.consumer_status == ConsumerStatus::Active;
+                    Consumer::new(found.consumer_arn, active)
+                })),
+                Err(error) if error.class == ErrorClass::NotFound => Ok(None),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
+    fn register_consumer<'a>(
+        &'a self,
+        stream_arn: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Consumer, RequestError>> {
+        Box::pin(async move {
+            let request = |client: &Client| {
+                let request = client.register_stream_consumer().stream_arn(stream_arn);
+                request.consumer_name(name).send()
+            };
+            let answer = self.ask(request).await?;
+            let registered = answer
+                .consumer
+                .ok_or_else(|| RequestError::unanswered("NoConsumer", "the answer has no consumer"))?;
+            let active = registered.consumer_status == ConsumerStatus::Active;
+            Ok(Consumer::new(registered.consumer_arn, active))
+        })
+    }
+
+    fn subscribe_to_shard<'a>(
+        &'a self,
+        consumer_arn: &'a str,
+        shard_id: &'a str,
+        start: IteratorStart,
+    ) -> BoxFuture<'a, Result<Box<dyn Subscription>, RequestError>> {
+        Box::pin(async move {
+            let start = convert::starting_position(start)?;
+            // A shard without records is not a connection that has stalled. The reader knows how long to wait.
+            let patient = aws_sdk_kinesis::config::Config::builder()
+                .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+            let request = |client: &Client| {
+                let request = client
+                    .subscribe_to_shard()
+                    .consumer_arn(consumer_arn)
+                    .shard_id(shard_id);
+                let request = request.starting_position(start).customize();
+                request.config_override(patient).send()
+            };
+            let answer = self.ask(request).await?;
+            let subscription: Box<dyn Subscription> = Box::new(Events(answer));
+            Ok(subscription)
         })
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 
-use crate::client::Fetched;
+use crate::client::FetchedRecord;
 
 /// The most that one answer to GetRecords contains
 /// ([GetRecords](https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html)).
@@ -105,6 +105,12 @@ impl Ask {
         bytes: LARGEST_ANSWER,
         record_size: None,
     };
+    /// For the first event of a subscription: what the
+    /// [service sends](https://docs.aws.amazon.com/streams/latest/dev/enhanced-consumers.html) in a second.
+    pub(super) const FIRST_EVENT: Self = Self {
+        bytes: 2 << 20,
+        record_size: None,
+    };
     /// For a shard that is read up to its latest record.
     pub(super) const NOTHING: Self = Self {
         bytes: 0,
@@ -113,14 +119,14 @@ impl Ask {
 
     /// After an answer: as much again, and more if there is more. If the answer was cut off for its size, as much as an
     /// answer can have.
-    pub(super) fn after(self, fetched: &Fetched, was_cut_off: bool) -> Self {
-        let bytes = data_bytes(fetched);
+    pub(super) fn after(self, records: &[FetchedRecord], was_cut_off: bool) -> Self {
+        let bytes = data_bytes(records);
         Self {
             bytes: match was_cut_off {
                 true => LARGEST_ANSWER,
                 false => bytes.saturating_mul(2).min(LARGEST_ANSWER),
             },
-            record_size: bytes.checked_div(fetched.records.len()).or(self.record_size),
+            record_size: bytes.checked_div(records.len()).or(self.record_size),
         }
     }
 
@@ -141,16 +147,15 @@ impl Ask {
     }
 }
 
-/// Returns the bytes of the records of an answer, without those of their keys and numbers.
-pub(super) fn data_bytes(fetched: &Fetched) -> usize {
-    fetched.records.iter().map(|record| record.data.len()).sum()
+/// Returns the bytes of the records of an answer or an event, without those of their keys and numbers.
+pub(super) fn data_bytes(records: &[FetchedRecord]) -> usize {
+    records.iter().map(|record| record.data.len()).sum()
 }
 
-/// Returns what an answer takes until its last user record is delivered: its records, and those that are being decoded.
-pub(super) fn cost(fetched: &Fetched) -> usize {
-    let records = &fetched.records;
+/// Returns what an answer or an event takes until its last user record is delivered: its records, and those that are being decoded.
+pub(super) fn cost(records: &[FetchedRecord]) -> usize {
     let largest = records.iter().map(|record| record.data.len()).max().unwrap_or(0);
-    let data = data_bytes(fetched);
+    let data = data_bytes(records);
     data + records.len() * BYTES_PER_RECORD + largest + data.min(DECODED_TOGETHER)
 }
 
@@ -159,7 +164,6 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::client::FetchedRecord;
 
     fn reserve(budget: &Arc<Budget>, bytes: usize) -> Option<Held> {
         budget.reserve(bytes).now_or_never()
@@ -196,9 +200,8 @@ mod tests {
 
     #[test]
     fn as_many_records_are_asked_for_as_there_is_room_for() {
-        let answer = |count: usize, size: usize| {
-            let records = (0..count).map(|_| FetchedRecord::new(vec![0; size], "1"));
-            Fetched::new(records.collect(), None)
+        let answer = |count: usize, size: usize| -> Vec<FetchedRecord> {
+            (0..count).map(|_| FetchedRecord::new(vec![0; size], "1")).collect()
         };
         let (small, large) = (Budget::new(1 << 20), Budget::new(64 << 20));
         assert_eq!(Ask::ANYTHING.records(&large, 10_000), 100);
@@ -218,11 +221,11 @@ mod tests {
     #[test]
     fn costs_cover_what_an_answer_has() {
         let record = |len: usize| FetchedRecord::new(vec![0; len], "1");
-        let small = Fetched::new((0..1000).map(|_| record(10)).collect(), None);
+        let small = (0..1000).map(|_| record(10)).collect::<Vec<_>>();
         assert_eq!(cost(&small), 10_000 + 256_000 + 10 + 10_000);
-        let large = Fetched::new(vec![record(5 << 20), record(5 << 20)], None);
+        let large = [record(5 << 20), record(5 << 20)];
         assert_eq!(cost(&large), (15 << 20) + 512 + DECODED_TOGETHER);
         assert!(Ask::ANYTHING.cost() > 24_000_000);
-        assert_eq!(cost(&Fetched::default()), 0);
+        assert_eq!(cost(&[]), 0);
     }
 }

@@ -15,7 +15,8 @@ use super::error::{PositionsError, ReaderError};
 use super::positions::{MemoryPositions, Positions, ShardState, StreamPositions};
 use super::requests::Requests;
 use super::shards::Shards;
-use crate::client::{ErrorClass, IteratorStart, ReadClient, ShardDescription, StreamIdentity};
+use super::task::Latest;
+use crate::client::{ErrorClass, ReadClient, ShardDescription, StreamIdentity};
 
 /// Where a reader starts in a stream for which no position was saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -27,7 +28,8 @@ pub enum Start {
     /// After the newest record of each shard: everything that is written after [`build`](ReaderBuilder::build) has
     /// returned is read. If a shard receives nothing and the reader cannot make requests for five minutes, the service
     /// forgets where the reader was; what was written to the shard in the minute before `build` returned is then read
-    /// as well.
+    /// as well. With [`fan_out`](ReaderBuilder::fan_out) this happens if the first subscription to a shard fails before
+    /// its first event.
     Latest,
     /// At the first record of each shard that arrived at or after this time. The service refuses a time in the future.
     At(SystemTime),
@@ -42,6 +44,8 @@ pub struct ReaderBuilder<T, C = Arc<dyn ReadClient>> {
     reset_positions: bool,
     start: Start,
     max_buffered_bytes: usize,
+    /// The name or the ARN of the consumer for enhanced fan-out.
+    consumer: Option<String>,
     options: Options,
     marker: PhantomData<fn() -> T>,
 }
@@ -65,6 +69,7 @@ impl<T> ReaderBuilder<T, ()> {
             reset_positions: false,
             start: Start::default(),
             max_buffered_bytes: 64 << 20,
+            consumer: None,
             options: Options {
                 poll_interval: Duration::from_secs(1),
                 fetch_interval: Duration::from_millis(200),
@@ -95,6 +100,7 @@ impl<T, C> ReaderBuilder<T, C> {
             reset_positions: self.reset_positions,
             start: self.start,
             max_buffered_bytes: self.max_buffered_bytes,
+            consumer: self.consumer,
             options: self.options,
             marker: PhantomData,
         }
@@ -117,6 +123,60 @@ impl<T, C> ReaderBuilder<T, C> {
     /// this stream are kept in any case.
     pub const fn reset_positions(mut self, reset: bool) -> Self {
         self.reset_positions = reset;
+        self
+    }
+
+    /// Receives records by [enhanced fan-out](https://docs.aws.amazon.com/streams/latest/dev/enhanced-consumers.html)
+    /// instead of asking for them: the service sends what arrives, and every consumer has 2 MiB per second and shard of
+    /// its own. It costs extra, by the hour for each consumer and shard, and by the amount of data
+    /// ([prices](https://aws.amazon.com/kinesis/data-streams/pricing/)).
+    ///
+    /// `consumer` is the name of a consumer or its ARN. If the stream does not have a consumer of this name, `build`
+    /// registers one, and waits until it is active. It stays registered, and costs, until you
+    /// [deregister](https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DeregisterStreamConsumer.html) it. An
+    /// ARN is used as it is.
+    ///
+    /// * Each reader needs a consumer of its own: of two subscriptions of one consumer to a shard, the later
+    ///   [ends the earlier](https://docs.aws.amazon.com/kinesis/latest/APIReference/API_SubscribeToShard.html), so that
+    ///   two readers interrupt each other every few seconds. A stream has at most
+    ///   [20 consumers](https://docs.aws.amazon.com/kinesis/latest/APIReference/API_RegisterStreamConsumer.html), or 50
+    ///   if it is of On-demand Advantage.
+    /// * The permissions are `kinesis:SubscribeToShard` and `kinesis:ListShards`, and for a name also
+    ///   `kinesis:DescribeStreamConsumer`, `kinesis:RegisterStreamConsumer` unless the consumer exists, and
+    ///   `kinesis:DescribeStreamSummary` unless the stream is named by its ARN.
+    /// * A subscription is renewed before the service ends it after 5 minutes, at the earliest 5 seconds after it
+    ///   began, because the service refuses to do so before. It has failed if nothing is received for a minute: the
+    ///   service sends events without records as well.
+    /// * The options that are about GetRecords do not have an effect: [`poll_interval`](Self::poll_interval),
+    ///   [`fetch_interval`](Self::fetch_interval), [`shard_bytes_per_second`](Self::shard_bytes_per_second) and
+    ///   [`max_records`](Self::max_records).
+    ///
+    /// If the consumer cannot be found or registered, `build` returns [`ReaderError::Request`] with the operation: there
+    /// is no permission, the client does not support it, or a limit is reached (`LimitExceededException`: there are too
+    /// many consumers, five are being created, or there were more than five requests within a second). The reader never
+    /// polls instead.
+    ///
+    /// ```no_run
+    /// use kpl_core::RawRecord;
+    /// use kpl_stream::reader::{Reader, ReaderError};
+    ///
+    /// # async fn read() -> Result<(), Box<dyn std::error::Error>> {
+    /// let config = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+    /// let builder = Reader::<RawRecord>::builder().load_aws_config(&config);
+    /// let mut reader = match builder.fan_out("fraud-detection").build("clicks").await {
+    ///     Err(ReaderError::Request { operation, error, .. }) => {
+    ///         return Err(format!("no enhanced fan-out: {operation}: {error}").into());
+    ///     }
+    ///     reader => reader?,
+    /// };
+    /// while let Some(record) = reader.next().await {
+    ///     println!("{:?}", record?.value);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn fan_out(mut self, consumer: impl Into<String>) -> Self {
+        self.consumer = Some(consumer.into());
         self
     }
 
@@ -155,6 +215,9 @@ impl<T, C> ReaderBuilder<T, C> {
     /// from it. That is at most 10 MiB, so a reader of hundreds of shards that all have to catch up is faster with
     /// more. What the values of user records take beside their bytes is not counted: they are decoded at most 256 at a
     /// time. The first request of a shard asks for at most 100 records, later ones for as many as there is room for.
+    ///
+    /// With [`fan_out`](Self::fan_out), no event is taken from a connection before there is room for one. What the
+    /// client has received before it is taken, at most what the windows of its connections allow, is not counted.
     pub const fn max_buffered_bytes(mut self, bytes: usize) -> Self {
         self.max_buffered_bytes = bytes;
         self
@@ -171,12 +234,16 @@ impl<T, C> ReaderBuilder<T, C> {
     /// Ends the reader when nothing has arrived for this long: [`Reader::next`](super::Reader::next) then returns
     /// `None`. That counts only once every shard was read to its latest record, and only on the strength of requests
     /// that were made after this time had passed. By default a reader waits for records without end.
+    ///
+    /// With [`fan_out`](Self::fan_out), subscriptions are such requests, and are renewed as often as this time says, at
+    /// most every 5 seconds: the reader ends up to that much later.
     pub const fn end_when_idle(mut self, idle: Duration) -> Self {
         self.options.end_when_idle = Some(idle);
         self
     }
 
-    /// Sets how long a request may take before it is repeated. The default is 30 seconds.
+    /// Sets how long a request may take before it is repeated. The default is 30 seconds. It does not limit how long a
+    /// subscription lasts.
     pub const fn request_timeout(mut self, timeout: Duration) -> Self {
         self.options.request_timeout = timeout;
         self
@@ -221,6 +288,9 @@ impl<T> ReaderBuilder<T> {
         let mut requests = Requests::new(self.client, stream, self.options, self.max_buffered_bytes);
         let listed = requests.list_shards().await?;
         requests.identity = requests.identify().await?;
+        if let Some(consumer) = &self.consumer {
+            requests.consumer = Some(requests.active_consumer(consumer).await?);
+        }
         let requests = Arc::new(requests);
         let mut saved = load(&requests, &*self.positions).await?;
         if is_of_another(&saved, requests.identity.as_ref(), &listed) {
@@ -255,8 +325,8 @@ impl<T> ReaderBuilder<T> {
             };
             shards.add(description, start);
         }
-        let iterators = latest_iterators(&requests, latest).await?;
-        Ok(Reader::new(requests, self.positions, shards, iterators))
+        let latest = self::latest(&requests, latest).await?;
+        Ok(Reader::new(requests, self.positions, shards, latest))
     }
 }
 
@@ -289,28 +359,25 @@ fn is_of_another(saved: &StreamPositions, found: Option<&StreamIdentity>, shards
     })
 }
 
-/// Returns iterators after the newest records of shards.
-async fn latest_iterators(
-    requests: &Arc<Requests>,
-    shard_ids: Vec<String>,
-) -> Result<BTreeMap<String, String>, ReaderError> {
+/// Returns what points at the ends of shards now. What was written later comes after it.
+async fn latest(requests: &Arc<Requests>, shard_ids: Vec<String>) -> Result<BTreeMap<String, Latest>, ReaderError> {
     let mut tasks = JoinSet::new();
     for shard_id in shard_ids {
         let requests = Arc::clone(requests);
         tasks.spawn(async move {
-            let iterator = requests.shard_iterator(&shard_id, IteratorStart::Latest).await;
-            (shard_id, iterator)
+            let latest = requests.latest(&shard_id).await;
+            (shard_id, latest)
         });
     }
-    let mut iterators = BTreeMap::new();
-    for (shard_id, iterator) in tasks.join_all().await {
-        match iterator {
-            Ok(iterator) => drop(iterators.insert(shard_id, iterator)),
-            Err(error) if error.class == ErrorClass::NotFound => {}
-            Err(error) => return Err(requests.refused(Some(&shard_id.into()), "GetShardIterator", error)),
+    let mut found = BTreeMap::new();
+    for (shard_id, latest) in tasks.join_all().await {
+        match latest {
+            Ok(latest) => drop(found.insert(shard_id, latest)),
+            Err(ReaderError::Request { error, .. }) if error.class == ErrorClass::NotFound => {}
+            Err(error) => return Err(error),
         }
     }
-    Ok(iterators)
+    Ok(found)
 }
 
 /// The most records that the service returns in one answer.
@@ -326,6 +393,7 @@ impl<T, C: fmt::Debug> fmt::Debug for ReaderBuilder<T, C> {
             .field("positions", &self.positions)
             .field("start", &self.start)
             .field("max_buffered_bytes", &self.max_buffered_bytes)
+            .field("consumer", &self.consumer)
             .field("options", &self.options)
             .finish()
     }

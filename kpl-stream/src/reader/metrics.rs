@@ -16,6 +16,7 @@ const MILLIS_BEHIND_LATEST: &str = "MillisBehindLatest";
 const REQUEST_TIME: &str = "KinesisDataFetcher.getRecords.Time";
 /// The KCL's `KinesisDataFetcher.getRecords.Success` is an average; a counter of failures is what alarms need.
 const REQUEST_FAILURES: &str = "KinesisDataFetcher.getRecords.Failure";
+const SUBSCRIPTION_FAILURES: &str = "SubscribeToShard.Failure";
 
 /// The metrics of a shard.
 pub(super) struct Metrics {
@@ -39,9 +40,13 @@ impl Metrics {
         }
     }
 
-    /// An answer with records, or without.
-    pub(super) fn fetched(&self, data_bytes: usize, behind_latest: Option<Duration>, took: Duration) {
+    /// A GetRecords request that was answered.
+    pub(super) fn fetched_in(&self, took: Duration) {
         self.request_time.record(took.as_secs_f64() * 1000.0);
+    }
+
+    /// An answer or an event, with records or without.
+    pub(super) fn received(&self, data_bytes: usize, behind_latest: Option<Duration>) {
         self.data_bytes_processed.increment(data_bytes as u64);
         if let Some(behind) = behind_latest {
             self.millis_behind_latest.set(behind.as_secs_f64() * 1000.0);
@@ -49,10 +54,19 @@ impl Metrics {
     }
 
     /// A GetRecords request that failed.
-    pub(super) fn failed(&self, code: &Arc<str>) {
+    pub(super) fn fetch_failed(&self, code: &Arc<str>) {
+        self.failed(REQUEST_FAILURES, code);
+    }
+
+    /// A SubscribeToShard request, or a subscription, that failed.
+    pub(super) fn subscription_failed(&self, code: &Arc<str>) {
+        self.failed(SUBSCRIPTION_FAILURES, code);
+    }
+
+    fn failed(&self, counter: &'static str, code: &Arc<str>) {
         let mut labels = self.labels.clone();
         labels.push(Label::new(ERROR_CODE, SharedString::from(Arc::clone(code))));
-        counter!(REQUEST_FAILURES, labels).increment(1);
+        counter!(counter, labels).increment(1);
     }
 
     /// User records that are passed on to the consumer.

@@ -37,6 +37,13 @@
 //! # }
 //! ```
 //!
+//! # Two ways to receive records
+//!
+//! By default a reader asks each shard for records with GetRecords, in an empty shard once a second; the service allows
+//! five requests per second and 2 MiB per second of each shard, for all such readers together. With
+//! [`fan_out`](ReaderBuilder::fan_out) the service sends the records, sooner, and at a rate that other readers do not
+//! reduce; that costs extra. Everything else is the same for both.
+//!
 //! # Shards
 //!
 //! Shards are read concurrently. After a split or a merge, a new shard is read once every parent that the service still
@@ -71,8 +78,9 @@
 //!
 //! A record that cannot be decoded is returned as an error that contains its bytes, and the next record follows. A
 //! request that was throttled, failed, or was not answered in time is repeated until it succeeds, after pauses that
-//! grow from 1 s to 30 s; each failure is logged as a `tracing` warning. If the service refuses a request permanently,
-//! the reader ends, also when credentials have expired and cannot be renewed. With
+//! grow from 1 s to 30 s; each failure is logged as a `tracing` warning. A subscription that fails, or ends without an
+//! event, counts as such a request; the next one continues after the last event that was received whole. If the service
+//! refuses a request permanently, the reader ends, also when credentials have expired and cannot be renewed. With
 //! [`give_up_after`](ReaderBuilder::give_up_after) it ends as well if requests have failed for that long.
 //!
 //! # Metrics
@@ -83,10 +91,11 @@
 //! | metric | kind | unit | meaning |
 //! |---|---|---|---|
 //! | `RecordsProcessed` | counter | | user records that were passed on to the consumer, errors included |
-//! | `DataBytesProcessed` | counter | bytes | data of the Kinesis records that were fetched |
-//! | `MillisBehindLatest` | gauge | milliseconds | how far the shard was behind its latest record, as its last answer said |
+//! | `DataBytesProcessed` | counter | bytes | data of the Kinesis records that were received |
+//! | `MillisBehindLatest` | gauge | milliseconds | how far the shard was behind its latest record, as its last answer or event said |
 //! | `KinesisDataFetcher.getRecords.Time` | histogram | milliseconds | how long GetRecords took |
 //! | `KinesisDataFetcher.getRecords.Failure` | counter | | GetRecords requests that failed, with the label `ErrorCode` |
+//! | `SubscribeToShard.Failure` | counter | | SubscribeToShard requests and subscriptions that failed, with the label `ErrorCode` |
 //!
 //! [`metrics`]: https://docs.rs/metrics
 
@@ -102,6 +111,8 @@ mod positions;
 mod progress;
 mod requests;
 mod shards;
+mod subscribe;
+mod task;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -129,9 +140,9 @@ pub use self::positions::{InvalidShardState, MemoryPositions, Positions, ShardSt
 pub use self::progress::Progress;
 
 use self::budget::Held;
-use self::fetch::{Event, Item, ShardTask};
 use self::requests::{Requests, backoff};
 use self::shards::Shards;
+use self::task::{Event, Item, Latest, ShardTask};
 use crate::clock;
 
 /// Reads a stream; see [the module](self).
@@ -142,8 +153,8 @@ pub struct Reader<T> {
     requests: Arc<Requests>,
     positions: Arc<dyn Positions>,
     shards: Shards,
-    /// Iterators at the end of shards that have not been read yet.
-    iterators: BTreeMap<String, String>,
+    /// The ends of shards that have not been read yet, as they were when the reader was built.
+    latest: BTreeMap<String, Latest>,
     events: mpsc::Receiver<Event<T>>,
     sender: mpsc::Sender<Event<T>>,
     tasks: JoinSet<()>,
@@ -177,14 +188,14 @@ impl<T: FromKplRecordOwned + Send + 'static> Reader<T> {
         requests: Arc<Requests>,
         positions: Arc<dyn Positions>,
         shards: Shards,
-        iterators: BTreeMap<String, String>,
+        latest: BTreeMap<String, Latest>,
     ) -> Self {
         let (sender, events) = mpsc::channel(MAX_EVENTS);
         let mut reader = Self {
             requests,
             positions,
             shards,
-            iterators,
+            latest,
             events,
             sender,
             tasks: JoinSet::new(),
@@ -351,9 +362,10 @@ impl<T: FromKplRecordOwned + Send + 'static> Reader<T> {
     /// Starts to read the shards whose turn it is, and lists shards if some that belong to known ones are not known.
     fn go_on(&mut self) {
         for (shard_id, from) in self.shards.take_ready() {
-            let iterator = self.iterators.remove(&*shard_id);
-            let task = ShardTask::new(Arc::clone(&self.requests), shard_id, from, iterator);
-            self.tasks.spawn_on(task.run(self.sender.clone()), &self.runtime);
+            let latest = self.latest.remove(&*shard_id);
+            let task = ShardTask::new(Arc::clone(&self.requests), shard_id, from);
+            self.tasks
+                .spawn_on(task.run(latest, self.sender.clone()), &self.runtime);
         }
         if !self.shards.are_incomplete() {
             self.listed_in_vain = 0;

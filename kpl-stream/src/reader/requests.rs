@@ -11,8 +11,10 @@ use super::budget::Budget;
 use super::builder::Options;
 use super::error::ReaderError;
 use super::progress::Behind;
+use super::subscribe::{self, Opened};
+use super::task::Latest;
 use crate::backoff::Backoff;
-use crate::client::{ErrorClass, IteratorStart, ReadClient, RequestError, ShardDescription, StreamIdentity};
+use crate::client::{Consumer, ErrorClass, IteratorStart, ReadClient, RequestError, ShardDescription, StreamIdentity};
 use crate::clock;
 
 /// What all tasks of a reader share.
@@ -22,9 +24,11 @@ pub(super) struct Requests {
     pub(super) stream: Arc<str>,
     /// Which stream it is, if that is known.
     pub(super) identity: Option<StreamIdentity>,
+    /// The ARN of the consumer for enhanced fan-out, if the reader uses it.
+    pub(super) consumer: Option<Arc<str>>,
     pub(super) options: Options,
     pub(super) budget: Arc<Budget>,
-    /// One permit for each iterator that may be requested at the same time.
+    /// One permit for each iterator or subscription that may be requested at the same time.
     iterators: Semaphore,
     pub(super) behind: Behind,
 }
@@ -56,6 +60,11 @@ const ITERATORS: usize = 16;
 /// [five minutes](https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetShardIterator.html).
 pub(super) const EXPIRED_ITERATOR: &str = "ExpiredIteratorException";
 pub(super) const INVALID_ARGUMENT: &str = "InvalidArgumentException";
+const RESOURCE_IN_USE: &str = "ResourceInUseException";
+const LIMIT_EXCEEDED: &str = "LimitExceededException";
+
+/// How often a consumer that is being created is looked at.
+const CONSUMER_POLL: Duration = Duration::from_millis(500);
 
 impl Requests {
     pub(super) fn new(
@@ -68,6 +77,7 @@ impl Requests {
             client,
             stream,
             identity: None,
+            consumer: None,
             options,
             budget: Arc::new(Budget::new(max_buffered_bytes)),
             iterators: Semaphore::new(ITERATORS),
@@ -114,6 +124,85 @@ impl Requests {
             self.limited(get).await
         };
         self.retried(Some(shard_id), "GetShardIterator", get).await
+    }
+
+    /// Returns what points at the end of a shard now.
+    pub(super) async fn latest(&self, shard_id: &str) -> Result<Latest, ReaderError> {
+        let (latest, operation) = match &self.consumer {
+            None => {
+                let iterator = self.shard_iterator(shard_id, IteratorStart::Latest).await;
+                (iterator.map(Latest::Iterator), "GetShardIterator")
+            }
+            Some(consumer) => {
+                let subscribe = || async {
+                    let _permit = self.iterators.acquire().await;
+                    let asked = clock::now();
+                    let subscribe = self
+                        .client
+                        .subscribe_to_shard(consumer, shard_id, IteratorStart::Latest);
+                    let subscription = self.limited(subscribe).await?;
+                    Ok(Opened { subscription, asked })
+                };
+                let opened = self.retried(Some(shard_id), subscribe::OPERATION, subscribe).await;
+                (opened.map(Latest::Subscription), subscribe::OPERATION)
+            }
+        };
+        latest.map_err(|error| self.refused(Some(&shard_id.into()), operation, error))
+    }
+
+    /// Returns the ARN of a consumer that can subscribe to shards, given its name or its ARN. If there is none of this
+    /// name, it is registered.
+    pub(super) async fn active_consumer(&self, name_or_arn: &str) -> Result<Arc<str>, ReaderError> {
+        const DESCRIBE: &str = "DescribeStreamConsumer";
+        if name_or_arn.starts_with("arn:") {
+            return Ok(name_or_arn.into());
+        }
+        let stream_arn = self.arn()?;
+        loop {
+            let describe = || self.limited(self.client.describe_consumer(stream_arn, name_or_arn));
+            let found = self.retried(None, DESCRIBE, describe).await;
+            let found = match found.map_err(|error| self.refused(None, DESCRIBE, error))? {
+                Some(consumer) => Some(consumer),
+                None => self.register(stream_arn, name_or_arn).await?,
+            };
+            match found {
+                Some(consumer) if consumer.active => return Ok(consumer.arn.into()),
+                _ => sleep(CONSUMER_POLL).await,
+            }
+        }
+    }
+
+    /// Registers a consumer. Returns `None` if there is one of this name after all.
+    async fn register(&self, stream_arn: &str, name: &str) -> Result<Option<Consumer>, ReaderError> {
+        const REGISTER: &str = "RegisterStreamConsumer";
+        let register = || async {
+            let register = self.client.register_consumer(stream_arn, name);
+            match self.limited(register).await {
+                Ok(consumer) => Ok(Some(consumer)),
+                Err(error) if &*error.code == RESOURCE_IN_USE => Ok(None),
+                // Waiting does not lower the number of consumers.
+                Err(error) if &*error.code == LIMIT_EXCEEDED => Err(RequestError::permanent(error.code, error.message)),
+                Err(error) => Err(error),
+            }
+        };
+        let registered = self.retried(None, REGISTER, register).await;
+        registered.map_err(|error| self.refused(None, REGISTER, error))
+    }
+
+    /// Returns the stream's ARN.
+    fn arn(&self) -> Result<&str, ReaderError> {
+        if self.stream.starts_with("arn:") {
+            return Ok(&self.stream);
+        }
+        let identity = self.identity.as_ref();
+        identity.map(|identity| &*identity.arn).ok_or_else(|| {
+            let error = RequestError::permanent(
+                "NoStreamArn",
+                "the stream's ARN is not known, and a consumer cannot be found without it: permit the request, or name \
+                 the stream or the consumer by its ARN",
+            );
+            self.refused(None, "DescribeStreamSummary", error)
+        })
     }
 
     /// Makes a request, and repeats it until it succeeds, fails in a way that repeating it does not change, or has

@@ -188,6 +188,20 @@ impl ServerBuilder {
         self
     }
 
+    /// Sets how long a subscription to a shard lasts. By default it is 5 minutes, as the service's.
+    #[must_use]
+    pub fn subscription_time(mut self, time: Duration) -> Self {
+        self.store.subscribe_to_shard_session_ms = u64::try_from(time.as_millis()).expect("milliseconds");
+        self
+    }
+
+    /// Sets how many records an event of a subscription has, at most.
+    #[must_use]
+    pub fn event_records(mut self, records: usize) -> Self {
+        self.store.subscribe_to_shard_event_record_limit = records;
+        self
+    }
+
     /// Sets the largest body of a request in bytes. By default it is the service's limit of 16 MiB. With `None` it is
     /// axum's own limit of 2 MB, and a larger request is answered with 413.
     ///

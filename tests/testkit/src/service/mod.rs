@@ -5,8 +5,9 @@
 
 mod faults;
 mod stream;
+mod subscription;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::pending;
 use std::sync::{Arc, Mutex};
@@ -16,14 +17,15 @@ use fastrand::Rng;
 use futures_core::future::BoxFuture;
 use kpl_core::SealedRecord;
 use kpl_stream::client::{
-    Fetched, FetchedRecord, IteratorStart, PutResult, ReadClient, RequestError, ShardDescription, StreamDescription,
-    StreamIdentity, WriteClient,
+    Consumer, Fetched, FetchedRecord, IteratorStart, PutResult, ReadClient, RequestError, ShardDescription,
+    StreamDescription, StreamIdentity, Subscription, WriteClient,
 };
 use tokio::time::Instant;
 
 pub use crate::limit::{Limit, Room};
 pub use faults::{Answer, Fate, Faults};
 pub use stream::{Resharding, Shard, Stream, sequence_number};
+pub use subscription::{Event, Subscriptions};
 
 /// A service with one stream, which it returns for every name. Clones share it. Its time is tokio's.
 #[derive(Clone)]
@@ -64,6 +66,12 @@ pub struct State {
     pub iterators: Vec<(String, IteratorStart)>,
     /// When records were requested, of which shard, and how many were returned.
     pub fetches: Vec<(Instant, String, usize)>,
+    /// The consumers for enhanced fan-out, by name.
+    pub consumers: BTreeMap<String, Consumer>,
+    /// The errors of DescribeStreamConsumer and RegisterStreamConsumer, by operation.
+    pub refused: BTreeMap<&'static str, RequestError>,
+    /// How subscriptions behave, and which there were.
+    pub subscriptions: Subscriptions,
 }
 
 impl Service {
@@ -83,6 +91,9 @@ impl Service {
             listings: 0,
             iterators: Vec::new(),
             fetches: Vec::new(),
+            consumers: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            subscriptions: Subscriptions::default(),
         })))
     }
 
@@ -147,6 +158,12 @@ impl State {
 
     fn iterator(&mut self, shard_id: &str, start: IteratorStart) -> Result<String, RequestError> {
         self.iterators.push((shard_id.into(), start.clone()));
+        let next = self.index(shard_id, start)?;
+        Ok(format!("{shard_id} {next}"))
+    }
+
+    /// Returns the index of the record at which an iterator or a subscription starts.
+    fn index(&self, shard_id: &str, start: IteratorStart) -> Result<usize, RequestError> {
         let shard = self.shard(shard_id)?;
         let at = |number: &str| {
             shard
@@ -157,12 +174,15 @@ impl State {
             IteratorStart::Latest => shard.records.len(),
             IteratorStart::TrimHorizon | IteratorStart::AtTimestamp(_) => shard.trimmed,
             IteratorStart::AtSequenceNumber(number) => at(&number),
+            IteratorStart::AfterSequenceNumber(number) => shard
+                .records
+                .partition_point(|record| !is_before(&number, &record.sequence_number)),
             other => return Err(RequestError::refused("InvalidArgumentException", format!("{other:?}"))),
         };
         if next < shard.trimmed {
             return Err(RequestError::refused("InvalidArgumentException", "it is trimmed"));
         }
-        Ok(format!("{shard_id} {next}"))
+        Ok(next)
     }
 
     fn fetch(&mut self, iterator: &str, limit: usize) -> Result<Fetched, RequestError> {
@@ -189,12 +209,8 @@ impl State {
         let end = next + records.len();
         let behind = shard.records.len() - end;
         let over = shard.closed && behind == 0;
-        let child_shards = if over && shard.names_children {
-            let children = self.stream.shards.iter();
-            children
-                .filter(|child| child.parents.iter().any(|id| id == shard_id))
-                .map(Shard::description)
-                .collect()
+        let child_shards = if over {
+            self.named_children(shard_id)
         } else {
             Vec::new()
         };
@@ -203,6 +219,24 @@ impl State {
         Ok(Fetched::new(records, next_iterator)
             .with_behind_latest(Duration::from_secs(behind as u64))
             .with_child_shards(child_shards))
+    }
+}
+
+impl State {
+    fn allow(&self, operation: &str) -> Result<(), RequestError> {
+        self.refused.get(operation).cloned().map_or(Ok(()), Err)
+    }
+
+    /// Returns the children that the end of a shard names.
+    fn named_children(&self, shard_id: &str) -> Vec<ShardDescription> {
+        if !self.stream.shard(shard_id).is_some_and(|shard| shard.names_children) {
+            return Vec::new();
+        }
+        let children = self.stream.shards.iter();
+        children
+            .filter(|child| child.parents.iter().any(|id| id == shard_id))
+            .map(Shard::description)
+            .collect()
     }
 }
 
@@ -274,5 +308,55 @@ impl ReadClient for Service {
 
     fn identify_stream<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<StreamIdentity>, RequestError>> {
         Box::pin(async { Ok(self.state(|state| state.stream.identity.clone())) })
+    }
+
+    fn describe_consumer<'a>(
+        &'a self,
+        _: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Consumer>, RequestError>> {
+        Box::pin(async move {
+            self.failure().await?;
+            self.state(|state| state.allow("DescribeStreamConsumer"))?;
+            Ok(self.state(|state| {
+                let consumer = state.consumers.get_mut(name)?;
+                let found = consumer.clone();
+                // It is active when it is looked at again.
+                consumer.active = true;
+                Some(found)
+            }))
+        })
+    }
+
+    fn register_consumer<'a>(
+        &'a self,
+        stream_arn: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Consumer, RequestError>> {
+        Box::pin(async move {
+            self.failure().await?;
+            self.state(|state| state.allow("RegisterStreamConsumer"))?;
+            let consumer = Consumer::new(format!("{stream_arn}/consumer/{name}:1"), false);
+            self.state(|state| match state.consumers.contains_key(name) {
+                true => Err(RequestError::refused("ResourceInUseException", "it exists")),
+                false => {
+                    state.consumers.insert(name.into(), consumer.clone());
+                    Ok(consumer)
+                }
+            })
+        })
+    }
+
+    fn subscribe_to_shard<'a>(
+        &'a self,
+        consumer_arn: &'a str,
+        shard_id: &'a str,
+        start: IteratorStart,
+    ) -> BoxFuture<'a, Result<Box<dyn Subscription>, RequestError>> {
+        Box::pin(async move {
+            let asked = self.state(|state| state.subscriptions.note(shard_id, &start));
+            self.failure().await?;
+            subscription::subscribe(self, consumer_arn, shard_id, start, asked)
+        })
     }
 }
