@@ -37,6 +37,8 @@
 //! # }
 //! ```
 //!
+//! Or with a function for each record, and a loop that saves positions by itself: the module [`for_each`].
+//!
 //! # Shards
 //!
 //! Shards are read concurrently. After a split or a merge, a new shard is read once every parent that the service still
@@ -94,6 +96,7 @@ mod builder;
 mod error;
 mod fetch;
 mod file;
+pub mod for_each;
 mod metrics;
 mod positions;
 mod progress;
