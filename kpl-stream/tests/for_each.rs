@@ -239,7 +239,8 @@ async fn a_shard_at_once_side_by_side_and_children_after_their_parents() {
     first.sort();
     assert_eq!(first, ["a 0 1 2", "b 3 4"]);
     // Two calls one after another, and what it takes until the reader is idle.
-    assert!(begin.elapsed() < Duration::from_secs(8 * 3), "{:?}", begin.elapsed());
+    let calls = Duration::from_secs(8 * 2)..Duration::from_secs(8 * 3);
+    assert!(calls.contains(&begin.elapsed()), "{:?}", begin.elapsed());
     assert_eq!(store.saved("empty").await, ShardState::Ended);
     assert_eq!(store.saved("child").await, after(0, 0));
 }
