@@ -7,9 +7,7 @@
 
 mod batch;
 mod checkpoint;
-mod dead_letter;
 mod event;
-mod failures;
 pub mod handler;
 pub mod transform;
 
@@ -19,8 +17,9 @@ pub use event::{
     AnalyticsEvent, AnalyticsRecord, AnalyticsRecordMetadata, AnalyticsReply, AnalyticsResponse, AnyKinesisEvent,
     WindowResponse,
 };
-pub use failures::Failures;
 #[doc(inline)]
 pub use handler::{Concurrency, Handler, HandlerError, OnFailure, run};
 pub use kpl_core::{Origin, Received, ReceivedRecords, Undecodable};
+#[doc(inline)]
+pub use kpl_handler::Failures;
 pub use lambda_runtime::{BoxFuture, Error};

@@ -18,6 +18,8 @@ pub mod reader;
 #[doc(inline)]
 pub use kpl_core::{InvalidOption, Origin, Received, Undecodable};
 #[doc(inline)]
+pub use kpl_handler::{Concurrency, Failures, OnFailure, ShardRecords};
+#[doc(inline)]
 pub use producer::blocking;
 #[doc(hidden)]
 pub use producer::pipeline;

@@ -37,6 +37,8 @@
 //! # }
 //! ```
 //!
+//! Or with a function for each record, and a loop that saves positions by itself: the module [`for_each`].
+//!
 //! # Two ways to receive records
 //!
 //! By default a reader asks each shard for records with GetRecords, in an empty shard once a second; the service allows
@@ -106,6 +108,7 @@ mod dynamo;
 mod error;
 mod fetch;
 mod file;
+pub mod for_each;
 mod metrics;
 mod positions;
 mod progress;

@@ -116,6 +116,24 @@ impl Shards {
         }
     }
 
+    /// Returns the known shards that a shard came from, directly or not.
+    pub(super) fn ancestors(&self, id: &str) -> BTreeSet<&str> {
+        let mut ancestors = BTreeSet::new();
+        let mut descendants: Vec<&Shard> = self.shards.get(id).into_iter().collect();
+        while let Some(shard) = descendants.pop() {
+            for (parent, shard) in shard
+                .parents
+                .iter()
+                .filter_map(|id| self.shards.get_key_value(id.as_str()))
+            {
+                if ancestors.insert(&**parent) {
+                    descendants.push(shard);
+                }
+            }
+        }
+        ancestors
+    }
+
     /// Notes that a shard had no more records when a request was made at this time.
     pub(super) fn is_up_to_date(&mut self, id: &str, asked: Instant) {
         if let Some(shard) = self.shards.get_mut(id) {

@@ -2,10 +2,13 @@
 
 use kpl_core::Received;
 
+use crate::Place;
+
 /// The user records that a handler of a whole batch, or of a shard, could not handle.
 ///
 /// ```
-/// # use kpl_lambda::{Failures, Received};
+/// # use kpl_core::Received;
+/// # use kpl_handler::Failures;
 /// # #[derive(kpl::KplRecord)] struct Line { #[kpl(partition_key)] key: String, #[kpl(payload)] text: Vec<u8> }
 /// # async fn store(_: &[u8]) -> Result<(), std::io::Error> { Ok(()) }
 /// async fn store_all(lines: Vec<Received<Line>>) -> Result<Failures, std::convert::Infallible> {
@@ -19,10 +22,7 @@ use kpl_core::Received;
 /// }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Failures(
-    /// Indexes of Kinesis records, with sub-sequence numbers.
-    pub(crate) Vec<(usize, u64)>,
-);
+pub struct Failures(Vec<Place>);
 
 impl Failures {
     /// Returns an empty list: all user records are done. A handler may return `()` instead.
@@ -33,8 +33,13 @@ impl Failures {
 
     /// Adds a user record. If its value has been moved out before, [`Received::into_parts`] leaves a record to add.
     pub fn add<T>(&mut self, record: &Received<T>) {
-        self.0
-            .push((record.kinesis_record_index(), record.sub_sequence_number()));
+        self.0.push(Place::of_received(record));
+    }
+
+    /// Returns the places of the user records, in the order in which they were added.
+    #[must_use]
+    pub fn places(&self) -> &[Place] {
+        &self.0
     }
 
     /// Returns the number of failures.

@@ -1,4 +1,4 @@
-//! The kinds of handlers: what the user's function is called with.
+//! The kinds of handlers: what the user's function is called with, for one batch of records.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,39 +9,44 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use kpl_core::{Received, Undecodable};
-use lambda_runtime::Error;
 
-use super::progress::{Place, Progress};
-use super::{Concurrency, OnFailure};
-use crate::dead_letter::DeadLetters;
-use crate::failures::Failures;
+use crate::{Concurrency, DeadLetters, Error, Failures, OnFailure, Place, Progress};
 
-type Item<T> = Result<Received<T>, Undecodable>;
+/// A record, or why it cannot be decoded.
+pub type Item<T> = Result<Received<T>, Undecodable>;
+
+mod sealed {
+    pub trait Sealed {}
+
+    impl<F> Sealed for super::PerRecord<F> {}
+    impl<F> Sealed for super::PerBatch<F> {}
+    impl<F> Sealed for super::PerShard<F> {}
+}
 
 /// A kind of handler: [`PerRecord`], [`PerBatch`] or [`PerShard`].
-#[expect(private_interfaces, reason = "nobody else can implement it")]
-pub trait Kind<T> {
-    #[doc(hidden)]
+pub trait Kind<T>: sealed::Sealed {
+    /// Returns what happens to the user records after one that failed.
     fn on_failure(&self) -> OnFailure;
 
-    #[doc(hidden)]
+    /// Calls the function for the records of a batch, and notes in `progress` what was not done.
     fn process(
         &self,
         items: impl Iterator<Item = Item<T>>,
         dead_letters: &DeadLetters,
-        progress: &Progress<'_>,
+        progress: &Progress,
     ) -> impl Future<Output = ()>;
 }
 
-/// Calls a function with each user record: [`Handler::per_record`](super::Handler::per_record).
+/// Calls a function with each user record.
 pub struct PerRecord<F> {
     f: F,
-    pub(super) concurrency: Concurrency,
-    pub(super) on_failure: OnFailure,
+    concurrency: Concurrency,
+    on_failure: OnFailure,
 }
 
 impl<F> PerRecord<F> {
-    pub(super) fn new(f: F) -> Self {
+    /// Returns the kind that calls `f`, one after another, until one fails.
+    pub fn new(f: F) -> Self {
         Self {
             f,
             concurrency: Concurrency::default(),
@@ -49,7 +54,21 @@ impl<F> PerRecord<F> {
         }
     }
 
-    async fn one<T, Fut, E>(&self, item: Item<T>, dead_letters: &DeadLetters, progress: &Progress<'_>)
+    /// Sets how many user records are handled concurrently. The default is [`Concurrency::Sequential`].
+    #[must_use]
+    pub fn concurrency(mut self, concurrency: Concurrency) -> Self {
+        self.concurrency = concurrency;
+        self
+    }
+
+    /// Sets what happens to the user records after one that failed. The default is [`OnFailure::Stop`].
+    #[must_use]
+    pub fn on_failure(mut self, on_failure: OnFailure) -> Self {
+        self.on_failure = on_failure;
+        self
+    }
+
+    async fn one<T, Fut, E>(&self, item: Item<T>, dead_letters: &DeadLetters, progress: &Progress)
     where
         F: Fn(Received<T>) -> Fut,
         Fut: Future<Output = Result<(), E>>,
@@ -57,7 +76,7 @@ impl<F> PerRecord<F> {
     {
         let place = Place::of(&item);
         if progress.stopped() {
-            progress.undone(place);
+            progress.undone(&place);
             return;
         }
         let result = match item {
@@ -65,12 +84,11 @@ impl<F> PerRecord<F> {
             Err(undecodable) => dead_letters.handle(undecodable).await,
         };
         if let Err(error) = result {
-            progress.failed(place, &error);
+            progress.failed(&place, &error);
         }
     }
 }
 
-#[expect(private_interfaces, reason = "nobody else can implement it")]
 impl<T, F, Fut, E> Kind<T> for PerRecord<F>
 where
     F: Fn(Received<T>) -> Fut,
@@ -81,7 +99,7 @@ where
         self.on_failure
     }
 
-    async fn process(&self, items: impl Iterator<Item = Item<T>>, dead_letters: &DeadLetters, progress: &Progress<'_>) {
+    async fn process(&self, items: impl Iterator<Item = Item<T>>, dead_letters: &DeadLetters, progress: &Progress) {
         // Records that are no longer taken come after the failure.
         let items = items.take_while(|_| !progress.stopped());
         match self.concurrency {
@@ -138,10 +156,16 @@ fn by_partition_key<T>(items: impl Iterator<Item = Item<T>>) -> Vec<Vec<Item<T>>
     lanes
 }
 
-/// Calls a function with all user records of an event: [`Handler::per_batch`](super::Handler::per_batch).
-pub struct PerBatch<F>(pub(super) F);
+/// Calls a function with all user records of a batch.
+pub struct PerBatch<F>(F);
 
-#[expect(private_interfaces, reason = "nobody else can implement it")]
+impl<F> PerBatch<F> {
+    /// Returns the kind that calls `f` with all user records of a batch, in order, unless there are none.
+    pub const fn new(f: F) -> Self {
+        Self(f)
+    }
+}
+
 impl<T, F, Fut, R, E> Kind<T> for PerBatch<F>
 where
     F: Fn(Vec<Received<T>>) -> Fut,
@@ -153,20 +177,28 @@ where
         OnFailure::Continue
     }
 
-    async fn process(&self, items: impl Iterator<Item = Item<T>>, dead_letters: &DeadLetters, progress: &Progress<'_>) {
+    async fn process(&self, items: impl Iterator<Item = Item<T>>, dead_letters: &DeadLetters, progress: &Progress) {
         let records = readable(items, dead_letters, progress).await;
         many(records, &self.0, progress).await;
     }
 }
 
-/// Calls a function with the user records of each shard of an event: [`Handler::per_shard`](super::Handler::per_shard).
-pub struct PerShard<F>(pub(super) F);
+/// Calls a function with the user records of each shard of a batch.
+pub struct PerShard<F>(F);
+
+impl<F> PerShard<F> {
+    /// Returns the kind that calls `f` for each shard, one after another, with the shard's user records, in order.
+    pub const fn new(f: F) -> Self {
+        Self(f)
+    }
+}
 
 /// The user records of a shard, in order.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ShardRecords<T> {
-    /// The ARN of the stream, or of its consumer.
+    /// The stream, as its reader named it: see [`Origin::stream`](kpl_core::Origin::stream). In Lambda it is the ARN of the
+    /// stream, or of its consumer.
     pub stream: Option<Arc<str>>,
     /// The shard.
     pub shard_id: Option<Arc<str>>,
@@ -174,7 +206,19 @@ pub struct ShardRecords<T> {
     pub records: Vec<Received<T>>,
 }
 
-#[expect(private_interfaces, reason = "nobody else can implement it")]
+impl<T> ShardRecords<T> {
+    /// Returns the records of the shard that the first of them is from.
+    #[must_use]
+    pub fn new(records: Vec<Received<T>>) -> Self {
+        let origin = records.first().map(Received::origin);
+        Self {
+            stream: origin.and_then(|origin| origin.stream.clone()),
+            shard_id: origin.and_then(|origin| origin.shard_id.clone()),
+            records,
+        }
+    }
+}
+
 impl<T, F, Fut, R, E> Kind<T> for PerShard<F>
 where
     F: Fn(ShardRecords<T>) -> Fut,
@@ -186,7 +230,7 @@ where
         OnFailure::Continue
     }
 
-    async fn process(&self, items: impl Iterator<Item = Item<T>>, dead_letters: &DeadLetters, progress: &Progress<'_>) {
+    async fn process(&self, items: impl Iterator<Item = Item<T>>, dead_letters: &DeadLetters, progress: &Progress) {
         let mut shards: Vec<Vec<Received<T>>> = Vec::new();
         for record in readable(items, dead_letters, progress).await {
             let id = |record: &Received<T>| (record.origin().stream.clone(), record.origin().shard_id.clone());
@@ -200,15 +244,7 @@ where
             }
         }
         for records in shards {
-            let call = |records: Vec<Received<T>>| {
-                let origin = records.first().map(|first| first.origin());
-                (self.0)(ShardRecords {
-                    stream: origin.and_then(|origin| origin.stream.clone()),
-                    shard_id: origin.and_then(|origin| origin.shard_id.clone()),
-                    records,
-                })
-            };
-            many(records, call, progress).await;
+            many(records, |records| (self.0)(ShardRecords::new(records)), progress).await;
         }
     }
 }
@@ -217,7 +253,7 @@ where
 async fn readable<T>(
     items: impl Iterator<Item = Item<T>>,
     dead_letters: &DeadLetters,
-    progress: &Progress<'_>,
+    progress: &Progress,
 ) -> Vec<Received<T>> {
     let mut records = Vec::new();
     for item in items {
@@ -226,7 +262,7 @@ async fn readable<T>(
             Err(undecodable) => {
                 let place = Place::of_undecodable(&undecodable);
                 if let Err(error) = dead_letters.handle(undecodable).await {
-                    progress.failed(place, &error);
+                    progress.failed(&place, &error);
                 }
             }
         }
@@ -235,7 +271,7 @@ async fn readable<T>(
 }
 
 /// Calls a function with these records, unless there are none.
-async fn many<T, F, Fut, R, E>(records: Vec<Received<T>>, f: F, progress: &Progress<'_>)
+async fn many<T, F, Fut, R, E>(records: Vec<Received<T>>, f: F, progress: &Progress)
 where
     F: FnOnce(Vec<Received<T>>) -> Fut,
     Fut: Future<Output = Result<R, E>>,
@@ -247,14 +283,11 @@ where
     };
     match f(records).await {
         Ok(failures) => {
-            for (index, sub_sequence_number) in failures.into().0 {
-                progress.undone(Place {
-                    index,
-                    sub_sequence_number,
-                });
+            for place in failures.into().places() {
+                progress.undone(place);
             }
         }
-        Err(error) => progress.failed(first, &error.into()),
+        Err(error) => progress.failed(&first, &error.into()),
     }
 }
 

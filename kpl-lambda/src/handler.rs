@@ -1,55 +1,22 @@
 //! Handlers: they call your function for each user record, each event or each shard, and do everything around it.
 
-mod kind;
-mod progress;
-
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use aws_lambda_events::event::kinesis::KinesisEvent;
 use aws_lambda_events::event::streams::KinesisEventResponse;
 use kpl_core::{FromKplRecordOwned, Origin, Received, Undecodable};
+#[doc(inline)]
+pub use kpl_handler::{Concurrency, OnFailure, PerBatch, PerRecord, PerShard, ShardRecords};
+use kpl_handler::{DeadLetters, Failures, Kind, Place, Progress, Undone};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 
-use self::kind::Kind;
-pub use self::kind::{PerBatch, PerRecord, PerShard, ShardRecords};
-use self::progress::{Place, Progress};
 use crate::batch::Batch;
 use crate::checkpoint::Checkpoints;
-use crate::dead_letter::DeadLetters;
 use crate::event::AnyKinesisEvent;
-use crate::failures::Failures;
-
-/// What happens to the user records after one that failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum OnFailure {
-    /// They wait for the retry, which starts at the Kinesis record that failed. Handling that has already started is
-    /// finished.
-    #[default]
-    Stop,
-    /// They are handled now, and again by the retry, which starts at the first Kinesis record that failed and includes
-    /// all records after it.
-    Continue,
-}
-
-/// How many user records of an event are handled concurrently.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Concurrency {
-    /// One after another, in order.
-    #[default]
-    Sequential,
-    /// The records of one partition key one after another, in order, and at most this many partition keys at a time.
-    /// The values of the whole event are in memory.
-    ByPartitionKey(NonZeroUsize),
-    /// At most this many at a time, in any order.
-    All(NonZeroUsize),
-}
 
 /// Handles Kinesis events with your function, and reports which Kinesis records failed.
 ///
@@ -100,7 +67,7 @@ impl<T, F> Handler<T, PerRecord<F>> {
 
     /// Sets what happens to the user records after one that failed. The default is [`OnFailure::Stop`].
     pub fn on_failure(mut self, on_failure: OnFailure) -> Self {
-        self.kind.on_failure = on_failure;
+        self.kind = self.kind.on_failure(on_failure);
         self
     }
 
@@ -109,7 +76,7 @@ impl<T, F> Handler<T, PerRecord<F>> {
     /// All of them run in the single task of the invocation: this helps functions that wait, not functions that
     /// compute.
     pub fn concurrency(mut self, concurrency: Concurrency) -> Self {
-        self.kind.concurrency = concurrency;
+        self.kind = self.kind.concurrency(concurrency);
         self
     }
 }
@@ -127,7 +94,7 @@ impl<T, F> Handler<T, PerBatch<F>> {
         R: Into<Failures>,
         E: Into<Error>,
     {
-        Self::new(PerBatch(f))
+        Self::new(PerBatch::new(f))
     }
 }
 
@@ -145,7 +112,7 @@ impl<T, F> Handler<T, PerShard<F>> {
         R: Into<Failures>,
         E: Into<Error>,
     {
-        Self::new(PerShard(f))
+        Self::new(PerShard::new(f))
     }
 }
 
@@ -193,10 +160,10 @@ impl<T: FromKplRecordOwned, K: Kind<T>> Handler<T, K> {
         let batch = Batch::from(event);
         let firsts = first_of_each_shard(&batch);
         let resumed = self.load(&batch, &firsts).await?;
-        let progress = Progress::new(self.kind.on_failure(), &batch);
+        let progress = Progress::new(self.kind.on_failure());
         let items = batch.user_records::<T>().filter(|item| {
             let place = Place::of(item);
-            let done = resumed.get(&place.index);
+            let done = resumed.get(&place.kinesis_record_index);
             done.is_none_or(|done| place.sub_sequence_number > *done)
         });
         self.kind.process(items, &self.dead_letters, &progress).await;
@@ -246,7 +213,7 @@ impl<T: FromKplRecordOwned, K: Kind<T>> Handler<T, K> {
     }
 
     /// Saves what a retry needs to continue inside an aggregate, and clears the entries that are no longer needed.
-    async fn save(&self, batch: &Batch<'_>, resumed: &BTreeMap<usize, u64>, undone: &progress::Undone) {
+    async fn save(&self, batch: &Batch<'_>, resumed: &BTreeMap<usize, u64>, undone: &Undone) {
         let Some(checkpoints) = &self.checkpoints else {
             return;
         };
