@@ -14,7 +14,7 @@
 //! # async fn run(client: impl kpl_stream::client::ReadClient + 'static) -> Result<(), Box<dyn std::error::Error>> {
 //! let reader = Reader::<Click>::builder()
 //!     .client(client)
-//!     .positions(FilePositions::new("positions.json"))
+//!     .positions(FilePositions::new("positions.txt"))
 //!     .build("clicks")
 //!     .await?;
 //! reader
@@ -54,8 +54,8 @@
 //! | the reader [ends when nothing arrives](crate::reader::ReaderBuilder::end_when_idle) | everything that was read is handled | `Ok` |
 //! | the reader ends with an error, or a panic of `T`'s conversion | the same | [`ForEachError::Reader`], or the panic |
 //!
-//! If several things fail, the first one is the result, also if it fails after the loop was told to stop. If the future of [`run`](ForEach::run) is dropped, handling is broken
-//! off and nothing more is saved.
+//! If several things fail, the first one is the result, also if it fails after the loop was told to stop. If the future of
+//! [`run`](ForEach::run) is dropped, handling is broken off and nothing more is saved.
 //!
 //! # Failures
 //!
