@@ -49,7 +49,7 @@ const HALF: f64 = 0.5;
 const LEAST_KEPT: f64 = 0.5;
 /// A producer that gets more than this share of what the shards accept counts as alone: a refusal lowers its rate by this
 /// share only, from at most this rate. For one that gets less, this many times what it lacks is taken off as well.
-const ALONE: f64 = 0.88;
+const ALONE: f64 = 0.80;
 const ALONE_CUT: f64 = 0.04;
 const ALONE_RATE: f64 = 1.02;
 const STEEPNESS: f64 = 10.0;
