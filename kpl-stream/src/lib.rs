@@ -12,6 +12,7 @@ pub mod aws;
 mod backoff;
 pub mod client;
 mod clock;
+mod labels;
 mod producer;
 pub mod reader;
 

@@ -576,7 +576,7 @@ async fn readers_that_are_killed_anywhere_lose_nothing_and_repeat_only_what_was_
         let (mut restarts, mut in_aggregates, mut repeated) = (0, 0, 0);
         while seen.len() < all.len() {
             assert!(restarts < 200, "{} records are missing", all.len() - seen.len());
-            // A process certainly says so many lines.
+            // Every process writes at least this many lines.
             let lines = fastrand::usize(1..12).min(all.len() - seen.len());
             let pause = Duration::from_micros(fastrand::u64(0..20_000));
             let (url, table) = (server.url().to_owned(), table.clone());

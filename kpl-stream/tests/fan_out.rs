@@ -2,70 +2,29 @@
 
 #![cfg(feature = "aws")]
 
+#[path = "common/clicks.rs"]
+mod clicks;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use kpl::KplRecord;
-use kpl_core::{Aggregator, SealedRecord};
-use kpl_stream::Received;
 use kpl_stream::reader::{MemoryPositions, Positions as _, Reader, ReaderBuilder, ReaderError, ShardState, Start};
-use kpl_testkit::aggregate_into_one_with;
 use kpl_testkit::server::Server;
-use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KplRecord)]
-#[kpl(codec = kpl::codec::Json)]
-struct Click {
-    #[kpl(partition_key)]
-    user: String,
-    n: u32,
-}
-
-fn clicks(user: &str, numbers: std::ops::Range<u32>) -> Vec<Click> {
-    let user = user.to_owned();
-    numbers.map(|n| Click { user: user.clone(), n }).collect()
-}
-
-/// Returns the clicks as one aggregate.
-fn aggregate(clicks: &[Click]) -> SealedRecord {
-    aggregate_into_one_with(Aggregator::new(), clicks)
-}
+use self::clicks::{Click, aggregate, by_user, clicks, take, values};
 
 fn reader(server: &Server) -> ReaderBuilder<Click> {
     Reader::builder().load_aws_config(server.config()).fan_out("tests")
 }
 
-/// Returns this many of the next records.
-async fn take(reader: &mut Reader<Click>, count: usize) -> Vec<Received<Click>> {
-    let mut records = Vec::new();
-    while records.len() < count {
-        let next = timeout(Duration::from_secs(20), reader.next()).await;
-        records.push(next.expect("a record in time").expect("a record").unwrap());
-    }
-    records
-}
-
 async fn silent(reader: &mut Reader<Click>) {
     let next = timeout(Duration::from_millis(500), reader.next()).await;
     assert!(next.is_err(), "{next:?}");
-}
-
-fn values(records: Vec<Received<Click>>) -> Vec<Click> {
-    records.into_iter().map(|record| record.value).collect()
-}
-
-/// Returns each user's numbers, in the order in which they were read.
-fn by_user(records: &[Received<Click>]) -> BTreeMap<String, Vec<u32>> {
-    let mut users = BTreeMap::<String, Vec<u32>>::new();
-    for record in records {
-        users.entry(record.value.user.clone()).or_default().push(record.value.n);
-    }
-    users
 }
 
 fn in_order(users: &[String], count: u32) -> BTreeMap<String, Vec<u32>> {

@@ -2,39 +2,23 @@
 
 #![cfg(feature = "aws")]
 
+#[path = "common/clicks.rs"]
+mod clicks;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::TryStreamExt as _;
-use kpl::KplRecord;
-use kpl_core::{Aggregator, DeaggregateErrorKind, PartitionKey, SealedRecord};
-use kpl_stream::Received;
+use kpl_core::{DeaggregateErrorKind, PartitionKey, SealedRecord};
 use kpl_stream::client::ErrorClass;
 use kpl_stream::reader::{MemoryPositions, Positions as _, Reader, ReaderBuilder, ReaderError, ShardState, Start};
-use kpl_testkit::aggregate_into_one_with;
 use kpl_testkit::server::Server;
-use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KplRecord)]
-#[kpl(codec = kpl::codec::Json)]
-struct Click {
-    #[kpl(partition_key)]
-    user: String,
-    n: u32,
-}
+use self::clicks::{Click, aggregate, by_user, clicks, take, values};
 
 fn click(user: &str, n: u32) -> Click {
     let user = user.to_owned();
     Click { user, n }
-}
-
-fn clicks(user: &str, numbers: std::ops::Range<u32>) -> Vec<Click> {
-    numbers.map(|n| click(user, n)).collect()
-}
-
-/// Returns the clicks as one aggregate.
-fn aggregate(clicks: &[Click]) -> SealedRecord {
-    aggregate_into_one_with(Aggregator::new(), clicks)
 }
 
 fn plain(click: &Click) -> SealedRecord {
@@ -48,33 +32,9 @@ fn reader(server: &Server) -> ReaderBuilder<Click> {
         .fetch_interval(Duration::from_millis(5))
 }
 
-/// Returns this many of the next records.
-async fn take(reader: &mut Reader<Click>, count: usize) -> Vec<Received<Click>> {
-    let mut records = Vec::new();
-    while records.len() < count {
-        let next = tokio::time::timeout(Duration::from_secs(20), reader.next()).await;
-        records.push(next.expect("a record in time").expect("a record").unwrap());
-    }
-    records
-}
-
 async fn silent(reader: &mut Reader<Click>) {
     let next = tokio::time::timeout(Duration::from_millis(200), reader.next()).await;
     assert!(next.is_err(), "{next:?}");
-}
-
-fn values(records: Vec<Received<Click>>) -> Vec<Click> {
-    records.into_iter().map(|record| record.value).collect()
-}
-
-/// Returns each user's records, in the order in which they were read.
-fn by_user(records: &[Received<Click>]) -> BTreeMap<String, Vec<u32>> {
-    let mut users = BTreeMap::<String, Vec<u32>>::new();
-    for record in records {
-        assert_eq!(record.partition_key(), Some(&*record.value.user));
-        users.entry(record.value.user.clone()).or_default().push(record.value.n);
-    }
-    users
 }
 
 #[tokio::test]

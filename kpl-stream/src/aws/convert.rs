@@ -207,19 +207,22 @@ pub(super) fn millis(millis: i64) -> Option<Duration> {
     u64::try_from(millis).ok().map(Duration::from_millis)
 }
 
-pub(super) fn starting_position(start: IteratorStart) -> Result<types::StartingPosition, RequestError> {
+/// Returns the type of a start, and what else the service is told with it: a time, or a sequence number.
+pub(super) fn iterator_type(start: IteratorStart) -> (types::ShardIteratorType, Option<DateTime>, Option<String>) {
     use types::ShardIteratorType as Type;
-    let position = types::StartingPosition::builder();
-    let position = match start {
-        IteratorStart::Latest => position.r#type(Type::Latest),
-        IteratorStart::TrimHorizon => position.r#type(Type::TrimHorizon),
-        IteratorStart::AtTimestamp(time) => position.r#type(Type::AtTimestamp).timestamp(date_time(time)),
-        IteratorStart::AtSequenceNumber(number) => position.r#type(Type::AtSequenceNumber).sequence_number(number),
-        IteratorStart::AfterSequenceNumber(number) => {
-            position.r#type(Type::AfterSequenceNumber).sequence_number(number)
-        }
-    };
-    let built = position.build();
+    match start {
+        IteratorStart::Latest => (Type::Latest, None, None),
+        IteratorStart::TrimHorizon => (Type::TrimHorizon, None, None),
+        IteratorStart::AtTimestamp(time) => (Type::AtTimestamp, Some(date_time(time)), None),
+        IteratorStart::AtSequenceNumber(number) => (Type::AtSequenceNumber, None, Some(number)),
+        IteratorStart::AfterSequenceNumber(number) => (Type::AfterSequenceNumber, None, Some(number)),
+    }
+}
+
+pub(super) fn starting_position(start: IteratorStart) -> Result<types::StartingPosition, RequestError> {
+    let (kind, time, number) = iterator_type(start);
+    let position = types::StartingPosition::builder().r#type(kind);
+    let built = position.set_timestamp(time).set_sequence_number(number).build();
     built.map_err(|error| RequestError::permanent("StartingPosition", error.to_string()))
 }
 

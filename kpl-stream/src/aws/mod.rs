@@ -18,7 +18,7 @@ use aws_sdk_kinesis::config::{
     BehaviorVersion, Builder, ProvideCredentials, SharedCredentialsProvider, StalledStreamProtectionConfig,
 };
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_kinesis::types::{self, ConsumerStatus, ShardFilterType, ShardIteratorType};
+use aws_sdk_kinesis::types::{self, ConsumerStatus, ShardFilterType};
 use aws_types::SdkConfig;
 use futures_core::future::BoxFuture;
 use kpl_core::{SealedRecord, Shard};
@@ -225,21 +225,10 @@ impl ReadClient for AwsClient {
         start: IteratorStart,
     ) -> BoxFuture<'a, Result<String, RequestError>> {
         let get = move |client: &Client| {
+            let (kind, time, number) = convert::iterator_type(start);
             let request = of_stream!(client.get_shard_iterator(), stream).shard_id(shard_id);
-            let request = match start {
-                IteratorStart::Latest => request.shard_iterator_type(ShardIteratorType::Latest),
-                IteratorStart::TrimHorizon => request.shard_iterator_type(ShardIteratorType::TrimHorizon),
-                IteratorStart::AtTimestamp(time) => request
-                    .shard_iterator_type(ShardIteratorType::AtTimestamp)
-                    .timestamp(convert::date_time(time)),
-                IteratorStart::AtSequenceNumber(number) => request
-                    .shard_iterator_type(ShardIteratorType::AtSequenceNumber)
-                    .starting_sequence_number(number),
-                IteratorStart::AfterSequenceNumber(number) => request
-                    .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
-                    .starting_sequence_number(number),
-            };
-            request.send()
+            let request = request.shard_iterator_type(kind).set_timestamp(time);
+            request.set_starting_sequence_number(number).send()
         };
         Box::pin(async move {
             let answer = self.ask(get).await?;

@@ -3,11 +3,7 @@
 use metrics::{Label, SharedString};
 
 use super::pipeline::{Measure, Metric};
-
-/// The labels, named after the KPL's dimensions.
-const STREAM_NAME: &str = "StreamName";
-const SHARD_ID: &str = "ShardId";
-const ERROR_CODE: &str = "ErrorCode";
+use crate::labels::{ERROR_CODE, SHARD_ID, STREAM_NAME};
 
 pub(crate) fn record(measures: Vec<Measure>) {
     for measure in measures {

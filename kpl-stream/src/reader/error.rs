@@ -95,7 +95,7 @@ impl fmt::Display for ReaderError {
                 write_identity(f, saved.as_ref())?;
                 f.write_str("; this is ")?;
                 write_identity(f, found.as_ref())?;
-                f.write_str(": start over with reset_positions, or use the positions of this stream")
+                f.write_str("; reset_positions discards them")
             }
             Self::Positions {
                 stream,

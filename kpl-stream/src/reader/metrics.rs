@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Label, SharedString, counter, gauge, histogram};
 
-/// The labels, as those of the producer.
-const STREAM_NAME: &str = "StreamName";
-const SHARD_ID: &str = "ShardId";
-const ERROR_CODE: &str = "ErrorCode";
+use crate::labels::{ERROR_CODE, SHARD_ID, STREAM_NAME};
 
 const RECORDS_PROCESSED: &str = "RecordsProcessed";
 const DATA_BYTES_PROCESSED: &str = "DataBytesProcessed";

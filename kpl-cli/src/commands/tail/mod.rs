@@ -190,10 +190,10 @@ fn stop(error: ReaderError) -> Stop {
             Stop::Service(error.to_string())
         }
         ReaderError::GaveUp { .. } => Stop::Service(error.to_string()),
-        ReaderError::OtherStream { .. } => Stop::Usage(format!(
-            "{}; --reset-positions discards them",
-            error.to_string().split(": start over").next().unwrap_or_default()
-        )),
+        // The option has another form here.
+        ReaderError::OtherStream { .. } => {
+            Stop::Usage(error.to_string().replace("; reset_positions", "; --reset-positions"))
+        }
         error => Stop::Usage(error.to_string()),
     }
 }

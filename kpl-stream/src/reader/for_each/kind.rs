@@ -18,19 +18,19 @@ use crate::backoff::Backoff;
 /// What a loop calls: [`EachRecord`] or [`EachShard`]. Nobody else can implement it.
 #[expect(private_interfaces, reason = "nobody else can implement it")]
 pub trait Kind<T> {
-    /// How many calls there may be at a time.
+    /// Returns how many calls there may be at a time.
     #[doc(hidden)]
     fn calls(&self) -> NonZeroUsize;
 
-    /// Whether a record may be taken while so many calls are under way and so many records wait.
+    /// Returns whether a record may be taken while this many calls are under way and this many records wait.
     #[doc(hidden)]
     fn may_take(&self, running: usize, waiting: usize) -> bool;
 
-    /// The records that a record waits for, and their number.
+    /// Returns the lane of a record with this number: what it waits for.
     #[doc(hidden)]
     fn lane(&self, item: &Item<T>, number: u64) -> Lane;
 
-    /// How many records of a lane a call gets.
+    /// Returns how many records of a lane a call gets, at most.
     #[doc(hidden)]
     fn records_per_call(&self) -> usize;
 

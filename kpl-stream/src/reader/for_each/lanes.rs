@@ -53,8 +53,8 @@ impl<R> Lanes<R> {
         self.len += 1;
     }
 
-    /// Returns up to `most` records of the first lane that has no call and that `may_start` accepts. Its next ones wait
-    /// until [`ended`](Self::ended).
+    /// Returns up to `most` records of the first lane that has no call and that `may_start` accepts. The lane's
+    /// next records wait until [`ended`](Self::ended).
     pub(super) fn take(&mut self, most: usize, may_start: impl Fn(&Lane) -> bool) -> Option<(Lane, Vec<R>)> {
         let index = self.ready.iter().position(may_start)?;
         let lane = self.ready.remove(index)?;

@@ -180,8 +180,8 @@ impl<T, F> ForEach<T, EachRecord<T, F>> {
     /// The default is 0. The function is called with a clone each time but the last.
     ///
     /// Between the calls are pauses that grow from 100 ms to 5 s, with jitter, and each failure before the last is logged as
-    /// a `tracing` warning. Meanwhile those wait that must come after
-    /// the record. A record whose next call is due when the loop has stopped is left.
+    /// a `tracing` warning. Records that must come after this one wait meanwhile. A record whose next call is due when the
+    /// loop has stopped is left.
     pub fn retries(mut self, count: u32) -> Self
     where
         T: Clone,
@@ -239,7 +239,7 @@ impl<T, K> ForEach<T, K> {
     }
 
     /// Sets after how many records positions are saved, if the [interval](Self::save_interval) is not over before. The
-    /// default is 10,000: a program that is killed handles at most so many again, and those under way. 0 counts as 1.
+    /// default is 10,000: a program that is killed handles at most that many again, and those under way. 0 counts as 1.
     pub fn save_after(mut self, records: usize) -> Self {
         self.saving.after = records;
         self
