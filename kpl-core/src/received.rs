@@ -64,6 +64,36 @@ struct Details {
 }
 
 impl<T> Received<T> {
+    /// Reads the value of a user record that another program has taken out of its aggregate, as the Kinesis Client Library
+    /// does. Its data is the payload, even if it starts with the magic of an aggregate.
+    ///
+    /// ```
+    /// use kpl_core::{KinesisRecord, Origin, RawRecord, Received, UserRecord};
+    ///
+    /// let record = KinesisRecord::new(b"some bytes").with_partition_key("abc").with_sequence_number("4950");
+    /// let mut record = UserRecord::from(record);
+    /// record.sub_sequence_number = 3;
+    /// let received = Received::<RawRecord>::read(&record, Origin::of(&record.kinesis_record))?;
+    /// assert_eq!(received.position(), Some("4950:3".parse()?));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Undecodable`], which holds the data, if it is not a valid value.
+    pub fn read<'de>(record: &UserRecord<'de>, origin: impl Into<Arc<Origin>>) -> Result<Self, Undecodable>
+    where
+        T: FromKplRecord<'de>,
+    {
+        match T::from_user_record(record) {
+            Ok(value) => Ok(Self::new(value, record, origin)),
+            Err(error) => {
+                let error = DeaggregateError::new(record, DeaggregateErrorKind::Read(error));
+                Err(Undecodable::new(error, origin))
+            }
+        }
+    }
+
     /// Returns a value as a received record, with the keys, the tags and the position of the user record that it was
     /// read from.
     pub fn new(value: T, record: &UserRecord<'_>, origin: impl Into<Arc<Origin>>) -> Self {

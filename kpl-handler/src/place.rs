@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kpl_core::{Origin, Position, Received, Undecodable};
+use kpl_core::{Origin, Position, Received, Undecodable, UserRecord};
 
 use crate::{Error, Item};
 
@@ -56,6 +56,16 @@ impl Place {
             origin: Arc::clone(undecodable.origin()),
             kinesis_record_index: undecodable.kinesis_record_index(),
             sub_sequence_number: undecodable.sub_sequence_number(),
+        }
+    }
+
+    /// Returns the place of a user record that comes from this Kinesis record.
+    #[must_use]
+    pub fn of_user_record(record: &UserRecord<'_>, origin: Arc<Origin>) -> Self {
+        Self {
+            kinesis_record_index: record.kinesis_record_index,
+            sub_sequence_number: origin.sub_sequence_number.saturating_add(record.sub_sequence_number),
+            origin,
         }
     }
 

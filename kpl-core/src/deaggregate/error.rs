@@ -58,7 +58,7 @@ pub enum DeaggregateErrorKind {
 
 impl DeaggregateError {
     #[cold]
-    pub(super) fn new(record: &UserRecord<'_>, kind: DeaggregateErrorKind) -> Self {
+    pub(crate) fn new(record: &UserRecord<'_>, kind: DeaggregateErrorKind) -> Self {
         Self(Box::new(DeaggregateErrorInner {
             kind,
             kinesis_record_index: record.kinesis_record_index,

@@ -132,6 +132,13 @@ impl<'a> UserRecord<'a> {
     }
 }
 
+/// A Kinesis record as one user record, whatever its data is: for data that another program has taken out of its aggregate.
+impl<'a> From<KinesisRecord<'a>> for UserRecord<'a> {
+    fn from(record: KinesisRecord<'a>) -> Self {
+        Self::plain(record, 0)
+    }
+}
+
 impl KplRecord for UserRecord<'_> {
     #[inline]
     fn partition_key<'a>(&'a self, _: &'a mut String) -> Result<&'a str, KeyError> {
