@@ -5,6 +5,7 @@
     warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)
 )]
 
+mod backoff;
 mod choices;
 mod dead_letter;
 mod failures;
@@ -12,6 +13,7 @@ mod kind;
 mod place;
 mod progress;
 
+pub use backoff::Backoff;
 pub use choices::{Concurrency, OnFailure};
 pub use dead_letter::DeadLetters;
 pub use failures::Failures;

@@ -4,9 +4,9 @@ use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use kpl_core::Position;
+use kpl_handler::Backoff;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
@@ -203,19 +203,13 @@ impl<'c> Checkpointer<'c> {
             match self.0.try_checkpoint(at).await {
                 Err(CheckpointError::TryAgain(exception)) if failures + 1 < CHECKPOINT_ATTEMPTS => {
                     tracing::warn!(exception, "a checkpoint is tried again");
-                    sleep(pause(failures)).await;
+                    sleep(Backoff::RECORDS.pause(failures, fastrand::f64())).await;
                     failures += 1;
                 }
                 result => return result,
             }
         }
     }
-}
-
-/// Returns the pause after a failure that follows `failures_before` others: from 100 ms to 5 s, with jitter.
-pub(crate) fn pause(failures_before: u32) -> Duration {
-    let full = (0.1 * 2_f64.powi(failures_before.min(16).cast_signed())).min(5.0);
-    Duration::from_secs_f64(full * (0.5 + 0.5 * fastrand::f64()))
 }
 
 /// Reads lines until the input ends or nobody waits for them.

@@ -9,7 +9,6 @@
 #[cfg(feature = "aws")]
 #[cfg_attr(docsrs, doc(cfg(feature = "aws")))]
 pub mod aws;
-mod backoff;
 pub mod client;
 mod clock;
 mod labels;

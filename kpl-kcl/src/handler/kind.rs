@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kpl_core::{FromKplRecordOwned, Origin, Received, UserRecord};
-use kpl_handler::{Concurrency, DeadLetters, Error, Failures, Place};
+use kpl_handler::{Backoff, Concurrency, DeadLetters, Error, Failures, Place};
 use tokio::time::sleep;
 
 use super::failed::{Failed, FailedLetters};
-use crate::connection::pause;
 
 /// What a handler calls: [`PerRecord`] or [`PerBatch`]. Nobody else can implement it.
 #[expect(private_interfaces, reason = "nobody else can implement it")]
@@ -184,7 +183,7 @@ where
             let sub_sequence_number = record.sub_sequence_number;
             tracing::warn!(shard_id, sequence_number, sub_sequence_number, %error, "a user record is tried again");
         }
-        sleep(pause(attempts - 1)).await;
+        sleep(Backoff::RECORDS.pause(attempts - 1, fastrand::f64())).await;
         let indexes = indexes(&records);
         if indexes.first() >= Some(&end.load(Ordering::Relaxed)) {
             not_done.push(NotDone { indexes, error: None });

@@ -13,9 +13,9 @@ use super::error::ReaderError;
 use super::progress::Behind;
 use super::subscribe::{self, Opened};
 use super::task::Latest;
-use crate::backoff::Backoff;
 use crate::client::{Consumer, ErrorClass, IteratorStart, ReadClient, RequestError, ShardDescription, StreamIdentity};
 use crate::clock;
+use kpl_handler::Backoff;
 
 /// What all tasks of a reader share.
 #[derive(Debug)]

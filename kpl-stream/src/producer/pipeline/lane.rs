@@ -7,7 +7,7 @@ use fastrand::Rng;
 
 use super::limiter::Limiter;
 use super::record::Times;
-use crate::backoff::Backoff;
+use kpl_handler::Backoff;
 
 /// If a shard is sent more than this in one request, it gets its records in bursts, so the request is sent now, as in
 /// the KPL.

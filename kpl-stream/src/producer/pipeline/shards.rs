@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use kpl_core::{HashKey, HashKeyRange, Shard, ShardMap};
 
-use crate::backoff::Backoff;
 use crate::client::{Distribution, ErrorClass, RequestError, StreamDescription};
 use crate::clock;
+use kpl_handler::Backoff;
 
 /// Shards are listed at most this often, no matter how many results indicate that they changed.
 const LISTED_AT_MOST_EVERY: Duration = Duration::from_secs(1);

@@ -13,7 +13,7 @@ use kpl_handler::{Concurrency, DeadLetters, Error, Failures, Item, OnFailure, Pl
 use tokio::time::sleep;
 
 use super::lanes::Lane;
-use crate::backoff::Backoff;
+use kpl_handler::Backoff;
 
 /// What a loop calls: [`EachRecord`] or [`EachShard`]. Nobody else can implement it.
 #[expect(private_interfaces, reason = "nobody else can implement it")]

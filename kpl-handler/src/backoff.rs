@@ -3,23 +3,31 @@
 use std::time::Duration;
 
 /// Pauses that grow with each consecutive failure.
+///
+/// ```
+/// use std::time::Duration;
+/// use kpl_handler::Backoff;
+///
+/// assert_eq!(Backoff::RECORDS.pause(0, 1.0), Duration::from_millis(100));
+/// assert_eq!(Backoff::RECORDS.pause(9, 0.0), Duration::from_millis(2500));
+/// ```
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     first: Duration,
     growth: f64,
     longest: Duration,
 }
 
 impl Backoff {
-    /// For sending records again.
-    pub(crate) const RECORDS: Self = Self {
+    /// For sending or handling records again: from 100 ms to 5 s.
+    pub const RECORDS: Self = Self {
         first: Duration::from_millis(100),
         growth: 2.0,
         longest: Duration::from_secs(5),
     };
 
-    /// For repeating a request that changes nothing: listing shards or reading.
-    pub(crate) const READS: Self = Self {
+    /// For repeating a request that changes nothing, such as listing shards or reading: from 1 s to 30 s.
+    pub const READS: Self = Self {
         first: Duration::from_secs(1),
         growth: 1.5,
         longest: Duration::from_secs(30),
@@ -27,7 +35,8 @@ impl Backoff {
 
     /// Returns the pause after a failure that follows `failures_before` others. `random` is between 0 and 1, and
     /// spreads the pauses of many clients between half of the full pause and all of it.
-    pub(crate) fn pause(self, failures_before: u32, random: f64) -> Duration {
+    #[must_use]
+    pub fn pause(self, failures_before: u32, random: f64) -> Duration {
         let longest = self.longest.as_secs_f64();
         let growth = self.growth.powi(i32::try_from(failures_before).unwrap_or(i32::MAX));
         let full = (self.first.as_secs_f64() * growth).min(longest);
