@@ -1,6 +1,6 @@
 //! Received records: user records that own everything that is known about them, and those that could not be decoded.
 //!
-//! However records are read (with kpl-lambda, the reader of kpl-stream, or something else), the same function can
+//! However records are read (with kpl-lambda, kpl-kcl, the reader of kpl-stream, or something else), the same function can
 //! handle them: each is the same [`Received<T>`].
 
 use alloc::string::String;

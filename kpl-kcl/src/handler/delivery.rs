@@ -47,11 +47,10 @@ impl Default for Checkpoints {
 }
 
 impl Checkpoints {
-    /// Notes that all user records up to a position are handled, `more` of them since the last note.
-    fn reached(&mut self, position: Option<Position>, more: u64) {
-        if let Some(position) = position {
-            self.reached = Some(position);
-            self.unsaved += more;
+    /// Notes that more user records are handled, with all before them.
+    fn handled(&mut self, more: usize) {
+        if more > 0 {
+            self.unsaved += more as u64;
             self.since.get_or_insert_with(Instant::now);
         }
     }
@@ -95,15 +94,14 @@ impl Checkpoints {
 /// What is known of the user records of a delivery.
 struct Work<'d> {
     delivery: &'d Delivery<'d>,
+    shard_id: Option<&'d Arc<str>>,
     on_failure: OnFailure,
     /// Whether each of them is done.
     done: Vec<bool>,
     /// How many are done, with all before them.
     reached: usize,
-    /// How many of these the checkpoints know.
-    noted: usize,
     /// The first that failed, and why.
-    failure: Option<(usize, Failure)>,
+    failure: Option<(Place, Failure)>,
 }
 
 enum Failure {
@@ -118,13 +116,13 @@ struct Called {
 }
 
 impl<'d> Work<'d> {
-    fn new(delivery: &'d Delivery<'d>, on_failure: OnFailure) -> Self {
+    fn new(delivery: &'d Delivery<'d>, shard_id: Option<&'d Arc<str>>, on_failure: OnFailure) -> Self {
         Self {
             delivery,
+            shard_id,
             on_failure,
             done: vec![false; delivery.len()],
             reached: 0,
-            noted: 0,
             failure: None,
         }
     }
@@ -133,20 +131,20 @@ impl<'d> Work<'d> {
     fn end(&self) -> usize {
         match &self.failure {
             Some((_, Failure::Panic(_))) => 0,
-            Some((index, Failure::Error(_))) => *index,
+            Some((place, Failure::Error(_))) => place.kinesis_record_index,
             None => self.delivery.len(),
         }
     }
 
-    /// Notes the result of a call.
-    fn ended(&mut self, turn: &Turn, result: Result<Vec<NotDone>, Box<dyn Any + Send>>, shard_id: Option<&Arc<str>>) {
+    /// Notes the result of a call. Returns how many records more are done, with all before them.
+    fn ended(&mut self, turn: &Turn, result: Result<Vec<NotDone>, Box<dyn Any + Send>>) -> usize {
         let not_done = match result {
             Ok(not_done) => not_done,
             Err(panic) => {
                 let message = panic.downcast_ref::<String>().map(String::as_str);
                 let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("?");
                 self.failed(turn.records.start, Failure::Panic(message.to_owned()));
-                return;
+                return 0;
             }
         };
         if let Some(done) = self.done.get_mut(turn.records.clone()) {
@@ -154,8 +152,8 @@ impl<'d> Work<'d> {
         }
         for NotDone { indexes, error } in not_done {
             if let Some(error) = &error {
-                for index in &indexes {
-                    self.place(*index, shard_id).log_failure(error);
+                for place in indexes.iter().filter_map(|index| self.place(*index)) {
+                    place.log_failure(error);
                 }
                 if self.on_failure == OnFailure::Continue {
                     continue;
@@ -171,32 +169,31 @@ impl<'d> Work<'d> {
             }
         }
         let done = self.done.get(self.reached..).unwrap_or_default();
-        self.reached += done.iter().take_while(|done| **done).count();
+        let more = done.iter().take_while(|done| **done).count();
+        self.reached += more;
+        more
     }
 
     fn failed(&mut self, index: usize, failure: Failure) {
-        let is_first = |(first, of): &(usize, Failure)| index < *first && !matches!(of, Failure::Panic(_));
-        if self.failure.as_ref().is_none_or(is_first) || matches!(failure, Failure::Panic(_)) {
-            self.failure = Some((index, failure));
+        let is_first = match (&self.failure, &failure) {
+            (None, _) | (_, Failure::Panic(_)) => true,
+            (Some((_, Failure::Panic(_))), _) => false,
+            (Some((first, _)), _) => index < first.kinesis_record_index,
+        };
+        if is_first && let Some(place) = self.place(index) {
+            self.failure = Some((place, failure));
         }
     }
 
-    /// Tells the checkpoints what is done.
-    fn note(&mut self, checkpoints: &mut Checkpoints) {
-        if let Some(last) = self.reached.checked_sub(1).filter(|_| self.reached > self.noted) {
-            checkpoints.reached(self.delivery.position(last), (self.reached - self.noted) as u64);
-            self.noted = self.reached;
-        }
+    /// Returns the last user record of which it and all before it are done.
+    fn reached(&self) -> Option<Position> {
+        self.delivery.position(self.reached.checked_sub(1)?)
     }
 
-    fn place(&self, index: usize, shard_id: Option<&Arc<str>>) -> Place {
-        let record = self
-            .delivery
-            .iter()
-            .nth(index)
-            .unwrap_or_else(|| UserRecord::new("", b""));
-        let origin = origin(&record, shard_id);
-        Place::of_user_record(&record, origin)
+    fn place(&self, index: usize) -> Option<Place> {
+        let record = self.delivery.get(index)?;
+        let origin = Origins::new(self.shard_id).of(&record);
+        Some(Place::of_user_record(&record, origin))
     }
 }
 
@@ -218,59 +215,62 @@ where
         ..
     } = handler;
     let shard_id = shard_id.as_ref();
+    let mut origins = Origins::new(shard_id);
     let end = AtomicUsize::new(delivery.len());
     let calls = match kind.concurrency() {
         Concurrency::ByPartitionKey(limit) | Concurrency::All(limit) => limit.get(),
         _ => 1,
     };
     let mut order = Order::new(delivery, kind.concurrency(), kind.records_per_call());
-    let mut work = Work::new(delivery, *on_failure);
+    let mut work = Work::new(delivery, shard_id, *on_failure);
     let mut running = FuturesUnordered::new();
     loop {
         while running.len() < calls
             && let Some(turn) = order.next(work.end())
         {
-            let records = records(delivery, &turn, shard_id);
+            let records = origins.records(delivery, &turn);
             running.push(call(turn, kind.call(records, options, &end)));
         }
         if running.is_empty() || matches!(work.failure, Some((_, Failure::Panic(_)))) {
             break;
         }
+        let mut ended = |work: &mut Work<'_>, Called { turn, result }| {
+            order.ended(&turn);
+            let more = work.ended(&turn, result);
+            end.store(work.end(), Ordering::Relaxed);
+            more
+        };
         let due = checkpoints.due();
         tokio::select! {
             biased;
-            Some(Called { turn, result }) = running.next() => {
-                work.ended(&turn, result, shard_id);
-                order.ended(&turn);
-                end.store(work.end(), Ordering::Relaxed);
-                work.note(checkpoints);
-            }
+            Some(called) = running.next() => checkpoints.handled(ended(&mut work, called)),
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
         }
         if checkpoints.is_due() {
-            let mut saving = pin!(checkpoints.make(checkpointer));
-            loop {
-                tokio::select! {
-                    biased;
-                    saved = &mut saving => break saved?,
-                    Some(Called { turn, result }) = running.next() => {
-                        work.ended(&turn, result, shard_id);
-                        order.ended(&turn);
-                        end.store(work.end(), Ordering::Relaxed);
+            checkpoints.reached = work.reached().or(checkpoints.reached.take());
+            let mut more = 0;
+            let saved = {
+                let mut saving = pin!(checkpoints.make(checkpointer));
+                loop {
+                    tokio::select! {
+                        biased;
+                        saved = &mut saving => break saved,
+                        Some(called) = running.next() => more += ended(&mut work, called),
                     }
                 }
-            }
+            };
+            checkpoints.handled(more);
+            saved?;
         }
     }
     drop(running);
-    work.note(checkpoints);
-    let Some((index, failure)) = work.failure.take() else {
+    checkpoints.reached = work.reached().or(checkpoints.reached.take());
+    let Some((place, failure)) = work.failure.take() else {
         if checkpoints.is_due() || checkpointer.is_hurried() {
             checkpoints.make(checkpointer).await?;
         }
         return Ok(());
     };
-    let place = work.place(index, shard_id);
     let error = match failure {
         Failure::Panic(message) => format!("the function panicked: {message}").into(),
         Failure::Error(error) => {
@@ -289,16 +289,37 @@ async fn call(turn: Turn, call: impl Future<Output = Vec<NotDone>>) -> Called {
     Called { turn, result }
 }
 
-/// Returns the records of a turn, each with its origin.
-fn records<'d>(delivery: &'d Delivery<'_>, turn: &Turn, shard_id: Option<&Arc<str>>) -> Records<'d> {
-    let records = delivery.iter().skip(turn.records.start).take(turn.records.len());
-    records.map(|record| (record, origin(&record, shard_id))).collect()
+/// The origins of records. Those of an aggregate share one.
+struct Origins<'d> {
+    shard_id: Option<&'d Arc<str>>,
+    /// The last sequence number, and its origin.
+    last: Option<(&'d str, Arc<Origin>)>,
 }
 
-fn origin(record: &UserRecord<'_>, shard_id: Option<&Arc<str>>) -> Arc<Origin> {
-    let mut origin = Origin::of(&record.kinesis_record);
-    // The KCL passes on the partition key of the user record only.
-    origin.partition_key = None;
-    origin.shard_id = shard_id.cloned();
-    origin.into()
+impl<'d> Origins<'d> {
+    const fn new(shard_id: Option<&'d Arc<str>>) -> Self {
+        Self { shard_id, last: None }
+    }
+
+    /// Returns the records of a turn, each with its origin.
+    fn records(&mut self, delivery: &'d Delivery<'_>, turn: &Turn) -> Records<'d> {
+        let records = turn.records.clone().filter_map(|index| delivery.get(index));
+        records.map(|record| (record, self.of(&record))).collect()
+    }
+
+    fn of(&mut self, record: &UserRecord<'d>) -> Arc<Origin> {
+        let number = record.kinesis_record.sequence_number.unwrap_or_default();
+        match &self.last {
+            Some((last, origin)) if *last == number => Arc::clone(origin),
+            _ => {
+                let mut origin = Origin::of(&record.kinesis_record);
+                // The KCL passes on the partition key of the user record only.
+                origin.partition_key = None;
+                origin.shard_id = self.shard_id.cloned();
+                let origin = Arc::new(origin);
+                self.last = Some((number, Arc::clone(&origin)));
+                origin
+            }
+        }
+    }
 }

@@ -123,21 +123,29 @@ impl Delivery<'_> {
     }
 
     /// Returns the user records, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = UserRecord<'_>> {
+        self.records.iter().enumerate().map(|(index, entry)| self.view(index, entry))
+    }
+
+    /// Returns a user record by its index, or `None` if there are fewer.
     ///
     /// The KCL passes on neither explicit hash keys nor tags, nor whether a record was inside an aggregate: only those whose
     /// [sub-sequence number](UserRecord::sub_sequence_number) is not 0 are marked as aggregated.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = UserRecord<'_>> {
-        self.records.iter().enumerate().map(|(index, entry)| {
-            let mut record = KinesisRecord::new(self.data.get(entry.data.clone()).unwrap_or_default());
-            record.partition_key = entry.partition_key.as_deref();
-            record.sequence_number = Some(&entry.sequence_number);
-            record.approximate_arrival = entry.approximate_arrival;
-            let mut record = UserRecord::from(record);
-            record.kinesis_record_index = index;
-            record.sub_sequence_number = entry.sub_sequence_number;
-            record.aggregated = entry.sub_sequence_number > 0;
-            record
-        })
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<UserRecord<'_>> {
+        self.records.get(index).map(|entry| self.view(index, entry))
+    }
+
+    fn view<'d>(&'d self, index: usize, entry: &'d Entry<'_>) -> UserRecord<'d> {
+        let mut record = KinesisRecord::new(self.data.get(entry.data.clone()).unwrap_or_default());
+        record.partition_key = entry.partition_key.as_deref();
+        record.sequence_number = Some(&entry.sequence_number);
+        record.approximate_arrival = entry.approximate_arrival;
+        let mut record = UserRecord::from(record);
+        record.kinesis_record_index = index;
+        record.sub_sequence_number = entry.sub_sequence_number;
+        record.aggregated = entry.sub_sequence_number > 0;
+        record
     }
 
     /// Returns the position of a user record by its index. Returns `None` if there are fewer, or if its sequence number does
