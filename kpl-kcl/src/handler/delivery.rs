@@ -1,22 +1,22 @@
 //! Handles a delivery, and makes checkpoints while it is handled.
 
 use std::any::Any;
-use std::future::Future;
+use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
-use kpl_core::{FromKplRecordOwned, Origin, Position, UserRecord};
+use kpl_core::{FromKplRecordOwned, Position};
 use kpl_handler::{Concurrency, Error, OnFailure, Place};
 use tokio::time::{Instant, sleep_until};
 
 use super::Handler;
-use super::kind::{Kind, NotDone, Records};
+use super::kind::{Kind, NotDone, Options};
 use super::order::{Order, Turn};
+use super::records::Records;
 use crate::connection::Checkpointer;
 use crate::error::RunError;
 use crate::protocol::{CheckpointError, Delivery};
@@ -70,20 +70,31 @@ impl Checkpoints {
 
     /// Makes a checkpoint, if there is something to say.
     pub(super) async fn make(&mut self, checkpointer: &mut Checkpointer<'_>) -> Result<(), Error> {
-        let Some(position) = self.reached.clone() else {
+        let Some(position) = self.start() else {
             return Ok(());
         };
+        let made = checkpointer.checkpoint(&position).await;
+        self.made(&position, made)
+    }
+
+    /// Returns what the checkpoint says that is made now, if there is something to say.
+    fn start(&mut self) -> Option<Position> {
         (self.unsaved, self.since) = (0, None);
-        match checkpointer.checkpoint(&position).await {
+        self.reached.take()
+    }
+
+    /// Notes the answer to that checkpoint.
+    fn made(&mut self, position: &Position, made: Result<(), CheckpointError>) -> Result<(), Error> {
+        match made {
             Ok(()) => {
                 tracing::debug!(%position, "a checkpoint was made");
-                self.reached = None;
                 Ok(())
             }
             // Those that follow may succeed: what they say includes this.
             Err(error @ (CheckpointError::TryAgain(_) | CheckpointError::NotNow | CheckpointError::Other(_))) => {
                 tracing::error!(%position, %error, "a checkpoint was not made");
-                self.since = Some(Instant::now());
+                self.reached.get_or_insert_with(|| position.clone());
+                self.since.get_or_insert_with(Instant::now);
                 Ok(())
             }
             Err(error) => Err(error.into()),
@@ -93,8 +104,7 @@ impl Checkpoints {
 
 /// What is known of the user records of a delivery.
 struct Work<'d> {
-    delivery: &'d Delivery<'d>,
-    shard_id: Option<&'d Arc<str>>,
+    records: &'d Records<'d>,
     on_failure: OnFailure,
     /// Whether each of them is done.
     done: Vec<bool>,
@@ -109,19 +119,12 @@ enum Failure {
     Panic(String),
 }
 
-/// A call that has ended.
-struct Called {
-    turn: Turn,
-    result: Result<Vec<NotDone>, Box<dyn Any + Send>>,
-}
-
 impl<'d> Work<'d> {
-    fn new(delivery: &'d Delivery<'d>, shard_id: Option<&'d Arc<str>>, on_failure: OnFailure) -> Self {
+    fn new(records: &'d Records<'d>, on_failure: OnFailure) -> Self {
         Self {
-            delivery,
-            shard_id,
+            records,
             on_failure,
-            done: vec![false; delivery.len()],
+            done: vec![false; records.delivery().len()],
             reached: 0,
             failure: None,
         }
@@ -132,7 +135,7 @@ impl<'d> Work<'d> {
         match &self.failure {
             Some((_, Failure::Panic(_))) => 0,
             Some((place, Failure::Error(_))) => place.kinesis_record_index,
-            None => self.delivery.len(),
+            None => self.done.len(),
         }
     }
 
@@ -187,14 +190,57 @@ impl<'d> Work<'d> {
 
     /// Returns the last user record of which it and all before it are done.
     fn reached(&self) -> Option<Position> {
-        self.delivery.position(self.reached.checked_sub(1)?)
+        self.records.delivery().position(self.reached.checked_sub(1)?)
     }
 
     fn place(&self, index: usize) -> Option<Place> {
-        let record = self.delivery.get(index)?;
-        let origin = Origins::new(self.shard_id).of(&record);
+        let (record, origin) = self.records.get(index)?;
         Some(Place::of_user_record(&record, origin))
     }
+
+    fn panicked(&self) -> bool {
+        matches!(self.failure, Some((_, Failure::Panic(_))))
+    }
+}
+
+/// What the calls of a delivery share.
+struct Shared<'d> {
+    order: Order,
+    work: Work<'d>,
+    checkpoints: &'d mut Checkpoints,
+}
+
+impl Shared<'_> {
+    fn next(&mut self) -> Option<Turn> {
+        self.order.next(self.work.end())
+    }
+
+    /// Notes the result of a call. Returns whether a checkpoint is due, or has got a time at which it is.
+    fn ended(&mut self, turn: &Turn, result: Result<Vec<NotDone>, Box<dyn Any + Send>>) -> bool {
+        self.order.ended(turn);
+        let had_time = self.checkpoints.due().is_some();
+        let more = self.work.ended(turn, result);
+        self.checkpoints.handled(more);
+        (!had_time && self.checkpoints.due().is_some()) || self.checkpoints.is_due()
+    }
+
+    /// Returns what the checkpoint says that is due, if one is.
+    fn start_checkpoint(&mut self) -> Option<Position> {
+        self.note_reached();
+        self.checkpoints.is_due().then(|| self.checkpoints.start())?
+    }
+
+    fn note_reached(&mut self) {
+        if self.checkpoints.unsaved > 0
+            && let Some(position) = self.work.reached()
+        {
+            self.checkpoints.reached = Some(position);
+        }
+    }
+}
+
+fn lock<'s, 'd>(shared: &'s Mutex<Shared<'d>>) -> MutexGuard<'s, Shared<'d>> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(super) async fn process<T, K>(
@@ -214,57 +260,51 @@ where
         shard_id,
         ..
     } = handler;
-    let shard_id = shard_id.as_ref();
-    let mut origins = Origins::new(shard_id);
-    let end = AtomicUsize::new(delivery.len());
-    let calls = match kind.concurrency() {
+    let concurrency = kind.concurrency();
+    let calls = match concurrency {
         Concurrency::ByPartitionKey(limit) | Concurrency::All(limit) => limit.get(),
         _ => 1,
     };
-    let mut order = Order::new(delivery, kind.concurrency(), kind.records_per_call());
-    let mut work = Work::new(delivery, shard_id, *on_failure);
-    let mut running = FuturesUnordered::new();
-    loop {
-        while running.len() < calls
-            && let Some(turn) = order.next(work.end())
-        {
-            let records = origins.records(delivery, &turn);
-            running.push(call(turn, kind.call(records, options, &end)));
-        }
-        if running.is_empty() || matches!(work.failure, Some((_, Failure::Panic(_)))) {
-            break;
-        }
-        let mut ended = |work: &mut Work<'_>, Called { turn, result }| {
-            order.ended(&turn);
-            let more = work.ended(&turn, result);
-            end.store(work.end(), Ordering::Relaxed);
-            more
-        };
-        let due = checkpoints.due();
+    let records = Records::new(delivery, shard_id.as_ref());
+    let order = Order::new(delivery, concurrency, kind.records_per_call());
+    let width = order.width().min(calls);
+    let shared = Mutex::new(Shared {
+        order,
+        work: Work::new(&records, *on_failure),
+        checkpoints,
+    });
+    // Lanes only become fewer: what follows replaces workers, and needs no more of them.
+    let mut workers: FuturesUnordered<_> = (0..width).map(|_| work_off(kind, options, &records, &shared)).collect();
+    while !workers.is_empty() && !lock(&shared).work.panicked() {
+        let due = lock(&shared).checkpoints.due();
         tokio::select! {
             biased;
-            Some(called) = running.next() => checkpoints.handled(ended(&mut work, called)),
+            Some(worker) = workers.next() => if worker.is_continue() {
+                workers.push(work_off(kind, options, &records, &shared));
+            },
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
         }
-        if checkpoints.is_due() {
-            checkpoints.reached = work.reached().or(checkpoints.reached.take());
-            let mut more = 0;
-            let saved = {
-                let mut saving = pin!(checkpoints.make(checkpointer));
-                loop {
-                    tokio::select! {
-                        biased;
-                        saved = &mut saving => break saved,
-                        Some(called) = running.next() => more += ended(&mut work, called),
-                    }
-                }
-            };
-            checkpoints.handled(more);
-            saved?;
-        }
+        let Some(position) = lock(&shared).start_checkpoint() else {
+            continue;
+        };
+        let mut making = pin!(checkpointer.checkpoint(&position));
+        let made = loop {
+            tokio::select! {
+                biased;
+                made = &mut making => break made,
+                Some(worker) = workers.next() => if worker.is_continue() {
+                    workers.push(work_off(kind, options, &records, &shared));
+                },
+            }
+        };
+        lock(&shared).checkpoints.made(&position, made)?;
     }
-    drop(running);
-    checkpoints.reached = work.reached().or(checkpoints.reached.take());
+    drop(workers);
+    let mut shared = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+    shared.note_reached();
+    let Shared {
+        mut work, checkpoints, ..
+    } = shared;
     let Some((place, failure)) = work.failure.take() else {
         if checkpoints.is_due() || checkpointer.is_hurried() {
             checkpoints.make(checkpointer).await?;
@@ -283,43 +323,23 @@ where
     Err(RunError::Handler { place, error }.into())
 }
 
-async fn call(turn: Turn, call: impl Future<Output = Vec<NotDone>>) -> Called {
-    // Nothing that the future leaves behind is used after a panic: the process ends.
-    let result = AssertUnwindSafe(call).catch_unwind().await;
-    Called { turn, result }
-}
-
-/// The origins of records. Those of an aggregate share one.
-struct Origins<'d> {
-    shard_id: Option<&'d Arc<str>>,
-    /// The last sequence number, and its origin.
-    last: Option<(&'d str, Arc<Origin>)>,
-}
-
-impl<'d> Origins<'d> {
-    const fn new(shard_id: Option<&'d Arc<str>>) -> Self {
-        Self { shard_id, last: None }
-    }
-
-    /// Returns the records of a turn, each with its origin.
-    fn records(&mut self, delivery: &'d Delivery<'_>, turn: &Turn) -> Records<'d> {
-        let records = turn.records.clone().filter_map(|index| delivery.get(index));
-        records.map(|record| (record, self.of(&record))).collect()
-    }
-
-    fn of(&mut self, record: &UserRecord<'d>) -> Arc<Origin> {
-        let number = record.kinesis_record.sequence_number.unwrap_or_default();
-        match &self.last {
-            Some((last, origin)) if *last == number => Arc::clone(origin),
-            _ => {
-                let mut origin = Origin::of(&record.kinesis_record);
-                // The KCL passes on the partition key of the user record only.
-                origin.partition_key = None;
-                origin.shard_id = self.shard_id.cloned();
-                let origin = Arc::new(origin);
-                self.last = Some((number, Arc::clone(&origin)));
-                origin
-            }
+/// Makes calls, one after another, until nothing is left that may start, or there is something to be done about a checkpoint.
+async fn work_off<T, K: Kind<T>>(
+    kind: &K,
+    options: &Options,
+    records: &Records<'_>,
+    shared: &Mutex<Shared<'_>>,
+) -> ControlFlow<()> {
+    loop {
+        let Some(turn) = lock(shared).next() else {
+            return ControlFlow::Break(());
+        };
+        let may_retry = |index| index < lock(shared).work.end();
+        let call = kind.call(records, turn.records.clone(), options, may_retry);
+        // Nothing that the call leaves behind is used after a panic: the process ends.
+        let result = AssertUnwindSafe(call).catch_unwind().await;
+        if lock(shared).ended(&turn, result) {
+            return ControlFlow::Continue(());
         }
     }
 }

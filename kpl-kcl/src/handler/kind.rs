@@ -3,14 +3,15 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kpl_core::{FromKplRecordOwned, Origin, Received, UserRecord};
 use kpl_handler::{Backoff, Concurrency, DeadLetters, Error, Failures, Place};
 use tokio::time::sleep;
 
 use super::failed::{Failed, FailedLetters};
+use super::records::Records;
 
 /// What a handler calls: [`PerRecord`] or [`PerBatch`]. Nobody else can implement it.
 #[expect(private_interfaces, reason = "nobody else can implement it")]
@@ -23,9 +24,16 @@ pub trait Kind<T> {
     #[doc(hidden)]
     fn records_per_call(&self) -> usize;
 
-    /// Calls the function, and returns which of the records are not done. None is tried again whose index is `end` or more.
+    /// Calls the function with the records of a range, and returns which of them are not done. None is tried again for whose
+    /// index `may_retry` returns `false`.
     #[doc(hidden)]
-    fn call(&self, records: Records<'_>, options: &Options, end: &AtomicUsize) -> impl Future<Output = Vec<NotDone>>;
+    fn call(
+        &self,
+        records: &Records<'_>,
+        range: Range<usize>,
+        options: &Options,
+        may_retry: impl Fn(usize) -> bool,
+    ) -> impl Future<Output = Vec<NotDone>>;
 }
 
 /// What both kinds need to know.
@@ -36,9 +44,6 @@ pub(super) struct Options {
     pub(super) retries: u32,
 }
 
-/// Records that a call is made with.
-pub(super) type Records<'d> = Vec<(UserRecord<'d>, Arc<Origin>)>;
-
 /// Records that a call was made with and that are not done.
 #[derive(Debug)]
 pub struct NotDone {
@@ -46,6 +51,15 @@ pub struct NotDone {
     pub(super) indexes: Vec<usize>,
     /// Why they have failed, or `None` if they were left for later.
     pub(super) error: Option<Error>,
+}
+
+impl NotDone {
+    fn one(index: usize, error: Error) -> Self {
+        Self {
+            indexes: vec![index],
+            error: Some(error),
+        }
+    }
 }
 
 /// Calls a function with each user record.
@@ -77,14 +91,41 @@ where
         1
     }
 
-    async fn call(&self, records: Records<'_>, options: &Options, end: &AtomicUsize) -> Vec<NotDone> {
-        call(records, options, end, async |mut received| {
-            let Some(received) = received.pop() else {
-                return Ok(Failures::none());
+    async fn call(
+        &self,
+        records: &Records<'_>,
+        range: Range<usize>,
+        options: &Options,
+        may_retry: impl Fn(usize) -> bool,
+    ) -> Vec<NotDone> {
+        let index = range.start;
+        let Some((record, origin)) = records.get(index) else {
+            return Vec::new();
+        };
+        let mut attempts = 0;
+        loop {
+            let error = match Received::read(&record, Arc::clone(&origin)) {
+                Ok(received) => match (self.f)(received).await {
+                    Ok(()) => return Vec::new(),
+                    Err(error) => error.into(),
+                },
+                Err(undecodable) => match options.dead_letters.handle(undecodable).await {
+                    Ok(()) => return Vec::new(),
+                    Err(error) => return vec![NotDone::one(index, error)],
+                },
             };
-            (self.f)(received).await.map(Failures::from).map_err(Into::into)
-        })
-        .await
+            attempts += 1;
+            if attempts > options.retries {
+                return options.give_up(&[(record, origin)], attempts, error).await;
+            }
+            before_retry(&record, &origin, attempts, &error).await;
+            if !may_retry(index) {
+                return vec![NotDone {
+                    indexes: vec![index],
+                    error: None,
+                }];
+            }
+        }
     }
 }
 
@@ -114,112 +155,117 @@ where
         usize::MAX
     }
 
-    async fn call(&self, records: Records<'_>, options: &Options, end: &AtomicUsize) -> Vec<NotDone> {
-        call(records, options, end, async |received| {
-            (self.0)(received).await.map(Into::into).map_err(Into::into)
-        })
-        .await
-    }
-}
-
-/// Calls a function with records, and again with those that failed, as often as the options allow.
-async fn call<T, F>(mut records: Records<'_>, options: &Options, end: &AtomicUsize, f: F) -> Vec<NotDone>
-where
-    T: FromKplRecordOwned,
-    F: AsyncFn(Vec<Received<T>>) -> Result<Failures, Error>,
-{
-    let mut not_done = Vec::new();
-    let mut attempts = 0;
-    loop {
-        let mut received = Vec::with_capacity(records.len());
-        let mut undecodable = Vec::new();
-        records.retain(|(record, origin)| match Received::read(record, Arc::clone(origin)) {
-            Ok(value) => {
-                received.push(value);
-                true
-            }
-            Err(error) => {
-                undecodable.push(error);
-                false
-            }
-        });
-        for undecodable in undecodable {
-            let indexes = vec![undecodable.kinesis_record_index()];
-            if let Err(error) = options.dead_letters.handle(undecodable).await {
-                let error = Some(error);
-                not_done.push(NotDone { indexes, error });
-            }
-        }
-        if received.is_empty() {
-            return not_done;
-        }
-        let error = match f(received).await {
-            Ok(failures) if failures.is_empty() => return not_done,
-            Ok(failures) => {
-                let named: HashSet<_> = failures
-                    .places()
-                    .iter()
-                    .map(|place| place.kinesis_record_index)
-                    .collect();
-                // A record that the function was not called with may stand for any of them.
-                if records
-                    .iter()
-                    .any(|(record, _)| named.contains(&record.kinesis_record_index))
-                {
-                    records.retain(|(record, _)| named.contains(&record.kinesis_record_index));
+    async fn call(
+        &self,
+        records: &Records<'_>,
+        range: Range<usize>,
+        options: &Options,
+        may_retry: impl Fn(usize) -> bool,
+    ) -> Vec<NotDone> {
+        let mut records: Vec<_> = range.filter_map(|index| records.get(index)).collect();
+        let mut not_done = Vec::new();
+        let mut attempts = 0;
+        loop {
+            let mut received = Vec::with_capacity(records.len());
+            let mut undecodable = Vec::new();
+            records.retain(|(record, origin)| match Received::read(record, Arc::clone(origin)) {
+                Ok(value) => {
+                    received.push(value);
+                    true
                 }
-                "the function names it as one that failed".into()
-            }
-            Err(error) => error,
-        };
-        attempts += 1;
-        if attempts > options.retries {
-            not_done.extend(give_up(&records, options, attempts, error).await);
-            return not_done;
-        }
-        if let Some((record, origin)) = records.first() {
-            let shard_id = origin.shard_id.as_deref();
-            let sequence_number = record.kinesis_record.sequence_number;
-            let sub_sequence_number = record.sub_sequence_number;
-            tracing::warn!(shard_id, sequence_number, sub_sequence_number, %error, "a user record is tried again");
-        }
-        sleep(Backoff::RECORDS.pause(attempts - 1, fastrand::f64())).await;
-        let indexes = indexes(&records);
-        if indexes.first() >= Some(&end.load(Ordering::Relaxed)) {
-            not_done.push(NotDone { indexes, error: None });
-            return not_done;
-        }
-    }
-}
-
-/// Passes on records that failed each time, and returns those that nothing took.
-async fn give_up(records: &Records<'_>, options: &Options, attempts: u32, error: Error) -> Vec<NotDone> {
-    let Some(failed) = &options.failed else {
-        let indexes = indexes(records);
-        let error = Some(error);
-        return vec![NotDone { indexes, error }];
-    };
-    let error = Arc::from(error);
-    let mut not_done = Vec::new();
-    for (record, origin) in records {
-        let handled = failed.handle(Failed {
-            place: Place::of_user_record(record, Arc::clone(origin)),
-            partition_key: record.partition_key.map(Into::into),
-            data: record.data.into(),
-            error: Arc::clone(&error),
-            attempts,
-        });
-        if let Err(error) = handled.await {
-            not_done.push(NotDone {
-                indexes: vec![record.kinesis_record_index],
-                error: Some(error),
+                Err(error) => {
+                    undecodable.push(error);
+                    false
+                }
             });
+            for undecodable in undecodable {
+                let index = undecodable.kinesis_record_index();
+                if let Err(error) = options.dead_letters.handle(undecodable).await {
+                    not_done.push(NotDone::one(index, error));
+                }
+            }
+            if received.is_empty() {
+                return not_done;
+            }
+            let error = match (self.0)(received).await {
+                Ok(failures) => {
+                    let failures: Failures = failures.into();
+                    if failures.is_empty() {
+                        return not_done;
+                    }
+                    keep(&mut records, &failures);
+                    "the function names it as one that failed".into()
+                }
+                Err(error) => error.into(),
+            };
+            attempts += 1;
+            if attempts > options.retries {
+                not_done.extend(options.give_up(&records, attempts, error).await);
+                return not_done;
+            }
+            let Some((first, origin)) = records.first() else {
+                return not_done;
+            };
+            before_retry(first, origin, attempts, &error).await;
+            if !may_retry(first.kinesis_record_index) {
+                let indexes = indexes(&records);
+                not_done.push(NotDone { indexes, error: None });
+                return not_done;
+            }
         }
     }
-    not_done
 }
 
-fn indexes(records: &Records<'_>) -> Vec<usize> {
+/// Leaves those records that the function names as failed. One that it was not called with may stand for any of them.
+fn keep(records: &mut Vec<(UserRecord<'_>, Arc<Origin>)>, failures: &Failures) {
+    let named: HashSet<_> = failures
+        .places()
+        .iter()
+        .map(|place| place.kinesis_record_index)
+        .collect();
+    if records
+        .iter()
+        .any(|(record, _)| named.contains(&record.kinesis_record_index))
+    {
+        records.retain(|(record, _)| named.contains(&record.kinesis_record_index));
+    }
+}
+
+async fn before_retry(record: &UserRecord<'_>, origin: &Origin, attempts: u32, error: &Error) {
+    let shard_id = origin.shard_id.as_deref();
+    let sequence_number = record.kinesis_record.sequence_number;
+    let sub_sequence_number = record.sub_sequence_number;
+    tracing::warn!(shard_id, sequence_number, sub_sequence_number, %error, "a user record is tried again");
+    sleep(Backoff::RECORDS.pause(attempts - 1, fastrand::f64())).await;
+}
+
+impl Options {
+    /// Passes on records that failed each time, and returns those that nothing took.
+    async fn give_up(&self, records: &[(UserRecord<'_>, Arc<Origin>)], attempts: u32, error: Error) -> Vec<NotDone> {
+        let Some(failed) = &self.failed else {
+            let indexes = indexes(records);
+            let error = Some(error);
+            return vec![NotDone { indexes, error }];
+        };
+        let error = Arc::from(error);
+        let mut not_done = Vec::new();
+        for (record, origin) in records {
+            let handled = failed.handle(Failed {
+                place: Place::of_user_record(record, Arc::clone(origin)),
+                partition_key: record.partition_key.map(Into::into),
+                data: record.data.into(),
+                error: Arc::clone(&error),
+                attempts,
+            });
+            if let Err(error) = handled.await {
+                not_done.push(NotDone::one(record.kinesis_record_index, error));
+            }
+        }
+        not_done
+    }
+}
+
+fn indexes(records: &[(UserRecord<'_>, Arc<Origin>)]) -> Vec<usize> {
     records.iter().map(|(record, _)| record.kinesis_record_index).collect()
 }
 

@@ -4,6 +4,7 @@ mod delivery;
 mod failed;
 mod kind;
 mod order;
+mod records;
 
 use std::fmt;
 use std::future::Future;

@@ -47,6 +47,14 @@ impl Order {
         Self::ByPartitionKey { lanes, ready }
     }
 
+    /// Returns how many calls can be under way at a time, at most.
+    pub(super) fn width(&self) -> usize {
+        match self {
+            Self::InTurn { left, per_call } => left.len().div_ceil(*per_call),
+            Self::ByPartitionKey { ready, .. } => ready.len(),
+        }
+    }
+
     /// Returns the first records that may start. None of them has an index of `end` or more.
     pub(super) fn next(&mut self, end: usize) -> Option<Turn> {
         match self {

@@ -9,7 +9,7 @@ use data_encoding::BASE64;
 use kpl_core::{KinesisRecord, Position, Timestamp, UserRecord};
 use serde::Deserialize;
 
-use super::{CheckpointError, ProtocolError};
+use super::{CheckpointError, ProtocolError, start_of};
 
 /// A message of the daemon.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl fmt::Display for Start {
 }
 
 /// Records of a shard: user records that the KCL took out of Kinesis records.
-#[derive(Default)]
+#[derive(PartialEq)]
 pub struct Delivery<'a> {
     records: Vec<Entry<'a>>,
     /// The data of all records, one after another.
@@ -95,6 +95,7 @@ pub struct Delivery<'a> {
     millis_behind_latest: Option<u64>,
 }
 
+#[derive(PartialEq)]
 struct Entry<'a> {
     partition_key: Option<Cow<'a, str>>,
     sequence_number: Cow<'a, str>,
@@ -124,7 +125,10 @@ impl Delivery<'_> {
 
     /// Returns the user records, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = UserRecord<'_>> {
-        self.records.iter().enumerate().map(|(index, entry)| self.view(index, entry))
+        self.records
+            .iter()
+            .enumerate()
+            .map(|(index, entry)| self.view(index, entry))
     }
 
     /// Returns a user record by its index, or `None` if there are fewer.
@@ -171,7 +175,7 @@ impl fmt::Debug for Delivery<'_> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Line<'a> {
     #[serde(borrow)]
-    pub(super) action: Text<'a>,
+    action: Text<'a>,
     #[serde(borrow, default)]
     shard_id: Option<Text<'a>>,
     #[serde(borrow, default)]
@@ -179,7 +183,7 @@ pub(super) struct Line<'a> {
     #[serde(default)]
     sub_sequence_number: Option<u64>,
     #[serde(borrow, default)]
-    records: Option<Vec<LineRecord<'a>>>,
+    records: Option<Vec<JsonRecord<'a>>>,
     #[serde(default)]
     millis_behind_latest: Option<i64>,
     #[serde(borrow, default)]
@@ -190,7 +194,7 @@ pub(super) struct Line<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct LineRecord<'a> {
+struct JsonRecord<'a> {
     #[serde(borrow)]
     data: Text<'a>,
     #[serde(borrow, default)]
@@ -205,15 +209,15 @@ struct LineRecord<'a> {
 
 /// A string of a line. `Option<Cow>` by itself would be copied.
 #[derive(Deserialize)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'a> Line<'a> {
-    /// Returns what the line says, if it is an action of the daemon that this crate knows.
-    pub(super) fn into_message(self) -> Result<Option<(Action, Message<'a>)>, ProtocolError> {
+    /// Returns what the line says.
+    pub(super) fn into_message(self) -> Result<(Action, Message<'a>), ProtocolError> {
         let missing = |field| ProtocolError::Field { field, record: None };
-        let Some(action) = Action::of(&self.action.0) else {
-            return Ok(None);
-        };
+        let action = Action::of(&self.action.0).ok_or_else(|| ProtocolError::Action {
+            action: start_of(&self.action.0),
+        })?;
         let message = match action {
             Action::Initialize => {
                 let Text(id) = self.shard_id.ok_or_else(|| missing("shardId"))?;
@@ -242,42 +246,81 @@ impl<'a> Line<'a> {
                 Some(Text(error)) => Err(CheckpointError::of_exception(&error)),
             }),
         };
-        Ok(Some((action, message)))
+        Ok((action, message))
     }
 }
 
-fn delivery(lines: Vec<LineRecord<'_>>, millis_behind_latest: Option<u64>) -> Result<Delivery<'_>, ProtocolError> {
-    let mut records = Vec::with_capacity(lines.len());
-    let encoded: usize = lines.iter().map(|line| line.data.0.len()).sum();
-    let mut data = vec![0; encoded / 4 * 3];
-    let mut end = 0;
-    for (index, line) in lines.into_iter().enumerate() {
-        let not_valid = || ProtocolError::Field {
-            field: "data",
-            record: Some(index),
-        };
-        let Text(encoded) = &line.data;
-        let most = BASE64.decode_len(encoded.len()).map_err(|_| not_valid())?;
-        let room = data.get_mut(end..end + most).ok_or_else(not_valid)?;
-        let len = BASE64.decode_mut(encoded.as_bytes(), room).map_err(|_| not_valid())?;
-        let millis = line.approximate_arrival_timestamp;
+fn delivery(records: Vec<JsonRecord<'_>>, millis_behind_latest: Option<u64>) -> Result<Delivery<'_>, ProtocolError> {
+    let mut collect = Collect::default();
+    for (index, record) in records.into_iter().enumerate() {
+        let millis = record.approximate_arrival_timestamp;
         let arrival = millis
             .and_then(|millis| millis.try_into().ok())
             .map(Duration::from_millis);
-        records.push(Entry {
-            partition_key: line.partition_key.map(|Text(key)| key),
-            sequence_number: line.sequence_number.0,
-            sub_sequence_number: line.sub_sequence_number.unwrap_or(0),
+        let record = LineRecord {
+            data: &record.data.0,
+            partition_key: record.partition_key.map(|Text(key)| key),
+            sequence_number: record.sequence_number.0,
+            sub_sequence_number: record.sub_sequence_number.unwrap_or(0),
             approximate_arrival: arrival.map(Timestamp::from_unix_epoch),
-            data: end..end + len,
-        });
-        end += len;
+        };
+        collect.push(record).ok_or(ProtocolError::Field {
+            field: "data",
+            record: Some(index),
+        })?;
     }
-    Ok(Delivery {
-        records,
-        data,
-        millis_behind_latest,
-    })
+    Ok(collect.into_delivery(millis_behind_latest))
+}
+
+/// A record of a line, whose data is base64.
+pub(super) struct LineRecord<'d, 'a> {
+    pub(super) data: &'d str,
+    pub(super) partition_key: Option<Cow<'a, str>>,
+    pub(super) sequence_number: Cow<'a, str>,
+    pub(super) sub_sequence_number: u64,
+    pub(super) approximate_arrival: Option<Timestamp>,
+}
+
+/// Collects the records of a delivery.
+#[derive(Default)]
+pub(super) struct Collect<'a> {
+    records: Vec<Entry<'a>>,
+    data: Vec<u8>,
+}
+
+impl<'a> Collect<'a> {
+    /// Returns one with room for the data of a line.
+    pub(super) fn for_line(line: &[u8]) -> Self {
+        Self {
+            records: Vec::new(),
+            data: Vec::with_capacity(line.len() / 2),
+        }
+    }
+
+    /// Adds a record. Returns `None` if its data is not valid base64.
+    pub(super) fn push(&mut self, record: LineRecord<'_, 'a>) -> Option<()> {
+        let start = self.data.len();
+        self.data.resize(start + BASE64.decode_len(record.data.len()).ok()?, 0);
+        let room = self.data.get_mut(start..)?;
+        let end = start + BASE64.decode_mut(record.data.as_bytes(), room).ok()?;
+        self.data.truncate(end);
+        self.records.push(Entry {
+            partition_key: record.partition_key,
+            sequence_number: record.sequence_number,
+            sub_sequence_number: record.sub_sequence_number,
+            approximate_arrival: record.approximate_arrival,
+            data: start..end,
+        });
+        Some(())
+    }
+
+    pub(super) fn into_delivery(self, millis_behind_latest: Option<u64>) -> Delivery<'a> {
+        Delivery {
+            records: self.records,
+            data: self.data,
+            millis_behind_latest,
+        }
+    }
 }
 
 /// The actions that a line of the daemon may name.

@@ -36,6 +36,7 @@
 
 mod error;
 mod message;
+mod scan;
 
 use kpl_core::Position;
 
@@ -114,13 +115,15 @@ impl Protocol {
         if line.trim_ascii().is_empty() {
             return Ok(None);
         }
-        let parsed: Line<'a> = serde_json::from_slice(line).map_err(|error| ProtocolError::Line {
-            line: start_of(&String::from_utf8_lossy(line.get(..MAX_SHOWN).unwrap_or(line))),
-            error,
-        })?;
-        let name = start_of(&parsed.action.0);
-        let Some((action, message)) = parsed.into_message()? else {
-            return Err(ProtocolError::Action { action: name });
+        let (action, message) = match scan::delivery(line) {
+            Some(delivery) => (Action::ProcessRecords, Message::Records(delivery)),
+            None => {
+                let parsed: Line<'a> = serde_json::from_slice(line).map_err(|error| ProtocolError::Line {
+                    line: start_of(&String::from_utf8_lossy(line.get(..MAX_SHOWN).unwrap_or(line))),
+                    error,
+                })?;
+                parsed.into_message()?
+            }
         };
         let unexpected = |unanswered: Option<Unanswered>| ProtocolError::Unexpected {
             action: action.name(),
