@@ -173,7 +173,7 @@ class Daemon:
                 "-cp", INSTALLED / "kcl" / version / "jars" / "*", "software.amazon.kinesis.multilang.MultiLangDaemon",
                 "--properties-file", folder / "app.properties", "-l", folder / "logback.xml",
             ],
-            settings={"AWS_CBOR_ENABLED": "false"},
+            settings={"AWS_CBOR_ENABLED": "false", **dict(settings)},
         )
 
     def kill(self):

@@ -5,6 +5,7 @@ Each child has a file FOLDER/PID.jsonl, PID being its own, with lines {"from": "
 """
 
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -37,4 +38,4 @@ def pass_on(sender, lines, to):
 
 threading.Thread(target=pass_on, args=("daemon", sys.stdin.buffer, child.stdin), daemon=True).start()
 pass_on("child", child.stdout, sys.stdout.buffer)
-sys.exit(child.wait())
+os._exit(child.wait())  # the other thread may still wait for a line
