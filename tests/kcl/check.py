@@ -148,18 +148,18 @@ def tell(what):
 def three(local):
     """A daemon of version 3: killed, with shards that split and merge, and stopped."""
     run = Run(local, KCL_3, 2)
-    run.put(range(25))
+    run.put(range(15))
     run.start()
     run.wait_until_handled(2000)
     run.signal_children()
     run.split(run.open_shards()[0])
     children = run.evidence.born[-2:]
-    run.put(range(25, 35))
+    run.put(range(15, 25))
     run.wait_until_started(children)
     run.reshard("merge_shards", ShardToMerge=children[0], AdjacentShardToMerge=children[1])
-    run.put(range(35, 50))
+    run.put(range(25, 50))
     run.wait_until_started(run.evidence.born[-1:])
-    run.wait_until_handled(run.handled() + 700)
+    run.wait_until_handled(run.handled() + 1000)
     run.kill()
     run.start()
     run.wait_until_handled(run.handled() + 1500)
