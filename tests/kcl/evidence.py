@@ -3,6 +3,7 @@
 import collections
 import copy
 import dataclasses
+import functools
 import json
 import pathlib
 import re
@@ -22,6 +23,10 @@ class Start:
 
 
 Handled = collections.namedtuple("Handled", "process shard position sensor counter")
+
+
+# The same lines are read by each check, and by each again that a break is for.
+parsed = functools.lru_cache(maxsize=None)(json.loads)
 
 
 def position(text):
@@ -71,7 +76,7 @@ class Evidence:
 
     def said(self, process):
         """Returns what the daemon said to a child."""
-        return [json.loads(line["line"]) for line in self.lines[process] if line["from"] == "daemon"]
+        return [parsed(line["line"]) for line in self.lines[process] if line["from"] == "daemon"]
 
 
 def all_handled(evidence):
@@ -158,7 +163,7 @@ def only_protocol(evidence):
         last = None
         for line in evidence.lines[process]:
             try:
-                message = json.loads(line["line"])
+                message = parsed(line["line"])
                 if line["from"] == "daemon":
                     last = message["action"] if message["action"] != "checkpoint" else last
                     continue
