@@ -1,0 +1,166 @@
+"""What a child of the Amazon KCL costs: `cost.py KPL IDLE AMAZON_KCLPY [RECORDS]`. `benches/kcl/run` starts it.
+
+A stream of one shard with small user records in aggregates is consumed by a real daemon with one child, and then with the other. The same
+messages are handed to each child once more, as fast as it takes them, which tells how long it takes for one.
+"""
+
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from local import KCL_3, Daemon, Local, wait_for
+
+HERE = pathlib.Path(__file__).resolve().parent
+TEE = HERE.parent.parent / "tests" / "kcl" / "tee.py"
+KPL, IDLE, KCLPY = (pathlib.Path(argument).resolve() for argument in sys.argv[1:4])
+RECORDS = int(sys.argv[4]) if len(sys.argv) > 4 else 500_000
+PYTHONPATH = {"PYTHONPATH": str(KCLPY), "PYTHONDONTWRITEBYTECODE": "1"}
+CHILDREN = {"kpl-kcl": [IDLE], "amazon_kclpy": ["python3", HERE / "sample.py"]}
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def tell(what):
+    print(what, file=sys.stderr, flush=True)
+
+
+def put(local, stream):
+    """Writes user records of 100 bytes, with 1,000 partition keys."""
+    lines = (json.dumps({"PartitionKey": f"user-{number % 1000}", "Data": f"{number:0100}"}) for number in range(RECORDS))
+    with tempfile.TemporaryFile("w+") as file:
+        file.writelines(line + "\n" for line in lines)
+        file.seek(0)
+        subprocess.run(
+            [
+                KPL, "put", stream, "--data", "text", "--strict", "--rate-limit", "10000", "--record-ttl", "300", "--region", "us-east-1",
+                "--endpoint-url", f"http://127.0.0.1:{local.kinesis_port}",
+            ],
+            stdin=file, stdout=sys.stderr, check=True, env={**os.environ, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"},
+        )
+
+
+def children_of(process):
+    found = []
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1]) == process:
+                found.append(int(folder.name))
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return found
+
+
+def cpu(process):
+    """Returns the seconds that a process has used, user and system."""
+    fields = pathlib.Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def peak_memory(process):
+    """Returns the most MiB that a process has had in memory."""
+    status = pathlib.Path(f"/proc/{process}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def start(local, name, stream, command):
+    return Daemon(
+        local, name, KCL_3, stream, name, command, worker="worker",
+        settings=PYTHONPATH, maxRecords=100, idleTimeBetweenReadsInMillis=50, timeoutInSeconds=60,
+    )
+
+
+def under_daemon(local, name, stream):
+    """Returns the child's CPU seconds and peak memory: before the first record, and for all records."""
+    daemon = start(local, name, stream, CHILDREN[name])
+    (child,) = wait_for("the daemon starts no child", 240, lambda: children_of(daemon.process.pid))
+    time.sleep(0.7)  # the first records come a second later
+    before, memory = cpu(child), peak_memory(child)
+    used, since = before, time.monotonic()
+    while used == before or time.monotonic() - since < 8:
+        time.sleep(0.5)
+        now = cpu(child)
+        if now != used:
+            used, since = now, time.monotonic()
+    figures = used - before, peak_memory(child), memory
+    daemon.stop()
+    (lease,) = local.leases(name).values()
+    return figures, (lease["checkpoint"], lease["checkpointSubSequenceNumber"])
+
+
+def messages(local, stream):
+    """Returns what the daemon says to a child, line by line."""
+    folder = local.folder / "lines"
+    folder.mkdir()
+    daemon = start(local, "recorded", stream, ["python3", TEE, folder, IDLE])
+
+    def records():
+        said = [json.loads(line) for file in folder.iterdir() for line in file.read_text().split("\n")[:-1]]
+        lines = [line["line"] for line in said if line["from"] == "daemon"]
+        return lines if sum(line.count('"action":"record"') for line in lines) >= RECORDS else None
+
+    lines = wait_for("not all records have come", 300, records)
+    daemon.kill()
+    return [line for line in lines if json.loads(line)["action"] in ("initialize", "processRecords")]
+
+
+def replayed(name, lines):
+    """Hands the messages to a child. Returns milliseconds for each of them, and the child's CPU seconds."""
+    child = subprocess.Popen(
+        CHILDREN[name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, **PYTHONPATH},
+    )
+    times = []
+    for line in lines:
+        data = line.encode() + b"\n"
+        begin = time.monotonic()
+        child.stdin.write(data)
+        child.stdin.flush()
+        while b"status" not in (answer := child.stdout.readline()):
+            if b"checkpoint" in answer:
+                child.stdin.write(b'{"action":"checkpoint","sequenceNumber":null,"subSequenceNumber":null,"error":null}\n')
+                child.stdin.flush()
+        times.append((time.monotonic() - begin) * 1000)
+    used = cpu(child.pid)
+    child.stdin.close()
+    child.wait()
+    return times[1:], used
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder, Local(folder) as local:
+        stream = "small"
+        local.create_stream(stream, 1)
+        tell(f"{RECORDS} user records are put")
+        put(local, stream)
+        figures, ends = {}, {}
+        for name in CHILDREN:
+            tell(f"{name} below the daemon")
+            figures[name], ends[name] = under_daemon(local, name, stream)
+            tell(f"{name}: {figures[name]}, up to {ends[name]}")
+        if len(set(ends.values())) != 1 or not next(iter(ends.values()))[0].isdigit():
+            sys.exit(f"they have not handled the same: {ends}")
+        tell("the daemon's messages are recorded")
+        lines = messages(local, stream)
+    # The best of three, for both.
+    replays = {name: min((replayed(name, lines) for _ in range(3)), key=lambda replay: sum(replay[0])) for name in CHILDREN}
+    per_message = RECORDS / (len(lines) - 1)
+    rows = (
+        ("CPU seconds for a million user records, below the daemon", lambda name: figures[name][0] / RECORDS * 1e6, 2),
+        ("the same when the daemon's messages are replayed, the start included", lambda name: replays[name][1] / RECORDS * 1e6, 2),
+        (f"ms for a message of {per_message:.0f} user records, median", lambda name: statistics.median(replays[name][0]), 2),
+        ("peak memory, MiB", lambda name: figures[name][1], 1),
+        ("peak memory before the first record, MiB", lambda name: figures[name][2], 1),
+    )
+    print(f"{RECORDS} user records of 100 bytes, one shard, daemon {KCL_3}")
+    print("| | " + " | ".join(CHILDREN) + " | ratio |\n| --- | --: | --: | --: |")
+    for label, value, digits in rows:
+        ours, theirs = (value(name) for name in CHILDREN)
+        ratio = f"{theirs / ours:.1f}x" if ours else "–"
+        print(f"| {label} | {ours:.{digits}f} | {theirs:.{digits}f} | {ratio} |")
+
+
+if __name__ == "__main__":
+    main()
