@@ -191,9 +191,10 @@ STARTED = time.monotonic()
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     shutil.rmtree(FOLDER, ignore_errors=True)
+    found, broken = [], 0
     with Local(FOLDER) as local:
         for part in (three, two):
             run = part(local)
-            line = run.finish()
-            broken = prove(run.evidence)
-            print(f"kcl: {run.version}: {line}; {broken} broken runs refused", flush=True)
+            found.append(f"{run.finish()}, under the daemon {run.version}")
+            broken += prove(run.evidence)
+    print(f"kcl: {'; '.join(found)}; {broken} broken runs refused")

@@ -109,7 +109,7 @@ def repeats_follow_checkpoints(evidence):
         raise Failed(f"{after_stop} records handled again after a graceful stop")
     if not twice:
         raise Failed("no record was handled twice: the kill hit nothing")
-    return f"{twice} handled twice, none of them before a checkpoint or after a graceful stop"
+    return f"{twice} handled twice, all after the last checkpoint of a killed process"
 
 
 def order_kept(evidence):
@@ -153,7 +153,7 @@ def resumed_inside(evidence):
                     raise Failed(f"{shard} went on after {checkpoint} with {first}")
     if not inside:
         raise Failed("no process resumed inside an aggregate")
-    return f"{inside} times resumed inside an aggregate"
+    return f"{inside} of the starts inside an aggregate"
 
 
 def only_protocol(evidence):
@@ -203,7 +203,7 @@ def children_of_shards_started(evidence):
     for shard in evidence.born:
         if not any(each.shard == shard for each in evidence.handled):
             raise Failed(f"nothing of {shard} was handled")
-    return f"{len(evidence.born)} children of split and merged shards started"
+    return evidence.born and f"{len(evidence.born)} children of split and merged shards started"
 
 
 def stopped_gracefully(evidence):
@@ -226,7 +226,7 @@ def survived_signals(evidence):
 
 
 CHECKS = (
-    all_handled, repeats_follow_checkpoints, order_kept, resumed_inside, only_protocol, checkpoints_accepted,
+    all_handled, repeats_follow_checkpoints, order_kept, checkpoints_accepted, resumed_inside, only_protocol,
     children_of_shards_started, stopped_gracefully, survived_signals,
 )
 
