@@ -73,6 +73,7 @@ class Run:
 
     def kill(self):
         self.daemon.kill()
+        time.sleep(0.5)  # for what its last requests do
         self.stopped_gracefully = False
         tell(f"{self.version}: the daemon and its children are killed after {self.handled()} records")
 
