@@ -81,7 +81,13 @@ mod tests {
     }
 
     fn line() -> impl Strategy<Value = String> {
-        let record = ("[A-Za-z0-9+/]{4}|aGk=|[a-z]{0,5}", ".{0,8}|[a-z\\\\\"]{0,4}", "[0-9]{1,30}", any::<u64>(), 0..99_u64);
+        let record = (
+            "[A-Za-z0-9+/]{4}|aGk=|[a-z]{0,5}",
+            ".{0,8}|[a-z\\\\\"]{0,4}",
+            "[0-9]{1,30}",
+            any::<u64>(),
+            0..99_u64,
+        );
         let records = prop::collection::vec(record, 0..5);
         (records, any::<u64>(), prop::bool::ANY).prop_map(|(records, behind, breaks)| {
             let records = records.into_iter().map(|(data, key, number, millis, sub)| {
