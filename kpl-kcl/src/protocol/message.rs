@@ -258,7 +258,7 @@ fn delivery(records: Vec<JsonRecord<'_>>, millis_behind_latest: Option<u64>) -> 
             .and_then(|millis| millis.try_into().ok())
             .map(Duration::from_millis);
         let record = LineRecord {
-            data: &record.data.0,
+            data: record.data.0.as_bytes(),
             partition_key: record.partition_key.map(|Text(key)| key),
             sequence_number: record.sequence_number.0,
             sub_sequence_number: record.sub_sequence_number.unwrap_or(0),
@@ -274,7 +274,7 @@ fn delivery(records: Vec<JsonRecord<'_>>, millis_behind_latest: Option<u64>) -> 
 
 /// A record of a line, whose data is base64.
 pub(super) struct LineRecord<'d, 'a> {
-    pub(super) data: &'d str,
+    pub(super) data: &'d [u8],
     pub(super) partition_key: Option<Cow<'a, str>>,
     pub(super) sequence_number: Cow<'a, str>,
     pub(super) sub_sequence_number: u64,
@@ -302,7 +302,7 @@ impl<'a> Collect<'a> {
         let start = self.data.len();
         self.data.resize(start + BASE64.decode_len(record.data.len()).ok()?, 0);
         let room = self.data.get_mut(start..)?;
-        let end = start + BASE64.decode_mut(record.data.as_bytes(), room).ok()?;
+        let end = start + BASE64.decode_mut(record.data, room).ok()?;
         self.data.truncate(end);
         self.records.push(Entry {
             partition_key: record.partition_key,

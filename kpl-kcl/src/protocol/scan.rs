@@ -16,7 +16,7 @@ pub(super) fn delivery(line: &[u8]) -> Option<Delivery<'_>> {
         .strip_prefix(br#"{"action":"processRecords","records":["#)?;
     let mut collect = Collect::for_line(line);
     while let Some(after) = rest.strip_prefix(br#"{"data":""#) {
-        let (data, after) = string(after)?;
+        let (data, after) = until_quote(after)?;
         let (partition_key, after) = string(after.strip_prefix(br#","partitionKey":""#)?)?;
         let (sequence_number, after) = string(after.strip_prefix(br#","sequenceNumber":""#)?)?;
         let (millis, after) = number(after.strip_prefix(br#","approximateArrivalTimestamp":"#)?)?;
@@ -39,15 +39,21 @@ pub(super) fn delivery(line: &[u8]) -> Option<Delivery<'_>> {
     (rest == b"}").then(|| collect.into_delivery(Some(millis_behind_latest)))
 }
 
+/// Returns what is before the next quotation mark, and what follows that.
+fn until_quote(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (string, rest) = text.split_at_checked(memchr(b'"', text)?)?;
+    Some((string, rest.get(1..)?))
+}
+
 /// Returns a string up to its quotation mark, and what follows that, if the string stands for itself.
 fn string(text: &[u8]) -> Option<(&str, &[u8])> {
-    let (string, rest) = text.split_at_checked(memchr(b'"', text)?)?;
+    let (string, rest) = until_quote(text)?;
     // Escapes begin with a backslash, and control characters are not valid.
     let is_plain = string
         .iter()
         .fold(true, |is_plain, byte| is_plain & (*byte >= b' ') & (*byte != b'\\'));
     let string = std::str::from_utf8(string).ok().filter(|_| is_plain)?;
-    Some((string, rest.get(1..)?))
+    Some((string, rest))
 }
 
 /// Returns an integer and what follows it, if it is one that fits and has no superfluous zeros.
