@@ -8,6 +8,8 @@ This program plays the children itself (puppet.py), step by step, each file bein
 """
 
 import base64
+import http.client
+import http.server
 import json
 import os
 import pathlib
@@ -287,6 +289,56 @@ def record(version, folder):
         child.save(version, "no-lease-table")
 
 
+class Throttle(http.server.BaseHTTPRequestHandler):
+    """Stands before DynamoDB, and refuses to write checkpoints while it is told to."""
+
+    port, refuses = None, False
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if Throttle.refuses and self.headers["X-Amz-Target"].endswith(".UpdateItem") and b"checkpointSubSequenceNumber" in body:
+            status, answer = 400, b'{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"!"}'
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", Throttle.port)
+            connection.request("POST", self.path, body, dict(self.headers))
+            response = connection.getresponse()
+            status, answer = response.status, response.read()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/x-amz-json-1.0")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+def record_throttled(version, folder):
+    puppeteer = Puppeteer(pathlib.Path(folder) / "socket")
+    with Local(folder) as local:
+        Throttle.port = local.dynamodb_port
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Throttle)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        local.create_stream(STREAM, 1)
+        for data in (b"1", b"2"):
+            local.kinesis.put_record(StreamName=STREAM, PartitionKey="plain", Data=data)
+        daemon = Daemon(
+            local, "throttled", version, STREAM, APPLICATION, [HERE / "puppet.py"], worker="one",
+            dynamoDBEndpoint=f"http://127.0.0.1:{server.server_address[1]}",
+        )
+        child = puppeteer.next()
+        child.done(child.expect("initialize"))
+        message = child.expect("processRecords")
+        Throttle.refuses = True
+        child.checkpoint(message["records"][0]["sequenceNumber"], 0)
+        child.checkpoint()
+        Throttle.refuses = False
+        child.checkpoint()
+        child.done(message)
+        daemon.kill()
+        child.save(version, "throttled")
+
+
 def steal(local):
     local.dynamodb.update_item(
         TableName=APPLICATION,
@@ -298,5 +350,6 @@ def steal(local):
 
 if __name__ == "__main__":
     for version in sys.argv[1:] or (KCL_3, KCL_2):
-        with tempfile.TemporaryDirectory() as folder:
-            record(version, folder)
+        for part in (record, record_throttled):
+            with tempfile.TemporaryDirectory() as folder:
+                part(version, folder)
