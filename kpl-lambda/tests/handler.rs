@@ -7,11 +7,10 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use aws_lambda_events::event::kinesis::KinesisEvent;
 use kpl_lambda::handler::{PerRecord, ShardRecords};
 use kpl_lambda::{
-    Batch, BoxFuture, Checkpoints, Concurrency, Error, Failures, Handler, HandlerError, MemoryCheckpoints, OnFailure,
-    Origin, Received, Undecodable,
+    Batch, BoxFuture, Checkpoints, Concurrency, Error, Event, Failures, Handler, HandlerError, MemoryCheckpoints,
+    OnFailure, Origin, Received, Undecodable,
 };
 use serde_json::json;
 use support::{Data, Line, Log, aggregate, event, failed, from_json, record, retry};
@@ -60,7 +59,7 @@ async fn nothing_fails() {
         json!({ "batchItemFailures": [] })
     );
     assert_eq!(log.take(), ["a0", "a1", "a2", "b0", "b1", "b2", "c0", "c1", "c2"]);
-    let none = handler(&log, &[]).handle(&KinesisEvent::default()).await.unwrap();
+    let none = handler(&log, &[]).handle(&Event::default()).await.unwrap();
     assert!(failed(&none).is_empty());
 }
 
@@ -403,7 +402,7 @@ async fn a_batch_at_once() {
     let none = Handler::per_batch(|_: Vec<Received<Line>>| async { Err::<(), _>("the database is down") });
     assert_eq!(failed(&none.handle(&event).await.unwrap()), ["100"]);
     assert!(
-        failed(&none.handle(&KinesisEvent::default()).await.unwrap()).is_empty(),
+        failed(&none.handle(&Event::default()).await.unwrap()).is_empty(),
         "it is not called"
     );
 }
