@@ -26,7 +26,9 @@ use crate::wire::{Malformed, Tags};
 /// use kpl_core::{KinesisRecord, Received, RawRecord};
 ///
 /// async fn handle(record: Received<RawRecord>) -> Result<(), std::io::Error> {
-///     println!("{:?} at {:?}: {} bytes", record.partition_key(), record.position(), record.value.data.len());
+///     if let Some(position) = record.position() {
+///         println!("{position}: {} bytes", record.value.data.len());
+///     }
 ///     Ok(())
 /// }
 /// ```

@@ -47,6 +47,8 @@ pub trait Sink {
 pub struct Outline {
     /// Whether it is an array: EventBridge Pipes send one.
     pub is_array: bool,
+    /// Whether it is an object with a key for the records, whatever is under it.
+    pub has_records: bool,
     /// Whether it contains another document outside a message of SQS: an invocation record or a notification. Whoever
     /// sends them does not read an answer.
     pub is_wrapped: bool,
@@ -239,6 +241,7 @@ impl<'de, S: Sink> Visitor<'de> for Node<'_, '_, S> {
         while let Some(Key { role, name }) = map.next_key::<Key>()? {
             match (role, name) {
                 (Role::Records, _) if is_document => {
+                    walk.outline.has_records |= is_outermost;
                     map.next_value_seed(walk.node(Level::Array))?;
                     found = Found::Records;
                 }

@@ -240,7 +240,9 @@ impl<T: FromKplRecordOwned, K: Kind<T>> Handler<T, K> {
             return Ok(resumed);
         };
         for index in firsts {
-            let Some(origin) = batch.origin(*index) else { continue };
+            let Some(origin) = identified(batch, *index) else {
+                continue;
+            };
             match checkpoints.load(&origin).await {
                 Ok(Some(done)) => drop(resumed.insert(*index, done)),
                 Ok(None) => {}
@@ -256,7 +258,7 @@ impl<T: FromKplRecordOwned, K: Kind<T>> Handler<T, K> {
             return;
         };
         for index in resumed.keys().filter(|index| !undone.lowest.contains_key(index)) {
-            if let Some(origin) = batch.origin(*index)
+            if let Some(origin) = identified(batch, *index)
                 && let Err(error) = checkpoints.clear(&origin).await
             {
                 tracing::warn!(event_id = batch.event_id(*index), %error, "a checkpoint was not cleared");
@@ -267,13 +269,18 @@ impl<T: FromKplRecordOwned, K: Kind<T>> Handler<T, K> {
             let Some(reached) = reached.filter(|reached| resumed.get(&index) != Some(reached)) else {
                 continue;
             };
-            if let Some(origin) = batch.origin(index)
+            if let Some(origin) = identified(batch, index)
                 && let Err(error) = checkpoints.save(&origin, reached).await
             {
                 tracing::warn!(event_id = batch.event_id(index), %error, "a checkpoint was not saved");
             }
         }
     }
+}
+
+/// Returns where a Kinesis record comes from, if it can be told from all others.
+fn identified(batch: &Batch<'_>, index: usize) -> Option<Origin> {
+    batch.origin(index).filter(|origin| origin.sequence_number.is_some())
 }
 
 /// Returns the index of the first Kinesis record of each shard.

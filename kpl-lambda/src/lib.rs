@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(test),
     warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)
@@ -8,6 +9,8 @@
 mod answer;
 mod batch;
 mod checkpoint;
+#[cfg(feature = "dynamodb")]
+mod dynamo;
 mod event;
 pub mod handler;
 mod records;
@@ -15,6 +18,9 @@ pub mod transform;
 
 pub use batch::Batch;
 pub use checkpoint::{Checkpoints, MemoryCheckpoints};
+#[cfg(feature = "dynamodb")]
+#[cfg_attr(docsrs, doc(cfg(feature = "dynamodb")))]
+pub use dynamo::DynamoCheckpoints;
 pub use event::{
     BatchItemFailure, BatchResponse, Event, EventBuilder, EventKind, ShardRecordsBuilder, Window, WindowResponse,
 };

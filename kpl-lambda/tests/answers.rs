@@ -132,15 +132,13 @@ async fn a_transformation_is_not_handled() {
     assert!(log.take().is_empty());
 }
 
-/// What is not an event at all is not done, and Lambda retries it.
+/// What is not an event at all is not a success, whether an answer is read or not.
 #[tokio::test]
 async fn what_is_not_an_event_is_not_a_success() {
     for event in [
-        json!({}),
-        json!(null),
-        json!("x"),
         json!({ "Records": null }),
-        json!({ "detail-type": "Scheduled Event" }),
+        json!({ "Records": [{}] }),
+        json!({ "Records": ["x"] }),
     ] {
         assert_eq!(
             handle(&from_json(&event), "", OnFailure::Stop).await.unwrap(),
@@ -148,12 +146,26 @@ async fn what_is_not_an_event_is_not_a_success() {
             "{event}"
         );
     }
-    assert!(
-        handle(&from_json(&json!({ "Records": [] })), "", OnFailure::Stop)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    for event in [
+        json!({}),
+        json!(null),
+        json!("x"),
+        json!({ "detail-type": "Scheduled Event" }),
+    ] {
+        let error = handle(&from_json(&event), "", OnFailure::Stop).await.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                HandlerError::Failed {
+                    kind: EventKind::Copy,
+                    ..
+                }
+            ),
+            "{event}: {error}"
+        );
+    }
+    let none = from_json(&json!({ "Records": [] }));
+    assert!(handle(&none, "", OnFailure::Stop).await.unwrap().is_empty());
 }
 
 /// Firehose gets what could not be read as it came.

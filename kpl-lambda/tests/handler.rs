@@ -515,3 +515,20 @@ async fn memory_checkpoints_keep_the_newest_1024() {
         assert_eq!(checkpoints.load(&batch.origin(index).unwrap()).await.unwrap(), entry);
     }
 }
+
+/// Two of them cannot be told apart: what is done in one says nothing of the other.
+#[tokio::test]
+async fn a_record_without_a_sequence_number_has_no_checkpoint() {
+    let log = Log::default();
+    let checkpoints = Arc::new(MemoryCheckpoints::new());
+    for bad in [&["a1"][..], &[]] {
+        let mut record = record("shardId-1", "7", &three()[0]);
+        record["kinesis"]["sequenceNumber"] = json!(null);
+        record["eventID"] = json!(null);
+        let event = from_json(&json!({ "Records": [record] }));
+        let handler = handler(&log, bad).checkpoints(Arc::clone(&checkpoints));
+        handler.handle(&event).await.unwrap();
+    }
+    assert_eq!(log.take(), ["a0", "a1", "a0", "a1", "a2"]);
+    assert!(checkpoints.is_empty());
+}

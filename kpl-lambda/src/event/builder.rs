@@ -1,6 +1,5 @@
 //! Events from values, for tests of functions.
 
-use data_encoding::BASE64;
 use kpl_core::{AggregateError, Aggregator, KplRecord};
 use kpl_event::{Arrival, Record};
 use serde_json::{Value, json};
@@ -77,7 +76,7 @@ impl EventBuilder {
     /// Returns the event as Lambda sends it: for a file that `cargo lambda invoke --data-file` sends.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let records: Value = self.records.iter().map(record_json).collect();
+        let records: Value = self.records.iter().map(Record::to_lambda_json).collect();
         json!({ "Records": records }).to_string()
     }
 }
@@ -126,24 +125,4 @@ impl ShardRecordsBuilder<'_> {
         record.sequence_number = Some(number);
         self.records.push(record);
     }
-}
-
-fn record_json(record: &Record) -> Value {
-    json!({
-        "kinesis": {
-            "kinesisSchemaVersion": "1.0",
-            "partitionKey": record.partition_key,
-            "sequenceNumber": record.sequence_number,
-            "data": BASE64.encode(record.data.as_deref().unwrap_or_default()),
-            "approximateArrivalTimestamp": 1_700_000_000.0,
-            "encryptionType": "NONE",
-        },
-        "eventSource": "aws:kinesis",
-        "eventVersion": "1.0",
-        "eventID": record.event_id,
-        "eventName": "aws:kinesis:record",
-        "invokeIdentityArn": "arn:aws:iam::123456789012:role/test",
-        "awsRegion": "eu-central-1",
-        "eventSourceARN": record.event_source_arn,
-    })
 }

@@ -38,7 +38,7 @@ pub use self::window::{Window, WindowResponse};
 /// assert_eq!(unreadable.data(), br#"["hi"]"#);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     records: Vec<Record>,
     outline: Outline,
@@ -57,7 +57,8 @@ pub enum EventKind {
     /// An event source mapping of SQS. The answer has
     /// [message ids](https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html).
     Queue,
-    /// A notification of SNS, or an invocation record as it is. Nothing reads an answer: what fails fails the invocation.
+    /// A notification of SNS, an invocation record as it is, or anything else that is neither an array nor has a key for
+    /// records. Nothing reads an answer: what fails fails the invocation.
     Copy,
     /// Firehose or Kinesis Data Analytics, which [`transform`](crate::transform) answers.
     Transformation,
@@ -74,13 +75,19 @@ impl Event {
     #[must_use]
     pub fn kind(&self) -> EventKind {
         let any = |is: fn(&Record) -> bool| self.records.iter().any(is);
-        if self.outline.is_wrapped {
+        let Outline {
+            is_array,
+            has_records,
+            is_wrapped,
+            ..
+        } = self.outline;
+        if is_wrapped || !(is_array || has_records) {
             EventKind::Copy
         } else if any(|record| record.message_id.is_some()) {
             EventKind::Queue
         } else if any(|record| record.record_id.is_some()) {
             EventKind::Transformation
-        } else if self.outline.is_array {
+        } else if is_array {
             EventKind::Pipe
         } else {
             EventKind::Stream
@@ -102,12 +109,21 @@ impl Event {
     }
 }
 
+/// An event of an event source mapping, without records.
+impl Default for Event {
+    fn default() -> Self {
+        Self::from_iter([])
+    }
+}
+
 /// An event of an event source mapping.
 impl FromIterator<Record> for Event {
     fn from_iter<I: IntoIterator<Item = Record>>(records: I) -> Self {
+        let mut outline = Outline::default();
+        outline.has_records = true;
         Self {
             records: records.into_iter().collect(),
-            outline: Outline::default(),
+            outline,
         }
     }
 }
