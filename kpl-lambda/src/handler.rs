@@ -246,7 +246,10 @@ impl<T: FromKplRecordOwned, K: Kind<T>> Handler<T, K> {
             match checkpoints.load(&origin).await {
                 Ok(Some(done)) => drop(resumed.insert(*index, done)),
                 Ok(None) => {}
-                Err(error) => return Err(HandlerError::Checkpoint { origin, error }),
+                Err(error) => {
+                    let origin = Box::new(origin);
+                    return Err(HandlerError::Checkpoint { origin, error });
+                }
             }
         }
         Ok(resumed)
@@ -335,7 +338,7 @@ pub enum HandlerError {
     /// A checkpoint could not be loaded.
     Checkpoint {
         /// The Kinesis record whose checkpoint it is.
-        origin: Origin,
+        origin: Box<Origin>,
         /// The error of the store.
         error: Error,
     },
