@@ -16,7 +16,7 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use crate::answer::answer;
 use crate::batch::Batch;
 use crate::checkpoint::Checkpoints;
-use crate::event::{BatchResponse, Event, EventKind};
+use crate::event::{BatchResponse, Event, EventKind, Payload};
 
 /// Handles Kinesis events with your function, and reports which Kinesis records failed.
 ///
@@ -228,8 +228,9 @@ impl<T: FromKplRecordOwned, K: Kind<T>> Handler<T, K> {
     /// Panics if the environment variables of the runtime are not set: outside Lambda and its emulators.
     pub async fn run(self) -> Result<(), Error> {
         let handler = &self;
-        let handle = move |event: LambdaEvent<Event>| async move {
-            Ok::<_, Error>(handler.handle_until(&event.payload, event.context.deadline()).await?)
+        let handle = move |event: LambdaEvent<Payload>| async move {
+            let LambdaEvent { payload, context, .. } = event;
+            Ok::<_, Error>(handler.handle_until(&payload.read()?, context.deadline()).await?)
         };
         lambda_runtime::run(service_fn(handle)).await
     }

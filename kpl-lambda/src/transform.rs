@@ -22,7 +22,7 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize};
 
 use crate::batch::Batch;
-use crate::event::Event;
+use crate::event::{Event, Payload};
 
 /// The result of transforming a user record.
 #[derive(Clone, PartialEq, Eq)]
@@ -160,7 +160,8 @@ where
     E: Into<Error>,
 {
     let f = &f;
-    let serve = move |event: LambdaEvent<Event>| async move { Ok::<_, Error>(handle(&event.payload, f).await) };
+    let serve =
+        move |event: LambdaEvent<Payload>| async move { Ok::<_, Error>(handle(&event.payload.read()?, f).await) };
     lambda_runtime::run(service_fn(serve)).await
 }
 
