@@ -261,7 +261,7 @@ impl<T: FromKplRecordOwned, K: Kind<T>> Handler<T, K> {
         let Some(checkpoints) = &self.checkpoints else {
             return;
         };
-        for index in resumed.keys().filter(|index| !undone.lowest.contains_key(index)) {
+        for index in resumed.keys().filter(|index| !undone.contains(**index)) {
             if let Some(origin) = identified(batch, *index)
                 && let Err(error) = checkpoints.clear(&origin).await
             {

@@ -532,3 +532,25 @@ async fn a_record_without_a_sequence_number_has_no_checkpoint() {
     assert_eq!(log.take(), ["a0", "a1", "a0", "a1", "a2"]);
     assert!(checkpoints.is_empty());
 }
+
+/// Records of another shard that did not begin keep their entry.
+#[tokio::test]
+async fn a_checkpoint_stays_until_its_record_is_done() {
+    let log = Log::default();
+    let checkpoints = Arc::new(MemoryCheckpoints::new());
+    let [first, second, _] = &three()[..] else {
+        unreachable!()
+    };
+    let one = record("shardId-1", "7", first);
+    let two = record("shardId-2", "8", second);
+    let run = async |records: &[&serde_json::Value], bad| {
+        let handler = handler(&log, bad).checkpoints(Arc::clone(&checkpoints));
+        let event = from_json(&json!({ "Records": records }));
+        handler.handle(&event).await.unwrap();
+        log.take()
+    };
+    assert_eq!(run(&[&two], &["b1"]).await, ["b0", "b1"]);
+    assert_eq!(run(&[&one, &two], &["a0"]).await, ["a0"]);
+    assert_eq!(run(&[&one, &two], &[]).await, ["a0", "a1", "a2", "b1", "b2"]);
+    assert!(checkpoints.is_empty());
+}
