@@ -7,11 +7,10 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use aws_lambda_events::event::kinesis::KinesisEvent;
 use kpl_lambda::handler::{PerRecord, ShardRecords};
 use kpl_lambda::{
-    Batch, BoxFuture, Checkpoints, Concurrency, Error, Failures, Handler, HandlerError, MemoryCheckpoints, OnFailure,
-    Origin, Received, Undecodable,
+    Batch, BoxFuture, Checkpoints, Concurrency, Error, Event, Failures, Handler, HandlerError, MemoryCheckpoints,
+    OnFailure, Origin, Received, Undecodable,
 };
 use serde_json::json;
 use support::{Data, Line, Log, aggregate, event, failed, from_json, record, retry};
@@ -60,7 +59,7 @@ async fn nothing_fails() {
         json!({ "batchItemFailures": [] })
     );
     assert_eq!(log.take(), ["a0", "a1", "a2", "b0", "b1", "b2", "c0", "c1", "c2"]);
-    let none = handler(&log, &[]).handle(&KinesisEvent::default()).await.unwrap();
+    let none = handler(&log, &[]).handle(&Event::default()).await.unwrap();
     assert!(failed(&none).is_empty());
 }
 
@@ -78,6 +77,75 @@ async fn a_failure_stops_and_the_retry_starts_at_its_kinesis_record() {
     let event = retry(&event, &response).unwrap();
     assert!(failed(&handler(&log, &[]).handle(&event).await.unwrap()).is_empty());
     assert_eq!(log.take(), ["b0", "b1", "b2", "c0", "c1", "c2"]);
+}
+
+/// Keys that had not begun when another one failed get their chance, as far as their records come before the failed one:
+/// otherwise the retry, which starts further on than they are, or gives up on all of them, would leave them out.
+#[tokio::test]
+async fn everything_before_the_answer_is_done_in_every_mode() {
+    let plain = |key: &str, text: &str| (text.as_bytes().to_vec(), key.to_owned());
+    let event = event(&[
+        plain("k0", "a"),
+        plain("k1", "b"),
+        plain("k2", "c"),
+        plain("k0", "bad"),
+        plain("k1", "e"),
+    ]);
+    for concurrency in [
+        Concurrency::Sequential,
+        Concurrency::All(at_most(1)),
+        Concurrency::All(at_most(3)),
+        Concurrency::ByPartitionKey(at_most(1)),
+        Concurrency::ByPartitionKey(at_most(2)),
+        Concurrency::ByPartitionKey(at_most(3)),
+    ] {
+        let log = Log::default();
+        let handler = handler(&log, &["bad"]).concurrency(concurrency);
+        assert_eq!(
+            failed(&handler.handle(&event).await.unwrap()),
+            ["103"],
+            "{concurrency:?}"
+        );
+        let mut handled = log.take();
+        // It may have been running already.
+        handled.retain(|text| text != "e");
+        handled.sort();
+        assert_eq!(handled, ["a", "b", "bad", "c"], "{concurrency:?}");
+    }
+}
+
+/// A panic is an error of the record that it happened for.
+#[tokio::test]
+async fn a_handler_that_panics_fails_its_record_only() {
+    let log = Log::default();
+    for early in [false, true] {
+        let seen = log.clone();
+        let handler = Handler::per_record(move |line: Received<Line>| {
+            seen.add(line.value.text.clone());
+            let panic = move || assert_ne!(line.value.text, "b1", "this text is not allowed");
+            if early {
+                panic();
+            }
+            async move {
+                tokio::task::yield_now().await;
+                panic();
+                Ok::<_, Error>(())
+            }
+        });
+        let handler = handler.on_failure(OnFailure::Continue);
+        assert_eq!(failed(&handler.handle(&event(&three())).await.unwrap()), ["101"]);
+        assert_eq!(log.take().len(), 9);
+    }
+
+    let batch = Handler::per_batch(async |_: Vec<Received<Line>>| -> Result<(), Error> { panic!("no") });
+    assert_eq!(failed(&batch.handle(&event(&three())).await.unwrap()), ["100"]);
+    let shard = Handler::per_shard(async |_: ShardRecords<Line>| -> Result<(), Error> { panic!("no") });
+    assert_eq!(failed(&shard.handle(&event(&three())).await.unwrap()), ["100"]);
+
+    let cut = (b"\xFF".to_vec(), "a".to_owned());
+    let letters = |_: Undecodable| -> BoxFuture<'static, Result<(), Error>> { panic!("no") };
+    let handler = handler(&log, &[]).dead_letters(letters);
+    assert_eq!(failed(&handler.handle(&event(&[cut])).await.unwrap()), ["100"]);
 }
 
 #[tokio::test]
@@ -334,7 +402,7 @@ async fn a_batch_at_once() {
     let none = Handler::per_batch(|_: Vec<Received<Line>>| async { Err::<(), _>("the database is down") });
     assert_eq!(failed(&none.handle(&event).await.unwrap()), ["100"]);
     assert!(
-        failed(&none.handle(&KinesisEvent::default()).await.unwrap()).is_empty(),
+        failed(&none.handle(&Event::default()).await.unwrap()).is_empty(),
         "it is not called"
     );
 }
@@ -446,4 +514,43 @@ async fn memory_checkpoints_keep_the_newest_1024() {
     for (index, entry) in [(75, None), (76, Some(76)), (1099, Some(1099))] {
         assert_eq!(checkpoints.load(&batch.origin(index).unwrap()).await.unwrap(), entry);
     }
+}
+
+/// Two of them cannot be told apart: what is done in one says nothing of the other.
+#[tokio::test]
+async fn a_record_without_a_sequence_number_has_no_checkpoint() {
+    let log = Log::default();
+    let checkpoints = Arc::new(MemoryCheckpoints::new());
+    for bad in [&["a1"][..], &[]] {
+        let mut record = record("shardId-1", "7", &three()[0]);
+        record["kinesis"]["sequenceNumber"] = json!(null);
+        record["eventID"] = json!(null);
+        let event = from_json(&json!({ "Records": [record] }));
+        let handler = handler(&log, bad).checkpoints(Arc::clone(&checkpoints));
+        handler.handle(&event).await.unwrap();
+    }
+    assert_eq!(log.take(), ["a0", "a1", "a0", "a1", "a2"]);
+    assert!(checkpoints.is_empty());
+}
+
+/// Records of another shard that did not begin keep their entry.
+#[tokio::test]
+async fn a_checkpoint_stays_until_its_record_is_done() {
+    let log = Log::default();
+    let checkpoints = Arc::new(MemoryCheckpoints::new());
+    let [first, second, _] = &three()[..] else {
+        unreachable!()
+    };
+    let one = record("shardId-1", "7", first);
+    let two = record("shardId-2", "8", second);
+    let run = async |records: &[&serde_json::Value], bad| {
+        let handler = handler(&log, bad).checkpoints(Arc::clone(&checkpoints));
+        let event = from_json(&json!({ "Records": records }));
+        handler.handle(&event).await.unwrap();
+        log.take()
+    };
+    assert_eq!(run(&[&two], &["b1"]).await, ["b0", "b1"]);
+    assert_eq!(run(&[&one, &two], &["a0"]).await, ["a0"]);
+    assert_eq!(run(&[&one, &two], &[]).await, ["a0", "a1", "a2", "b1", "b2"]);
+    assert!(checkpoints.is_empty());
 }
