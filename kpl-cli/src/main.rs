@@ -26,6 +26,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use self::commands::aggregate::Aggregate;
 use self::commands::deaggregate::Deaggregate;
 use self::commands::inspect::Inspect;
+use self::commands::kcl::Kcl;
 use self::commands::manual::{Completions, Man};
 #[cfg(feature = "stream")]
 use self::commands::put::Put;
@@ -62,6 +63,7 @@ enum Command {
     Put(Put),
     #[cfg(feature = "stream")]
     Tail(Tail),
+    Kcl(Kcl),
     Completions(Completions),
     Man(Man),
 }
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         Command::Put(options) => options.run(&mut problems),
         #[cfg(feature = "stream")]
         Command::Tail(options) => options.run(&mut problems),
+        Command::Kcl(options) => options.run(),
         Command::Completions(options) => options.run(Args::command()),
         Command::Man(options) => options.run(Args::command()),
     };

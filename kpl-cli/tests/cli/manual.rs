@@ -3,9 +3,9 @@
 use crate::support::{Directory, command, kpl, run};
 
 #[cfg(feature = "stream")]
-const COMMANDS: [&str; 6] = ["deaggregate", "aggregate", "inspect", "stats", "put", "tail"];
+const COMMANDS: [&str; 7] = ["deaggregate", "aggregate", "inspect", "stats", "kcl", "put", "tail"];
 #[cfg(not(feature = "stream"))]
-const COMMANDS: [&str; 4] = ["deaggregate", "aggregate", "inspect", "stats"];
+const COMMANDS: [&str; 5] = ["deaggregate", "aggregate", "inspect", "stats", "kcl"];
 
 #[test]
 fn every_command_has_help_with_an_example() {
@@ -33,9 +33,15 @@ fn every_command_has_help_with_an_example() {
 
 #[test]
 fn examples_fit_80_columns_so_that_they_can_be_copied() {
-    for name in COMMANDS.into_iter().chain(["completions", "man"]) {
-        let wrapped = run(command().args([name, "--help"]).env("COLUMNS", "80"), b"").stdout;
-        let wide = run(command().args([name, "--help"]).env("COLUMNS", "1000"), b"").stdout;
+    for name in COMMANDS
+        .into_iter()
+        .chain(["completions", "man", "kcl init", "kcl run"])
+    {
+        let help = |columns| {
+            let arguments = name.split(' ').chain(["--help"]);
+            run(command().args(arguments).env("COLUMNS", columns), b"").stdout
+        };
+        let (wrapped, wide) = (help("80"), help("1000"));
         let examples = |help: &str| help.split_once("\nExample").unwrap().1.to_owned();
         assert_eq!(examples(&wrapped), examples(&wide), "{name}");
     }
@@ -80,6 +86,10 @@ fn man_pages_are_written_into_a_directory() {
     for command in COMMANDS {
         let page = std::fs::read_to_string(pages.join(format!("kpl-{command}.1"))).unwrap();
         assert!(page.contains(".SH SYNOPSIS") && page.contains("Example"), "{page}");
+    }
+    for command in ["init", "run"] {
+        let page = std::fs::read_to_string(pages.join(format!("kpl-kcl-{command}.1"))).unwrap();
+        assert!(page.contains(&format!("kpl\\-kcl\\-{command}")), "{page}");
     }
     assert!(
         std::fs::read_to_string(pages.join("kpl.1"))
