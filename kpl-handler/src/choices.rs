@@ -6,8 +6,8 @@ use std::num::NonZeroUsize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum OnFailure {
-    /// They wait. Handling that has already started is finished. In Lambda they are handled by the retry, which starts at
-    /// the Kinesis record that failed. A reader ends with the error, and one that is built later starts at the user record
+    /// They wait. Handling that has already started is finished, and so is everything that comes before the failed one. In
+    /// Lambda they are handled by the retry, which starts at the Kinesis record that failed. A reader ends with the error, and one that is built later starts at the user record
     /// that failed.
     #[default]
     Stop,

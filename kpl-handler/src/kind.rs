@@ -75,17 +75,13 @@ impl<F> PerRecord<F> {
         E: Into<Error>,
     {
         let place = Place::of(&item);
-        if progress.stopped() {
-            progress.undone(&place);
+        if !progress.begin(&place) {
             return;
         }
-        let result = match item {
-            Ok(received) => (self.f)(received).await.map_err(Into::into),
-            Err(undecodable) => dead_letters.handle(undecodable).await,
+        match item {
+            Ok(received) => progress.call(&place, || (self.f)(received)).await,
+            Err(undecodable) => progress.call(&place, || dead_letters.handle(undecodable)).await,
         };
-        if let Err(error) = result {
-            progress.failed(&place, &error);
-        }
     }
 }
 
@@ -100,8 +96,8 @@ where
     }
 
     async fn process(&self, items: impl Iterator<Item = Item<T>>, dead_letters: &DeadLetters, progress: &Progress) {
-        // Records that are no longer taken come after the failure.
-        let items = items.take_while(|_| !progress.stopped());
+        // Records that are no longer taken come after one that is not done.
+        let items = items.take_while(|_| !progress.is_over());
         match self.concurrency {
             Concurrency::Sequential => {
                 for item in items {
@@ -261,8 +257,8 @@ async fn readable<T>(
             Ok(received) => records.push(received),
             Err(undecodable) => {
                 let place = Place::of_undecodable(&undecodable);
-                if let Err(error) = dead_letters.handle(undecodable).await {
-                    progress.failed(&place, &error);
+                if progress.begin(&place) {
+                    progress.call(&place, || dead_letters.handle(undecodable)).await;
                 }
             }
         }
@@ -278,16 +274,18 @@ where
     R: Into<Failures>,
     E: Into<Error>,
 {
-    let Some(first) = records.first().map(Place::of_received) else {
+    let mut places: Vec<Place> = records.iter().map(Place::of_received).collect();
+    places.dedup_by_key(|place| place.kinesis_record_index);
+    let Some((first, rest)) = places.split_first() else {
         return;
     };
-    match f(records).await {
-        Ok(failures) => {
-            for place in failures.into().places() {
-                progress.undone(place);
-            }
-        }
-        Err(error) => progress.failed(&first, &error.into()),
+    let result = match progress.begin(first) {
+        true => progress.call(first, || f(records)).await,
+        false => None,
+    };
+    match result {
+        Some(failures) => failures.into().places().iter().for_each(|place| progress.undone(place)),
+        None => rest.iter().for_each(|place| progress.undone_with_others(place)),
     }
 }
 

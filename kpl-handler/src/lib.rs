@@ -9,6 +9,7 @@ mod choices;
 mod dead_letter;
 mod failures;
 mod kind;
+mod panic;
 mod place;
 mod progress;
 
@@ -16,6 +17,7 @@ pub use choices::{Concurrency, OnFailure};
 pub use dead_letter::DeadLetters;
 pub use failures::Failures;
 pub use kind::{Item, Kind, PerBatch, PerRecord, PerShard, ShardRecords};
+pub use panic::{Panicked, catch_panic};
 pub use place::Place;
 pub use progress::{Progress, Undone};
 

@@ -2,7 +2,7 @@
 //!
 //! Both require exactly one reply for each record id, but an aggregated record holds many user records. Its reply is
 //! `Ok` with the data of all its user records that were kept, concatenated: end each with a newline if the consumer of
-//! the data needs one. It is `Dropped` if none was kept. If one cannot be decoded, or if your function fails for one,
+//! the data needs one. It is `Dropped` if none was kept. If one cannot be decoded, or if your function fails or panics for one,
 //! the reply is `ProcessingFailed` with the data as it came, so that none of it is lost: Firehose
 //! [keeps such records](https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-failure-handling.html)
 //! apart from the others.
@@ -20,6 +20,7 @@ use aws_lambda_events::event::firehose::{
     KinesisFirehoseEvent, KinesisFirehoseResponse, KinesisFirehoseResponseRecord,
 };
 use kpl_core::{ByteCount, FromKplRecordOwned, Received};
+use kpl_handler::catch_panic;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 
 use crate::batch::Batch;
@@ -217,7 +218,7 @@ where
             continue;
         }
         let transformed = match item {
-            Ok(received) => f(received).await.map(Into::into).map_err(Into::into),
+            Ok(received) => catch_panic(|| f(received)).await.map(Into::into),
             Err(undecodable) => Err(undecodable.into()),
         };
         match (transformed, &mut *reply) {

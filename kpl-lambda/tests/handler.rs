@@ -80,6 +80,75 @@ async fn a_failure_stops_and_the_retry_starts_at_its_kinesis_record() {
     assert_eq!(log.take(), ["b0", "b1", "b2", "c0", "c1", "c2"]);
 }
 
+/// Keys that had not begun when another one failed get their chance, as far as their records come before the failed one:
+/// otherwise the retry, which starts further on than they are, or gives up on all of them, would leave them out.
+#[tokio::test]
+async fn everything_before_the_answer_is_done_in_every_mode() {
+    let plain = |key: &str, text: &str| (text.as_bytes().to_vec(), key.to_owned());
+    let event = event(&[
+        plain("k0", "a"),
+        plain("k1", "b"),
+        plain("k2", "c"),
+        plain("k0", "bad"),
+        plain("k1", "e"),
+    ]);
+    for concurrency in [
+        Concurrency::Sequential,
+        Concurrency::All(at_most(1)),
+        Concurrency::All(at_most(3)),
+        Concurrency::ByPartitionKey(at_most(1)),
+        Concurrency::ByPartitionKey(at_most(2)),
+        Concurrency::ByPartitionKey(at_most(3)),
+    ] {
+        let log = Log::default();
+        let handler = handler(&log, &["bad"]).concurrency(concurrency);
+        assert_eq!(
+            failed(&handler.handle(&event).await.unwrap()),
+            ["103"],
+            "{concurrency:?}"
+        );
+        let mut handled = log.take();
+        // It may have been running already.
+        handled.retain(|text| text != "e");
+        handled.sort();
+        assert_eq!(handled, ["a", "b", "bad", "c"], "{concurrency:?}");
+    }
+}
+
+/// A panic is an error of the record that it happened for.
+#[tokio::test]
+async fn a_handler_that_panics_fails_its_record_only() {
+    let log = Log::default();
+    for early in [false, true] {
+        let seen = log.clone();
+        let handler = Handler::per_record(move |line: Received<Line>| {
+            seen.add(line.value.text.clone());
+            let panic = move || assert_ne!(line.value.text, "b1", "this text is not allowed");
+            if early {
+                panic();
+            }
+            async move {
+                tokio::task::yield_now().await;
+                panic();
+                Ok::<_, Error>(())
+            }
+        });
+        let handler = handler.on_failure(OnFailure::Continue);
+        assert_eq!(failed(&handler.handle(&event(&three())).await.unwrap()), ["101"]);
+        assert_eq!(log.take().len(), 9);
+    }
+
+    let batch = Handler::per_batch(async |_: Vec<Received<Line>>| -> Result<(), Error> { panic!("no") });
+    assert_eq!(failed(&batch.handle(&event(&three())).await.unwrap()), ["100"]);
+    let shard = Handler::per_shard(async |_: ShardRecords<Line>| -> Result<(), Error> { panic!("no") });
+    assert_eq!(failed(&shard.handle(&event(&three())).await.unwrap()), ["100"]);
+
+    let cut = (b"\xFF".to_vec(), "a".to_owned());
+    let letters = |_: Undecodable| -> BoxFuture<'static, Result<(), Error>> { panic!("no") };
+    let handler = handler(&log, &[]).dead_letters(letters);
+    assert_eq!(failed(&handler.handle(&event(&[cut])).await.unwrap()), ["100"]);
+}
+
 #[tokio::test]
 async fn going_on_names_every_kinesis_record_that_failed_once() {
     let log = Log::default();

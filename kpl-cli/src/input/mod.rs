@@ -1,7 +1,5 @@
 //! Reads the records of a stream, in any of the shapes that people have them in, one batch after the other.
 
-mod document;
-mod fields;
 mod lines;
 mod source;
 
@@ -12,10 +10,11 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueHint};
 use kpl_core::KinesisRecord;
 use kpl_core::wire::MAGIC;
+pub(crate) use kpl_event::Arrival;
+use kpl_event::{NoData, Record, Stopped};
 use serde_json::Deserializer;
 use serde_json::error::Category;
 
-pub(crate) use self::fields::Arrival;
 pub(crate) use self::lines::{LineSink, each_line};
 pub(crate) use self::source::BYTE_ORDER_MARK;
 use self::source::Source;
@@ -215,7 +214,7 @@ fn read_documents(records: &mut Records<'_>) -> Result<(), Failure> {
             Err(_) => {}
         }
         source.mark();
-        if let Err(error) = document::read(records, &mut json) {
+        if let Err(error) = kpl_event::read(records, &mut json) {
             return Err(records.stop.take().map_or(Failure::Json(error), Failure::Sink));
         }
         records.catch_up().map_err(Failure::Sink)?;
@@ -300,6 +299,26 @@ impl<'a> Records<'a> {
         self.sink.caught_up()
     }
 
+    /// Takes a record, or what is in the place of one.
+    fn take(&mut self, line: u64, record: Record) -> Result<(), Stop> {
+        if let Err(NoData::NotAnArray { .. }) = &record.data {
+            return self.unreadable(Some(line), None, &problem(&record));
+        }
+        self.count += 1;
+        let number = self.count;
+        match record.data {
+            Ok(data) if record.wrong_types.is_empty() => self.push(Entry {
+                line: Some(line),
+                number,
+                data,
+                partition_key: record.partition_key,
+                sequence_number: record.sequence_number,
+                arrival: record.arrival,
+            }),
+            _ => self.unreadable(Some(line), Some(number), &problem(&record)),
+        }
+    }
+
     fn unreadable(&mut self, line: Option<u64>, record: Option<u64>, problem: &str) -> Result<(), Stop> {
         self.flush()?;
         let file = self.file;
@@ -319,6 +338,32 @@ impl<'a> Records<'a> {
         self.batch.clear();
         self.batch_bytes = 0;
         Ok(())
+    }
+}
+
+/// Returns the first thing that is wrong with a record.
+fn problem(record: &Record) -> String {
+    match (&record.data, record.wrong_types.first()) {
+        (Err(no_data), _) => no_data.to_string(),
+        (Ok(_), wrong) => wrong.cloned().unwrap_or_default(),
+    }
+}
+
+impl kpl_event::Sink for Records<'_> {
+    /// The line.
+    type Place = u64;
+
+    fn place(&mut self) -> u64 {
+        self.source.last_line()
+    }
+
+    fn record(&mut self, line: u64, record: Record) -> Result<(), Stopped> {
+        let result = self.take(line, record);
+        self.source.mark();
+        result.map_err(|stop| {
+            self.stop = Some(stop);
+            Stopped
+        })
     }
 }
 

@@ -159,7 +159,11 @@ fn json_that_is_not_a_record() {
         ("{}", "it does not have a Data, data or kinesis.data key"),
         (
             r#"{"body":"SQS","messageId":"x"}"#,
-            "it does not have a Data, data or kinesis.data key",
+            "it is a message whose text is not valid JSON: expected value at line 1 column 1",
+        ),
+        (
+            r#"{"KinesisBatchInfo":{"shardId":"shardId-1"}}"#,
+            "it is an invocation record with the positions of records, not their data: only destinations in Amazon S3 receive that",
         ),
         (
             r#"{"kinesis":"text"}"#,

@@ -1,0 +1,380 @@
+//! The fields of one record, in every spelling in use.
+//!
+//! A value of the wrong type is kept as such and is not an error of JSON: only its field is lost, and reading continues
+//! after it.
+
+use std::fmt;
+
+use data_encoding::BASE64;
+use kpl_core::EncryptionType;
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::value::{Any, Odd, Text, Value};
+use crate::{Arrival, NoData, Record};
+
+/// What a key of an object means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The records of a document.
+    Records,
+    /// An object with more fields of the record.
+    Nested,
+    /// An object with what the stream knows about the record.
+    Metadata,
+    RecordId,
+    Data,
+    PartitionKey,
+    SequenceNumber,
+    SubSequenceNumber,
+    Arrival,
+    EncryptionType,
+    ShardId,
+    EventId,
+    EventSourceArn,
+    /// The id of an SQS message.
+    MessageId,
+    /// A document as text, or as it is.
+    Message,
+    /// An SNS notification.
+    Notification,
+    /// The positions of the records that an invocation record is about.
+    Positions,
+    /// What an event says about its tumbling window.
+    Window,
+    Other,
+}
+
+impl Role {
+    fn new(name: &str) -> Self {
+        match name {
+            "Records" | "records" => Self::Records,
+            // An answer of SQS's ReceiveMessage.
+            "Messages" => Self::Records,
+            // Lambda events of Kinesis.
+            "kinesis" => Self::Nested,
+            // Transformation events: of Firehose, of Kinesis Analytics, and of the latter behind Firehose.
+            "kinesisRecordMetadata" | "kinesisStreamRecordMetadata" | "kinesisFirehoseRecordMetadata" => Self::Metadata,
+            "recordId" => Self::RecordId,
+            "Data" | "data" => Self::Data,
+            "PartitionKey" | "partitionKey" => Self::PartitionKey,
+            "SequenceNumber" | "sequenceNumber" => Self::SequenceNumber,
+            "subsequenceNumber" | "subSequenceNumber" | "SubSequenceNumber" => Self::SubSequenceNumber,
+            "ApproximateArrivalTimestamp" | "approximateArrivalTimestamp" => Self::Arrival,
+            "EncryptionType" | "encryptionType" => Self::EncryptionType,
+            "ShardId" | "shardId" => Self::ShardId,
+            "eventID" => Self::EventId,
+            "eventSourceARN" | "sourceKinesisStreamArn" | "streamArn" => Self::EventSourceArn,
+            "messageId" => Self::MessageId,
+            "body" | "Body" | "Message" | "payload" | "requestPayload" => Self::Message,
+            "Sns" => Self::Notification,
+            "KinesisBatchInfo" => Self::Positions,
+            "window" | "state" | "isFinalInvokeForWindow" | "isWindowTerminatedEarly" => Self::Window,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A key of an object: what it means, and its name if the value is kept under it.
+pub(crate) struct Key {
+    pub(crate) role: Role,
+    pub(crate) name: Option<String>,
+}
+
+impl<'de> serde::Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name;
+
+        impl Visitor<'_> for Name {
+            type Value = Key;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<Key, E> {
+                let role = Role::new(name);
+                let name = (role == Role::Window).then(|| name.to_owned());
+                Ok(Key { role, name })
+            }
+        }
+
+        deserializer.deserialize_str(Name)
+    }
+}
+
+/// The fields of one record so far.
+#[derive(Default)]
+pub(crate) struct Fields {
+    /// Whether values of the wrong type are kept.
+    keep: bool,
+    data: Option<Result<Vec<u8>, NoData>>,
+    partition_key: Scalar,
+    sequence_number: Scalar,
+    sub_sequence_number: Scalar,
+    arrival: Scalar,
+    /// When the record arrived in the stream: Firehose states its own time of arrival as well.
+    stream_arrival: Scalar,
+    encryption_type: Option<String>,
+    shard_id: Option<String>,
+    event_id: Option<String>,
+    event_source_arn: Option<String>,
+    record_id: Option<String>,
+}
+
+impl Fields {
+    pub(crate) fn new(keep: bool) -> Self {
+        let fields = Self::default();
+        Self { keep, ..fields }
+    }
+
+    /// Reads the value of a key.
+    pub(crate) fn read<'de, A: MapAccess<'de>>(&mut self, role: Role, map: &mut A) -> Result<(), A::Error> {
+        match role {
+            Role::Data => self.data = map.next_value_seed(Data { keep: self.keep })?,
+            Role::PartitionKey => self.partition_key = map.next_value()?,
+            Role::SequenceNumber => self.sequence_number = map.next_value()?,
+            Role::SubSequenceNumber => self.sub_sequence_number = map.next_value()?,
+            Role::Arrival => self.arrival = map.next_value()?,
+            Role::EncryptionType => self.encryption_type = map.next_value_seed(Text)?,
+            Role::ShardId => self.shard_id = map.next_value_seed(Text)?,
+            Role::EventId => self.event_id = map.next_value_seed(Text)?,
+            Role::EventSourceArn => self.event_source_arn = map.next_value_seed(Text)?,
+            Role::RecordId => self.record_id = map.next_value_seed(Text)?,
+            Role::Nested => map.next_value_seed(Nested(self))?,
+            Role::Metadata => {
+                let outer = std::mem::take(&mut self.arrival);
+                map.next_value_seed(Nested(self))?;
+                self.stream_arrival = std::mem::replace(&mut self.arrival, outer);
+            }
+            Role::Records
+            | Role::MessageId
+            | Role::Message
+            | Role::Notification
+            | Role::Positions
+            | Role::Window
+            | Role::Other => {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) const fn has_data(&self) -> bool {
+        self.data.is_some()
+    }
+
+    pub(crate) fn take_event_source_arn(&mut self) -> Option<String> {
+        self.event_source_arn.take()
+    }
+
+    pub(crate) fn take_shard_id(&mut self) -> Option<String> {
+        self.shard_id.take()
+    }
+
+    /// Returns the record. Without data it has this reason.
+    pub(crate) fn finish(self, reason: NoData) -> Record {
+        let mut record = Record::new(self.data.unwrap_or(Err(reason)));
+        let wrong = &mut record.wrong_types;
+        record.partition_key = self.partition_key.text("partition key", wrong);
+        record.sequence_number = self.sequence_number.text("sequence number", wrong);
+        record.arrival = self.stream_arrival.or(self.arrival).arrival(wrong);
+        record.sub_sequence_number = self.sub_sequence_number.integer();
+        record.encryption_type = match self.encryption_type.as_deref() {
+            Some("NONE") => Some(EncryptionType::None),
+            Some("KMS") => Some(EncryptionType::Kms),
+            _ => None,
+        };
+        record.shard_id = self.shard_id;
+        record.event_id = self.event_id;
+        record.event_source_arn = self.event_source_arn;
+        record.record_id = self.record_id;
+        record
+    }
+}
+
+/// Base64, decoded without a copy of the string.
+struct Data {
+    keep: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for Data {
+    type Value = Option<Result<Vec<u8>, NoData>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl Data {
+    fn odd<E>(Odd { kind, json }: Odd) -> Result<Option<Result<Vec<u8>, NoData>>, E> {
+        Ok(Some(Err(NoData::NotText { kind, json })))
+    }
+}
+
+impl<'de> Visitor<'de> for Data {
+    type Value = Option<Result<Vec<u8>, NoData>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("base64")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Some(BASE64.decode(text.as_bytes()).map_err(|error| {
+            NoData::NotBase64 {
+                error,
+                text: text.into(),
+            }
+        })))
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
+        Self::odd(Odd::of(&Value::Bool(value), self.keep))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
+        Self::odd(Odd::of(&Value::Integer(number), self.keep))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
+        Self::odd(Odd::of(&Value::Number(number as f64), self.keep))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
+        Self::odd(Odd::of(&Value::Number(number), self.keep))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+        Self::odd(Odd::array(seq, self.keep)?)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        Self::odd(Odd::object(map, self.keep)?)
+    }
+}
+
+/// A string or a number.
+#[derive(Default)]
+enum Scalar {
+    #[default]
+    None,
+    Text(String),
+    Integer(u64),
+    Number(f64),
+    Other(&'static str),
+}
+
+impl Scalar {
+    fn or(self, other: Self) -> Self {
+        if let Self::None = self { other } else { self }
+    }
+
+    fn text(self, name: &str, wrong: &mut Vec<String>) -> Option<String> {
+        let (kind, text) = match self {
+            Self::None => return None,
+            Self::Text(text) => return Some(text),
+            Self::Integer(number) => ("a number", Some(number.to_string())),
+            Self::Number(_) => ("a number", None),
+            Self::Other(kind) => (kind, None),
+        };
+        wrong.push(format!("its {name} is {kind}, not a string"));
+        text
+    }
+
+    fn integer(self) -> Option<u64> {
+        match self {
+            Self::Integer(number) => Some(number),
+            Self::Text(text) => text.parse().ok(),
+            Self::None | Self::Number(_) | Self::Other(_) => None,
+        }
+    }
+
+    fn arrival(self, wrong: &mut Vec<String>) -> Option<Arrival> {
+        match self {
+            Self::None => None,
+            Self::Text(text) => Some(Arrival::Text(text)),
+            Self::Integer(number) => Some(Arrival::from_number(number as f64)),
+            Self::Number(number) => Some(Arrival::from_number(number)),
+            Self::Other(kind) => {
+                wrong.push(format!("its time of arrival is {kind}, not a string or a number"));
+                None
+            }
+        }
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Any(|value: Value<'_>| match value {
+            Value::Null => Self::None,
+            Value::Text(text) => Self::Text(text.into()),
+            Value::Integer(number) => Self::Integer(number),
+            Value::Number(number) => Self::Number(number),
+            other => Self::Other(other.kind()),
+        }))
+    }
+}
+
+/// An object with more fields of the record. Any other value is skipped, and the fields are missing.
+struct Nested<'f>(&'f mut Fields);
+
+impl<'de> DeserializeSeed<'de> for Nested<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        struct Object<'f>(&'f mut Fields);
+
+        impl<'de> Visitor<'de> for Object<'_> {
+            type Value = ();
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+                while let Some(key) = map.next_key::<Key>()? {
+                    match key.role {
+                        Role::Nested | Role::Metadata | Role::RecordId => map.next_value::<IgnoredAny>().map(drop)?,
+                        role => self.0.read(role, &mut map)?,
+                    }
+                }
+                Ok(())
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(())
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<(), E> {
+                Ok(())
+            }
+
+            fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
+                Ok(())
+            }
+
+            fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
+                Ok(())
+            }
+
+            fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
+                Ok(())
+            }
+
+            fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+                Ok(())
+            }
+
+            fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+                Ok(())
+            }
+        }
+
+        deserializer.deserialize_any(Object(self.0))
+    }
+}
