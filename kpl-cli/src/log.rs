@@ -10,6 +10,8 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::terminal;
+
 /// Writes warnings from now on, above a progress bar if there is one.
 pub(crate) fn tell_warnings(progress: ProgressBar) {
     let subscriber = tracing_subscriber::fmt()
@@ -26,7 +28,13 @@ struct Above(ProgressBar);
 
 impl io::Write for Above {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        self.0.suspend(|| io::Write::write(&mut io::stderr().lock(), text))
+        if !terminal::is_guarded_stderr() {
+            return self.0.suspend(|| io::Write::write(&mut io::stderr().lock(), text));
+        }
+        let line = String::from_utf8_lossy(text);
+        let line = terminal::escaped(line.trim_end_matches('\n'));
+        self.0.suspend(|| writeln!(io::stderr().lock(), "{line}"))?;
+        Ok(text.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

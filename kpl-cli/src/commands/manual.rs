@@ -21,7 +21,9 @@ impl Completions {
     pub(crate) fn run(self, mut command_line: Command) -> Result<(), Stop> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut command_line, "kpl", &mut script);
-        Ok(io::stdout().lock().write_all(&script)?)
+        let mut out = io::stdout().lock();
+        out.write_all(&script)?;
+        Ok(out.flush()?)
     }
 }
 

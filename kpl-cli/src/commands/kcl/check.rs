@@ -5,6 +5,7 @@ use std::path::Path;
 use super::names::{self, Kind};
 use super::properties::Property;
 use super::{executable, region};
+use crate::arn;
 
 /// A problem, and the line that it is on. What is missing does not have a line.
 #[derive(Debug)]
@@ -206,9 +207,12 @@ impl<'p> Check<'p> {
 
     fn stream(&mut self) {
         if let Some(property) = self.value(names::STREAM_ARN) {
-            if region::of_stream(&property.value).is_none() {
-                let example = "arn:aws:kinesis:eu-central-1:111122223333:stream/clicks";
-                let problem = format!("{} is not the ARN of a stream, such as {example}", names::STREAM_ARN);
+            if arn::region(&property.value).is_none() {
+                let problem = format!(
+                    "{} is not the ARN of a stream, such as {}",
+                    names::STREAM_ARN,
+                    arn::EXAMPLE
+                );
                 self.error(Some(property), problem);
             }
             return;
@@ -247,7 +251,7 @@ impl<'p> Check<'p> {
         }
         let of_stream = self
             .value(names::STREAM_ARN)
-            .and_then(|arn| region::of_stream(&arn.value));
+            .and_then(|stream| arn::region(&stream.value));
         match (region, of_stream) {
             (Some(property), Some(of_stream)) if property.value.trim() != of_stream => {
                 let problem = format!(

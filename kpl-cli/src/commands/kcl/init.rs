@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 
 use super::properties::escape;
+use crate::arn;
 use crate::problems::Stop;
+use crate::terminal;
 
 /// What the templates are for, and what the checks of `kpl kcl run` were compared with.
 const DAEMON: &str = "3.1.3";
@@ -91,19 +93,21 @@ impl Init {
         let mut out = io::stdout().lock();
         for (file, text) in files {
             fs::write(&file, text).map_err(|error| Stop::Usage(format!("{}: {error}", file.display())))?;
-            writeln!(out, "{}", file.display())?;
+            let file = file.display().to_string();
+            let shown = match terminal::is_guarded() {
+                true => terminal::escaped(&file),
+                false => file.as_str().into(),
+            };
+            writeln!(out, "{shown}")?;
         }
         Ok(out.flush()?)
     }
 
     fn properties(&self) -> String {
-        let is_arn = self.stream.starts_with("arn:");
-        let stream = match is_arn {
-            true => line("#streamName", "clicks") + "\n" + &line("streamArn", &self.stream),
-            false => {
-                let arn = "arn:aws:kinesis:eu-central-1:111122223333:stream/clicks";
-                line("streamName", &self.stream) + "\n" + &line("#streamArn", arn)
-            }
+        let stream = if self.stream.starts_with(arn::START) {
+            line("#streamName", "clicks") + "\n" + &line("streamArn", &self.stream)
+        } else {
+            line("streamName", &self.stream) + "\n" + &line("#streamArn", arn::EXAMPLE)
         };
         let optional = |name: &str, value: Option<&String>, example: &str| match value {
             Some(value) => line(name, value),

@@ -4,18 +4,6 @@ use std::env;
 use std::fs;
 use std::path::PathBuf;
 
-/// Returns the region of a stream's ARN, or `None` if it is not one.
-pub(super) fn of_stream(arn: &str) -> Option<&str> {
-    let mut parts = arn.splitn(6, ':');
-    let mut next = || parts.next().filter(|part| !part.is_empty());
-    let (arn, partition, service) = (next()?, next()?, next()?);
-    let (region, account, resource) = (next()?, next()?, next()?);
-    let is_stream = resource.strip_prefix("stream/").is_some_and(|name| !name.is_empty());
-    let is_arn = arn == "arn" && partition.starts_with("aws") && service == "kinesis";
-    let is_account = account.bytes().all(|byte| byte.is_ascii_digit());
-    (is_arn && is_account && is_stream).then_some(region)
-}
-
 /// Returns the region of the environment or of the profile.
 pub(super) fn of_environment() -> Result<Option<String>, String> {
     if let Some(region) = variable("AWS_REGION") {
@@ -62,23 +50,6 @@ fn region_of(config: &str, profile: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_arn_has_a_region() {
-        assert_eq!(
-            of_stream("arn:aws-cn:kinesis:cn-north-1:111122223333:stream/clicks"),
-            Some("cn-north-1")
-        );
-        for wrong in [
-            "clicks",
-            "arn:aws:kinesis:eu-central-1:111122223333:clicks",
-            "arn:aws:kinesis::111122223333:stream/clicks",
-            "arn:aws:dynamodb:eu-central-1:111122223333:stream/clicks",
-            "arn:aws:kinesis:eu-central-1:111122223333:stream/",
-        ] {
-            assert_eq!(of_stream(wrong), None, "{wrong}");
-        }
-    }
 
     #[test]
     fn a_profile_has_a_region() {

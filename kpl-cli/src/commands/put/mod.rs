@@ -110,7 +110,7 @@ impl Put {
 }
 
 async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) -> Result<(), Stop> {
-    let config = options.service.config().await?;
+    let config = options.service.config(&options.stream).await?;
     let sent = Arc::new(Sent::default());
     let client = CountingClient {
         client: AwsClient::new(&config),
