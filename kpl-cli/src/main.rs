@@ -97,7 +97,7 @@ fn main() -> ExitCode {
         Command::Tail(options) => options.run(&mut problems),
         Command::Kcl(options) => options.run(),
         Command::Completions(options) => options.run(Args::command()),
-        Command::Man(options) => options.run(Args::command()),
+        Command::Man(options) => options.run(Args::command(), EXIT_CODES),
     };
     match result {
         Ok(()) => problems.exit_code(),

@@ -103,5 +103,15 @@ async fn check_credentials(config: &SdkConfig) -> Result<(), Stop> {
         text = format!("{text}: {error}");
         cause = error.source();
     }
-    Err(Stop::Usage(text))
+    Err(Stop::Usage(one_line(&text)))
+}
+
+/// The SDK lists where it looked for credentials, one line each.
+fn one_line(text: &str) -> String {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default().to_owned();
+    lines.fold(first, |text, line| match text.ends_with(':') {
+        true => text + " " + line,
+        false => text + "; " + line,
+    })
 }

@@ -15,7 +15,7 @@ pub(crate) struct Writing {
     #[arg(long, value_enum, default_value_t, value_name = "WHEN", global = true)]
     color: When,
 
-    /// Write also those characters as they are that can control a terminal; otherwise a terminal gets \\u and their number
+    /// Write also those characters as they are that can control a terminal; otherwise a terminal gets \u and their number
     #[arg(long, global = true)]
     raw_output: bool,
 }

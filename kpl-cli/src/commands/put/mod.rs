@@ -147,7 +147,7 @@ async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) 
         last: None,
         interrupts,
         problems,
-        figures: Figures::new(sent),
+        figures: Figures::new(sent, reading::size(&options.files)),
         progress,
         ticks: interval(Progress::INTERVAL),
     };
@@ -318,13 +318,14 @@ impl Putting<'_> {
     }
 
     fn finish(&mut self, outcome: Outcome) -> Result<(), Stop> {
+        self.figures.finish(outcome.origin.size);
         match outcome.result {
             Ok(receipt) => {
                 self.figures.deliver(&receipt, outcome.bytes);
                 Ok(())
             }
             Err(DeliveryError { record, failure, .. }) => {
-                self.figures.not_delivered += 1;
+                self.figures.give_up(&failure);
                 let problem = format!("{failure}: {}", self.text(&record));
                 let location = outcome.origin.location();
                 self.progress.suspend(|| self.problems.not_delivered(location, problem))
@@ -334,6 +335,7 @@ impl Putting<'_> {
 
     fn leave_out(&mut self, origin: Origin, problem: &str) -> Result<(), Stop> {
         self.figures.left_out += 1;
+        self.figures.finish(origin.size);
         let location = origin.location();
         let result = self.progress.suspend(|| self.problems.left_out(location, problem));
         self.last = Some(origin);

@@ -277,8 +277,26 @@ fn a_profile_has_region_and_credentials() {
             without.stderr.starts_with("kpl: there are no credentials: "),
             "{without:?}"
         );
+        assert_eq!(without.stderr.lines().count(), 1, "{without:?}");
     }
     assert_eq!(server.all().len(), 1);
+}
+
+#[test]
+fn retries_are_counted_with_their_reasons() {
+    let mut command = outside(&["put", "clicks", "--lines", "--record-ttl", "1"]);
+    // Nothing listens there.
+    command.args(["--endpoint-url", "http://127.0.0.1:1", "--region", "us-east-1"]);
+    command.envs([("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", "secret")]);
+    let put = run(&mut command, b"one\n");
+    assert_eq!((put.code, figure(&put, "not delivered")), (3, 1), "{put:?}");
+    let retries = figure(&put, "retries");
+    assert!(retries > 0, "{put:?}");
+    let reason = format!("retries                 {retries:>12}\n{retries:>36}  DispatchFailure\n");
+    assert!(put.stdout.contains(&reason), "{put:?}");
+    for line in put.stderr.lines() {
+        assert!(line.starts_with("kpl: ") && !line.contains("=\""), "{put:?}");
+    }
 }
 
 fn ended(child: std::process::Child) -> Run {

@@ -442,6 +442,9 @@ fn it_gives_up_when_the_service_cannot_be_reached() {
         run.stderr.contains("given up after 1s: ListShards: DispatchFailure"),
         "{run:?}"
     );
+    let again = "kpl: stream clicks: ListShards: made again later: DispatchFailure: cannot connect to ";
+    let first = run.stderr.lines().next().unwrap();
+    assert!(first.starts_with(again) && first.ends_with(" (failures 1)"), "{first}");
 }
 
 /// util-linux's `script` runs a command on a terminal of its own.
