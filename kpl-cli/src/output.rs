@@ -30,7 +30,7 @@ pub(crate) struct Unpacked<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) shard_id: Option<&'a str>,
     pub(crate) data: Data<'a>,
-    /// Set if the data is not in the form that was asked for.
+    /// Set if it cannot be seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) data_encoding: Option<DataEncoding>,
     /// Why the record is malformed, if it is.
@@ -48,14 +48,18 @@ pub(crate) enum Data<'a> {
 }
 
 impl<'a> Data<'a> {
-    /// Returns the data in a form, and how it is encoded if it cannot have that form.
+    /// Returns the data in a form, and how it is encoded if that cannot be seen: without it a string is base64, and everything else
+    /// is JSON.
     pub(crate) fn new(data: &'a [u8], form: DataForm) -> (Self, Option<DataEncoding>) {
         match (form, std::str::from_utf8(data)) {
             (DataForm::Base64, _) => (Self::Base64(data), None),
             (_, Err(_)) => (Self::Base64(data), Some(DataEncoding::Base64)),
-            (DataForm::Text, Ok(text)) => (Self::Text(text), None),
-            (DataForm::Json, Ok(text)) if is_json(text) => (Self::Json(on_one_line(text)), None),
-            (DataForm::Json, Ok(text)) => (Self::Text(text), Some(DataEncoding::Text)),
+            (DataForm::Json, Ok(text)) if is_json(text) => {
+                let json = on_one_line(text);
+                let is_ambiguous = json.starts_with(['"', 'n']);
+                (Self::Json(json), is_ambiguous.then_some(DataEncoding::Json))
+            }
+            (_, Ok(text)) => (Self::Text(text), Some(DataEncoding::Text)),
         }
     }
 }
@@ -134,6 +138,14 @@ impl Formatter for Verbatim {
     fn write_byte_array<W: Write + ?Sized>(&mut self, writer: &mut W, json: &[u8]) -> io::Result<()> {
         writer.write_all(json)
     }
+}
+
+/// Returns a value as [`Lines`] write it.
+#[cfg(test)]
+pub(crate) fn json(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+    let mut json = Vec::new();
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut json, Verbatim))?;
+    Ok(json)
 }
 
 /// JSON values, one a line.

@@ -57,9 +57,9 @@ pub(crate) struct Put {
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     files: Vec<PathBuf>,
 
-    /// How Data is encoded in the input
-    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
-    data: DataEncoding,
+    /// How Data is encoded in the input if a line does not say it; the default is base64
+    #[arg(long, value_enum, value_name = "FORM")]
+    data: Option<DataEncoding>,
 
     /// Each line is the data of a record
     #[arg(long, conflicts_with = "data")]

@@ -11,13 +11,13 @@ use tokio::sync::mpsc;
 use crate::forms::DataEncoding;
 use crate::input::{LineSink, each_line};
 use crate::problems::{Location, Stop};
-use crate::user_record_line;
+use crate::user_record_line::{self, Accident};
 
 /// What the lines of the input are.
 #[derive(Clone, Debug)]
 pub(super) enum LineForm {
     /// JSON, with Data in this form.
-    Json(DataEncoding),
+    Json(Option<DataEncoding>),
     /// The data of a record with this partition key, or with a random one.
     Plain(Option<String>),
 }
@@ -80,6 +80,7 @@ pub(super) fn start(files: Vec<PathBuf>, form: LineForm) -> Result<mpsc::Receive
             file: "".into(),
             lines: Vec::new(),
             bytes: 0,
+            accident: Accident::default(),
             sender,
         };
         let result = each_line(&files, &mut sink);
@@ -98,6 +99,7 @@ struct Reading {
     file: Arc<str>,
     lines: Vec<Line>,
     bytes: usize,
+    accident: Accident,
     sender: mpsc::Sender<Message>,
 }
 
@@ -130,9 +132,17 @@ impl LineSink for Reading {
                 let key = key.clone().unwrap_or_else(|| format!("{:032x}", fastrand::u128(..)));
                 Ok(RawRecord::new(key, line.to_owned()))
             }
-            LineForm::Json(_) if line.trim_ascii().is_empty() => return Ok(()),
-            LineForm::Json(data) => user_record_line::read(line.trim_ascii(), *data)
-                .map_err(|problem| format!("{problem}: {}", String::from_utf8_lossy(line))),
+            LineForm::Json(data) => {
+                let Some(text) = user_record_line::text(line) else {
+                    return Ok(());
+                };
+                let read = user_record_line::read(text, *data);
+                let read = read.map_err(|problem| format!("{problem}: {}", String::from_utf8_lossy(line)));
+                read.map(|read| {
+                    self.accident.look(location, &read);
+                    read.record
+                })
+            }
         };
         // With the line feed.
         self.take(location, line.len() + 1, record)
