@@ -29,14 +29,16 @@ pub(crate) enum DataEncoding {
     Json,
 }
 
-/// How to write the entries of PutRecords.
+/// How to write packed records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum EntryForm {
-    /// JSON Lines, one entry a line
+    /// JSON Lines, one entry of PutRecords a line
     #[default]
     Lines,
-    /// One JSON array
+    /// One JSON array of entries of PutRecords
     Array,
+    /// A Lambda event, for `cargo lambda invoke --data-file`
+    LambdaEvent,
 }
 
 /// How to write what was found.

@@ -26,7 +26,9 @@ use crate::wire::{Malformed, Tags};
 /// use kpl_core::{KinesisRecord, Received, RawRecord};
 ///
 /// async fn handle(record: Received<RawRecord>) -> Result<(), std::io::Error> {
-///     println!("{:?} at {:?}: {} bytes", record.partition_key(), record.position(), record.value.data.len());
+///     if let Some(position) = record.position() {
+///         println!("{position}: {} bytes", record.value.data.len());
+///     }
 ///     Ok(())
 /// }
 /// ```
@@ -260,6 +262,32 @@ impl Undecodable {
     /// Returns a deaggregator's error together with the origin of its record.
     pub fn new(error: DeaggregateError, origin: impl Into<Arc<Origin>>) -> Self {
         let origin = origin.into();
+        Self { origin, error }
+    }
+
+    /// Returns something that was received in the place of a Kinesis record and cannot be read as one, such as a record of
+    /// a Lambda event whose data is not base64: for those who receive records. `data` is what was there.
+    ///
+    /// ```
+    /// use kpl_core::{Origin, Undecodable};
+    ///
+    /// let record = Undecodable::unreadable(Origin::default(), 3, b"a?".to_vec(), "its data is not base64");
+    /// assert_eq!(record.to_string(), "Kinesis record 3: its data is not base64");
+    /// ```
+    pub fn unreadable(
+        origin: impl Into<Arc<Origin>>,
+        kinesis_record_index: usize,
+        data: Vec<u8>,
+        reason: impl Into<String>,
+    ) -> Self {
+        let origin = origin.into();
+        let error = DeaggregateError::unreadable(
+            kinesis_record_index,
+            origin.sequence_number.clone(),
+            origin.partition_key.as_deref(),
+            data,
+            reason.into(),
+        );
         Self { origin, error }
     }
 

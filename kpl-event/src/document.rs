@@ -20,19 +20,18 @@ pub struct Stopped;
 
 /// Takes the records that are read.
 pub trait Sink {
-    /// Where something is in the input.
-    type Place: Copy;
-
-    /// Returns where what was read last is. It is called where each object begins, and for each value that is not an
-    /// object.
-    fn place(&mut self) -> Self::Place;
+    /// Returns where what was read last is, in a unit of the sink's own, such as a line. It is called where each object
+    /// begins, and for each value that is not an object. The default is 0.
+    fn place(&mut self) -> u64 {
+        0
+    }
 
     /// Takes the next record, or what is in the place of one.
     ///
     /// # Errors
     ///
     /// Returns [`Stopped`] to end reading.
-    fn record(&mut self, place: Self::Place, record: Record) -> Result<(), Stopped>;
+    fn record(&mut self, place: u64, record: Record) -> Result<(), Stopped>;
 
     /// Returns whether a value in the place of a record, or of its data, is kept if it is not one. In memory it may take
     /// many times as many bytes as in the input. The default is `false`.
@@ -47,8 +46,10 @@ pub trait Sink {
 pub struct Outline {
     /// Whether it is an array: EventBridge Pipes send one.
     pub is_array: bool,
-    /// Whether it contains another document outside a message of SQS: an invocation record or a notification. Whoever
-    /// sends them does not read an answer.
+    /// Whether it is an object with a key for the records, whatever is under it.
+    pub has_records: bool,
+    /// Whether it contains another document outside a message of SQS: an invocation record or a notification. What sends
+    /// these does not read an answer.
     pub is_wrapped: bool,
     /// The ARN of the stream, if the document has one for all its records.
     pub stream_arn: Option<String>,
@@ -63,7 +64,7 @@ pub struct Outline {
 /// # Errors
 ///
 /// Returns the deserializer's error: text that is not JSON, or a sink that stopped.
-pub fn read<'de, S: Sink, D: Deserializer<'de>>(sink: &mut S, json: D) -> Result<Outline, D::Error> {
+pub fn read<'de, D: Deserializer<'de>>(sink: &mut dyn Sink, json: D) -> Result<Outline, D::Error> {
     let mut walk = Walk {
         sink,
         outline: Outline::default(),
@@ -74,27 +75,27 @@ pub fn read<'de, S: Sink, D: Deserializer<'de>>(sink: &mut S, json: D) -> Result
     Ok(walk.outline)
 }
 
-struct Walk<'s, S> {
-    sink: &'s mut S,
+struct Walk<'s> {
+    sink: &'s mut dyn Sink,
     outline: Outline,
     /// The SQS message that is being read.
     message_id: Option<Arc<str>>,
     depth: usize,
 }
 
-impl<'s, S: Sink> Walk<'s, S> {
-    fn node(&mut self, level: Level) -> Node<'_, 's, S> {
+impl<'s> Walk<'s> {
+    fn node(&mut self, level: Level) -> Node<'_, 's> {
         Node { walk: self, level }
     }
 
-    fn record<E: Error>(&mut self, place: S::Place, mut record: Record) -> Result<(), E> {
+    fn record<E: Error>(&mut self, place: u64, mut record: Record) -> Result<(), E> {
         record.message_id.clone_from(&self.message_id);
         let result = self.sink.record(place, record);
         result.map_err(|Stopped| E::custom("stopped"))
     }
 
     /// Reads the document in the text of a message.
-    fn message<E: Error>(&mut self, place: S::Place, text: String) -> Result<(), E> {
+    fn message<E: Error>(&mut self, place: u64, text: String) -> Result<(), E> {
         self.depth += 1;
         let result = if self.depth > MAX_DEPTH {
             self.record(place, Record::new(Err(NoData::TooDeep { text })))
@@ -105,17 +106,14 @@ impl<'s, S: Sink> Walk<'s, S> {
         result
     }
 
-    fn document<E: Error>(&mut self, place: S::Place, text: String) -> Result<(), E> {
-        let mut stopped = false;
-        let keep = self.sink.keeps_values();
-        let sink = &mut *self.sink;
-        let mut pass_on = |record| {
-            let result = sink.record(place, record);
-            stopped = result.is_err();
-            result
+    fn document<E: Error>(&mut self, place: u64, text: String) -> Result<(), E> {
+        let mut within = Within {
+            sink: &mut *self.sink,
+            place,
+            stopped: false,
         };
         let mut walk = Walk {
-            sink: &mut Within(&mut pass_on, keep),
+            sink: &mut within,
             outline: Outline::default(),
             message_id: self.message_id.clone(),
             depth: self.depth,
@@ -127,7 +125,7 @@ impl<'s, S: Sink> Walk<'s, S> {
             .and_then(|_| json.end());
         match result {
             Ok(()) => Ok(()),
-            Err(_) if stopped => Err(E::custom("stopped")),
+            Err(_) if within.stopped => Err(E::custom("stopped")),
             Err(error) => {
                 let error = error.to_string();
                 self.record(place, Record::new(Err(NoData::NotJson { error, text })))
@@ -137,19 +135,21 @@ impl<'s, S: Sink> Walk<'s, S> {
 }
 
 /// The sink for a document within a document: all of it is where its text is.
-struct Within<'s>(&'s mut dyn FnMut(Record) -> Result<(), Stopped>, bool);
+struct Within<'s> {
+    sink: &'s mut dyn Sink,
+    place: u64,
+    stopped: bool,
+}
 
 impl Sink for Within<'_> {
-    type Place = ();
-
-    fn place(&mut self) {}
-
-    fn record(&mut self, (): (), record: Record) -> Result<(), Stopped> {
-        (self.0)(record)
+    fn record(&mut self, _: u64, record: Record) -> Result<(), Stopped> {
+        let result = self.sink.record(self.place, record);
+        self.stopped = result.is_err();
+        result
     }
 
     fn keeps_values(&self) -> bool {
-        self.1
+        self.sink.keeps_values()
     }
 }
 
@@ -166,12 +166,12 @@ enum Level {
 }
 
 /// A value. Its result is the text of a message.
-struct Node<'w, 's, S> {
-    walk: &'w mut Walk<'s, S>,
+struct Node<'w, 's> {
+    walk: &'w mut Walk<'s>,
     level: Level,
 }
 
-impl<S: Sink> Node<'_, '_, S> {
+impl Node<'_, '_> {
     /// Takes a value in the place of a record or of an array of them.
     fn not_a_record<E: Error>(self, Odd { kind, json }: Odd) -> Result<Found, E> {
         let no_data = match self.level {
@@ -202,7 +202,7 @@ enum Found {
     Text(String),
 }
 
-impl<'de, S: Sink> DeserializeSeed<'de> for Node<'_, '_, S> {
+impl<'de> DeserializeSeed<'de> for Node<'_, '_> {
     type Value = Found;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Found, D::Error> {
@@ -210,7 +210,7 @@ impl<'de, S: Sink> DeserializeSeed<'de> for Node<'_, '_, S> {
     }
 }
 
-impl<'de, S: Sink> Visitor<'de> for Node<'_, '_, S> {
+impl<'de> Visitor<'de> for Node<'_, '_> {
     type Value = Found;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -239,6 +239,7 @@ impl<'de, S: Sink> Visitor<'de> for Node<'_, '_, S> {
         while let Some(Key { role, name }) = map.next_key::<Key>()? {
             match (role, name) {
                 (Role::Records, _) if is_document => {
+                    walk.outline.has_records |= is_outermost;
                     map.next_value_seed(walk.node(Level::Array))?;
                     found = Found::Records;
                 }

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use data_encoding::DecodeError;
+use data_encoding::{BASE64, DecodeError};
 use kpl_core::EncryptionType;
+use serde_json::json;
 
 use crate::Arrival;
 
@@ -56,6 +57,50 @@ impl Record {
             message_id: None,
             wrong_types: Vec::new(),
         }
+    }
+
+    /// Returns the record as it is in an event of an event source mapping of
+    /// [Lambda](https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html): an element of `Records`.
+    ///
+    /// ```
+    /// use kpl_event::Record;
+    ///
+    /// let mut record = Record::new(Ok(b"hello".into()));
+    /// record.sequence_number = Some("7".into());
+    /// let json = record.to_lambda_json();
+    /// assert_eq!(json["kinesis"]["data"], "aGVsbG8=");
+    /// assert_eq!(json["kinesis"]["sequenceNumber"], "7");
+    /// ```
+    #[must_use]
+    pub fn to_lambda_json(&self) -> serde_json::Value {
+        let arrival = match &self.arrival {
+            Some(Arrival::Seconds(seconds)) => json!(seconds),
+            Some(Arrival::Text(text)) => json!(text),
+            None => json!(null),
+        };
+        let encryption_type = match self.encryption_type {
+            Some(EncryptionType::Kms) => "KMS",
+            _ => "NONE",
+        };
+        // `arn:aws:kinesis:REGION:ACCOUNT:stream/NAME`
+        let arn = self.event_source_arn.as_deref().unwrap_or_default();
+        json!({
+            "kinesis": {
+                "kinesisSchemaVersion": "1.0",
+                "partitionKey": self.partition_key,
+                "sequenceNumber": self.sequence_number,
+                "data": BASE64.encode(self.data.as_deref().unwrap_or_default()),
+                "approximateArrivalTimestamp": arrival,
+                "encryptionType": encryption_type,
+            },
+            "eventSource": "aws:kinesis",
+            "eventVersion": "1.0",
+            "eventID": self.event_id,
+            "eventName": "aws:kinesis:record",
+            "invokeIdentityArn": "arn:aws:iam::123456789012:role/test",
+            "awsRegion": arn.split(':').nth(3),
+            "eventSourceARN": self.event_source_arn,
+        })
     }
 }
 

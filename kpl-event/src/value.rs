@@ -103,7 +103,7 @@ impl Odd {
             Value::Null => Some("null".into()),
             Value::Bool(value) => Some(value.to_string()),
             Value::Integer(number) => Some(number.to_string()),
-            Value::Number(number) => Some(number.to_string()),
+            Value::Number(number) => Some(serde_json::Value::from(*number).to_string()),
             Value::Text(text) => Some((*text).to_owned()),
             Value::Array | Value::Object => None,
         };

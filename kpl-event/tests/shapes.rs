@@ -11,11 +11,7 @@ struct Records {
 }
 
 impl Sink for Records {
-    type Place = ();
-
-    fn place(&mut self) {}
-
-    fn record(&mut self, (): (), record: Record) -> Result<(), Stopped> {
+    fn record(&mut self, _: u64, record: Record) -> Result<(), Stopped> {
         self.records.push(record);
         Ok(())
     }

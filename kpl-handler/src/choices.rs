@@ -6,9 +6,9 @@ use std::num::NonZeroUsize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum OnFailure {
-    /// They wait. Handling that has already started is finished, and so is everything that comes before the failed one. In
-    /// Lambda they are handled by the retry, which starts at the Kinesis record that failed. A reader ends with the error, and one that is built later starts at the user record
-    /// that failed.
+    /// They wait. Handling that has already started is finished. In Lambda everything before the failed one is handled as
+    /// well, and the retry, which starts at the Kinesis record that failed, handles those that wait. A reader ends with the
+    /// error, and one that is built later starts at the user record that failed.
     #[default]
     Stop,
     /// They are handled now. In Lambda they are handled again by the retry, which starts at the first Kinesis record that

@@ -112,10 +112,8 @@ impl Progress {
     /// Returns whether a user record may begin, and notes that it is not done if it may not.
     pub fn begin(&self, place: &Place) -> bool {
         let index = place.kinesis_record_index;
-        let late = self
-            .limit
-            .as_ref()
-            .is_some_and(|limit| Instant::now() >= limit.begin_until);
+        let is_late = |limit: &Limit| limit.cut.peek().is_some() || Instant::now() >= limit.begin_until;
+        let late = self.limit.as_ref().is_some_and(is_late);
         let mut state = self.state();
         let first = state.lowest.first_key_value();
         let is_after = first.is_some_and(|(at, sub)| (index, place.sub_sequence_number) > (*at, *sub));

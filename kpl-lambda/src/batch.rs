@@ -1,23 +1,20 @@
 //! The Kinesis records of an event, and the user records in them.
 
-use std::time::Duration;
+use kpl_core::{Deaggregator, FromKplRecord, KinesisRecord, Origin, SequenceNumber, Undecodable};
+use kpl_event::{Arrival, Record};
 
-use aws_lambda_events::event::firehose::KinesisFirehoseEvent;
-use aws_lambda_events::event::kinesis::{KinesisEncryptionType, KinesisEvent, KinesisTimeWindowEvent};
-use kpl_core::{Deaggregator, EncryptionType, FromKplRecord, KinesisRecord, Origin, ReceivedRecords, Timestamp};
-
-use crate::event::AnalyticsEvent;
+use crate::event::Event;
+use crate::records::UserRecords;
 
 /// The Kinesis records of an event, ready to be read. It borrows the event, and copies no data.
 ///
 /// For functions that keep their own handler:
 ///
 /// ```
-/// use aws_lambda_events::event::kinesis::KinesisEvent;
 /// use kpl_core::RawRecord;
-/// use kpl_lambda::Batch;
+/// use kpl_lambda::{Batch, Event};
 ///
-/// fn keys(event: &KinesisEvent) -> Vec<String> {
+/// fn keys(event: &Event) -> Vec<String> {
 ///     let batch = Batch::from(event);
 ///     let records = batch.user_records::<RawRecord>();
 ///     // An error is one user record; its neighbours follow.
@@ -32,45 +29,61 @@ use crate::event::AnalyticsEvent;
 /// ```
 #[derive(Debug)]
 pub struct Batch<'e> {
+    event: &'e Event,
     records: Vec<KinesisRecord<'e>>,
-    sources: Vec<Source<'e>>,
 }
 
-/// What an event says about a Kinesis record in addition to what [`KinesisRecord`] holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub(crate) struct Source<'e> {
-    pub(crate) event_id: Option<&'e str>,
-    pub(crate) event_source_arn: Option<&'e str>,
-    pub(crate) shard_id: Option<&'e str>,
-    /// If the record was taken out of an aggregate before the event was built, as Firehose does: its index in that.
-    pub(crate) sub_sequence_number: u64,
+impl<'e> From<&'e Event> for Batch<'e> {
+    fn from(event: &'e Event) -> Self {
+        let records = event.records().iter().map(|record| {
+            let mut made = KinesisRecord::new(record.data.as_deref().unwrap_or_default());
+            made.partition_key = some(record.partition_key.as_deref());
+            made.sequence_number = sequence_number(record);
+            made.approximate_arrival = record.arrival.as_ref().and_then(Arrival::timestamp);
+            made.encryption_type = record.encryption_type;
+            made
+        });
+        Self {
+            event,
+            records: records.collect(),
+        }
+    }
 }
 
 impl<'e> Batch<'e> {
     /// Returns the user records, in order, as values. All digests of the event are checked together.
-    pub fn user_records<T: FromKplRecord<'e>>(
-        &self,
-    ) -> ReceivedRecords<'_, 'e, T, impl FnMut(Origin, usize) -> Origin> {
+    pub fn user_records<T: FromKplRecord<'e>>(&self) -> UserRecords<'_, 'e, T> {
         self.user_records_by(&Deaggregator::new())
     }
 
     /// Returns the user records, read by a deaggregator with other options.
-    pub fn user_records_by<T: FromKplRecord<'e>>(
-        &self,
-        deaggregator: &Deaggregator<T>,
-    ) -> ReceivedRecords<'_, 'e, T, impl FnMut(Origin, usize) -> Origin + use<'_, 'e, T>> {
+    pub fn user_records_by<T: FromKplRecord<'e>>(&self, deaggregator: &Deaggregator<T>) -> UserRecords<'_, 'e, T> {
         let records = deaggregator.records(&self.records);
-        records.into_received(|origin, index| self.complete(origin, index))
+        let complete = |origin, index| self.complete(origin, index);
+        UserRecords::new(records.into_received(Box::new(complete)), self.unreadable())
     }
 
-    /// Returns the Kinesis records.
+    /// Returns what is in the place of a record and cannot be read as one.
+    fn unreadable(&self) -> Vec<Undecodable> {
+        let records = self.event.records().iter().enumerate();
+        let unreadable = records.filter_map(|(index, record)| {
+            let no_data = record.data.as_ref().err()?;
+            let origin = self.origin(index)?;
+            let input = no_data.clone().into_input().unwrap_or_default();
+            Some(Undecodable::unreadable(
+                origin,
+                index,
+                input.into_bytes(),
+                no_data.to_string(),
+            ))
+        });
+        unreadable.collect()
+    }
+
+    /// Returns the Kinesis records. One that cannot be read is empty.
     #[must_use]
     pub fn kinesis_records(&self) -> &[KinesisRecord<'e>] {
         &self.records
-    }
-
-    pub(crate) fn sources(&self) -> &[Source<'e>] {
-        &self.sources
     }
 
     /// Returns where the Kinesis record at `index` comes from, or `None` if the event has fewer records. The stream is the
@@ -82,117 +95,43 @@ impl<'e> Batch<'e> {
     }
 
     fn complete(&self, mut origin: Origin, index: usize) -> Origin {
-        if let Some(source) = self.sources.get(index) {
-            origin.stream = source.event_source_arn.map(Into::into);
-            origin.shard_id = source.shard_id.map(Into::into);
-            origin.sub_sequence_number = source.sub_sequence_number;
-        }
+        let (stream, shard_id) = self.shard(index);
+        origin.stream = stream.map(Into::into);
+        origin.shard_id = shard_id.map(Into::into);
+        let record = self.event.records().get(index);
+        origin.sub_sequence_number = record.and_then(|record| record.sub_sequence_number).unwrap_or_default();
         origin
+    }
+
+    /// Returns the stream and the shard of the Kinesis record at `index`.
+    pub(crate) fn shard(&self, index: usize) -> (Option<&'e str>, Option<&'e str>) {
+        let Some(record) = self.event.records().get(index) else {
+            return (None, None);
+        };
+        let stream = some(record.event_source_arn.as_deref()).or(self.event.stream_arn());
+        let of_id = record.event_id.as_deref().and_then(|id| Some(id.split_once(':')?.0));
+        let shard_id = some(record.shard_id.as_deref()).or(of_id).or(self.event.shard_id());
+        (stream, shard_id)
     }
 
     /// Returns the event id of the Kinesis record at `index`, `SHARD:SEQUENCE`; for events of Firehose and Kinesis Data
     /// Analytics, its record id.
     #[must_use]
     pub fn event_id(&self, index: usize) -> Option<&'e str> {
-        self.sources.get(index)?.event_id
+        let record = self.event.records().get(index)?;
+        record.event_id.as_deref().or(record.record_id.as_deref())
     }
 }
 
-impl<'e> FromIterator<(Source<'e>, KinesisRecord<'e>)> for Batch<'e> {
-    fn from_iter<I: IntoIterator<Item = (Source<'e>, KinesisRecord<'e>)>>(iter: I) -> Self {
-        let (sources, records) = iter.into_iter().unzip();
-        Self { records, sources }
-    }
-}
-
-impl<'e> From<&'e KinesisEvent> for Batch<'e> {
-    fn from(event: &'e KinesisEvent) -> Self {
-        let records = event.records.iter().map(|record| {
-            let event_id = record.event_id.as_deref();
-            let source = Source {
-                event_id,
-                event_source_arn: record.event_source_arn.as_deref(),
-                shard_id: event_id.and_then(|id| Some(id.split_once(':')?.0)),
-                sub_sequence_number: 0,
-            };
-            let kinesis = &record.kinesis;
-            let mut made = KinesisRecord::new(&kinesis.data);
-            made.partition_key = some(&kinesis.partition_key);
-            made.sequence_number = some(&kinesis.sequence_number);
-            let time = &kinesis.approximate_arrival_timestamp;
-            made.approximate_arrival = timestamp(time.timestamp(), time.timestamp_subsec_nanos());
-            made.encryption_type = match kinesis.encryption_type {
-                KinesisEncryptionType::None => Some(EncryptionType::None),
-                KinesisEncryptionType::Kms => Some(EncryptionType::Kms),
-                // Values that a later version of the service may send.
-                _ => None,
-            };
-            (source, made)
-        });
-        records.collect()
-    }
-}
-
-impl<'e> From<&'e KinesisTimeWindowEvent> for Batch<'e> {
-    fn from(event: &'e KinesisTimeWindowEvent) -> Self {
-        Self::from(&event.kinesis_event)
-    }
-}
-
-impl<'e> From<&'e KinesisFirehoseEvent> for Batch<'e> {
-    fn from(event: &'e KinesisFirehoseEvent) -> Self {
-        let records = event.records.iter().map(|record| {
-            let mut made = KinesisRecord::new(&record.data);
-            let mut source = Source {
-                event_id: record.record_id.as_deref(),
-                event_source_arn: event.source_kinesis_stream_arn.as_deref(),
-                ..Source::default()
-            };
-            let mut time = &record.approximate_arrival_timestamp;
-            if let Some(metadata) = &record.kinesis_firehose_record_metadata {
-                source.shard_id = metadata.shard_id.as_deref();
-                source.sub_sequence_number = u64::try_from(metadata.subsequence_number).unwrap_or_default();
-                made.partition_key = metadata.partition_key.as_deref().and_then(some);
-                made.sequence_number = metadata.sequence_number.as_deref().and_then(some);
-                time = &metadata.approximate_arrival_timestamp;
-            }
-            made.approximate_arrival = timestamp(time.timestamp(), time.timestamp_subsec_nanos());
-            (source, made)
-        });
-        records.collect()
-    }
-}
-
-impl<'e> From<&'e AnalyticsEvent> for Batch<'e> {
-    fn from(event: &'e AnalyticsEvent) -> Self {
-        let records = event.records.iter().map(|record| {
-            let mut made = KinesisRecord::new(&record.data);
-            let mut source = Source {
-                event_id: Some(&record.record_id),
-                event_source_arn: event.stream_arn.as_deref(),
-                ..Source::default()
-            };
-            if let Some(metadata) = &record.kinesis_stream_record_metadata {
-                source.shard_id = metadata.shard_id.as_deref();
-                made.partition_key = metadata.partition_key.as_deref().and_then(some);
-                made.sequence_number = metadata.sequence_number.as_deref().and_then(some);
-                let arrival = metadata.approximate_arrival_timestamp.map(Duration::from_millis);
-                made.approximate_arrival = arrival.map(Timestamp::from_unix_epoch);
-            }
-            (source, made)
-        });
-        records.collect()
-    }
+/// Returns the sequence number of a record, which its event id ends with.
+fn sequence_number(record: &Record) -> Option<&str> {
+    some(record.sequence_number.as_deref()).or_else(|| {
+        let (_, number) = record.event_id.as_deref()?.split_once(':')?;
+        SequenceNumber::new(number).is_ok().then_some(number)
+    })
 }
 
 /// Events have empty strings in place of missing values.
-fn some(text: &str) -> Option<&str> {
-    (!text.is_empty()).then_some(text)
-}
-
-fn timestamp(seconds: i64, nanos: u32) -> Option<Timestamp> {
-    let seconds = u64::try_from(seconds).ok()?;
-    Some(Timestamp::from_unix_epoch(
-        Duration::from_secs(seconds) + Duration::from_nanos(nanos.into()),
-    ))
+fn some(text: Option<&str>) -> Option<&str> {
+    text.filter(|text| !text.is_empty())
 }

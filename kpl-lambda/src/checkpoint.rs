@@ -17,7 +17,7 @@ use lambda_runtime::{BoxFuture, Error};
 /// after a day.
 ///
 /// For each shard of an event, one entry is loaded, that of its first Kinesis record: this is where a retry starts with
-/// `ReportBatchItemFailures`.
+/// `ReportBatchItemFailures`. A record without a sequence number does not have an entry.
 pub trait Checkpoints: fmt::Debug + Send + Sync + 'static {
     /// Returns the sub-sequence number of the last user record that is done, or `None` if there is no entry.
     ///

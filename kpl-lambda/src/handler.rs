@@ -5,18 +5,18 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
-use aws_lambda_events::event::kinesis::KinesisEvent;
-use aws_lambda_events::event::streams::KinesisEventResponse;
 use kpl_core::{FromKplRecordOwned, Origin, Received, Undecodable};
 #[doc(inline)]
 pub use kpl_handler::{Concurrency, OnFailure, PerBatch, PerRecord, PerShard, ShardRecords};
 use kpl_handler::{DeadLetters, Failures, Kind, Place, Progress, Undone};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 
+use crate::answer::answer;
 use crate::batch::Batch;
 use crate::checkpoint::Checkpoints;
-use crate::event::AnyKinesisEvent;
+use crate::event::{BatchResponse, Event, EventKind, Payload};
 
 /// Handles Kinesis events with your function, and reports which Kinesis records failed.
 ///
@@ -25,6 +25,9 @@ use crate::event::AnyKinesisEvent;
 /// user records before the failed one inside its aggregate are seen again, unless there are
 /// [`checkpoints`](Self::checkpoints). Without `ReportBatchItemFailures` in the event source mapping, Lambda takes
 /// every answer for a success, **and failed records are lost**.
+///
+/// Everything before the lowest sequence number in the answer is done. A function that panics fails the user record that it
+/// was called with (or the batch, or the shard), like one that returns an error.
 ///
 /// Every failure is reported as a `tracing` event at level `ERROR`: install a subscriber, such as
 /// `lambda_runtime::tracing::init_default_subscriber`.
@@ -50,6 +53,7 @@ pub struct Handler<T, K> {
     kind: K,
     dead_letters: DeadLetters,
     checkpoints: Option<Arc<dyn Checkpoints>>,
+    deadline_margin: Duration,
     marker: PhantomData<fn() -> T>,
 }
 
@@ -122,6 +126,7 @@ impl<T, K> Handler<T, K> {
             kind,
             dead_letters: DeadLetters::default(),
             checkpoints: None,
+            deadline_margin: Duration::from_secs(1),
             marker: PhantomData,
         }
     }
@@ -147,20 +152,60 @@ impl<T, K> Handler<T, K> {
         self.checkpoints = Some(Arc::new(checkpoints));
         self
     }
+
+    /// Sets how long before the end of the invocation handling ends, so that the answer, which says what is not done, is
+    /// there in time; otherwise Lambda ends the function and retries everything. The default is 1 second; it is never more
+    /// than half of the time that the function has.
+    ///
+    /// From then on, no user record begins. What is running has half of this time left; then it is dropped, at its current
+    /// `await`, and is not done.
+    pub fn deadline_margin(mut self, margin: Duration) -> Self {
+        self.deadline_margin = margin;
+        self
+    }
 }
 
 impl<T: FromKplRecordOwned, K: Kind<T>> Handler<T, K> {
-    /// Handles one event, for functions that have their own `main`.
+    /// Handles one event, for functions that have their own `main`, and for tests.
     ///
     /// # Errors
     ///
-    /// Returns a [`HandlerError`] if a checkpoint cannot be loaded. Nothing has been handled then: let the invocation
-    /// fail.
-    pub async fn handle(&self, event: &KinesisEvent) -> Result<KinesisEventResponse, HandlerError> {
+    /// Returns a [`HandlerError`] if a checkpoint cannot be loaded or the event is a transformation, and nothing has been
+    /// handled then; or if something failed and an answer could not say so. Let the invocation fail.
+    pub async fn handle(&self, event: &Event) -> Result<BatchResponse, HandlerError> {
+        self.handle_by(event, Progress::new(self.kind.on_failure())).await
+    }
+
+    /// Handles one event, and ends in time before the invocation does: at
+    /// [`Context::deadline`](lambda_runtime::Context::deadline). See [`deadline_margin`](Self::deadline_margin). A deadline
+    /// that has passed is not one.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`handle`](Self::handle).
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a runtime of Tokio with timers, which `#[tokio::main]` is.
+    pub async fn handle_until(&self, event: &Event, deadline: SystemTime) -> Result<BatchResponse, HandlerError> {
+        let mut progress = Progress::new(self.kind.on_failure());
+        let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
+        let margin = self.deadline_margin.min(left / 2);
+        if !left.is_zero()
+            && let Some(begin_until) = Instant::now().checked_add(left - margin)
+        {
+            progress = progress.ending(begin_until, tokio::time::sleep(left - margin / 2));
+        }
+        self.handle_by(event, progress).await
+    }
+
+    async fn handle_by(&self, event: &Event, progress: Progress) -> Result<BatchResponse, HandlerError> {
+        if event.kind() == EventKind::Transformation {
+            return Err(HandlerError::Transformation);
+        }
         let batch = Batch::from(event);
         let firsts = first_of_each_shard(&batch);
         let resumed = self.load(&batch, &firsts).await?;
-        let progress = Progress::new(self.kind.on_failure());
         let items = batch.user_records::<T>().filter(|item| {
             let place = Place::of(item);
             let done = resumed.get(&place.kinesis_record_index);
@@ -169,14 +214,7 @@ impl<T: FromKplRecordOwned, K: Kind<T>> Handler<T, K> {
         self.kind.process(items, &self.dead_letters, &progress).await;
         let undone = progress.into_undone();
         self.save(&batch, &resumed, &undone).await;
-
-        let mut response = KinesisEventResponse::default();
-        // A record without a sequence number has an empty identifier, which makes Lambda retry the whole batch.
-        response.set_failures(undone.reported.iter().map(|index| {
-            let record = batch.kinesis_records().get(*index);
-            record.and_then(|record| record.sequence_number).unwrap_or_default()
-        }));
-        Ok(response)
+        answer(event, &batch, &undone)
     }
 
     /// Serves Lambda until the execution environment ends.
@@ -190,8 +228,9 @@ impl<T: FromKplRecordOwned, K: Kind<T>> Handler<T, K> {
     /// Panics if the environment variables of the runtime are not set: outside Lambda and its emulators.
     pub async fn run(self) -> Result<(), Error> {
         let handler = &self;
-        let handle = move |event: LambdaEvent<AnyKinesisEvent>| async move {
-            Ok::<_, Error>(handler.handle(&event.payload.0).await?)
+        let handle = move |event: LambdaEvent<Payload>| async move {
+            let LambdaEvent { payload, context, .. } = event;
+            Ok::<_, Error>(handler.handle_until(&payload.read()?, context.deadline()).await?)
         };
         lambda_runtime::run(service_fn(handle)).await
     }
@@ -202,11 +241,16 @@ impl<T: FromKplRecordOwned, K: Kind<T>> Handler<T, K> {
             return Ok(resumed);
         };
         for index in firsts {
-            let Some(origin) = batch.origin(*index) else { continue };
+            let Some(origin) = identified(batch, *index) else {
+                continue;
+            };
             match checkpoints.load(&origin).await {
                 Ok(Some(done)) => drop(resumed.insert(*index, done)),
                 Ok(None) => {}
-                Err(error) => return Err(HandlerError::Checkpoint { origin, error }),
+                Err(error) => {
+                    let origin = Box::new(origin);
+                    return Err(HandlerError::Checkpoint { origin, error });
+                }
             }
         }
         Ok(resumed)
@@ -218,7 +262,7 @@ impl<T: FromKplRecordOwned, K: Kind<T>> Handler<T, K> {
             return;
         };
         for index in resumed.keys().filter(|index| !undone.lowest.contains_key(index)) {
-            if let Some(origin) = batch.origin(*index)
+            if let Some(origin) = identified(batch, *index)
                 && let Err(error) = checkpoints.clear(&origin).await
             {
                 tracing::warn!(event_id = batch.event_id(*index), %error, "a checkpoint was not cleared");
@@ -229,7 +273,7 @@ impl<T: FromKplRecordOwned, K: Kind<T>> Handler<T, K> {
             let Some(reached) = reached.filter(|reached| resumed.get(&index) != Some(reached)) else {
                 continue;
             };
-            if let Some(origin) = batch.origin(index)
+            if let Some(origin) = identified(batch, index)
                 && let Err(error) = checkpoints.save(&origin, reached).await
             {
                 tracing::warn!(event_id = batch.event_id(index), %error, "a checkpoint was not saved");
@@ -238,9 +282,14 @@ impl<T: FromKplRecordOwned, K: Kind<T>> Handler<T, K> {
     }
 }
 
+/// Returns where a Kinesis record comes from, if it can be told from all others.
+fn identified(batch: &Batch<'_>, index: usize) -> Option<Origin> {
+    batch.origin(index).filter(|origin| origin.sequence_number.is_some())
+}
+
 /// Returns the index of the first Kinesis record of each shard.
 fn first_of_each_shard(batch: &Batch<'_>) -> Vec<usize> {
-    lowest_of(batch, 0..batch.sources().len())
+    lowest_of(batch, 0..batch.kinesis_records().len())
 }
 
 /// Returns the index of the first undone Kinesis record of each shard.
@@ -250,11 +299,7 @@ fn lowest_of_each_shard(batch: &Batch<'_>, undone: &BTreeMap<usize, u64>) -> Vec
 
 fn lowest_of(batch: &Batch<'_>, indexes: impl Iterator<Item = usize>) -> Vec<usize> {
     let mut shards = HashSet::new();
-    let new = |index: &usize| {
-        let source = batch.sources().get(*index);
-        source.is_some_and(|source| shards.insert((source.event_source_arn, source.shard_id)))
-    };
-    indexes.filter(new).collect()
+    indexes.filter(|index| shards.insert(batch.shard(*index))).collect()
 }
 
 impl<T, K: fmt::Debug> fmt::Debug for Handler<T, K> {
@@ -287,17 +332,28 @@ where
     Handler::per_record(f).run().await
 }
 
-/// Why an event was not handled at all.
+/// Why an event is not answered: the invocation must fail.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum HandlerError {
     /// A checkpoint could not be loaded.
     Checkpoint {
         /// The Kinesis record whose checkpoint it is.
-        origin: Origin,
+        origin: Box<Origin>,
         /// The error of the store.
         error: Error,
     },
+    /// Something failed, and no answer could say so: nothing reads one, or a record does not have the identifier that it
+    /// would be named by.
+    Failed {
+        /// What sent the event.
+        kind: EventKind,
+        /// How many Kinesis records are not done.
+        kinesis_records: usize,
+    },
+    /// The event is one of Firehose or of Kinesis Data Analytics, which expect other answers: use
+    /// [`transform`](crate::transform). Nothing was handled.
+    Transformation,
 }
 
 impl fmt::Display for HandlerError {
@@ -311,6 +367,21 @@ impl fmt::Display for HandlerError {
                 let number = origin.sequence_number.as_deref().unwrap_or("unknown");
                 write!(f, "sequence number {number}): {error}")
             }
+            Self::Failed { kind, kinesis_records } => {
+                let records = if *kinesis_records == 1 {
+                    "record is"
+                } else {
+                    "records are"
+                };
+                write!(f, "{kinesis_records} Kinesis {records} not done, and ")?;
+                f.write_str(match kind {
+                    EventKind::Copy => "nothing reads an answer that says so",
+                    _ => "cannot be named, as identifiers are missing",
+                })
+            }
+            Self::Transformation => f.write_str(
+                "this is an event of Firehose or of Kinesis Data Analytics, which kpl_lambda::transform answers",
+            ),
         }
     }
 }
@@ -319,6 +390,7 @@ impl std::error::Error for HandlerError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Checkpoint { error, .. } => Some(&**error),
+            Self::Failed { .. } | Self::Transformation => None,
         }
     }
 }

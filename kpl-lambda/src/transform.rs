@@ -15,16 +15,14 @@
 use std::fmt;
 use std::future::Future;
 
-use aws_lambda_events::encodings::Base64Data;
-use aws_lambda_events::event::firehose::{
-    KinesisFirehoseEvent, KinesisFirehoseResponse, KinesisFirehoseResponseRecord,
-};
+use data_encoding::BASE64;
 use kpl_core::{ByteCount, FromKplRecordOwned, Received};
 use kpl_handler::catch_panic;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde::{Deserialize, Serialize};
 
 use crate::batch::Batch;
-use crate::event::{AnalyticsEvent, AnalyticsReply, AnalyticsResponse};
+use crate::event::{Event, Payload};
 
 /// The result of transforming a user record.
 #[derive(Clone, PartialEq, Eq)]
@@ -57,35 +55,66 @@ impl From<String> for Transformed {
     }
 }
 
-/// Calls a function with each user record of a Firehose event, in order, and returns the reply to the event.
+/// The answer to a transformation event.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[non_exhaustive]
+pub struct TransformResponse {
+    /// One reply for each record.
+    pub records: Vec<TransformReply>,
+}
+
+/// The reply to a record of a transformation event.
+#[derive(Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct TransformReply {
+    /// The record's id.
+    pub record_id: String,
+    /// `Ok`, `Dropped` or `ProcessingFailed`.
+    pub result: String,
+    /// Base64 of the data that replaces the record's; if the record failed, its data as it came.
+    pub data: String,
+}
+
+impl fmt::Debug for TransformReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TransformReply")
+            .field("record_id", &self.record_id)
+            .field("result", &self.result)
+            .field("data", &ByteCount(self.data.len()))
+            .finish()
+    }
+}
+
+/// Calls a function with each user record of an event of Firehose or of Kinesis Data Analytics, in order, and returns the
+/// answer to the event.
 ///
-/// [Lambda](https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html) refuses replies larger than 6 MB.
+/// [Lambda](https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html) refuses answers larger than 6 MB.
 ///
 /// ```
-/// use aws_lambda_events::event::firehose::KinesisFirehoseEvent;
-/// use kpl_lambda::{Received, transform};
+/// use kpl_lambda::{Event, Received, transform};
 ///
 /// # #[derive(kpl::KplRecord)] struct Line { #[kpl(partition_key)] key: String, #[kpl(payload)] text: Vec<u8> }
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), serde_json::Error> {
-/// let event: KinesisFirehoseEvent = serde_json::from_str(r#"{
+/// let event: Event = serde_json::from_str(r#"{
 ///     "invocationId": "1", "deliveryStreamArn": "arn:aws:firehose:eu-central-1:1:deliverystream/lines", "region": "eu-central-1",
 ///     "records": [{ "recordId": "a", "approximateArrivalTimestamp": 1700000000000, "data": "aGVsbG8=",
 ///         "kinesisRecordMetadata": { "shardId": "shardId-000000000000", "partitionKey": "abc", "sequenceNumber": "7",
-///             "subsequenceNumber": 0, "approximateArrivalTimestamp": 1700000000000 } }]
+///             "subsequenceNumber": "", "approximateArrivalTimestamp": 1700000000000 } }]
 /// }"#)?;
 /// let upper = |line: Received<Line>| async move {
 ///     let mut text = line.value.text.to_ascii_uppercase();
 ///     text.push(b'\n');
 ///     Ok::<_, std::convert::Infallible>(text)
 /// };
-/// let reply = transform::firehose(&event, upper).await;
-/// assert_eq!(reply.records[0].result.as_deref(), Some("Ok"));
-/// assert_eq!(*reply.records[0].data, b"HELLO\n");
+/// let answer = transform::handle(&event, upper).await;
+/// assert_eq!(answer.records[0].result, "Ok");
+/// assert_eq!(answer.records[0].data, "SEVMTE8K");
 /// # Ok(())
 /// # }
 /// ```
-pub async fn firehose<T, F, Fut, R, E>(event: &KinesisFirehoseEvent, f: F) -> KinesisFirehoseResponse
+pub async fn handle<T, F, Fut, R, E>(event: &Event, f: F) -> TransformResponse
 where
     T: FromKplRecordOwned,
     F: FnMut(Received<T>) -> Fut,
@@ -94,69 +123,35 @@ where
     E: Into<Error>,
 {
     let replies = transform(&Batch::from(event), f).await;
-    let mut response = KinesisFirehoseResponse::default();
-    response.records = event
-        .records
+    let records = event
+        .records()
         .iter()
         .zip(replies)
-        .map(|(record, reply)| {
-            let mut made = KinesisFirehoseResponseRecord::default();
-            made.record_id.clone_from(&record.record_id);
-            made.result = Some(reply.result().into());
-            made.data = reply.data(&record.data);
-            made
-        })
-        .collect();
-    response
-}
-
-/// Serves Firehose with [`firehose`] until the execution environment ends.
-///
-/// # Errors
-///
-/// Returns the error of [`lambda_runtime::run`] if the runtime API cannot be reached.
-pub async fn run_firehose<T, F, Fut, R, E>(f: F) -> Result<(), Error>
-where
-    T: FromKplRecordOwned,
-    F: Fn(Received<T>) -> Fut,
-    Fut: Future<Output = Result<R, E>>,
-    R: Into<Transformed>,
-    E: Into<Error>,
-{
-    let f = &f;
-    let handle = move |event: LambdaEvent<KinesisFirehoseEvent>| async move {
-        Ok::<_, Error>(firehose(&event.payload, f).await)
-    };
-    lambda_runtime::run(service_fn(handle)).await
-}
-
-/// Calls a function with each user record of a Kinesis Data Analytics event, in order, and returns the reply to the
-/// event.
-pub async fn analytics<T, F, Fut, R, E>(event: &AnalyticsEvent, f: F) -> AnalyticsResponse
-where
-    T: FromKplRecordOwned,
-    F: FnMut(Received<T>) -> Fut,
-    Fut: Future<Output = Result<R, E>>,
-    R: Into<Transformed>,
-    E: Into<Error>,
-{
-    let replies = transform(&Batch::from(event), f).await;
-    let records = event.records.iter().zip(replies).map(|(record, reply)| AnalyticsReply {
-        record_id: record.record_id.clone(),
-        result: reply.result().into(),
-        data: reply.data(&record.data),
-    });
-    AnalyticsResponse {
+        .map(|(record, reply)| TransformReply {
+            record_id: record.record_id.clone().unwrap_or_default(),
+            result: reply.result().into(),
+            data: match (reply, &record.data) {
+                (Reply::Data(data), _) => BASE64.encode(&data),
+                (Reply::Dropped, _) => String::new(),
+                (Reply::Failed, Ok(data)) => BASE64.encode(data),
+                (Reply::Failed, Err(no_data)) => no_data.clone().into_input().unwrap_or_default(),
+            },
+        });
+    TransformResponse {
         records: records.collect(),
     }
 }
 
-/// Serves Kinesis Data Analytics with [`analytics`] until the execution environment ends.
+/// Serves Firehose or Kinesis Data Analytics with [`handle`] until the execution environment ends.
 ///
 /// # Errors
 ///
 /// Returns the error of [`lambda_runtime::run`] if the runtime API cannot be reached.
-pub async fn run_analytics<T, F, Fut, R, E>(f: F) -> Result<(), Error>
+///
+/// # Panics
+///
+/// Panics if the environment variables of the runtime are not set: outside Lambda and its emulators.
+pub async fn run<T, F, Fut, R, E>(f: F) -> Result<(), Error>
 where
     T: FromKplRecordOwned,
     F: Fn(Received<T>) -> Fut,
@@ -165,9 +160,9 @@ where
     E: Into<Error>,
 {
     let f = &f;
-    let handle =
-        move |event: LambdaEvent<AnalyticsEvent>| async move { Ok::<_, Error>(analytics(&event.payload, f).await) };
-    lambda_runtime::run(service_fn(handle)).await
+    let serve =
+        move |event: LambdaEvent<Payload>| async move { Ok::<_, Error>(handle(&event.payload.read()?, f).await) };
+    lambda_runtime::run(service_fn(serve)).await
 }
 
 /// The reply to one record.
@@ -184,16 +179,6 @@ impl Reply {
             Self::Dropped => "Dropped",
             Self::Failed => "ProcessingFailed",
         }
-    }
-
-    fn data(self, original: &[u8]) -> Base64Data {
-        let mut data = Base64Data::default();
-        data.0 = match self {
-            Self::Data(data) => data,
-            Self::Dropped => Vec::new(),
-            Self::Failed => original.into(),
-        };
-        data
     }
 }
 

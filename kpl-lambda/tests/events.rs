@@ -4,10 +4,8 @@ mod support;
 
 use std::time::Duration;
 
-use aws_lambda_events::event::firehose::KinesisFirehoseEvent;
-use aws_lambda_events::event::kinesis::{KinesisEvent, KinesisTimeWindowEvent};
 use kpl::{EncryptionType, RawRecord, Timestamp};
-use kpl_lambda::{Batch, WindowResponse};
+use kpl_lambda::{Batch, BatchResponse, Event, WindowResponse};
 use kpl_testkit::golden::Golden;
 use serde_json::{Value, json};
 use support::{ARN, Line, SHARD, aggregate, event, from_json, numbered, record};
@@ -43,7 +41,7 @@ fn golden_files_as_events() {
 #[test]
 fn the_sample_event_of_the_reference_project() {
     let golden = Golden::load("java-100-records-one-key.json");
-    let event: KinesisEvent = from_json(&json!({ "Records": [record(
+    let event: Event = from_json(&json!({ "Records": [record(
         "shardId-000000000000",
         "49545115243490985018280067714973144582180062593244200961",
         &(golden.aggregated, "a".into()),
@@ -106,7 +104,7 @@ fn all_outer_metadata_is_kept() {
 /// everything else out.
 #[test]
 fn what_an_event_does_not_tell_is_none() {
-    let event: KinesisEvent = from_json(&json!({ "Records": [
+    let event: Event = from_json(&json!({ "Records": [
         { "kinesis": { "approximateArrivalTimestamp": 0, "data": "aGk=" } },
     ] }));
     let batch = Batch::from(&event);
@@ -151,7 +149,7 @@ fn a_bad_record_is_one_error_and_its_neighbours_follow() {
 
 #[test]
 fn an_event_of_a_tumbling_window() {
-    let event: KinesisTimeWindowEvent = from_json(&json!({
+    let event: Event = from_json(&json!({
         "Records": numbered(&[aggregate(&[("a", "one"), ("a", "two")])]),
         "window": { "start": "2020-12-09T07:04:00Z", "end": "2020-12-09T07:06:00Z" },
         "state": { "count": "40" },
@@ -161,9 +159,8 @@ fn an_event_of_a_tumbling_window() {
         "isWindowTerminatedEarly": false,
     }));
     let count = Batch::from(&event).user_records::<Line>().filter(Result::is_ok).count();
-    let before: usize = event.time_window_properties.state["count"].parse().unwrap();
-    let mut failures = aws_lambda_events::event::streams::KinesisEventResponse::default();
-    failures.add_failure("100");
+    let before: usize = event.window().unwrap().state["count"].parse().unwrap();
+    let failures = BatchResponse::from_iter(["100"]);
     let state = [("count".to_owned(), (before + count).to_string())].into();
     let response = WindowResponse::new(state).with_failures(failures);
     // The event of https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-windows.html.
@@ -174,7 +171,7 @@ fn an_event_of_a_tumbling_window() {
 /// Firehose deaggregates what it reads from a stream, and reports the sub-sequence number.
 #[test]
 fn a_firehose_event_with_the_metadata_of_a_stream() {
-    let event: KinesisFirehoseEvent = from_json(&json!({
+    let event: Event = from_json(&json!({
         "invocationId": "i", "deliveryStreamArn": "d", "sourceKinesisStreamArn": ARN, "region": "eu-central-1",
         "records": [{
             "recordId": "r1",

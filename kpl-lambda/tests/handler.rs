@@ -7,11 +7,10 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use aws_lambda_events::event::kinesis::KinesisEvent;
 use kpl_lambda::handler::{PerRecord, ShardRecords};
 use kpl_lambda::{
-    Batch, BoxFuture, Checkpoints, Concurrency, Error, Failures, Handler, HandlerError, MemoryCheckpoints, OnFailure,
-    Origin, Received, Undecodable,
+    Batch, BoxFuture, Checkpoints, Concurrency, Error, Event, Failures, Handler, HandlerError, MemoryCheckpoints,
+    OnFailure, Origin, Received, Undecodable,
 };
 use serde_json::json;
 use support::{Data, Line, Log, aggregate, event, failed, from_json, record, retry};
@@ -60,7 +59,7 @@ async fn nothing_fails() {
         json!({ "batchItemFailures": [] })
     );
     assert_eq!(log.take(), ["a0", "a1", "a2", "b0", "b1", "b2", "c0", "c1", "c2"]);
-    let none = handler(&log, &[]).handle(&KinesisEvent::default()).await.unwrap();
+    let none = handler(&log, &[]).handle(&Event::default()).await.unwrap();
     assert!(failed(&none).is_empty());
 }
 
@@ -403,7 +402,7 @@ async fn a_batch_at_once() {
     let none = Handler::per_batch(|_: Vec<Received<Line>>| async { Err::<(), _>("the database is down") });
     assert_eq!(failed(&none.handle(&event).await.unwrap()), ["100"]);
     assert!(
-        failed(&none.handle(&KinesisEvent::default()).await.unwrap()).is_empty(),
+        failed(&none.handle(&Event::default()).await.unwrap()).is_empty(),
         "it is not called"
     );
 }
@@ -515,4 +514,21 @@ async fn memory_checkpoints_keep_the_newest_1024() {
     for (index, entry) in [(75, None), (76, Some(76)), (1099, Some(1099))] {
         assert_eq!(checkpoints.load(&batch.origin(index).unwrap()).await.unwrap(), entry);
     }
+}
+
+/// Two of them cannot be told apart: what is done in one says nothing of the other.
+#[tokio::test]
+async fn a_record_without_a_sequence_number_has_no_checkpoint() {
+    let log = Log::default();
+    let checkpoints = Arc::new(MemoryCheckpoints::new());
+    for bad in [&["a1"][..], &[]] {
+        let mut record = record("shardId-1", "7", &three()[0]);
+        record["kinesis"]["sequenceNumber"] = json!(null);
+        record["eventID"] = json!(null);
+        let event = from_json(&json!({ "Records": [record] }));
+        let handler = handler(&log, bad).checkpoints(Arc::clone(&checkpoints));
+        handler.handle(&event).await.unwrap();
+    }
+    assert_eq!(log.take(), ["a0", "a1", "a0", "a1", "a2"]);
+    assert!(checkpoints.is_empty());
 }

@@ -81,10 +81,13 @@ fn records_without_a_partition_key() {
 }
 
 #[test]
-fn what_is_no_event_is_an_error_of_the_invocation_and_the_function_lives_on() {
+fn what_is_not_an_event_is_an_error_of_the_invocation_and_the_function_lives_on() {
     let function = start();
-    let (kind, body) = function.invoke(r#"{ "Records": [{ "kinesis": { "data": "%" } }] }"#.into());
+    let (kind, body) = function.invoke(r#"{ "detail-type": "Scheduled Event" }"#.into());
     assert_eq!(kind, "error", "{body}");
+    let whole_batch = json!({ "batchItemFailures": [{ "itemIdentifier": "" }] });
+    let event = r#"{ "Records": [{ "kinesis": { "data": "%" } }] }"#;
+    assert_eq!(answer(function.invoke(event.into())), whole_batch);
     assert_eq!(
         answer(function.invoke(r#"{ "Records": [] }"#.into())),
         json!({ "batchItemFailures": [] })

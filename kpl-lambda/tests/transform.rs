@@ -2,11 +2,9 @@
 
 mod support;
 
-use aws_lambda_events::event::firehose::KinesisFirehoseEvent;
 use data_encoding::BASE64;
-use kpl_lambda::AnalyticsEvent;
 use kpl_lambda::transform::{self, Transformed};
-use kpl_lambda::{Error, Received};
+use kpl_lambda::{Error, Event, Received};
 use serde_json::{Value, json};
 use support::{Line, aggregate, from_json};
 
@@ -55,9 +53,9 @@ fn records() -> (Vec<Value>, Vec<Reply>) {
 #[tokio::test]
 async fn firehose_gets_one_reply_for_each_record_id() {
     let (records, expected) = records();
-    let event: KinesisFirehoseEvent =
+    let event: Event =
         from_json(&json!({ "invocationId": "i", "deliveryStreamArn": "d", "region": "r", "records": records }));
-    let reply = transform::firehose(&event, upper).await;
+    let reply = transform::handle(&event, upper).await;
     let reply = serde_json::to_value(reply).unwrap();
     assert_replies(&reply, &expected);
 }
@@ -65,9 +63,9 @@ async fn firehose_gets_one_reply_for_each_record_id() {
 #[tokio::test]
 async fn analytics_gets_one_reply_for_each_record_id() {
     let (records, expected) = records();
-    let event: AnalyticsEvent =
+    let event: Event =
         from_json(&json!({ "invocationId": "i", "applicationArn": "a", "streamArn": "s", "records": records }));
-    let reply = transform::analytics(&event, upper).await;
+    let reply = transform::handle(&event, upper).await;
     let reply = serde_json::to_value(reply).unwrap();
     assert_replies(&reply, &expected);
 }
@@ -89,7 +87,7 @@ fn assert_replies(reply: &Value, expected: &[(&str, &str, Vec<u8>)]) {
 
 #[tokio::test]
 async fn analytics_events_tell_where_a_record_stood() {
-    let event: AnalyticsEvent = from_json(&json!({
+    let event: Event = from_json(&json!({
         "invocationId": "i", "applicationArn": "a", "streamArn": support::ARN,
         "records": [{
             "recordId": "r",
@@ -100,7 +98,7 @@ async fn analytics_events_tell_where_a_record_stood() {
             "data": "aGk=",
         }],
     }));
-    let reply = transform::analytics(&event, |line: Received<Line>| async move {
+    let reply = transform::handle(&event, |line: Received<Line>| async move {
         let place = format!(
             "{} {} {}",
             line.position().unwrap(),
@@ -109,8 +107,6 @@ async fn analytics_events_tell_where_a_record_stood() {
         );
         Ok::<_, Error>(place)
     });
-    assert_eq!(
-        *reply.await.records[0].data,
-        format!("100:0 {} k", support::SHARD).into_bytes()
-    );
+    let data = BASE64.decode(reply.await.records[0].data.as_bytes()).unwrap();
+    assert_eq!(data, format!("100:0 {} k", support::SHARD).into_bytes());
 }

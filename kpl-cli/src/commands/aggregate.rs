@@ -7,7 +7,7 @@ use kpl_core::{Aggregator, DEFAULT_MAX_SIZE, HashKey, RawRecord, SealedRecord, S
 use serde::Serialize;
 
 use crate::forms::{DataEncoding, EntryForm, OuterKey, at_least_one, max_size, outer_key};
-use crate::input::{LineSink, each_line};
+use crate::input::{Arrival, LineSink, each_line};
 use crate::output::{self, Lines};
 use crate::problems::{Location, Problems, Stop, tell};
 use crate::shards;
@@ -17,6 +17,9 @@ use crate::user_record_line::{self, Accident};
 const PUT_RECORDS_ENTRIES: u64 = 500;
 const PUT_RECORDS_BYTES: u64 = 10 * 1024 * 1024;
 
+/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+const LAMBDA_EVENT_BYTES: u64 = 6 * 1024 * 1024;
+
 /// Pack JSON Lines into records for `aws kinesis put-records`
 ///
 /// Reads {"PartitionKey", "ExplicitHashKey", "Data"}, one user record a line. ExplicitHashKey may be missing or null;
@@ -24,7 +27,8 @@ const PUT_RECORDS_BYTES: u64 = 10 * 1024 * 1024;
 /// deaggregate` and `kpl tail` write: "DataEncoding" takes precedence over --data, a partition key that is null is made
 /// from the data, and other keys are ignored.
 ///
-/// Writes {"Data", "PartitionKey", "ExplicitHashKey"}, the entries of PutRecords. A line that cannot be packed is
+/// Writes {"Data", "PartitionKey", "ExplicitHashKey"}, the entries of PutRecords, or with `--as lambda-event` an event of
+/// Lambda, to call a function with. A line that cannot be packed is
 /// reported on standard error with its number, the reason and its text, and the next one follows.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -41,7 +45,7 @@ pub(crate) struct Aggregate {
     data: Option<DataEncoding>,
 
     /// What to write
-    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    #[arg(long, visible_alias = "as", value_enum, default_value_t, value_name = "FORM")]
     output: EntryForm,
 
     /// The most bytes a record may take: its data and its partition key
@@ -186,6 +190,18 @@ struct Entry<'a> {
     explicit_hash_key: HashKey,
 }
 
+/// Returns the record as Lambda would receive it from a stream of one shard.
+fn lambda_record(sealed: &SealedRecord, number: u64) -> kpl_event::Record {
+    let number = number.to_string();
+    let mut record = kpl_event::Record::new(Ok(sealed.data.clone()));
+    record.partition_key = Some(sealed.partition_key.as_str().into());
+    record.arrival = Some(Arrival::Seconds(1_700_000_000.0));
+    record.event_id = Some(format!("shardId-000000000000:{number}"));
+    record.event_source_arn = Some("arn:aws:kinesis:eu-central-1:123456789012:stream/test".into());
+    record.sequence_number = Some(number);
+    record
+}
+
 /// Writes the entries.
 struct Entries {
     lines: Lines,
@@ -206,11 +222,17 @@ impl Entries {
 
     fn write(&mut self, sealed: &SealedRecord) -> Result<(), Stop> {
         let is_array = self.form == EntryForm::Array;
-        if is_array {
-            self.lines.text(if self.count == 0 { "[\n" } else { ",\n" })?;
+        match self.form {
+            EntryForm::Lines => {}
+            _ if self.count > 0 => self.lines.text(",\n")?,
+            EntryForm::Array => self.lines.text("[\n")?,
+            EntryForm::LambdaEvent => self.lines.text("{\"Records\":[\n")?,
         }
         self.count += 1;
         self.bytes += sealed.size() as u64;
+        if self.form == EntryForm::LambdaEvent {
+            return self.lines.value(&lambda_record(sealed, self.count).to_lambda_json());
+        }
         let entry = Entry {
             data: &sealed.data,
             partition_key: sealed.partition_key.as_str(),
@@ -228,6 +250,16 @@ impl Entries {
     }
 
     fn finish(&mut self) -> Result<(), Stop> {
+        if self.form == EntryForm::LambdaEvent {
+            self.lines.text(if self.count == 0 {
+                "{\"Records\":[]}\n"
+            } else {
+                "\n]}\n"
+            })?;
+            if self.bytes > LAMBDA_EVENT_BYTES * 3 / 4 {
+                tell("this event is larger than 6 MB, the most that Lambda takes");
+            }
+        }
         if self.form == EntryForm::Array {
             self.lines.text(if self.count == 0 { "[]\n" } else { "\n]\n" })?;
             if self.count > PUT_RECORDS_ENTRIES || self.bytes > PUT_RECORDS_BYTES {

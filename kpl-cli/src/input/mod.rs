@@ -350,9 +350,7 @@ fn problem(record: &Record) -> String {
 }
 
 impl kpl_event::Sink for Records<'_> {
-    /// The line.
-    type Place = u64;
-
+    /// Returns the line.
     fn place(&mut self) -> u64 {
         self.source.last_line()
     }

@@ -464,3 +464,34 @@ proptest! {
         prop_assert_eq!(seen, expected);
     }
 }
+
+/// An event for a function: what `kpl deaggregate` reads out of it is what went in.
+#[test]
+fn an_event_of_lambda() {
+    let lines = texts(&[("a", "one"), ("b", "two"), ("c", "three")]);
+    let arguments = [
+        "aggregate",
+        "--data",
+        "text",
+        "--max-count",
+        "2",
+        "--as",
+        "lambda-event",
+    ];
+    let event = kpl(&arguments, &lines).stdout;
+    let json: Value = serde_json::from_str(&event).unwrap();
+    let records = json["Records"].as_array().unwrap();
+    let numbers: Vec<_> = records
+        .iter()
+        .map(|record| &record["kinesis"]["sequenceNumber"])
+        .collect();
+    assert_eq!(numbers, ["1", "2"]);
+    assert_eq!(records[0]["eventID"], "shardId-000000000000:1");
+    assert_eq!(records[1]["kinesis"]["data"], BASE64.encode(b"three"));
+    let read: Vec<_> = kpl(&["deaggregate", "--data", "text"], &event).lines();
+    let read = read
+        .iter()
+        .map(|line| json!({ "PartitionKey": line["PartitionKey"], "Data": line["Data"] }));
+    assert_eq!(json_lines(&read.collect::<Vec<_>>()), lines);
+    assert_eq!(kpl(&arguments, "").stdout, "{\"Records\":[]}\n");
+}

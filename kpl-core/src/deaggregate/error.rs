@@ -54,6 +54,12 @@ pub enum DeaggregateErrorKind {
     },
     /// A value of the record's type could not be read from it.
     Read(ReadError),
+    /// What was received in the place of a Kinesis record is not one: see
+    /// [`Undecodable::unreadable`](crate::Undecodable::unreadable).
+    Unreadable {
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 impl DeaggregateError {
@@ -67,6 +73,24 @@ impl DeaggregateError {
             aggregated: record.aggregated,
             partition_key: record.partition_key.map(cut),
             data: record.data.into(),
+        }))
+    }
+
+    pub(crate) fn unreadable(
+        kinesis_record_index: usize,
+        sequence_number: Option<String>,
+        partition_key: Option<&str>,
+        data: Vec<u8>,
+        reason: String,
+    ) -> Self {
+        Self(Box::new(DeaggregateErrorInner {
+            kind: DeaggregateErrorKind::Unreadable { reason },
+            kinesis_record_index,
+            sequence_number,
+            sub_sequence_number: 0,
+            aggregated: false,
+            partition_key: partition_key.map(cut),
+            data,
         }))
     }
 
@@ -186,6 +210,7 @@ impl fmt::Display for DeaggregateErrorKind {
                 write!(f, "explicit hash key {text:?} is not a number from 0 to 2^128-1")
             }
             Self::Read(error) => error.fmt(f),
+            Self::Unreadable { reason } => f.write_str(reason),
         }
     }
 }

@@ -4,10 +4,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use aws_lambda_events::event::kinesis::KinesisEvent;
-use aws_lambda_events::event::streams::KinesisEventResponse;
 use data_encoding::BASE64;
 use kpl::{FromKplRecord, ReadError, UserRecord};
+use kpl_lambda::{BatchResponse, Event, Record};
 use kpl_testkit::{aggregate_into_one, raw};
 use serde_json::{Value, json};
 
@@ -63,7 +62,7 @@ pub(crate) fn record(shard: &str, sequence_number: &str, (data, key): &Data) -> 
 pub(crate) const SHARD: &str = "shardId-000000000006";
 
 /// Returns an event of one shard, with the sequence numbers 100, 101, ...
-pub(crate) fn event(records: &[Data]) -> KinesisEvent {
+pub(crate) fn event(records: &[Data]) -> Event {
     from_json(&json!({ "Records": numbered(records) }))
 }
 
@@ -81,23 +80,17 @@ pub(crate) fn from_json<T: for<'de> serde::Deserialize<'de>>(json: &Value) -> T 
 }
 
 /// Returns the sequence numbers that an answer names.
-pub(crate) fn failed(response: &KinesisEventResponse) -> Vec<&str> {
-    let failures = response.batch_item_failures.iter();
-    failures
-        .map(|failure| failure.item_identifier.as_deref().unwrap())
-        .collect()
+pub(crate) fn failed(response: &BatchResponse) -> Vec<&str> {
+    response.identifiers().collect()
 }
 
 /// Returns the event that Lambda's event source mapping sends after an answer, if any.
 /// https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html
-pub(crate) fn retry(event: &KinesisEvent, response: &KinesisEventResponse) -> Option<KinesisEvent> {
+pub(crate) fn retry(event: &Event, response: &BatchResponse) -> Option<Event> {
     let number = |text: &str| text.parse::<u128>().unwrap();
     let lowest = failed(response).into_iter().map(number).min()?;
-    let mut event = event.clone();
-    event
-        .records
-        .retain(|record| number(&record.kinesis.sequence_number) >= lowest);
-    Some(event)
+    let is_again = |record: &&Record| number(record.sequence_number.as_deref().unwrap()) >= lowest;
+    Some(event.records().iter().filter(is_again).cloned().collect())
 }
 
 /// What a handler was called with, in order.

@@ -101,7 +101,10 @@ impl<T: KplRecord> StreamProducer<T> {
     /// let records = stream::iter(["one", "two"]).map(|data| RawRecord::new("key", data));
     /// let mut outcomes = clicks.send_all_from(records);
     /// while let Some(outcome) = outcomes.next().await {
-    ///     println!("{:?}", outcome.map(|receipt| receipt.position()));
+    ///     match outcome {
+    ///         Ok(receipt) => println!("shard {}, {}", receipt.shard_id(), receipt.sequence_number()),
+    ///         Err(error) => eprintln!("{error}"),
+    ///     }
     /// }
     /// # }
     /// ```

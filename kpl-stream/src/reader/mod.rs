@@ -27,7 +27,10 @@
 //!     .await?;
 //! while let Some(record) = reader.next().await {
 //!     match record {
-//!         Ok(record) => println!("{:?}: {:?}", record.position(), record.value),
+//!         Ok(record) => {
+//!             let position = record.position().ok_or("no sequence number")?;
+//!             println!("{position}: {:?}", record.value);
+//!         }
 //!         Err(ReaderError::Record(error)) => eprintln!("{error}: {:?}", error.data()),
 //!         Err(error) => return Err(error.into()),
 //!     }
