@@ -25,6 +25,8 @@ pub(crate) enum DataEncoding {
     Base64,
     /// The text itself
     Text,
+    /// JSON, which is the data as it is
+    Json,
 }
 
 /// How to write packed records.

@@ -4,11 +4,14 @@ use std::fmt;
 use std::io;
 
 use indicatif::ProgressBar;
+use tracing::field::{Field, Visit};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
+
+use crate::terminal;
 
 /// Writes warnings from now on, above a progress bar if there is one.
 pub(crate) fn tell_warnings(progress: ProgressBar) {
@@ -26,7 +29,13 @@ struct Above(ProgressBar);
 
 impl io::Write for Above {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        self.0.suspend(|| io::Write::write(&mut io::stderr().lock(), text))
+        if !terminal::is_guarded_stderr() {
+            return self.0.suspend(|| io::Write::write(&mut io::stderr().lock(), text));
+        }
+        let line = String::from_utf8_lossy(text);
+        let line = terminal::escaped(line.trim_end_matches('\n'));
+        self.0.suspend(|| writeln!(io::stderr().lock(), "{line}"))?;
+        Ok(text.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -44,12 +53,70 @@ where
 {
     fn format_event(
         &self,
-        context: &FmtContext<'_, S, N>,
+        _: &FmtContext<'_, S, N>,
         mut writer: Writer<'_>,
         event: &tracing::Event<'_>,
     ) -> fmt::Result {
-        write!(writer, "kpl: ")?;
-        context.field_format().format_fields(writer.by_ref(), event)?;
-        writeln!(writer)
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        writeln!(writer, "kpl: {fields}")
+    }
+}
+
+/// What an event has to say.
+#[derive(Debug, Default)]
+struct Fields {
+    stream: Option<String>,
+    shard: Option<String>,
+    operation: Option<String>,
+    message: String,
+    error: Option<String>,
+    others: Vec<String>,
+}
+
+impl Fields {
+    fn set(&mut self, name: &str, value: String) {
+        match name {
+            "stream" => self.stream = Some(value),
+            "shard" | "shard_id" => self.shard = Some(value),
+            "operation" => self.operation = Some(value),
+            "message" => self.message = value,
+            "error" => self.error = Some(value),
+            // A pause of less than some seconds.
+            "delay" => {}
+            _ => self.others.push(format!("{name} {value}")),
+        }
+    }
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.set(field.name(), value.to_owned());
+    }
+
+    /// Values that implement `Display` are recorded so as well.
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let value = format!("{value:?}");
+        // An optional text.
+        let text = value
+            .strip_prefix("Some(\"")
+            .and_then(|value| value.strip_suffix("\")"));
+        self.set(field.name(), text.unwrap_or(&value).to_owned());
+    }
+}
+
+impl fmt::Display for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = [("stream", &self.stream), ("shard", &self.shard)];
+        let place = place.map(|(what, name)| name.as_ref().map(|name| format!("{what} {name}")));
+        let place: Vec<_> = place.into_iter().flatten().collect();
+        let place = Some(place.join(", ")).filter(|place| !place.is_empty());
+        let message = Some(self.message.clone());
+        let parts = [place, self.operation.clone(), message, self.error.clone()];
+        f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(": "))?;
+        if !self.others.is_empty() {
+            write!(f, " ({})", self.others.join(", "))?;
+        }
+        Ok(())
     }
 }

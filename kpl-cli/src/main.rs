@@ -1,6 +1,7 @@
 //! `kpl`: unpacks, packs and shows Amazon Kinesis records in the KPL format.
 #![forbid(unsafe_code)]
 
+mod arn;
 mod commands;
 mod draw;
 mod forms;
@@ -16,9 +17,14 @@ mod problems;
 #[cfg(feature = "stream")]
 mod service;
 mod shards;
+mod terminal;
 mod user_record_line;
 mod user_records;
 
+use std::borrow::Cow;
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -26,15 +32,15 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use self::commands::aggregate::Aggregate;
 use self::commands::deaggregate::Deaggregate;
 use self::commands::inspect::Inspect;
+use self::commands::kcl::Kcl;
 use self::commands::manual::{Completions, Man};
 #[cfg(feature = "stream")]
 use self::commands::put::Put;
 use self::commands::stats::Stats;
 #[cfg(feature = "stream")]
 use self::commands::tail::Tail;
-use self::problems::Problems;
-#[cfg(feature = "stream")]
-use self::problems::Stop;
+use self::problems::{Problems, Stop};
+use self::terminal::Writing;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -50,6 +56,9 @@ Exit codes:
 struct Args {
     #[command(subcommand)]
     command: Command,
+
+    #[command(flatten)]
+    writing: Writing,
 }
 
 #[derive(Debug, Subcommand)]
@@ -62,13 +71,22 @@ enum Command {
     Put(Put),
     #[cfg(feature = "stream")]
     Tail(Tail),
+    Kcl(Kcl),
     Completions(Completions),
     Man(Man),
 }
 
 fn main() -> ExitCode {
+    if let Err(stop) = output::check() {
+        return stop.exit_code();
+    }
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return explain(&error).unwrap_or_else(Stop::exit_code),
+    };
+    args.writing.apply();
     let mut problems = Problems::default();
-    let result = match Args::parse().command {
+    let result = match args.command {
         Command::Deaggregate(options) => options.run(&mut problems),
         Command::Aggregate(options) => options.run(&mut problems),
         Command::Inspect(options) => options.run(&mut problems),
@@ -77,8 +95,9 @@ fn main() -> ExitCode {
         Command::Put(options) => options.run(&mut problems),
         #[cfg(feature = "stream")]
         Command::Tail(options) => options.run(&mut problems),
+        Command::Kcl(options) => options.run(),
         Command::Completions(options) => options.run(Args::command()),
-        Command::Man(options) => options.run(Args::command()),
+        Command::Man(options) => options.run(Args::command(), EXIT_CODES),
     };
     match result {
         Ok(()) => problems.exit_code(),
@@ -86,4 +105,24 @@ fn main() -> ExitCode {
         Err(Stop::Interrupted(_)) if problems.has_not_delivered() => problems.exit_code(),
         Err(stop) => stop.exit_code(),
     }
+}
+
+/// Writes help, or what is wrong with the command line.
+fn explain(error: &clap::Error) -> Result<ExitCode, Stop> {
+    if !error.use_stderr() {
+        error.print()?;
+        io::stdout().flush()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    // An argument may be the name of a file, which may control terminals.
+    let controls = |argument: OsString| matches!(terminal::escaped(&argument.to_string_lossy()), Cow::Owned(_));
+    if terminal::is_guarded_stderr() && env::args_os().any(controls) {
+        // Plain text, without the sequences that colours consist of.
+        let text = error.render().to_string();
+        let lines: Vec<_> = text.split('\n').map(terminal::escaped).collect();
+        let _ = io::stderr().write_all(lines.join("\n").as_bytes());
+    } else {
+        let _ = error.print();
+    }
+    Ok(ExitCode::from(problems::USAGE))
 }

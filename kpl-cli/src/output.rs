@@ -9,9 +9,11 @@ use serde::de::IgnoredAny;
 use serde::{Serialize, Serializer};
 use serde_json::ser::Formatter;
 
+use crate::draw::{DATA, KEY};
 use crate::forms::{DataEncoding, DataForm};
 use crate::input::Arrival;
 use crate::problems::Stop;
+use crate::terminal;
 
 /// A user record that was unpacked, as a line of output.
 #[derive(Debug, Serialize)]
@@ -28,7 +30,7 @@ pub(crate) struct Unpacked<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) shard_id: Option<&'a str>,
     pub(crate) data: Data<'a>,
-    /// Set if the data is not in the form that was asked for.
+    /// Set if it cannot be seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) data_encoding: Option<DataEncoding>,
     /// Why the record is malformed, if it is.
@@ -46,14 +48,18 @@ pub(crate) enum Data<'a> {
 }
 
 impl<'a> Data<'a> {
-    /// Returns the data in a form, and how it is encoded if it cannot have that form.
+    /// Returns the data in a form, and how it is encoded if that cannot be seen: without it a string is base64, and everything else
+    /// is JSON.
     pub(crate) fn new(data: &'a [u8], form: DataForm) -> (Self, Option<DataEncoding>) {
         match (form, std::str::from_utf8(data)) {
             (DataForm::Base64, _) => (Self::Base64(data), None),
             (_, Err(_)) => (Self::Base64(data), Some(DataEncoding::Base64)),
-            (DataForm::Text, Ok(text)) => (Self::Text(text), None),
-            (DataForm::Json, Ok(text)) if is_json(text) => (Self::Json(on_one_line(text)), None),
-            (DataForm::Json, Ok(text)) => (Self::Text(text), Some(DataEncoding::Text)),
+            (DataForm::Json, Ok(text)) if is_json(text) => {
+                let json = on_one_line(text);
+                let is_ambiguous = json.starts_with(['"', 'n']);
+                (Self::Json(json), is_ambiguous.then_some(DataEncoding::Json))
+            }
+            (_, Ok(text)) => (Self::Text(text), Some(DataEncoding::Text)),
         }
     }
 }
@@ -109,10 +115,37 @@ fn verbatim<S: Serializer>(json: &str, serializer: S) -> Result<S::Ok, S::Error>
 /// Writes compact JSON, with bytes as they are: [`verbatim`].
 struct Verbatim;
 
+/// Writes compact JSON in colours, with bytes as they are.
+struct Coloured;
+
+impl Formatter for Coloured {
+    fn write_byte_array<W: Write + ?Sized>(&mut self, writer: &mut W, json: &[u8]) -> io::Result<()> {
+        write!(writer, "{DATA}")?;
+        writer.write_all(json)?;
+        write!(writer, "{DATA:#}")
+    }
+
+    fn begin_object_key<W: Write + ?Sized>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        write!(writer, "{}{KEY}", if first { "" } else { "," })
+    }
+
+    fn end_object_key<W: Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
+        write!(writer, "{KEY:#}")
+    }
+}
+
 impl Formatter for Verbatim {
     fn write_byte_array<W: Write + ?Sized>(&mut self, writer: &mut W, json: &[u8]) -> io::Result<()> {
         writer.write_all(json)
     }
+}
+
+/// Returns a value as [`Lines`] write it.
+#[cfg(test)]
+pub(crate) fn json(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+    let mut json = Vec::new();
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut json, Verbatim))?;
+    Ok(json)
 }
 
 /// JSON values, one a line.
@@ -120,6 +153,9 @@ impl Formatter for Verbatim {
 pub(crate) struct Lines {
     out: BufWriter<StdoutLock<'static>>,
     line: Vec<u8>,
+    is_coloured: bool,
+    /// Whether characters that can control a terminal are escaped.
+    is_guarded: bool,
 }
 
 impl Lines {
@@ -127,6 +163,8 @@ impl Lines {
         Self {
             out: BufWriter::with_capacity(64 * 1024, io::stdout().lock()),
             line: Vec::new(),
+            is_coloured: terminal::is_coloured(),
+            is_guarded: terminal::is_guarded(),
         }
     }
 
@@ -139,8 +177,15 @@ impl Lines {
     /// Writes a value without ending the line.
     pub(crate) fn value(&mut self, value: &impl Serialize) -> Result<(), Stop> {
         self.line.clear();
-        let mut serializer = serde_json::Serializer::with_formatter(&mut self.line, Verbatim);
-        value.serialize(&mut serializer).map_err(io::Error::from)?;
+        let serialized = if self.is_coloured {
+            value.serialize(&mut serde_json::Serializer::with_formatter(&mut self.line, Coloured))
+        } else {
+            value.serialize(&mut serde_json::Serializer::with_formatter(&mut self.line, Verbatim))
+        };
+        serialized.map_err(io::Error::from)?;
+        if self.is_guarded {
+            return Ok(self.out.write_all(&terminal::escaped_json(&self.line))?);
+        }
         Ok(self.out.write_all(&self.line)?)
     }
 
@@ -160,7 +205,28 @@ impl Lines {
 pub(crate) fn document(value: &impl Serialize) -> Result<(), Stop> {
     let mut json = serde_json::to_vec_pretty(value).map_err(io::Error::from)?;
     json.push(b'\n');
+    if terminal::is_guarded() {
+        json = terminal::escaped_json(&json);
+    }
     let mut out = io::stdout().lock();
     out.write_all(&json)?;
     Ok(out.flush()?)
+}
+
+/// Checks that standard output can be written to at all. Writing to one that is open only for reading is not an error to
+/// the standard library.
+#[cfg(unix)]
+pub(crate) fn check() -> Result<(), Stop> {
+    use rustix::fs::OFlags;
+
+    let flags = rustix::fs::fcntl_getfl(io::stdout()).map_err(io::Error::from)?;
+    if flags & OFlags::RWMODE == OFlags::RDONLY {
+        return Err(Stop::Output(rustix::io::Errno::BADF.into()));
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+pub(crate) fn check() -> Result<(), Stop> {
+    Ok(())
 }

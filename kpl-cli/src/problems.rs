@@ -4,10 +4,12 @@ use std::fmt::{self, Display};
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use crate::terminal;
+
 /// Some of the input is not valid.
 const DATA: u8 = 1;
 /// The command cannot do what it was asked to do.
-const USAGE: u8 = 2;
+pub(crate) const USAGE: u8 = 2;
 /// The service refused a request or cannot be reached.
 #[cfg(feature = "stream")]
 const SERVICE: u8 = 3;
@@ -161,5 +163,10 @@ impl From<io::Error> for Stop {
 
 /// Writes a line to standard error. If that is closed, the line is lost.
 pub(crate) fn tell(problem: impl Display) {
+    let problem = problem.to_string();
+    let problem = match terminal::is_guarded_stderr() {
+        true => terminal::escaped(&problem),
+        false => problem.as_str().into(),
+    };
     let _ = writeln!(io::stderr().lock(), "kpl: {problem}");
 }

@@ -1,5 +1,6 @@
 //! Access to the service, configured as for the AWS CLI.
 
+use std::env;
 use std::error::Error as _;
 
 use aws_config::profile::ProfileFileCredentialsProvider;
@@ -7,6 +8,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::ProvideCredentials as _;
 use clap::{Args, ValueHint};
 
+use crate::arn;
 use crate::problems::Stop;
 
 /// Where the service is, and which credentials to use.
@@ -16,7 +18,7 @@ pub(crate) struct Service {
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     endpoint_url: Option<String>,
 
-    /// The region; the default is that of AWS_REGION or of the profile
+    /// The region; the default is that of the stream's ARN, of AWS_REGION or of the profile
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
 
@@ -27,16 +29,17 @@ pub(crate) struct Service {
 
 impl Service {
     /// Returns the configuration: the files and environment variables of the AWS CLI, and the options of the command
-    /// line.
-    pub(crate) async fn config(&self) -> Result<SdkConfig, Stop> {
+    /// line. The ARN of the stream has a region as well.
+    pub(crate) async fn config(&self, stream: &str) -> Result<SdkConfig, Stop> {
+        let region = self.region_for(stream)?;
         let mut config = aws_config::defaults(BehaviorVersion::latest());
         if let Some(profile) = &self.profile {
             // The AWS CLI ignores credentials in the environment then.
             let credentials = ProfileFileCredentialsProvider::builder().profile_name(profile).build();
             config = config.profile_name(profile).credentials_provider(credentials);
         }
-        if let Some(region) = &self.region {
-            config = config.region(Region::new(region.clone()));
+        if let Some(region) = region {
+            config = config.region(Region::new(region));
         }
         if let Some(url) = &self.endpoint_url {
             if !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme)) {
@@ -57,6 +60,35 @@ impl Service {
     }
 }
 
+impl Service {
+    /// Returns the region that the command line or the ARN of the stream asks for. If the environment or the command line asks
+    /// for another one than the ARN, one of them is a mistake.
+    fn region_for(&self, stream: &str) -> Result<Option<String>, Stop> {
+        if !stream.starts_with(arn::START) {
+            return Ok(self.region.clone());
+        }
+        let Some(of_stream) = arn::region(stream) else {
+            let problem = format!("{stream} is not the ARN of a stream, such as {}", arn::EXAMPLE);
+            return Err(Stop::Usage(problem));
+        };
+        let of_environment = ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().find_map(|name| {
+            let region = env::var(name).ok().filter(|region| !region.is_empty());
+            region.map(|region| (name, region))
+        });
+        let asked = self
+            .region
+            .clone()
+            .map(|region| ("--region", region))
+            .or(of_environment);
+        match asked {
+            Some((name, region)) if region != of_stream => Err(Stop::Usage(format!(
+                "{name} is {region}, but the stream is in {of_stream}: {stream}"
+            ))),
+            _ => Ok(Some(of_stream.to_owned())),
+        }
+    }
+}
+
 /// Without credentials every request fails, and a retry does not help.
 async fn check_credentials(config: &SdkConfig) -> Result<(), Stop> {
     let Some(provider) = config.credentials_provider() else {
@@ -71,5 +103,15 @@ async fn check_credentials(config: &SdkConfig) -> Result<(), Stop> {
         text = format!("{text}: {error}");
         cause = error.source();
     }
-    Err(Stop::Usage(text))
+    Err(Stop::Usage(one_line(&text)))
+}
+
+/// The SDK lists where it looked for credentials, one line each.
+fn one_line(text: &str) -> String {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default().to_owned();
+    lines.fold(first, |text, line| match text.ends_with(':') {
+        true => text + " " + line,
+        false => text + "; " + line,
+    })
 }

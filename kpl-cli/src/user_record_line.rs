@@ -1,43 +1,134 @@
 //! A user record as a line of JSON that is to be packed.
 
+mod field;
+mod span;
+
+#[cfg(feature = "stream")]
 use std::borrow::Cow;
 
-use data_encoding::BASE64;
-use kpl_core::{HashKey, RawRecord};
-use serde::{Deserialize, Serialize};
+use data_encoding::{BASE64, HEXLOWER};
+use kpl_core::{HashKey, RawRecord, digest};
+use serde::Deserialize;
+#[cfg(feature = "stream")]
+use serde::Serialize;
 
+use self::field::Field;
+use crate::draw::count;
 use crate::forms::DataEncoding;
+use crate::problems::{Location, tell};
 
 /// A line of input.
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct UserRecordLine<'a> {
-    #[serde(borrow)]
-    partition_key: Cow<'a, str>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    explicit_hash_key: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    data: Cow<'a, str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+struct Fields<'a> {
+    #[serde(borrow, default)]
+    partition_key: Field<'a>,
+    #[serde(borrow, default)]
+    explicit_hash_key: Field<'a>,
+    #[serde(borrow, default)]
+    data: Field<'a>,
+    #[serde(default)]
     data_encoding: Option<DataEncoding>,
 }
 
-/// Reads a line as a user record.
-pub(crate) fn read(line: &[u8], encoding: DataEncoding) -> Result<RawRecord, String> {
-    let line: UserRecordLine<'_> = serde_json::from_slice(line).map_err(|error| describe(&error))?;
-    let encoding = line.data_encoding.unwrap_or(encoding);
-    let data = match encoding {
-        DataEncoding::Base64 => BASE64
-            .decode(line.data.as_bytes())
-            .map_err(|error| format!("its Data is not base64: {error}"))?,
-        DataEncoding::Text => line.data.into_owned().into_bytes(),
+/// A line that was read.
+#[derive(Debug)]
+pub(crate) struct Read {
+    pub(crate) record: RawRecord,
+    /// Data that was decoded as base64 without being told, but looks like text.
+    pub(crate) looks_like_text: Option<String>,
+}
+
+/// Returns the text of a line, or `None` if it does not have a record: it is empty, or a line of an array with one record a
+/// line, as `kpl aggregate --output array` writes it.
+pub(crate) fn text(line: &[u8]) -> Option<&[u8]> {
+    let line = line.trim_ascii();
+    match line {
+        b"" | b"[" | b"]" | b"," | b"[]" => None,
+        [b'[', record @ .., b'}', b']'] => Some(record.len()).and_then(|len| line.get(1..len + 2)),
+        [b'[', record @ .., b'}'] => Some(record.len()).and_then(|len| line.get(1..len + 2)),
+        [b'{', record @ .., b'}', b',' | b']'] => Some(record.len()).and_then(|len| line.get(..len + 2)),
+        _ => Some(line),
+    }
+    .map(<[u8]>::trim_ascii)
+}
+
+/// Reads a line as a user record. Data is base64 unless the line or `encoding` says something else.
+pub(crate) fn read(line: &[u8], encoding: Option<DataEncoding>) -> Result<Read, String> {
+    let fields: Fields<'_> = serde_json::from_slice(line).map_err(|error| describe(&error))?;
+    let told = fields.data_encoding.or(encoding);
+    let mut looks_like_text = None;
+    let data = match (fields.data, told) {
+        (Field::Text(text), Some(DataEncoding::Text)) => text.into_owned().into_bytes(),
+        (Field::Missing, _) => return Err("it does not have Data".into()),
+        (Field::Text(text), None | Some(DataEncoding::Base64)) => {
+            let data = BASE64.decode(text.as_bytes());
+            let data = data.map_err(|error| format!("its Data is not base64: {error}"))?;
+            if told.is_none() && is_text_by_accident(&text, &data) {
+                looks_like_text = Some(text.into_owned());
+            }
+            data
+        }
+        // The JSON is the data.
+        (Field::Null, told) if told != Some(DataEncoding::Json) => return Err("its Data is null".into()),
+        _ => span::of(line, "Data")
+            .ok_or("its Data cannot be found in it")?
+            .to_owned(),
     };
-    let mut record = RawRecord::new(line.partition_key, data);
-    if let Some(text) = &line.explicit_hash_key {
+    let key = match fields.partition_key {
+        Field::Text(key) => key.into_owned(),
+        // The stream did not return one. The same data has the same key again.
+        Field::Null => HEXLOWER.encode(&digest::md5(&data)),
+        Field::Missing => return Err("it does not have a PartitionKey".into()),
+        other => return Err(format!("its PartitionKey is {}, not a string", other.kind())),
+    };
+    let mut record = RawRecord::new(key, data);
+    let hash_key = match fields.explicit_hash_key {
+        Field::Missing | Field::Null => None,
+        Field::Text(text) => Some(text),
+        Field::Integer(number) => Some(number.to_string().into()),
+        Field::Number => {
+            return Err("its ExplicitHashKey is a number that JSON does not keep exactly: write it as a string".into());
+        }
+        other => return Err(format!("its ExplicitHashKey is {}, not a string", other.kind())),
+    };
+    if let Some(text) = hash_key {
         let key: HashKey = text.parse().map_err(|error| format!("its ExplicitHashKey: {error}"))?;
         record = record.with_explicit_hash_key(key);
     }
-    Ok(record)
+    Ok(Read {
+        record,
+        looks_like_text,
+    })
+}
+
+/// Returns whether text is a word or a number that only happens to be valid base64: few bytes in base64 are, and those of
+/// words are not text when they are decoded.
+fn is_text_by_accident(text: &str, decoded: &[u8]) -> bool {
+    let word = text
+        .strip_prefix(|first: char| first.is_ascii_uppercase())
+        .unwrap_or(text);
+    let word = word.trim_end_matches(|last: char| last.is_ascii_digit());
+    let is_word = !text.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let is_text = str::from_utf8(decoded).is_ok_and(|text| !text.contains(|character: char| character.is_control()));
+    is_word && !is_text
+}
+
+/// Tells once of data that looks like text.
+#[derive(Debug, Default)]
+pub(crate) struct Accident(bool);
+
+impl Accident {
+    pub(crate) fn look(&mut self, location: Location<'_>, read: &Read) {
+        let Some(text) = read.looks_like_text.as_ref().filter(|_| !self.0) else {
+            return;
+        };
+        self.0 = true;
+        let bytes = count(read.record.data.len() as u64, "byte");
+        tell(format_args!(
+            "{location}: its Data, {text:?}, looks like text, but is read as base64 of {bytes}; --data says what it is: text or base64"
+        ));
+    }
 }
 
 /// Says why a line is not a user record, without the line number: serde_json sees only this line.
@@ -48,20 +139,135 @@ fn describe(error: &serde_json::Error) -> String {
     format!("{text}, at column {}", error.column())
 }
 
+/// A line of output.
+#[cfg(feature = "stream")]
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Written<'a> {
+    partition_key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explicit_hash_key: Option<String>,
+    data: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_encoding: Option<DataEncoding>,
+}
+
 /// Returns a user record as a line that it could have been read from.
 #[cfg(feature = "stream")]
-pub(crate) fn write(record: &RawRecord, encoding: DataEncoding) -> String {
-    let (data, data_encoding) = match (encoding, std::str::from_utf8(&record.data)) {
-        (DataEncoding::Text, Ok(text)) => (Cow::Borrowed(text), None),
-        (DataEncoding::Text, Err(_)) => (BASE64.encode(&record.data).into(), Some(DataEncoding::Base64)),
-        (DataEncoding::Base64, _) => (BASE64.encode(&record.data).into(), None),
+pub(crate) fn write(record: &RawRecord, encoding: Option<DataEncoding>) -> String {
+    let (data, data_encoding) = match (encoding, str::from_utf8(&record.data)) {
+        (Some(DataEncoding::Text), Ok(text)) => (Cow::Borrowed(text), None),
+        (Some(DataEncoding::Text), Err(_)) => (BASE64.encode(&record.data).into(), Some(DataEncoding::Base64)),
+        _ => (BASE64.encode(&record.data).into(), None),
     };
-    let line = UserRecordLine {
-        partition_key: record.partition_key.as_deref().unwrap_or_default().into(),
-        explicit_hash_key: record.explicit_hash_key.map(|key| key.to_string().into()),
+    let line = Written {
+        partition_key: record.partition_key.as_deref().unwrap_or_default(),
+        explicit_hash_key: record.explicit_hash_key.map(|key| key.to_string()),
         data,
         data_encoding,
     };
     // Strings can always be written.
     serde_json::to_string(&line).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::forms::DataForm;
+    use crate::output::{self, Data, Unpacked};
+
+    #[test]
+    fn words_and_numbers_are_base64_by_accident() {
+        let is_accident = |text: &str| is_text_by_accident(text, &BASE64.decode(text.as_bytes()).unwrap());
+        for text in ["test", "hello123", "Visitors", "1234", "click", "order123"] {
+            if text.len() % 4 == 0 {
+                assert!(is_accident(text), "{text}");
+            }
+        }
+        for text in ["", "eyJhIjoxfQ==", "/wD+", "AAAA", "aGVsbG8h", "84mawgoE"] {
+            assert!(!is_accident(text), "{text}");
+        }
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            any::<f64>().prop_map(Into::into),
+            any::<String>().prop_map(Into::into),
+        ];
+        leaf.prop_recursive(3, 16, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
+                prop::collection::btree_map(any::<String>(), inner, 0..4)
+                    .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        /// What `kpl deaggregate` and `kpl tail` write is read as what it was, in every form.
+        #[test]
+        fn what_was_unpacked_is_read_back(
+            key in any::<Option<String>>(),
+            hash_key in any::<Option<u128>>(),
+            data in prop_oneof![
+                any::<Vec<u8>>(),
+                any::<String>().prop_map(String::into_bytes),
+                "[a-z]{4}|null|\"[a-z]{4}\"|true|[0-9]{4}".prop_map(String::into_bytes),
+                json().prop_map(|json| json.to_string().into_bytes()),
+            ],
+            form in prop::sample::select(vec![DataForm::Base64, DataForm::Text, DataForm::Json]),
+            told in prop::sample::select(vec![None, Some(DataEncoding::Base64)]),
+        ) {
+            let (written, data_encoding) = Data::new(&data, form);
+            let line = output::json(&Unpacked {
+                partition_key: key.as_deref(),
+                explicit_hash_key: hash_key.map(HashKey::new),
+                sequence_number: None,
+                sub_sequence_number: 0,
+                aggregated: true,
+                arrival: None,
+                shard_id: None,
+                data: written,
+                data_encoding,
+                malformed: None,
+            }).unwrap();
+            // `--data text` writes base64 as such too; then the line says so.
+            let read = read(text(&line).unwrap(), told).unwrap();
+            if let Some(key) = key {
+                prop_assert_eq!(read.record.partition_key, Some(key));
+            }
+            prop_assert_eq!(read.record.explicit_hash_key, hash_key.map(HashKey::new));
+            // White space between the tokens of JSON may be another.
+            if form == DataForm::Json && serde_json::from_slice::<serde::de::IgnoredAny>(&data).is_ok() {
+                let expected = String::from_utf8(data).unwrap();
+                prop_assert_eq!(read.record.data, expected.trim_ascii().replace(['\r', '\n'], "").into_bytes());
+            } else {
+                prop_assert_eq!(read.record.data, data);
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_may_be_in_a_line_of_an_array() {
+        let record = &br#"{"Data":[{"a":1}]}"#[..];
+        for (line, expected) in [
+            (&b"  "[..], None),
+            (b"[", None),
+            (b"]", None),
+            (b",", None),
+            (b"[]", None),
+            (b"{\"a\":[1],", Some(&b"{\"a\":[1],"[..])),
+            (br#"[{"Data":[{"a":1}]}"#, Some(record)),
+            (br#" {"Data":[{"a":1}]}, "#, Some(record)),
+            (br#"[{"Data":[{"a":1}]}]"#, Some(record)),
+            (record, Some(record)),
+        ] {
+            assert_eq!(text(line), expected, "{}", String::from_utf8_lossy(line));
+        }
+    }
 }

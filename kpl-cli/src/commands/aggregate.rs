@@ -10,7 +10,8 @@ use crate::forms::{DataEncoding, EntryForm, OuterKey, at_least_one, max_size, ou
 use crate::input::{Arrival, LineSink, each_line};
 use crate::output::{self, Lines};
 use crate::problems::{Location, Problems, Stop, tell};
-use crate::{shards, user_record_line};
+use crate::shards;
+use crate::user_record_line::{self, Accident};
 
 /// The limits of one PutRecords request.
 const PUT_RECORDS_ENTRIES: u64 = 500;
@@ -21,9 +22,10 @@ const LAMBDA_EVENT_BYTES: u64 = 6 * 1024 * 1024;
 
 /// Pack JSON Lines into records for `aws kinesis put-records`
 ///
-/// Reads {"PartitionKey", "ExplicitHashKey", "Data"}, one user record a line: Data is base64, and ExplicitHashKey may
-/// be missing or null. It also reads what `kpl deaggregate` writes: "DataEncoding" takes precedence over --data, and
-/// other keys are ignored.
+/// Reads {"PartitionKey", "ExplicitHashKey", "Data"}, one user record a line. ExplicitHashKey may be missing or null;
+/// Data is base64, or what --data says, or any JSON but a string, which is the data as it is. It also reads what `kpl
+/// deaggregate` and `kpl tail` write: "DataEncoding" takes precedence over --data, a partition key that is null is made
+/// from the data, and other keys are ignored.
 ///
 /// Writes {"Data", "PartitionKey", "ExplicitHashKey"}, the entries of PutRecords, or with `--as lambda-event` an event of
 /// Lambda, to call a function with. A line that cannot be packed is
@@ -31,16 +33,16 @@ const LAMBDA_EVENT_BYTES: u64 = 6 * 1024 * 1024;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  kpl aggregate --shards shards.json --output array lines.jsonl > records.json
+  kpl aggregate --data text --shards shards.json --output array lines.jsonl > records.json
   aws kinesis put-records --stream-name clicks --records file://records.json")]
 pub(crate) struct Aggregate {
     /// The files to read; the default, and `-`, is standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     files: Vec<PathBuf>,
 
-    /// How Data is encoded in the input
-    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
-    data: DataEncoding,
+    /// How Data is encoded in the input if a line does not say it; the default is base64
+    #[arg(long, value_enum, value_name = "FORM")]
+    data: Option<DataEncoding>,
 
     /// What to write
     #[arg(long, visible_alias = "as", value_enum, default_value_t, value_name = "FORM")]
@@ -78,6 +80,7 @@ impl Aggregate {
             packer: Packer::new(self)?,
             entries: Entries::new(self.output),
             data: self.data,
+            accident: Accident::default(),
             problems,
         };
         let result = each_line(&self.files, &mut packing);
@@ -93,17 +96,17 @@ impl Aggregate {
 struct Packing<'p> {
     packer: Packer,
     entries: Entries,
-    data: DataEncoding,
+    data: Option<DataEncoding>,
+    accident: Accident,
     problems: &'p mut Problems,
 }
 
 impl LineSink for Packing<'_> {
     fn line(&mut self, location: Location<'_>, line: &[u8]) -> Result<(), Stop> {
-        let line = line.trim_ascii();
-        if line.is_empty() {
+        let Some(line) = user_record_line::text(line) else {
             return Ok(());
-        }
-        match self.push(line) {
+        };
+        match self.push(location, line) {
             Ok(Some(sealed)) => self.entries.write(&sealed),
             Ok(None) => Ok(()),
             Err(problem) => {
@@ -125,9 +128,10 @@ impl LineSink for Packing<'_> {
 
 impl Packing<'_> {
     /// Packs one line.
-    fn push(&mut self, line: &[u8]) -> Result<Option<SealedRecord>, String> {
-        let record = user_record_line::read(line, self.data)?;
-        let pushed = self.packer.push(&record);
+    fn push(&mut self, location: Location<'_>, line: &[u8]) -> Result<Option<SealedRecord>, String> {
+        let read = user_record_line::read(line, self.data)?;
+        self.accident.look(location, &read);
+        let pushed = self.packer.push(&read.record);
         pushed.map_err(|error| error.to_string())
     }
 }

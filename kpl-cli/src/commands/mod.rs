@@ -3,6 +3,7 @@
 pub(crate) mod aggregate;
 pub(crate) mod deaggregate;
 pub(crate) mod inspect;
+pub(crate) mod kcl;
 pub(crate) mod manual;
 #[cfg(feature = "stream")]
 pub(crate) mod put;

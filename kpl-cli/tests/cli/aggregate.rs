@@ -222,6 +222,66 @@ fn shards_that_are_not_those_of_a_stream_are_refused() {
 }
 
 #[test]
+fn data_that_is_base64_by_accident_is_told_once() {
+    let input = "{\"PartitionKey\":\"a\",\"Data\":\"AAAA\"}\n{\"PartitionKey\":\"a\",\"Data\":\"test\"}\n".repeat(2);
+    let told = "kpl: standard input:2: its Data, \"test\", looks like text, but is read as base64 of 3 bytes; --data says what it is: \
+                text or base64\n";
+    let accident = kpl(&["aggregate"], &input);
+    assert_eq!((accident.code, accident.stderr.as_str()), (0, told));
+    for (arguments, input) in [
+        (&["aggregate", "--data", "base64"][..], input.clone()),
+        (&["aggregate", "--data", "text"], input.clone()),
+        (&["aggregate"], input.replace('}', ",\"DataEncoding\":\"base64\"}")),
+    ] {
+        let run = kpl(arguments, input);
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{arguments:?}");
+    }
+}
+
+/// As `kpl deaggregate` and `kpl tail` write them, and `kpl aggregate --output array`.
+#[test]
+fn lines_of_other_forms_are_read() {
+    let unpack = |lines: &str| {
+        let packed = kpl(&["aggregate"], lines);
+        assert_eq!((packed.code, packed.stderr.as_str()), (0, ""), "{lines}");
+        kpl(&["deaggregate", "--data", "text"], packed.stdout).lines()
+    };
+    for (fields, data) in [
+        (r#""Data":{"b": 1.10, "a":[1]}"#, r#"{"b": 1.10, "a":[1]}"#),
+        (r#""Data":[{}, null]"#, "[{}, null]"),
+        (r#""Data":12345678901234567890123"#, "12345678901234567890123"),
+        (r#""Data":"x","DataEncoding":"json""#, r#""x""#),
+        (r#""Data":null,"DataEncoding":"json""#, "null"),
+        (r#""Data":"x","DataEncoding":"text""#, "x"),
+        (r#""Data":"eA==""#, "x"),
+    ] {
+        let lines = unpack(&format!("{{\"PartitionKey\":\"k\",{fields}}}\n"));
+        assert_eq!((lines.len(), lines[0]["Data"].as_str()), (1, Some(data)), "{fields}");
+    }
+    let hash_keys =
+        "{\"PartitionKey\":\"k\",\"ExplicitHashKey\":0,\"Data\":\"\"}\n{\"PartitionKey\":\"k\",\"Data\":\"\"}\n";
+    assert_eq!(unpack(hash_keys)[0]["ExplicitHashKey"], "0");
+
+    // The stream did not return a key.
+    let without = "{\"PartitionKey\":null,\"Data\":\"eA==\"}\n{\"PartitionKey\":null,\"Data\":\"eQ==\"}\n";
+    let lines = unpack(&without.repeat(2));
+    let keys: Vec<_> = lines
+        .iter()
+        .map(|line| line["PartitionKey"].as_str().unwrap())
+        .collect();
+    assert_eq!((keys[0], keys[1]), (keys[2], keys[3]));
+    assert!(keys[0] != keys[1] && !keys[0].is_empty());
+
+    let array = kpl(
+        &["aggregate", "--output", "array", "--max-count", "1"],
+        hash_keys.repeat(2),
+    )
+    .stdout;
+    let again = kpl(&["aggregate", "--max-count", "1"], &array);
+    assert_eq!((again.code, again.stdout.lines().count()), (0, 4), "{again:?}");
+}
+
+#[test]
 fn a_line_that_cannot_be_packed_comes_back_with_its_number() {
     let long = "k".repeat(257);
     let bad = [
@@ -233,11 +293,20 @@ fn a_line_that_cannot_be_packed_comes_back_with_its_number() {
             format!(r#"{{"PartitionKey":"{long}","Data":""}}"#),
             "a partition key has 1 to 256 characters, this one has 257",
         ),
-        (r#"{"Data":""}"#.into(), "missing field `PartitionKey`, at column 11"),
-        (r#"{"PartitionKey":"k"}"#.into(), "missing field `Data`, at column 20"),
+        (r#"{"Data":""}"#.into(), "it does not have a PartitionKey"),
+        (r#"{"PartitionKey":"k"}"#.into(), "it does not have Data"),
+        (r#"{"PartitionKey":"k","Data":null}"#.into(), "its Data is null"),
         (
-            r#"{"PartitionKey":null,"Data":""}"#.into(),
-            "invalid type: null, expected a string, at column 20",
+            r#"{"PartitionKey":5,"Data":""}"#.into(),
+            "its PartitionKey is a number, not a string",
+        ),
+        (
+            r#"{"PartitionKey":"k","ExplicitHashKey":true,"Data":""}"#.into(),
+            "its ExplicitHashKey is a boolean, not a string",
+        ),
+        (
+            r#"{"PartitionKey":"k","ExplicitHashKey":340282366920938463463374607431768211455,"Data":""}"#.into(),
+            "its ExplicitHashKey is a number that JSON does not keep exactly: write it as a string",
         ),
         (
             r#"{"PartitionKey":"k","Data":"*"}"#.into(),

@@ -157,10 +157,10 @@ fn data_as_text() {
     assert_eq!(
         data,
         [
-            (&json!("grüße\n"), None),
+            (&json!("grüße\n"), Some(&json!("text"))),
             (&json!("/w=="), Some(&json!("base64"))),
-            (&json!(""), None),
-            (&json!("{}"), None),
+            (&json!(""), Some(&json!("text"))),
+            (&json!("{}"), Some(&json!("text"))),
         ]
     );
     let lines = kpl(&["deaggregate", "--data", "base64"], &input).lines();
@@ -192,7 +192,7 @@ fn data_as_json_is_nested_on_one_line_as_it_was() {
             (&json!("text"), Some(&json!("text"))),
             (&json!("/3t9"), Some(&json!("base64"))),
             (&json!("{} {}"), Some(&json!("text"))),
-            (&Value::Null, None),
+            (&Value::Null, Some(&json!("json"))),
         ]
     );
 }
@@ -239,7 +239,13 @@ fn a_line_has_these_bytes() {
     ] {
         for (form, data, expected, more) in [
             ("base64", &b"{ \"a\": 1e0 }"[..], "\"eyAiYSI6IDFlMCB9\"", ""),
-            ("text", b"{ \"a\": 1e0 }", "\"{ \\\"a\\\": 1e0 }\"", ""),
+            (
+                "text",
+                b"{ \"a\": 1e0 }",
+                "\"{ \\\"a\\\": 1e0 }\"",
+                ",\"DataEncoding\":\"text\"",
+            ),
+            ("json", b"\"a\"", "\"a\"", ",\"DataEncoding\":\"json\""),
             ("text", b"\xFF", "\"/w==\"", ",\"DataEncoding\":\"base64\""),
             ("json", b" \r\n{ \"a\":\r\n1e0 }\n", "{ \"a\":1e0 }", ""),
             (

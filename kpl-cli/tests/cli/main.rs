@@ -5,6 +5,7 @@ mod broken_input;
 mod deaggregate;
 mod input_shapes;
 mod inspect;
+mod kcl;
 mod manual;
 #[cfg(target_os = "linux")]
 mod memory;

@@ -3,9 +3,9 @@
 use crate::support::{Directory, command, kpl, run};
 
 #[cfg(feature = "stream")]
-const COMMANDS: [&str; 6] = ["deaggregate", "aggregate", "inspect", "stats", "put", "tail"];
+const COMMANDS: [&str; 7] = ["deaggregate", "aggregate", "inspect", "stats", "kcl", "put", "tail"];
 #[cfg(not(feature = "stream"))]
-const COMMANDS: [&str; 4] = ["deaggregate", "aggregate", "inspect", "stats"];
+const COMMANDS: [&str; 5] = ["deaggregate", "aggregate", "inspect", "stats", "kcl"];
 
 #[test]
 fn every_command_has_help_with_an_example() {
@@ -33,9 +33,15 @@ fn every_command_has_help_with_an_example() {
 
 #[test]
 fn examples_fit_80_columns_so_that_they_can_be_copied() {
-    for name in COMMANDS.into_iter().chain(["completions", "man"]) {
-        let wrapped = run(command().args([name, "--help"]).env("COLUMNS", "80"), b"").stdout;
-        let wide = run(command().args([name, "--help"]).env("COLUMNS", "1000"), b"").stdout;
+    for name in COMMANDS
+        .into_iter()
+        .chain(["completions", "man", "kcl init", "kcl run"])
+    {
+        let help = |columns| {
+            let arguments = name.split(' ').chain(["--help"]);
+            run(command().args(arguments).env("COLUMNS", columns), b"").stdout
+        };
+        let (wrapped, wide) = (help("80"), help("1000"));
         let examples = |help: &str| help.split_once("\nExample").unwrap().1.to_owned();
         assert_eq!(examples(&wrapped), examples(&wide), "{name}");
     }
@@ -71,16 +77,53 @@ fn completions_know_every_command() {
     }
 }
 
+/// Those of Elvish and PowerShell do not complete values.
+#[test]
+fn completions_know_the_values_of_options() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = kpl(&["completions", shell], "").stdout;
+        assert!(script.contains("drop-aggregate"), "{shell}");
+        #[cfg(feature = "stream")]
+        for start in ["trim-horizon", "latest", "5m", "1d"] {
+            assert!(script.contains(start), "{shell}: {start}");
+        }
+    }
+}
+
 #[test]
 fn man_pages_are_written_into_a_directory() {
     let directory = Directory::new();
     let pages = directory.path().join("share/man1");
     let run = kpl(&["man", pages.to_str().unwrap()], "");
     assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (0, "", ""));
-    for command in COMMANDS {
-        let page = std::fs::read_to_string(pages.join(format!("kpl-{command}.1"))).unwrap();
-        assert!(page.contains(".SH SYNOPSIS") && page.contains("Example"), "{page}");
+    let page = |name: &str| std::fs::read_to_string(pages.join(format!("{name}.1"))).unwrap();
+    let names = COMMANDS
+        .into_iter()
+        .chain(["kcl-init", "kcl-run", "completions", "man"]);
+    for name in names {
+        let page = page(&format!("kpl-{name}"));
+        for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "EXAMPLES"] {
+            assert!(
+                page.contains(&format!(".SH {section}")) || page.contains(&format!(".SH \"{section}\"")),
+                "{name} {section}: {page}"
+            );
+        }
+        let examples = page.split_once("EXAMPLES").unwrap().1;
+        assert!(
+            examples.contains(&format!("kpl {}", name.replace('-', " "))),
+            "{examples}"
+        );
+        assert!(
+            page.contains("the service refused a request or cannot be reached"),
+            "{page}"
+        );
     }
+    assert!(page("kpl").contains(".SH \"EXIT STATUS\""), "{}", page("kpl"));
+    for value in ["base64", "text", "json", "drop\\-aggregate"] {
+        assert!(page("kpl-deaggregate").contains(value), "{value}");
+    }
+    #[cfg(feature = "stream")]
+    assert!(page("kpl-tail").contains("trim\\-horizon"));
     assert!(
         std::fs::read_to_string(pages.join("kpl.1"))
             .unwrap()

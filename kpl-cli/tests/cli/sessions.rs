@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::Directory;
+
 /// The commands of a README's sessions, each with what is written below it.
 fn commands(readme: &str) -> Vec<(String, String)> {
     let mut commands: Vec<(String, String)> = Vec::new();
@@ -45,6 +47,12 @@ fn lasting(output: &str) -> String {
 #[test]
 fn the_sessions_in_the_readmes_are_real() {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // Sessions may write files.
+    let folder = Directory::new();
+    for file in std::fs::read_dir(package.join("tests/data")).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+    }
     let binaries = Path::new(env!("CARGO_BIN_EXE_kpl")).parent().unwrap();
     let path = format!("{}:{}", binaries.display(), std::env::var("PATH").unwrap());
     #[cfg(feature = "stream")]
@@ -56,10 +64,14 @@ fn the_sessions_in_the_readmes_are_real() {
             let mut shell = Command::new("sh");
             shell
                 .args(["-c", &format!("exec 2>&1; {command}")])
-                .current_dir(package.join("tests/data"))
+                .current_dir(folder.path())
                 .env_remove("CLICOLOR_FORCE");
             #[cfg(feature = "stream")]
             server.lead(&mut shell);
+            if command.starts_with("kpl kcl ") {
+                // The daemon looks for its region there.
+                shell.env_remove("AWS_REGION").env("AWS_CONFIG_FILE", "no-such-file");
+            }
             #[cfg(not(feature = "stream"))]
             if ["kpl put ", "kpl tail "].iter().any(|start| command.starts_with(start)) {
                 continue;

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{command, json_lines, kpl_golden, record, run};
+use crate::support::{Directory, command, json_lines, kpl, kpl_golden, record, run};
 
 #[test]
 fn colours_are_for_terminals_only() {
@@ -22,32 +22,183 @@ fn colours_are_for_terminals_only() {
     assert!(!is_coloured(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]));
 }
 
-/// util-linux's `script` runs a command on a terminal of its own.
+/// Runs a command of the shell, `$kpl` in it, on a terminal of its own, by util-linux's `script`. Returns what the terminal
+/// gets, or `None` if there is no `script`.
+#[cfg(target_os = "linux")]
+fn on_a_terminal(shell: &str, variables: &[(&str, &str)]) -> Option<String> {
+    let mut command = std::process::Command::new("script");
+    command
+        .args(["-qec", shell, "/dev/null"])
+        .env("TERM", "xterm-256color")
+        .env("kpl", env!("CARGO_BIN_EXE_kpl"))
+        .env_remove("NO_COLOR")
+        .env_remove("CLICOLOR")
+        .env_remove("CLICOLOR_FORCE")
+        .envs(variables.iter().copied());
+    match command.stdin(Stdio::null()).output() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        output => Some(String::from_utf8(output.unwrap().stdout).unwrap()),
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
-fn a_terminal_gets_colours_unless_no_color_is_set() {
-    use crate::support::Directory;
-
+fn a_terminal_gets_colours_unless_they_are_turned_off() {
     let directory = Directory::new();
     let file = directory.file("record.bin", kpl_golden().aggregated);
-    for (no_color, coloured) in [(None, true), (Some("1"), false)] {
-        let mut command = std::process::Command::new("script");
-        let inspect = format!("{} inspect {file}", env!("CARGO_BIN_EXE_kpl"));
-        command
-            .args(["-qec", &inspect, "/dev/null"])
-            .env("TERM", "xterm-256color");
-        command
-            .env_remove("NO_COLOR")
-            .env_remove("CLICOLOR")
-            .env_remove("CLICOLOR_FORCE");
-        command.envs(no_color.map(|value| ("NO_COLOR", value)));
-        let output = match command.stdin(Stdio::null()).output() {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
-            output => output.unwrap(),
+    for (option, variables, coloured) in [
+        ("", &[][..], true),
+        ("", &[("NO_COLOR", "1")], false),
+        ("--color never", &[], false),
+        ("--color always", &[("NO_COLOR", "1")], true),
+    ] {
+        for (command, expected) in [
+            ("inspect", "an aggregated record"),
+            ("deaggregate --raw", "SequenceNumber"),
+        ] {
+            let Some(drawing) = on_a_terminal(&format!("$kpl {command} {option} {file}"), variables) else {
+                return;
+            };
+            assert!(drawing.contains(expected), "{drawing}");
+            assert_eq!(drawing.contains('\u{1b}'), coloured, "{command} {option}: {drawing}");
+        }
+    }
+}
+
+#[test]
+fn colours_can_be_asked_for() {
+    let golden = kpl_golden().aggregated;
+    let line = |when: &str| {
+        let run = kpl(&["--color", when, "deaggregate", "--raw", "--data", "json"], &golden);
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+        run.stdout.lines().next().unwrap().to_owned()
+    };
+    let coloured = line("always");
+    assert!(
+        coloured.starts_with("{\u{1b}[36m\"PartitionKey\"\u{1b}[0m:"),
+        "{coloured}"
+    );
+    let mut plain = coloured
+        .replace("\u{1b}[36m", "")
+        .replace("\u{1b}[32m", "")
+        .replace("\u{1b}[0m", "");
+    assert_eq!(plain, line("never"));
+    plain.retain(|character| character != '\u{1b}');
+    assert_eq!(plain, line("auto"));
+    assert_eq!(kpl(&["inspect", "--color", "sometimes"], "").code, 2);
+}
+
+/// Controls a terminal, or the order of what it shows: DEL, C1's CSI, right-to-left override, an isolate.
+#[cfg(target_os = "linux")]
+const HOSTILE: &str = "a\u{7f}b\u{9b}31mc\u{202e}d\u{2066}e";
+
+#[cfg(target_os = "linux")]
+fn is_hostile(text: &str) -> bool {
+    ['\u{7f}', '\u{9b}', '\u{202e}', '\u{2066}']
+        .iter()
+        .any(|character| text.contains(*character))
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn nothing_that_controls_a_terminal_gets_there() {
+    let directory = Directory::new();
+    let mut hostile = record(format!("{{\"x\":\t\"{HOSTILE}\"}}").as_bytes(), "1");
+    hostile["PartitionKey"] = HOSTILE.into();
+    let file = directory.file("records.json", json_lines(&[hostile]));
+    let name = directory.file(&format!("{HOSTILE}\u{1b}[31m.json"), std::fs::read(&file).unwrap());
+    for form in ["base64", "text", "json"] {
+        let arguments = format!("deaggregate --data {form}");
+        let piped = kpl(&["deaggregate", "--data", form, &file], "").lines().remove(0);
+        let Some(shown) = on_a_terminal(&format!("$kpl {arguments} --color never {file}"), &[]) else {
+            return;
         };
-        let drawing = String::from_utf8(output.stdout).unwrap();
-        assert!(drawing.contains("an aggregated record"), "{drawing}");
-        assert_eq!(drawing.contains('\u{1b}'), coloured, "{drawing}");
+        assert!(!is_hostile(&shown), "{shown:?}");
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&shown).unwrap(),
+            piped,
+            "the same value"
+        );
+        let coloured = on_a_terminal(&format!("$kpl {arguments} {file}"), &[]).unwrap();
+        assert!(!is_hostile(&coloured) && coloured.contains('\u{1b}'), "{coloured:?}");
+        let raw = on_a_terminal(&format!("$kpl {arguments} --raw-output {file}"), &[]).unwrap();
+        assert!(is_hostile(&raw), "{raw:?}");
+        let piped = on_a_terminal(&format!("$kpl {arguments} {file} | cat"), &[]).unwrap();
+        assert!(is_hostile(&piped), "a pipe gets the characters: {piped:?}");
+    }
+    for (command, expected) in [
+        ("inspect \"$name\"", "a·b·31mc·d·e"),
+        ("inspect --output json \"$name\"", r"a\u007fb\u009b31mc\u202ed\u2066e"),
+        ("stats --keys 1 \"$name\"", "a·b·31mc·d·e"),
+        (
+            "stats --keys 1 --output json \"$name\"",
+            r"a\u007fb\u009b31mc\u202ed\u2066e",
+        ),
+        (
+            "deaggregate \"$name.not\"",
+            r"a\u007fb\u009b31mc\u202ed\u2066e\u001b[31m.json.not: No such file",
+        ),
+        (
+            "aggregate --shards \"$name\" /dev/null",
+            r"a\u007fb\u009b31mc\u202ed\u2066e\u001b[31m.json: ",
+        ),
+        (
+            "deaggregate --data \"$name\"",
+            r"b\u009b31mc\u202ed\u2066e.json' for '--data <FORM>'",
+        ),
+        (
+            "deaggregate --data \"$(printf 'a\\033[31mb')\"",
+            "'ab' for '--data <FORM>'",
+        ),
+        (
+            "kcl run \"$name.not\"",
+            r"a\u007fb\u009b31mc\u202ed\u2066e\u001b[31m.json.not: No such file",
+        ),
+        (
+            "kcl init \"$name.d\"",
+            r"a\u007fb\u009b31mc\u202ed\u2066e\u001b[31m.json.d/pom.xml",
+        ),
+    ] {
+        let shown = on_a_terminal(&format!("$kpl --color never {command}"), &[("name", &name)]).unwrap();
+        assert!(shown.contains(expected), "{command}: {shown:?}");
+        assert!(!is_hostile(&shown) && !shown.contains('\u{1b}'), "{command}: {shown:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_cannot_be_written_is_an_error() {
+    let golden = kpl_golden().aggregated;
+    let directory = Directory::new();
+    let file = directory.file("record.bin", &golden);
+    let pages = directory.path().join("pages").display().to_string();
+    for arguments in [
+        &["--help"][..],
+        &["--version"],
+        &["help", "put"],
+        &["tail", "--help"],
+        &["completions", "bash"],
+        &["deaggregate", "--raw", &file],
+        &["inspect", &file],
+        &["inspect", "--output", "json", &file],
+        &["stats", "--raw", &file],
+        &["kcl", "init", &pages, "--force"],
+    ] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let read_only = std::fs::File::open("/dev/null").unwrap();
+        let outputs = [(full, "No space left on device"), (read_only, "Bad file descriptor")];
+        for (stdout, expected) in outputs {
+            let output = command()
+                .args(arguments)
+                .stdin(Stdio::null())
+                .stdout(stdout)
+                .output()
+                .unwrap();
+            let told = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{arguments:?}: {told}");
+            let expected = format!("kpl: the output cannot be written: {expected}");
+            assert!(told.starts_with(&expected), "{arguments:?}: {told}");
+        }
     }
 }
 

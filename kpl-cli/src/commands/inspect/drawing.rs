@@ -9,6 +9,7 @@ use crate::draw::{
     self, BAD, DATA, FAINT, FRAMING, GOOD, HEADING, KEY, bar, bytes_around, count, line, percent, styled, thousands,
 };
 use crate::input::Entry;
+use crate::terminal;
 
 /// Returns the drawing of a record, with at most `limit` keys of each table and at most as many user records.
 pub(super) fn draw(anatomy: &Anatomy, entry: &Entry, file: &str, limit: usize) -> String {
@@ -61,7 +62,8 @@ impl Drawing<'_> {
                 line!(self, "{title}, {size}");
             }
         }
-        line!(self, "  {:16} {}", "from", entry.location(file));
+        let location = entry.location(file).to_string();
+        line!(self, "  {:16} {}", "from", terminal::escaped(&location));
         if let Some(key) = &entry.partition_key {
             line!(self, "  {:16} {}", "partition key", draw::line_of(key, 60));
         }

@@ -1,14 +1,17 @@
 //! The figures: how many records were delivered, while they are sent and at the end.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use kpl_stream::Receipt;
+use kpl_stream::{Attempts, Failure, Receipt};
 
 use super::client::Sent;
 use crate::draw::{count, thousands};
+
+const RETRIES: &str = "retries";
 
 /// The figures so far.
 #[derive(Debug)]
@@ -18,19 +21,28 @@ pub(super) struct Figures {
     delivered: u64,
     bytes: u64,
     retries: u64,
+    /// Why, by the codes of the errors.
+    reasons: BTreeMap<String, u64>,
     maybe_twice: u64,
     pub(super) not_delivered: u64,
     pub(super) left_out: u64,
+    /// The size of the input, if all of it are files.
+    input: Option<u64>,
+    /// How much of it has its outcome.
+    done: u64,
 }
 
 impl Figures {
-    pub(super) fn new(sent: Arc<Sent>) -> Self {
+    pub(super) fn new(sent: Arc<Sent>, input: Option<u64>) -> Self {
         Self {
+            input,
+            done: 0,
             started: Instant::now(),
             sent,
             delivered: 0,
             bytes: 0,
             retries: 0,
+            reasons: BTreeMap::new(),
             maybe_twice: 0,
             not_delivered: 0,
             left_out: 0,
@@ -41,14 +53,52 @@ impl Figures {
     pub(super) fn deliver(&mut self, receipt: &Receipt, bytes: usize) {
         self.delivered += 1;
         self.bytes += bytes as u64;
-        self.retries += receipt.attempts().len().saturating_sub(1) as u64;
+        self.retry(receipt.attempts(), None);
         self.maybe_twice += u64::from(receipt.may_be_duplicated());
+    }
+
+    /// Counts a record that was not delivered.
+    pub(super) fn give_up(&mut self, failure: &Failure) {
+        self.not_delivered += 1;
+        // Nothing followed the last attempt.
+        let last = failure.attempts.iter().last().and_then(|attempt| attempt.error);
+        self.retry(&failure.attempts, last.map(|error| &*error.code));
+    }
+
+    /// Counts the attempts that others followed.
+    fn retry(&mut self, attempts: &Attempts, last: Option<&str>) {
+        self.retries += attempts.len().saturating_sub(1) as u64;
+        for (code, count) in attempts.error_counts() {
+            let retries = count - usize::from(last == Some(code));
+            if retries > 0 {
+                *self.reasons.entry(code.to_owned()).or_default() += retries as u64;
+            }
+        }
+    }
+
+    /// Notes that this many bytes of the input have their outcome.
+    pub(super) fn finish(&mut self, bytes: u64) {
+        self.done += bytes;
+    }
+
+    /// Returns the share of the input that has its outcome, and how long the rest will take.
+    fn share(&self, elapsed: Duration) -> Option<String> {
+        let input = self.input.filter(|input| *input > 0)?;
+        let done = self.done.min(input) as f64 / input as f64;
+        let share = format!("{:.0} %", 100.0 * done);
+        if elapsed < Duration::from_secs(1) || done == 0.0 {
+            return Some(share);
+        }
+        let left = Duration::try_from_secs_f64((elapsed.as_secs_f64() * (1.0 - done) / done).ceil()).ok()?;
+        Some(format!("{share}, {} left", humantime::format_duration(left)))
     }
 
     /// Returns a line that shows the progress.
     fn line(&self, under_way: usize) -> String {
+        let share = self.share(self.started.elapsed()).map(|share| share + ", ");
         let mut line = format!(
-            "{} delivered, {}, {} under way",
+            "{}{} delivered, {}, {} under way",
+            share.unwrap_or_default(),
             count(self.delivered, "user record"),
             self.rates(),
             thousands(under_way as u64)
@@ -75,7 +125,7 @@ impl Figures {
             ("user records delivered", self.delivered),
             ("Kinesis records", self.sent.kinesis_records()),
             ("requests", self.sent.requests()),
-            ("retries", self.retries),
+            (RETRIES, self.retries),
             ("not delivered", self.not_delivered),
         ];
         if self.left_out > 0 {
@@ -87,6 +137,11 @@ impl Figures {
         let mut table = String::new();
         for (what, number) in rows {
             let _ = writeln!(table, "{what:<24}{:>12}", thousands(number));
+            if what == RETRIES {
+                for (code, count) in &self.reasons {
+                    let _ = writeln!(table, "{:>36}  {code}", thousands(*count));
+                }
+            }
         }
         let time = format!("{:.1} s", self.started.elapsed().as_secs_f64());
         let _ = writeln!(table, "{:<24}{time:>12}  {}", "time", self.rates());
@@ -134,7 +189,7 @@ mod tests {
 
     #[test]
     fn the_progress_counts_one_record_in_the_singular() {
-        let mut figures = Figures::new(Arc::default());
+        let mut figures = Figures::new(Arc::default(), None);
         figures.delivered = 1;
         figures.left_out = 1;
         let line = figures.line(1);
@@ -142,5 +197,23 @@ mod tests {
         assert!(line.ends_with(", 1 under way, 1 left out"), "{line}");
         figures.delivered = 2;
         assert!(figures.line(0).starts_with("2 user records delivered, "));
+    }
+
+    #[test]
+    fn the_progress_of_files_has_a_share_and_the_time_left() {
+        let mut figures = Figures::new(Arc::default(), Some(1000));
+        let seconds = Duration::from_secs;
+        assert_eq!(figures.share(seconds(5)).as_deref(), Some("0 %"));
+        figures.finish(250);
+        assert_eq!(figures.share(Duration::from_millis(10)).as_deref(), Some("25 %"));
+        assert_eq!(figures.share(seconds(30)).as_deref(), Some("25 %, 1m 30s left"));
+        figures.finish(900);
+        assert_eq!(
+            figures.share(seconds(30)).as_deref(),
+            Some("100 %, 0s left"),
+            "the file grew"
+        );
+        assert!(figures.line(0).starts_with("100 %, 0 user records delivered, "));
+        assert_eq!(Figures::new(Arc::default(), None).share(seconds(5)), None);
     }
 }

@@ -57,9 +57,9 @@ pub(crate) struct Put {
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     files: Vec<PathBuf>,
 
-    /// How Data is encoded in the input
-    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
-    data: DataEncoding,
+    /// How Data is encoded in the input if a line does not say it; the default is base64
+    #[arg(long, value_enum, value_name = "FORM")]
+    data: Option<DataEncoding>,
 
     /// Each line is the data of a record
     #[arg(long, conflicts_with = "data")]
@@ -110,7 +110,7 @@ impl Put {
 }
 
 async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) -> Result<(), Stop> {
-    let config = options.service.config().await?;
+    let config = options.service.config(&options.stream).await?;
     let sent = Arc::new(Sent::default());
     let client = CountingClient {
         client: AwsClient::new(&config),
@@ -147,7 +147,7 @@ async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) 
         last: None,
         interrupts,
         problems,
-        figures: Figures::new(sent),
+        figures: Figures::new(sent, reading::size(&options.files)),
         progress,
         ticks: interval(Progress::INTERVAL),
     };
@@ -318,13 +318,14 @@ impl Putting<'_> {
     }
 
     fn finish(&mut self, outcome: Outcome) -> Result<(), Stop> {
+        self.figures.finish(outcome.origin.size);
         match outcome.result {
             Ok(receipt) => {
                 self.figures.deliver(&receipt, outcome.bytes);
                 Ok(())
             }
             Err(DeliveryError { record, failure, .. }) => {
-                self.figures.not_delivered += 1;
+                self.figures.give_up(&failure);
                 let problem = format!("{failure}: {}", self.text(&record));
                 let location = outcome.origin.location();
                 self.progress.suspend(|| self.problems.not_delivered(location, problem))
@@ -334,6 +335,7 @@ impl Putting<'_> {
 
     fn leave_out(&mut self, origin: Origin, problem: &str) -> Result<(), Stop> {
         self.figures.left_out += 1;
+        self.figures.finish(origin.size);
         let location = origin.location();
         let result = self.progress.suspend(|| self.problems.left_out(location, problem));
         self.last = Some(origin);

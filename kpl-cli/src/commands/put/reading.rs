@@ -1,6 +1,7 @@
 //! The thread that reads the input: a read may block for ever, and Ctrl-C must work all the same.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
@@ -10,13 +11,13 @@ use tokio::sync::mpsc;
 use crate::forms::DataEncoding;
 use crate::input::{LineSink, each_line};
 use crate::problems::{Location, Stop};
-use crate::user_record_line;
+use crate::user_record_line::{self, Accident};
 
 /// What the lines of the input are.
 #[derive(Clone, Debug)]
 pub(super) enum LineForm {
     /// JSON, with Data in this form.
-    Json(DataEncoding),
+    Json(Option<DataEncoding>),
     /// The data of a record with this partition key, or with a random one.
     Plain(Option<String>),
 }
@@ -26,6 +27,8 @@ pub(super) enum LineForm {
 pub(super) struct Origin {
     pub(super) file: Arc<str>,
     pub(super) line: u64,
+    /// How many bytes of the input it is.
+    pub(super) size: u64,
 }
 
 impl Origin {
@@ -59,6 +62,15 @@ const MESSAGE_BYTES: usize = 256 * 1024;
 /// How many messages may be queued.
 const MESSAGES: usize = 4;
 
+/// Returns the size of the input, or `None` if a part of it is not a file, so that nothing can be said about its size.
+pub(super) fn size(files: &[PathBuf]) -> Option<u64> {
+    let sizes = files.iter().map(|file| {
+        let metadata = fs::metadata(file).ok().filter(|_| file != Path::new("-"))?;
+        metadata.is_file().then_some(metadata.len())
+    });
+    if files.is_empty() { None } else { sizes.sum() }
+}
+
 /// Starts the thread.
 pub(super) fn start(files: Vec<PathBuf>, form: LineForm) -> Result<mpsc::Receiver<Message>, Stop> {
     let (sender, receiver) = mpsc::channel(MESSAGES);
@@ -68,6 +80,7 @@ pub(super) fn start(files: Vec<PathBuf>, form: LineForm) -> Result<mpsc::Receive
             file: "".into(),
             lines: Vec::new(),
             bytes: 0,
+            accident: Accident::default(),
             sender,
         };
         let result = each_line(&files, &mut sink);
@@ -86,11 +99,12 @@ struct Reading {
     file: Arc<str>,
     lines: Vec<Line>,
     bytes: usize,
+    accident: Accident,
     sender: mpsc::Sender<Message>,
 }
 
 impl Reading {
-    fn take(&mut self, location: Location<'_>, record: Result<RawRecord, String>) -> Result<(), Stop> {
+    fn take(&mut self, location: Location<'_>, size: usize, record: Result<RawRecord, String>) -> Result<(), Stop> {
         if *self.file != *location.file {
             self.file = location.file.into();
         }
@@ -101,6 +115,7 @@ impl Reading {
         let origin = Origin {
             file: Arc::clone(&self.file),
             line: location.line.unwrap_or_default(),
+            size: size as u64,
         };
         self.lines.push(Line { origin, record });
         if self.lines.len() >= MESSAGE_LINES || self.bytes >= MESSAGE_BYTES {
@@ -117,15 +132,24 @@ impl LineSink for Reading {
                 let key = key.clone().unwrap_or_else(|| format!("{:032x}", fastrand::u128(..)));
                 Ok(RawRecord::new(key, line.to_owned()))
             }
-            LineForm::Json(_) if line.trim_ascii().is_empty() => return Ok(()),
-            LineForm::Json(data) => user_record_line::read(line.trim_ascii(), *data)
-                .map_err(|problem| format!("{problem}: {}", String::from_utf8_lossy(line))),
+            LineForm::Json(data) => {
+                let Some(text) = user_record_line::text(line) else {
+                    return Ok(());
+                };
+                let read = user_record_line::read(text, *data);
+                let read = read.map_err(|problem| format!("{problem}: {}", String::from_utf8_lossy(line)));
+                read.map(|read| {
+                    self.accident.look(location, &read);
+                    read.record
+                })
+            }
         };
-        self.take(location, record)
+        // With the line feed.
+        self.take(location, line.len() + 1, record)
     }
 
     fn unreadable(&mut self, location: Location<'_>, problem: &str) -> Result<(), Stop> {
-        self.take(location, Err(problem.to_owned()))
+        self.take(location, 0, Err(problem.to_owned()))
     }
 
     fn caught_up(&mut self) -> Result<(), Stop> {

@@ -9,6 +9,7 @@ use super::histogram::Histogram;
 use super::keys::Keys;
 use super::{Mixed, Stream};
 use crate::draw::{self, BAD, FAINT, GOOD, HEADING, KEY, WARNING, bar, count, line, percent, styled, thousands};
+use crate::terminal;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -320,7 +321,8 @@ impl Text {
             "Readers that use the Kinesis Client Library drop such records. The first:"
         );
         for mixed in &shards.first_mixed {
-            line!(self, "  {}: {}", mixed.location, mixed.shards.join(", "));
+            let first = format!("{}: {}", mixed.location, mixed.shards.join(", "));
+            line!(self, "  {}", terminal::escaped(&first));
         }
     }
 }

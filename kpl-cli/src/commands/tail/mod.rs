@@ -1,15 +1,17 @@
 //! `kpl tail`: writes a stream as lines.
 
+mod filter;
+mod shards;
+mod start;
 mod status;
 
 use std::path::PathBuf;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
-use aws_smithy_types::DateTime;
-use aws_smithy_types::date_time::Format;
 use clap::{Args, ValueHint};
 use futures_util::FutureExt as _;
 use kpl_core::RawRecord;
+use kpl_stream::aws::AwsClient;
 use kpl_stream::client::ErrorClass;
 use kpl_stream::reader::{FilePositions, Reader, ReaderError, Start};
 use kpl_stream::{Origin, Received, Undecodable};
@@ -24,6 +26,7 @@ use crate::service::Service;
 use crate::user_records::{not_an_aggregate, reason_with_key};
 use crate::{log, pipe};
 
+use self::filter::Filter;
 use self::status::Status;
 
 /// Write the user records of all shards of a stream as they arrive
@@ -38,17 +41,26 @@ use self::status::Status;
 #[command(after_help = "\
 Examples:
   kpl tail clicks --data json
-  kpl tail clicks --from 2026-11-25T09:00:00Z --idle 5 > clicks.jsonl
+  kpl tail clicks --from 5m --key anna --grep '/basket|/pay'
+  kpl tail clicks --from 2026-11-25T09:00 --idle 5 > clicks.jsonl
   kpl tail clicks --from trim-horizon --positions clicks.positions")]
 pub(crate) struct Tail {
     /// The stream: its name or its ARN
     #[arg(value_name = "STREAM")]
     stream: String,
 
-    /// Where to start: at records that arrive from now on, at the oldest record, or at a time in RFC 3339 or in
-    /// seconds since 1970
-    #[arg(long, value_name = "latest|trim-horizon|TIME", default_value = "latest", value_parser = start)]
+    /// Where to start: at records that arrive from now on, at the oldest record, so long ago (5m, 2h, 3d), or at a time:
+    /// 2026-11-25, 2026-11-25T09:00 (in UTC), with an offset as in RFC 3339, or in seconds since 1970
+    #[arg(long, value_name = "latest|trim-horizon|AGO|TIME", default_value = "latest", value_parser = start::Values, hide_possible_values = true)]
     from: Start,
+
+    /// Read only this shard, and those that it is split or merged into: its ID or its number. It can be given several
+    /// times
+    #[arg(long = "shard", value_name = "SHARD", conflicts_with = "positions")]
+    shards: Vec<String>,
+
+    #[command(flatten)]
+    filter: Filter,
 
     /// Resume at the positions of the stream in this file, and save them there; --from is used if it does not have any
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -89,20 +101,6 @@ pub(crate) struct Tail {
     service: Service,
 }
 
-fn start(text: &str) -> Result<Start, String> {
-    match text {
-        "latest" => return Ok(Start::Latest),
-        "trim-horizon" => return Ok(Start::TrimHorizon),
-        _ => {}
-    }
-    let time = DateTime::from_str(text, Format::EpochSeconds)
-        .or_else(|_| DateTime::from_str(text, Format::DateTimeWithOffset))
-        .map_err(|_| "must be `latest`, `trim-horizon`, or a time such as 2026-11-25T09:00:00Z or 1795597200")?;
-    u64::try_from(time.secs())
-        .map(|seconds| Start::At(UNIX_EPOCH + Duration::new(seconds, time.subsec_nanos())))
-        .map_err(|_| "must not be before 1970".into())
-}
-
 impl Tail {
     pub(crate) fn run(self, problems: &mut Problems) -> Result<(), Stop> {
         problems.strict = self.strict;
@@ -140,6 +138,15 @@ async fn run(options: Tail, mut interrupts: Interrupts, problems: &mut Problems)
                 }
             }
         };
+        let is_wanted = match &next {
+            Some(Ok(record)) => options.filter.takes(record.partition_key(), &record.value.data),
+            Some(Err(ReaderError::Record(error))) => options.filter.takes(error.partition_key(), error.data()),
+            _ => true,
+        };
+        status.user_records += 1;
+        if !is_wanted {
+            continue;
+        }
         match next {
             Some(Ok(record)) => tailing.deliver(&record)?,
             Some(Err(ReaderError::Record(error))) => tailing.deliver_without_keys(&error)?,
@@ -149,7 +156,6 @@ async fn run(options: Tail, mut interrupts: Interrupts, problems: &mut Problems)
             }
             None => break,
         }
-        status.user_records += 1;
         left -= 1;
     }
     tailing.lines.flush()?;
@@ -168,9 +174,10 @@ async fn next(reader: &mut Reader<RawRecord>, status: &mut Status) -> Option<Res
 }
 
 async fn open(options: &Tail) -> Result<Reader<RawRecord>, Stop> {
-    let config = options.service.config().await?;
+    let config = options.service.config(&options.stream).await?;
+    let client = shards::client(AwsClient::new(&config), &options.stream, &options.shards).await?;
     let mut builder = Reader::builder()
-        .load_aws_config(&config)
+        .client(client)
         .start(options.from)
         .reset_positions(options.reset_positions)
         .give_up_after(options.give_up_after)

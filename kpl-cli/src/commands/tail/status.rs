@@ -7,6 +7,7 @@ use kpl_stream::reader::Progress;
 
 use crate::draw::count;
 use crate::problems::tell;
+use crate::terminal;
 
 /// A line on standard error while the command waits for records, if that is a terminal.
 pub(super) struct Status {
@@ -70,7 +71,7 @@ impl Status {
         let (shards, user_records) = (progress.shards as u64, self.user_records);
         format!(
             "{}: {}, {}, {behind}",
-            self.stream,
+            terminal::escaped(&self.stream),
             count(shards, "shard"),
             count(user_records, "user record")
         )

@@ -63,6 +63,36 @@ fn what_tail_writes_can_be_put_again() {
 }
 
 #[test]
+fn put_tail_and_put_again_is_the_identity_in_every_form() {
+    let data = [
+        r#"{"a":1.10}"#,
+        "[1,2]",
+        "test",
+        "\"test\"",
+        "null",
+        "5",
+        "",
+        "grüße\n\u{1b}",
+        "{",
+    ];
+    let lines: String = data
+        .iter()
+        .map(|data| format!("{}\n", json!({"PartitionKey": "k", "Data": data})))
+        .collect();
+    for form in ["base64", "text", "json"] {
+        let server = Server::start(1);
+        assert_eq!(server.kpl(&["put", "clicks", "--data", "text"], &lines).code, 0);
+        let tail = ["tail", "clicks", "--from", "trim-horizon", "--idle", "1", "--data"];
+        let first = server.kpl(&[&tail[..], &[form]].concat(), "");
+        let again = server.kpl(&["put", "clicks"], &first.stdout);
+        assert_eq!((again.code, again.stderr.as_str()), (0, ""), "{form}");
+        let both = server.all();
+        let both: Vec<_> = both.iter().map(|line| line["Data"].as_str().unwrap()).collect();
+        assert_eq!(both, [data, data].concat(), "{form}");
+    }
+}
+
+#[test]
 fn plain_lines_have_a_key_of_their_own_or_the_one_that_is_given() {
     let server = Server::start(2);
     let put = server.kpl(&["put", "clicks", "--lines"], "{\"a\": 1}\r\n\nlast");
@@ -277,8 +307,26 @@ fn a_profile_has_region_and_credentials() {
             without.stderr.starts_with("kpl: there are no credentials: "),
             "{without:?}"
         );
+        assert_eq!(without.stderr.lines().count(), 1, "{without:?}");
     }
     assert_eq!(server.all().len(), 1);
+}
+
+#[test]
+fn retries_are_counted_with_their_reasons() {
+    let mut command = outside(&["put", "clicks", "--lines", "--record-ttl", "1"]);
+    // Nothing listens there.
+    command.args(["--endpoint-url", "http://127.0.0.1:1", "--region", "us-east-1"]);
+    command.envs([("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", "secret")]);
+    let put = run(&mut command, b"one\n");
+    assert_eq!((put.code, figure(&put, "not delivered")), (3, 1), "{put:?}");
+    let retries = figure(&put, "retries");
+    assert!(retries > 0, "{put:?}");
+    let reason = format!("retries                 {retries:>12}\n{retries:>36}  DispatchFailure\n");
+    assert!(put.stdout.contains(&reason), "{put:?}");
+    for line in put.stderr.lines() {
+        assert!(line.starts_with("kpl: ") && !line.contains("=\""), "{put:?}");
+    }
 }
 
 fn ended(child: std::process::Child) -> Run {

@@ -175,6 +175,8 @@ fn it_starts_where_it_is_told_to() {
         "1700000000.25",
         "2023-11-14T22:13:20Z",
         "2023-11-15T00:13:20+02:00",
+        "2023-11-14",
+        "1000h",
     ] {
         assert_eq!(from(time).len(), 10, "{time}");
     }
@@ -190,10 +192,128 @@ fn it_starts_where_it_is_told_to() {
     put(&server, 10..13);
     assert_eq!(from(&after.to_string()).len(), 3);
     assert_eq!(from("latest").len(), 0);
-    for wrong in ["yesterday", "-5", "2023-11-14"] {
+    for wrong in ["yesterday", "-5", "14.11.2023"] {
         let run = server.kpl(&["tail", "clicks", &format!("--from={wrong}")], "");
         assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run:?}");
     }
+}
+
+#[test]
+fn only_what_is_asked_for_is_written() {
+    let server = Server::start(4);
+    put(&server, 0..100);
+    server.put_record("outer", &sealed_with_bad_digest());
+    let lines = |more: &[&str]| {
+        let arguments = ["tail", "clicks", "--from", "1h", "--idle", "1", "--data", "text"];
+        server.kpl(&[&arguments[..], more].concat(), "").lines()
+    };
+    let all = lines(&[]);
+    assert_eq!(all.len(), 101);
+    let of = |key: &str| all.iter().filter(|line| line["PartitionKey"] == key).count();
+    assert_eq!(lines(&["--key", "key 3"]).len(), of("key 3"));
+    assert_eq!(lines(&["--key", "key 3", "--key", "outer"]).len(), of("key 3") + 1);
+    let data = |lines: Vec<Value>| -> BTreeSet<String> {
+        let data = lines.iter().map(|line| line["Data"].as_str().unwrap().to_owned());
+        data.collect()
+    };
+    assert_eq!(
+        data(lines(&["--grep", "^9[0-2]$"])),
+        ["90", "91", "92"].map(str::to_owned).into()
+    );
+    assert_eq!(
+        data(lines(&["--grep", "^9", "--key", "key 3"])),
+        ["99".to_owned()].into()
+    );
+    assert_eq!(lines(&["--grep", "^9", "--count", "2"]).len(), 2);
+
+    let shard = |line: &Value| line["ShardId"].as_str().unwrap().to_owned();
+    for (asked, ids) in [
+        (&["--shard", "2"][..], &["shardId-000000000002"][..]),
+        (
+            &["--shard", "shardId-000000000001", "--shard", "3"],
+            &["shardId-000000000001", "shardId-000000000003"],
+        ),
+    ] {
+        let expected: Vec<_> = all.iter().filter(|line| ids.contains(&shard(line).as_str())).collect();
+        let found = lines(asked);
+        assert_eq!(found.len(), expected.len());
+        assert!(
+            !found.is_empty() && expected.iter().all(|line| found.contains(line)),
+            "{asked:?}"
+        );
+    }
+    server.split("shardId-000000000002");
+    let with_random_keys: String = (0..200).map(|number| format!("{number}\n")).collect();
+    assert_eq!(server.kpl(&["put", "clicks", "--lines"], with_random_keys).code, 0);
+    let found: BTreeSet<_> = lines(&["--shard", "2"]).iter().map(shard).collect();
+    let expected = ["2", "4", "5"].map(|number| format!("shardId-00000000000{number}"));
+    assert_eq!(found, expected.into(), "the shards that it was split into");
+
+    let unknown = server.kpl(&["tail", "clicks", "--shard", "7"], "");
+    assert_eq!(unknown.code, 2);
+    let expected =
+        "kpl: stream clicks does not have a shard shardId-000000000007, but 6 shards: shardId-000000000000, ";
+    assert!(unknown.stderr.starts_with(expected), "{}", unknown.stderr);
+    let wrong = server.kpl(&["tail", "clicks", "--grep", "("], "");
+    assert!(
+        wrong.code == 2 && wrong.stderr.contains("unclosed group"),
+        "{}",
+        wrong.stderr
+    );
+}
+
+fn sealed_with_bad_digest() -> Vec<u8> {
+    let mut bytes = kpl_golden().aggregated;
+    *bytes.last_mut().unwrap() ^= 1;
+    bytes
+}
+
+#[test]
+fn an_arn_has_the_region() {
+    let server = Server::start(1);
+    let arn = |region: &str| format!("arn:aws:kinesis:{region}:000000000000:stream/clicks");
+    let tail = |arn: &str, more: &[&str], region: Option<&str>| {
+        let arguments = ["tail", arn, "--from", "trim-horizon", "--count", "3"];
+        let mut command = server.command(&[&arguments[..], more].concat());
+        command.env_remove("AWS_REGION");
+        run(command.envs(region.map(|region| ("AWS_REGION", region))), b"")
+    };
+    let right = arn("us-east-1");
+    for (more, region) in [
+        (&[][..], None),
+        (&[], Some("us-east-1")),
+        (&["--region", "us-east-1"], Some("eu-west-1")),
+    ] {
+        let run = tail(&right, more, region);
+        // The request is made; this server does not know ARNs.
+        assert!(
+            run.code == 3 && run.stderr.contains("StreamName should be provided"),
+            "{run:?}"
+        );
+    }
+    for (more, region, name) in [
+        (&[][..], Some("eu-west-1"), "AWS_REGION is eu-west-1"),
+        (&["--region", "eu-west-1"], Some("us-east-1"), "--region is eu-west-1"),
+    ] {
+        let run = tail(&right, more, region);
+        let expected = format!("kpl: {name}, but the stream is in us-east-1: {right}\n");
+        assert_eq!((run.code, run.stderr), (2, expected));
+    }
+    let run = tail("arn:aws:kinesis:us-east-1:clicks", &[], None);
+    assert!(
+        run.code == 2 && run.stderr.contains("is not the ARN of a stream, such as arn:"),
+        "{run:?}"
+    );
+    let put = run_put(&server, &right);
+    assert!(
+        put.stderr
+            .starts_with("kpl: AWS_REGION is eu-west-1, but the stream is in us-east-1"),
+        "{put:?}"
+    );
+}
+
+fn run_put(server: &Server, stream: &str) -> crate::support::Run {
+    run(server.command(&["put", stream]).env("AWS_REGION", "eu-west-1"), b"")
 }
 
 #[test]
@@ -322,6 +442,9 @@ fn it_gives_up_when_the_service_cannot_be_reached() {
         run.stderr.contains("given up after 1s: ListShards: DispatchFailure"),
         "{run:?}"
     );
+    let again = "kpl: stream clicks: ListShards: made again later: DispatchFailure: cannot connect to ";
+    let first = run.stderr.lines().next().unwrap();
+    assert!(first.starts_with(again) && first.ends_with(" (failures 1)"), "{first}");
 }
 
 /// util-linux's `script` runs a command on a terminal of its own.
