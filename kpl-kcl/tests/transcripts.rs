@@ -100,6 +100,7 @@ fn the_protocol_says_and_expects_what_daemons_do() {
                         Message::Checkpointed(Ok(()) | Err(CheckpointError::LeaseLost)) => {}
                         // Only the daemon knows.
                         Message::Checkpointed(Err(CheckpointError::NotNow)) if name.contains("no-lease-table") => {}
+                        Message::Checkpointed(Err(CheckpointError::TryAgain(_))) if name.ends_with("-throttled") => {}
                         message => panic!("{at}: {message:?}"),
                     }
                     seen.push("checkpoint");

@@ -9,6 +9,7 @@ import pathlib
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 import boto3
@@ -58,6 +59,8 @@ class Local:
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.started = []
+        # SIGTERM ends the program as Ctrl-C does, so that what it has started ends as well.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         self.kinesis_port, self.dynamodb_port = ports or (free_port(), free_port())
         if not ports:
             package = INSTALLED / "kinesis-local" / "node_modules" / "kinesis-local"
