@@ -55,27 +55,30 @@ def answers(port):
 class Local:
     """kinesis-local and moto. Everything that it and its daemons start ends with it."""
 
-    def __init__(self, folder, ports=None):
+    def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.started = []
         # SIGTERM ends the program as Ctrl-C does, so that what it has started ends as well.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-        self.kinesis_port, self.dynamodb_port = ports or (free_port(), free_port())
-        if not ports:
-            package = INSTALLED / "kinesis-local" / "node_modules" / "kinesis-local"
-            settings = {
-                "KINESIS_MOCK_PLAIN_PORT": self.kinesis_port,
-                "KINESIS_MOCK_TLS_PORT": free_port(),
-                "LOG_LEVEL": "ERROR",
-                "AWS_REGION": REGION,
-            }
-            for call in ("CREATE_STREAM", "SPLIT_SHARD", "MERGE_SHARDS"):
-                settings[call + "_DURATION"] = "50ms"
-            self.start("kinesis", ["node", "main.js"], cwd=package, settings=settings)
-            self.start("moto", [INSTALLED / "moto/bin/moto_server", "--host", "127.0.0.1", "--port", self.dynamodb_port])
+        self.kinesis_port, self.dynamodb_port = free_port(), free_port()
+        package = INSTALLED / "kinesis-local" / "node_modules" / "kinesis-local"
+        settings = {
+            "KINESIS_MOCK_PLAIN_PORT": self.kinesis_port,
+            "KINESIS_MOCK_TLS_PORT": free_port(),
+            "LOG_LEVEL": "ERROR",
+            "AWS_REGION": REGION,
+        }
+        for call in ("CREATE_STREAM", "SPLIT_SHARD", "MERGE_SHARDS"):
+            settings[call + "_DURATION"] = "50ms"
+        self.start("kinesis", ["node", "main.js"], cwd=package, settings=settings)
+        self.start("moto", [INSTALLED / "moto/bin/moto_server", "--host", "127.0.0.1", "--port", self.dynamodb_port])
+        try:
             for name, port in (("kinesis-local", self.kinesis_port), ("moto", self.dynamodb_port)):
                 wait_for(f"{name} does not answer", 60, lambda: answers(port))
+        except BaseException:
+            self.close()
+            raise
         self.kinesis = self.client("kinesis", self.kinesis_port)
         self.dynamodb = self.client("dynamodb", self.dynamodb_port)
 
@@ -120,7 +123,9 @@ class Local:
 
     def close(self):
         for process in self.started:
-            kill_group(process, signal.SIGKILL)
+            kill_group(process)
+        for process in self.started:
+            process.wait()
 
     def __enter__(self):
         return self
@@ -129,14 +134,10 @@ class Local:
         self.close()
 
 
-def kill_group(process, how):
-    """Ends a process and all that it has started."""
-    try:
-        os.killpg(process.pid, how)
-    except ProcessLookupError:
-        pass
-    if how == signal.SIGKILL:
-        process.wait()
+def kill_group(process):
+    """Ends a process and all that it has started. One that has ended may have left its number to another."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 class Daemon:
@@ -181,7 +182,8 @@ class Daemon:
 
     def kill(self):
         """Ends the daemon and its children as a crash of the machine does."""
-        kill_group(self.process, signal.SIGKILL)
+        kill_group(self.process)
+        self.process.wait()
 
     def stop(self, seconds=60):
         """Asks the daemon to stop, and returns its exit code."""
