@@ -138,21 +138,21 @@ pub enum NoData {
     NotText {
         /// What it is.
         kind: &'static str,
-        /// The value as JSON, if values are [kept](crate::Sink::KEEPS_VALUES).
+        /// The value as JSON, if values are [kept](crate::Sink::keeps_values).
         json: Option<String>,
     },
     /// It is not even an object.
     NotARecord {
         /// What it is.
         kind: &'static str,
-        /// The value as JSON, if values are [kept](crate::Sink::KEEPS_VALUES).
+        /// The value as JSON, if values are [kept](crate::Sink::keeps_values).
         json: Option<String>,
     },
     /// The value of the key for the records is not an array.
     NotAnArray {
         /// What it is.
         kind: &'static str,
-        /// The value as JSON, if values are [kept](crate::Sink::KEEPS_VALUES).
+        /// The value as JSON, if values are [kept](crate::Sink::keeps_values).
         json: Option<String>,
     },
     /// It is a message whose text is not JSON.
