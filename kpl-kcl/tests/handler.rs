@@ -387,7 +387,7 @@ fn a_panic_ends_the_process_without_a_checkpoint() {
     daemon.say(&records([("10:0", "a"), ("10:1", "bad")]));
     assert_eq!(daemon.hear(), None);
     let error = process.join().unwrap().unwrap_err().to_string();
-    let expected = "a user record failed (shard shardId-0, position 10:1): the function panicked: it is bad";
+    let expected = "a user record failed (shard shardId-0, position 10:1): the handler panicked: it is bad";
     assert_eq!(error, expected);
 }
 

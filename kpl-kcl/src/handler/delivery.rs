@@ -1,8 +1,6 @@
 //! Handles a delivery, and makes checkpoints while it is handled.
 
-use std::any::Any;
 use std::ops::ControlFlow;
-use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,7 +8,7 @@ use std::time::Duration;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use kpl_core::{FromKplRecordOwned, Position};
-use kpl_handler::{Concurrency, Error, OnFailure, Place};
+use kpl_handler::{Concurrency, Error, OnFailure, Place, catch_panic};
 use tokio::time::{Instant, sleep_until};
 
 use super::Handler;
@@ -116,7 +114,7 @@ struct Work<'d> {
 
 enum Failure {
     Error(Error),
-    Panic(String),
+    Panic(Error),
 }
 
 impl<'d> Work<'d> {
@@ -139,14 +137,12 @@ impl<'d> Work<'d> {
         }
     }
 
-    /// Notes the result of a call. Returns how many records more are done, with all before them.
-    fn ended(&mut self, turn: &Turn, result: Result<Vec<NotDone>, Box<dyn Any + Send>>) -> usize {
+    /// Notes the result of a call, which is an error only if it panicked. Returns how many records more are done, with all before them.
+    fn ended(&mut self, turn: &Turn, result: Result<Vec<NotDone>, Error>) -> usize {
         let not_done = match result {
             Ok(not_done) => not_done,
             Err(panic) => {
-                let message = panic.downcast_ref::<String>().map(String::as_str);
-                let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("?");
-                self.failed(turn.records.start, Failure::Panic(message.to_owned()));
+                self.failed(turn.records.start, Failure::Panic(panic));
                 return 0;
             }
         };
@@ -216,7 +212,7 @@ impl Shared<'_> {
     }
 
     /// Notes the result of a call. Returns whether a checkpoint is due, or has got a time at which it is.
-    fn ended(&mut self, turn: &Turn, result: Result<Vec<NotDone>, Box<dyn Any + Send>>) -> bool {
+    fn ended(&mut self, turn: &Turn, result: Result<Vec<NotDone>, Error>) -> bool {
         self.order.ended(turn);
         let had_time = self.checkpoints.due().is_some();
         let more = self.work.ended(turn, result);
@@ -312,7 +308,7 @@ where
         return Ok(());
     };
     let error = match failure {
-        Failure::Panic(message) => format!("the function panicked: {message}").into(),
+        Failure::Panic(error) => error,
         Failure::Error(error) => {
             if let Err(error) = checkpoints.make(checkpointer).await {
                 tracing::error!(%error, "no checkpoint was made before the failure");
@@ -336,8 +332,7 @@ async fn work_off<T, K: Kind<T>>(
         };
         let may_retry = |index| index < lock(shared).work.end();
         let call = kind.call(records, turn.records.clone(), options, may_retry);
-        // Nothing that the call leaves behind is used after a panic: the process ends.
-        let result = AssertUnwindSafe(call).catch_unwind().await;
+        let result = catch_panic(|| call.map(Ok::<_, Error>)).await;
         if lock(shared).ended(&turn, result) {
             return ControlFlow::Continue(());
         }

@@ -90,7 +90,7 @@ fn failures_and_panics_say_where_on_standard_error() {
         ),
         (
             "panic",
-            "Error: a user record failed (shard shardId-0, position 1:1): the function panicked: the record says so\n",
+            "Error: a user record failed (shard shardId-0, position 1:1): the handler panicked: the record says so\n",
         ),
     ] {
         let (mut daemon, child) = start();
