@@ -24,6 +24,8 @@ pub(crate) enum Role {
     Metadata,
     RecordId,
     Data,
+    /// What the string under the key for data is, as `kpl` writes it.
+    DataEncoding,
     PartitionKey,
     SequenceNumber,
     SubSequenceNumber,
@@ -57,6 +59,7 @@ impl Role {
             "kinesisRecordMetadata" | "kinesisStreamRecordMetadata" | "kinesisFirehoseRecordMetadata" => Self::Metadata,
             "recordId" => Self::RecordId,
             "Data" | "data" => Self::Data,
+            "DataEncoding" => Self::DataEncoding,
             "PartitionKey" | "partitionKey" => Self::PartitionKey,
             "SequenceNumber" | "sequenceNumber" => Self::SequenceNumber,
             "subsequenceNumber" | "subSequenceNumber" | "SubSequenceNumber" => Self::SubSequenceNumber,
@@ -109,6 +112,7 @@ pub(crate) struct Fields {
     /// Whether values of the wrong type are kept.
     keep: bool,
     data: Option<Result<Vec<u8>, NoData>>,
+    data_encoding: Option<String>,
     partition_key: Scalar,
     sequence_number: Scalar,
     sub_sequence_number: Scalar,
@@ -132,6 +136,7 @@ impl Fields {
     pub(crate) fn read<'de, A: MapAccess<'de>>(&mut self, role: Role, map: &mut A) -> Result<(), A::Error> {
         match role {
             Role::Data => self.data = map.next_value_seed(Data { keep: self.keep })?,
+            Role::DataEncoding => self.data_encoding = map.next_value_seed(Text)?,
             Role::PartitionKey => self.partition_key = map.next_value()?,
             Role::SequenceNumber => self.sequence_number = map.next_value()?,
             Role::SubSequenceNumber => self.sub_sequence_number = map.next_value()?,
@@ -174,7 +179,15 @@ impl Fields {
 
     /// Returns the record. Without data it has this reason.
     pub(crate) fn finish(self, reason: NoData) -> Record {
-        let mut record = Record::new(self.data.unwrap_or(Err(reason)));
+        let data = match (self.data_encoding.as_deref(), self.data) {
+            (Some("text"), Some(data)) => text(data).map(String::into_bytes),
+            (Some("json"), Some(data)) => {
+                text(data).map(|text| serde_json::Value::String(text).to_string().into_bytes())
+            }
+            (Some("json"), None) => Ok(b"null".to_vec()),
+            (_, data) => data.unwrap_or(Err(reason)),
+        };
+        let mut record = Record::new(data);
         let wrong = &mut record.wrong_types;
         record.partition_key = self.partition_key.text("partition key", wrong);
         record.sequence_number = self.sequence_number.text("sequence number", wrong);
@@ -190,6 +203,15 @@ impl Fields {
         record.event_source_arn = self.event_source_arn;
         record.record_id = self.record_id;
         record
+    }
+}
+
+/// Returns the string that was read as data. Only one base64 of some bytes is taken, so it comes back from them.
+fn text(data: Result<Vec<u8>, NoData>) -> Result<String, NoData> {
+    match data {
+        Ok(data) => Ok(BASE64.encode(&data)),
+        Err(NoData::NotBase64 { text, .. }) => Ok(text),
+        Err(other) => Err(other),
     }
 }
 

@@ -33,7 +33,7 @@ const LAMBDA_EVENT_BYTES: u64 = 6 * 1024 * 1024;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  kpl aggregate --data text --shards shards.json --output array lines.jsonl > records.json
+  kpl aggregate --data text --output array clicks.jsonl > records.json
   aws kinesis put-records --stream-name clicks --records file://records.json")]
 pub(crate) struct Aggregate {
     /// The files to read; the default, and `-`, is standard input

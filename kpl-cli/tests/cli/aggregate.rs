@@ -444,7 +444,7 @@ proptest! {
             }))
             .collect();
         let max_size = max_size.to_string();
-        let mut arguments = vec!["aggregate", "--wrap-single", "--max-size", &max_size];
+        let mut arguments = vec!["aggregate", "--data", "base64", "--wrap-single", "--max-size", &max_size];
         if array {
             arguments.extend(["--output", "array"]);
         }
