@@ -1,5 +1,6 @@
 //! Where a user record is, for those who have handed it over.
 
+use std::fmt;
 use std::sync::Arc;
 
 use kpl_core::{Origin, Position, Received, Undecodable, UserRecord};
@@ -91,5 +92,19 @@ impl Place {
             %error,
             "a user record failed"
         );
+    }
+}
+
+/// What is known of the stream and the shard, and the position: `stream clicks, shard shardId-000000000000, position 4950:3`.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(stream) = &self.origin.stream {
+            write!(f, "stream {stream}, ")?;
+        }
+        if let Some(shard_id) = &self.origin.shard_id {
+            write!(f, "shard {shard_id}, ")?;
+        }
+        let number = self.origin.sequence_number.as_deref().unwrap_or("unknown");
+        write!(f, "position {number}:{}", self.sub_sequence_number)
     }
 }

@@ -32,14 +32,7 @@ pub enum RunError {
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Handler { place, error } => {
-                f.write_str("a user record failed (")?;
-                if let Some(shard_id) = &place.origin.shard_id {
-                    write!(f, "shard {shard_id}, ")?;
-                }
-                let number = place.origin.sequence_number.as_deref().unwrap_or("unknown");
-                write!(f, "position {number}:{}): {error}", place.sub_sequence_number)
-            }
+            Self::Handler { place, error } => write!(f, "a user record failed ({place}): {error}"),
             Self::Processor(error) => error.fmt(f),
             Self::Checkpoint(error) => error.fmt(f),
             Self::Protocol(error) => error.fmt(f),

@@ -36,7 +36,8 @@ kpl-lambda = {{ path = "{root}/kpl-lambda" }}
 serde = {{ version = "1", features = ["derive"] }}
 tokio = {{ version = "1", features = ["macros", "rt"] }}
 
-{profile}""")
+{profile}panic = "abort"
+""")
 cargo = ["cargo", "build", "--quiet", "--release", "--target-dir", folder / "target"]
 subprocess.run(cargo, cwd=folder, check=True)
 tree = subprocess.run(

@@ -26,18 +26,7 @@ pub enum ForEachError {
 impl fmt::Display for ForEachError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Handler { place, error } => {
-                let origin = &place.origin;
-                f.write_str("a user record failed (")?;
-                if let Some(stream) = &origin.stream {
-                    write!(f, "stream {stream}, ")?;
-                }
-                if let Some(shard_id) = &origin.shard_id {
-                    write!(f, "shard {shard_id}, ")?;
-                }
-                let number = origin.sequence_number.as_deref().unwrap_or("unknown");
-                write!(f, "position {number}:{}): {error}", place.sub_sequence_number)
-            }
+            Self::Handler { place, error } => write!(f, "a user record failed ({place}): {error}"),
             Self::Reader(error) => error.fmt(f),
         }
     }
