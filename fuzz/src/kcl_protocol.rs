@@ -170,7 +170,12 @@ impl Model {
             }
             Err(error) => {
                 assert_eq!(format!("{protocol:?}"), before, "an error changes nothing");
-                let may = self.asked.is_none() && self.unanswered == Some("processRecords");
+                let may = self.asked.is_none()
+                    && match self.unanswered {
+                        Some("processRecords" | "shutdownRequested") => true,
+                        Some("shardEnded") => position.is_none(),
+                        _ => false,
+                    };
                 let within = position.as_ref().is_none_or(|position| {
                     Some(position) <= self.delivered.as_ref() && Some(position) >= self.checkpointed.as_ref()
                 });

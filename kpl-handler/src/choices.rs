@@ -7,12 +7,13 @@ use std::num::NonZeroUsize;
 #[non_exhaustive]
 pub enum OnFailure {
     /// They wait. Handling that has already started is finished. In Lambda everything before the failed one is handled as
-    /// well, and the retry, which starts at the Kinesis record that failed, handles those that wait. A reader ends with the
-    /// error, and one that is built later starts at the user record that failed.
+    /// well, and the retry, which starts at the Kinesis record that failed, handles those that wait. A reader, or a record
+    /// processor of the KCL, ends with the error, and one that starts later starts at the user record that failed.
     #[default]
     Stop,
     /// They are handled now. In Lambda they are handled again by the retry, which starts at the first Kinesis record that
-    /// failed and includes all records after it. A reader passes over the record that failed, for nothing retries it.
+    /// failed and includes all records after it. A reader, or a record processor of the
+    /// KCL, passes over the record that failed, for nothing retries it.
     Continue,
 }
 

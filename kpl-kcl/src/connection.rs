@@ -17,7 +17,7 @@ use crate::protocol::{CheckpointAt, CheckpointError, Message, Protocol};
 /// consist of the smallest user records.
 const MAX_LINE: u64 = 1 << 30;
 
-/// How often a checkpoint is asked for that the KCL cannot make for now.
+/// How many times a checkpoint is tried while the KCL cannot make it.
 const CHECKPOINT_ATTEMPTS: u32 = 8;
 
 /// Why a connection can no longer be used.
@@ -78,7 +78,7 @@ impl Connection {
         }
     }
 
-    /// Completes when the input has ended and all of its lines were taken. It does not borrow the connection.
+    /// Completes when the input has ended. It does not borrow the connection.
     pub(crate) fn ended(&self) -> impl Future<Output = ()> + use<> {
         let mut ended = self.ended.clone();
         async move {
@@ -169,15 +169,17 @@ impl<'c> Checkpointer<'c> {
 
     /// Makes a checkpoint after the user record with this position. It may be inside an aggregate.
     ///
-    /// If the lease table is overloaded, it tries again, up to 8 times in about 20 seconds.
+    /// If the lease table is overloaded, it tries up to 8 times. The pauses between the tries are 6 to 11 seconds together; the KCL
+    /// itself tries for some seconds each time.
     ///
     /// # Errors
     ///
     /// [`CheckpointError::TryAgain`] if the lease table is still overloaded then; [`CheckpointError::LeaseLost`] if another worker
     /// has the shard: stop handling; [`CheckpointError::OutOfRange`] if the record was not delivered or is before the last
-    /// checkpoint.
+    /// checkpoint; [`CheckpointError::NotNow`] without a lease table; [`CheckpointError::Other`] for other exceptions of the KCL;
+    /// [`CheckpointError::Ended`] if the daemon is gone.
     pub async fn checkpoint(&mut self, position: &Position) -> Result<(), CheckpointError> {
-        self.try_often(CheckpointAt::Position(position)).await
+        self.try_repeatedly(CheckpointAt::Position(position)).await
     }
 
     /// Makes a checkpoint after everything that was delivered. At the end of a shard, this lets the shards start that came
@@ -187,7 +189,7 @@ impl<'c> Checkpointer<'c> {
     ///
     /// As [`checkpoint`](Self::checkpoint).
     pub async fn checkpoint_all(&mut self) -> Result<(), CheckpointError> {
-        self.try_often(CheckpointAt::All).await
+        self.try_repeatedly(CheckpointAt::All).await
     }
 
     /// Returns whether a signal, such as SIGTERM, has announced that the daemon may stop soon: a checkpoint made now spares
@@ -197,7 +199,7 @@ impl<'c> Checkpointer<'c> {
         self.0.hurried.load(Ordering::Relaxed)
     }
 
-    async fn try_often(&mut self, at: CheckpointAt<'_>) -> Result<(), CheckpointError> {
+    async fn try_repeatedly(&mut self, at: CheckpointAt<'_>) -> Result<(), CheckpointError> {
         let mut failures = 0;
         loop {
             match self.0.try_checkpoint(at).await {

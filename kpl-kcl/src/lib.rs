@@ -18,5 +18,5 @@ pub use handler::{Failed, Handler, PerBatch, PerRecord, run};
 #[doc(inline)]
 pub use kpl_core::{Position, RawRecord, Received, Undecodable};
 #[doc(inline)]
-pub use kpl_handler::{Concurrency, Error, Failures, OnFailure, Place};
+pub use kpl_handler::{Concurrency, Error, Failures, OnFailure, Panicked, Place};
 pub use processor::{ShardProcessor, run_processor, serve};

@@ -30,11 +30,17 @@ use crate::stdio;
 ///     }
 ///
 ///     async fn process(&mut self, delivery: &Delivery<'_>, checkpointer: &mut Checkpointer<'_>) -> Result<(), Error> {
+///         use kpl_kcl::protocol::CheckpointError;
+///
 ///         for record in delivery.iter() {
 ///             let line = Received::<RawRecord>::read(&record, Origin::of(&record.kinesis_record))?;
 ///             eprintln!("{}", String::from_utf8_lossy(&line.value.data));
 ///         }
-///         Ok(checkpointer.checkpoint_all().await?)
+///         match checkpointer.checkpoint_all().await {
+///             // The next one includes it.
+///             Err(CheckpointError::TryAgain(_)) => Ok(()),
+///             result => Ok(result?),
+///         }
 ///     }
 /// }
 ///
@@ -100,20 +106,25 @@ pub trait ShardProcessor {
 
 /// Serves the daemon on standard input and output with a processor, until the daemon ends the process.
 ///
-/// From its first moment, standard output belongs to the protocol: what the program prints there goes to standard error, where
-/// the daemon logs it. SIGTERM, SIGINT and SIGHUP do not end the process, because the daemon, which gets them as well or is left
+/// From its first moment, standard input and output belong to the protocol: what the program, or one that it starts, prints goes
+/// to standard error, where the daemon logs it, and standard input is empty for them. SIGTERM, SIGINT and SIGHUP do not end the process, because the daemon, which gets them as well or is left
 /// running, says what is to be done.
 ///
 /// # Errors
 ///
 /// Returns the error of the processor, or why the daemon cannot be talked with. A `main` that returns it prints it on standard
 /// error, where the daemon logs it with the shard.
+///
+/// # Panics
+///
+/// Panics outside a tokio runtime with I/O and time enabled, as `#[tokio::main]` has them.
 pub async fn run_processor(processor: impl ShardProcessor) -> Result<(), RunError> {
-    let output = stdio::take_output().map_err(RunError::Output)?;
-    talk(processor, std::io::stdin(), output, stdio::catch_signals()).await
+    let (input, output) = stdio::take().map_err(RunError::Output)?;
+    talk(processor, input, output, stdio::catch_signals()).await
 }
 
-/// Serves a daemon on other input and output than the standard ones, such as those of a test.
+/// Serves a daemon on other input and output than the standard ones, such as those of a test. As a daemon does, keep the input
+/// open until the answer to its last message has been read: its end breaks off what is being handled.
 ///
 /// ```
 /// use kpl_kcl::{Handler, RawRecord, Received};
@@ -132,6 +143,10 @@ pub async fn run_processor(processor: impl ShardProcessor) -> Result<(), RunErro
 /// # Errors
 ///
 /// Returns the error of the processor, or why the daemon cannot be talked with.
+///
+/// # Panics
+///
+/// Panics outside a tokio runtime with time enabled.
 pub async fn serve(
     processor: impl ShardProcessor,
     input: impl Read + Send + 'static,
@@ -154,6 +169,17 @@ async fn talk(
             Err(Stop::Ended) => return Ok(()),
             Err(Stop::Failed(error)) => return Err(error),
         }
+    }
+}
+
+/// Returns the error of a processor by its kind.
+fn classify(error: Error) -> RunError {
+    match error.downcast::<RunError>() {
+        Ok(error) => *error,
+        Err(error) => match error.downcast::<CheckpointError>() {
+            Ok(error) => RunError::Checkpoint(*error),
+            Err(error) => RunError::Processor(error),
+        },
     }
 }
 
@@ -202,16 +228,10 @@ async fn message(
         result = handling => result,
         () = ended => return Err(Stop::Ended),
     };
-    connection.check()?;
-    match result {
-        Ok(()) => {}
-        Err(error) if matches!(error.downcast_ref(), Some(CheckpointError::LeaseLost)) => *lease_is_lost = true,
-        Err(error) => {
-            return Err(Stop::Failed(match error.downcast::<RunError>() {
-                Ok(error) => *error,
-                Err(error) => RunError::Processor(error),
-            }));
-        }
+    match result.map_err(classify) {
+        Ok(()) | Err(RunError::Checkpoint(CheckpointError::Ended)) => {}
+        Err(RunError::Checkpoint(CheckpointError::LeaseLost)) => *lease_is_lost = true,
+        Err(error) => return Err(Stop::Failed(error)),
     }
     connection.answer().await
 }

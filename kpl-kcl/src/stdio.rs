@@ -1,4 +1,4 @@
-//! What a process has in common with its daemon: standard output, and signals.
+//! What a process has in common with its daemon: standard input and output, and signals.
 
 #[cfg(unix)]
 use std::fs::File;
@@ -9,20 +9,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Takes standard output for the protocol. What is printed there from now on goes to standard error.
+/// Takes standard input and output for the protocol, also from the programs that this one starts. Standard input is empty from
+/// now on, and what is printed on standard output goes to standard error.
 #[cfg(unix)]
-pub(crate) fn take_output() -> io::Result<File> {
+pub(crate) fn take() -> io::Result<(File, File)> {
     hint();
+    let input = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
     let output = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
     rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
-    Ok(File::from(output))
+    Ok((File::from(input), File::from(output)))
 }
 
-/// Returns standard output. Where there are no file descriptors, nothing protects it.
+/// Returns standard input and output. Where there are no file descriptors, nothing protects them.
 #[cfg(not(unix))]
-pub(crate) fn take_output() -> io::Result<io::Stdout> {
+pub(crate) fn take() -> io::Result<(io::Stdin, io::Stdout)> {
     hint();
-    Ok(io::stdout())
+    Ok((io::stdin(), io::stdout()))
 }
 
 /// Tells what the program is for, if it was started by hand.

@@ -64,9 +64,9 @@ fn a_checkpoint_is_made_after_some_records_also_inside_an_aggregate() {
     );
     // The last of them waits for another, for its time, or for the end.
     assert_eq!(daemon.tell(&records([])), [""; 0]);
-    daemon.tell(&records([("11:0", "d")]));
-    daemon.tell(&records([("12:0", "e")]));
-    daemon.tell(&action("shutdownRequested"));
+    assert_eq!(daemon.tell(&records([("11:0", "d")])), ["11:0"]);
+    assert_eq!(daemon.tell(&records([("12:0", "e")])), [""; 0]);
+    assert_eq!(daemon.tell(&action("shutdownRequested")), ["12:0"]);
     assert_eq!(daemon.tell(&action("shutdownRequested")), [""; 0], "everything is said");
     assert_eq!(daemon.tell(&action("leaseLost")), [""; 0]);
     drop(daemon);
@@ -149,21 +149,18 @@ fn a_lost_lease_stops_handling_at_once() {
         });
         handler.checkpoint_after(1)
     });
-    let delivery = records([("10:0", "a"), ("10:1", "slow"), ("10:2", "c")]);
+    let delivery = records([("10:0", "a"), ("10:1", "slow")]);
     daemon.say(&delivery);
     let checkpoint = daemon.hear().unwrap();
     daemon.answer(&checkpoint, Some("ShutdownException"));
-    // No checkpoint more, and the rest is not handled.
+    // What is being handled is broken off, no checkpoint is made any more, and nothing more is handled.
     assert_eq!(daemon.until_done(&delivery), [""; 0]);
     assert_eq!(daemon.tell(&records([("11:0", "d")])), [""; 0]);
     assert_eq!(daemon.tell(&action("leaseLost")), [""; 0]);
     drop(daemon);
     process.join().unwrap().unwrap();
     let handled = handled.lock().unwrap();
-    assert!(
-        !handled.contains(&"c".to_owned()) && !handled.contains(&"d".to_owned()),
-        "{handled:?}"
-    );
+    assert!(!handled.contains(&"d".to_owned()), "{handled:?}");
 }
 
 #[test]
@@ -377,6 +374,31 @@ fn a_record_that_cannot_be_decoded_is_a_dead_letter_or_a_failure() {
 }
 
 #[test]
+fn a_batch_that_stops_at_a_record_that_cannot_be_decoded_is_handed_over_up_to_there() {
+    for (on_failure, expected) in [(OnFailure::Stop, "1"), (OnFailure::Continue, "1 3")] {
+        let batches = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&batches);
+        let (mut daemon, process) = start(move || {
+            let handler = Handler::per_batch(move |numbers: Vec<Received<Number>>| {
+                let numbers: Vec<_> = numbers.iter().map(|number| number.value.number.0.to_string()).collect();
+                seen.lock().unwrap().push(numbers.join(" "));
+                async { Ok::<_, Infallible>(()) }
+            });
+            handler.on_failure(on_failure).checkpoint_after(3)
+        });
+        daemon.say(&records([("10:0", "1"), ("10:1", "two"), ("10:2", "3")]));
+        let checkpoint = daemon.hear().unwrap();
+        let reached = if on_failure == OnFailure::Stop { "10:0" } else { "10:2" };
+        assert_eq!(position(&checkpoint), reached);
+        daemon.answer(&checkpoint, None);
+        assert_eq!(daemon.hear().is_none(), on_failure == OnFailure::Stop);
+        drop(daemon);
+        assert_eq!(process.join().unwrap().is_err(), on_failure == OnFailure::Stop);
+        assert_eq!(*batches.lock().unwrap(), [expected]);
+    }
+}
+
+#[test]
 fn a_panic_ends_the_process_without_a_checkpoint() {
     let (mut daemon, process) = start(|| {
         Handler::per_record(|record: Received<RawRecord>| async move {
@@ -437,7 +459,10 @@ fn the_kcl_is_not_asked_for_checkpoints_that_it_refuses() {
     daemon.say(&action("shardEnded"));
     assert_eq!(daemon.hear(), None);
     let error = process.join().unwrap().unwrap_err();
-    assert!(matches!(error, RunError::Processor(_)), "{error}");
+    assert!(
+        matches!(error, RunError::Checkpoint(CheckpointError::OutOfRange { .. })),
+        "{error}"
+    );
 }
 
 #[test]

@@ -166,6 +166,7 @@ impl Daemon {
                 return true;
             }
             assert_eq!(line["action"], "checkpoint");
+            assert!(!*lost, "a checkpoint after the lease was lost");
             assert!(
                 !["initialize", "leaseLost"].contains(&action),
                 "a checkpoint at {action}"

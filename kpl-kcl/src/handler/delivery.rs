@@ -30,7 +30,12 @@ pub(super) struct Checkpoints {
     unsaved: u64,
     /// When the first of them was handled.
     since: Option<Instant>,
+    /// Until when no other is tried after one that was refused.
+    refused_until: Option<Instant>,
 }
+
+/// The pause after a checkpoint that the KCL refused.
+const PAUSE_AFTER_REFUSAL: Duration = Duration::from_secs(1);
 
 impl Default for Checkpoints {
     fn default() -> Self {
@@ -40,6 +45,7 @@ impl Default for Checkpoints {
             reached: None,
             unsaved: 0,
             since: None,
+            refused_until: None,
         }
     }
 }
@@ -56,10 +62,11 @@ impl Checkpoints {
     /// Returns when the next checkpoint is due, if there is something to say.
     fn due(&self) -> Option<Instant> {
         let since = self.since?;
-        match self.unsaved >= self.after.max(1) {
-            true => Some(since),
-            false => since.checked_add(self.interval),
-        }
+        let due = match self.unsaved >= self.after.max(1) {
+            true => since,
+            false => since.checked_add(self.interval)?,
+        };
+        Some(self.refused_until.map_or(due, |until| due.max(until)))
     }
 
     fn is_due(&self) -> bool {
@@ -86,6 +93,7 @@ impl Checkpoints {
         match made {
             Ok(()) => {
                 tracing::debug!(%position, "a checkpoint was made");
+                self.refused_until = None;
                 Ok(())
             }
             // Those that follow may succeed: what they say includes this.
@@ -93,6 +101,7 @@ impl Checkpoints {
                 tracing::error!(%position, %error, "a checkpoint was not made");
                 self.reached.get_or_insert_with(|| position.clone());
                 self.since.get_or_insert_with(Instant::now);
+                self.refused_until = Instant::now().checked_add(PAUSE_AFTER_REFUSAL);
                 Ok(())
             }
             Err(error) => Err(error.into()),
@@ -151,7 +160,12 @@ impl<'d> Work<'d> {
         }
         for NotDone { indexes, error } in not_done {
             if let Some(error) = &error {
-                for place in indexes.iter().filter_map(|index| self.place(*index)) {
+                // Passed over, the log is all that remains of them. Otherwise the first stands for those that failed together.
+                let logged = match self.on_failure {
+                    OnFailure::Continue => indexes.len(),
+                    _ => 1,
+                };
+                for place in indexes.iter().take(logged).filter_map(|index| self.place(*index)) {
                     place.log_failure(error);
                 }
                 if self.on_failure == OnFailure::Continue {
@@ -251,7 +265,6 @@ where
     let Handler {
         kind,
         options,
-        on_failure,
         checkpoints,
         shard_id,
         ..
@@ -266,7 +279,7 @@ where
     let width = order.width().min(calls);
     let shared = Mutex::new(Shared {
         order,
-        work: Work::new(&records, *on_failure),
+        work: Work::new(&records, options.on_failure),
         checkpoints,
     });
     // Lanes only become fewer: what follows replaces workers, and needs no more of them.
@@ -285,15 +298,20 @@ where
         };
         let mut making = pin!(checkpointer.checkpoint(&position));
         let made = loop {
+            if lock(&shared).work.panicked() {
+                break None;
+            }
             tokio::select! {
                 biased;
-                made = &mut making => break made,
+                made = &mut making => break Some(made),
                 Some(worker) = workers.next() => if worker.is_continue() {
                     workers.push(work_off(kind, options, &records, &shared));
                 },
             }
         };
-        lock(&shared).checkpoints.made(&position, made)?;
+        if let Some(made) = made {
+            lock(&shared).checkpoints.made(&position, made)?;
+        }
     }
     drop(workers);
     let mut shared = shared.into_inner().unwrap_or_else(PoisonError::into_inner);

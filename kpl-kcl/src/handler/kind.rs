@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use kpl_core::{FromKplRecordOwned, Origin, Received, UserRecord};
-use kpl_handler::{Backoff, Concurrency, DeadLetters, Error, Failures, Place};
+use kpl_handler::{Backoff, Concurrency, DeadLetters, Error, Failures, OnFailure, Place};
 use tokio::time::sleep;
 
 use super::failed::{Failed, FailedLetters};
@@ -24,8 +24,8 @@ pub trait Kind<T> {
     #[doc(hidden)]
     fn records_per_call(&self) -> usize;
 
-    /// Calls the function with the records of a range, and returns which of them are not done. None is tried again for whose
-    /// index `may_retry` returns `false`.
+    /// Calls the function with the records of a range, and returns which of them are not done. Those for whose index `may_retry`
+    /// returns `false` are not tried again.
     #[doc(hidden)]
     fn call(
         &self,
@@ -39,6 +39,7 @@ pub trait Kind<T> {
 /// What both kinds need to know.
 #[derive(Debug, Default)]
 pub(super) struct Options {
+    pub(super) on_failure: OnFailure,
     pub(super) dead_letters: DeadLetters,
     pub(super) failed: Option<FailedLetters>,
     pub(super) retries: u32,
@@ -167,23 +168,32 @@ where
         let mut attempts = 0;
         loop {
             let mut received = Vec::with_capacity(records.len());
-            let mut undecodable = Vec::new();
-            records.retain(|(record, origin)| match Received::read(record, Arc::clone(origin)) {
-                Ok(value) => {
-                    received.push(value);
-                    true
-                }
-                Err(error) => {
-                    undecodable.push(error);
-                    false
-                }
-            });
-            for undecodable in undecodable {
-                let index = undecodable.kinesis_record_index();
+            let mut readable = Vec::with_capacity(records.len());
+            let mut waiting = records.into_iter();
+            for (record, origin) in waiting.by_ref() {
+                let undecodable = match Received::read(&record, Arc::clone(&origin)) {
+                    Ok(value) => {
+                        received.push(value);
+                        readable.push((record, origin));
+                        continue;
+                    }
+                    Err(undecodable) => undecodable,
+                };
                 if let Err(error) = options.dead_letters.handle(undecodable).await {
-                    not_done.push(NotDone::one(index, error));
+                    not_done.push(NotDone::one(record.kinesis_record_index, error));
+                    if options.on_failure == OnFailure::Stop {
+                        break;
+                    }
                 }
             }
+            let left = indexes(waiting.as_slice());
+            if !left.is_empty() {
+                not_done.push(NotDone {
+                    indexes: left,
+                    error: None,
+                });
+            }
+            records = readable;
             if received.is_empty() {
                 return not_done;
             }

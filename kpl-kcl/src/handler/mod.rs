@@ -73,7 +73,6 @@ use crate::protocol::{Delivery, Shard};
 pub struct Handler<T, K> {
     kind: K,
     options: Options,
-    on_failure: OnFailure,
     checkpoints: Checkpoints,
     shard_id: Option<Arc<str>>,
     marker: PhantomData<fn() -> T>,
@@ -105,7 +104,8 @@ impl<T, F> Handler<T, PerRecord<F>> {
 impl<T, F> Handler<T, PerBatch<F>> {
     /// Creates a handler that calls `f` with all user records of each delivery, in order, unless there are none.
     ///
-    /// `f` returns [`Failures`], or `()` if all are done. If it returns an error, all of them have failed.
+    /// `f` returns [`Failures`], or `()` if all are done. If it returns an error, all of them have failed. With
+    /// [`OnFailure::Stop`], it is not called with what comes after a record that cannot be decoded.
     pub fn per_batch<Fut, R, E>(f: F) -> Self
     where
         T: FromKplRecordOwned,
@@ -123,7 +123,6 @@ impl<T, K> Handler<T, K> {
         Self {
             kind,
             options: Options::default(),
-            on_failure: OnFailure::default(),
             checkpoints: Checkpoints::default(),
             shard_id: None,
             marker: PhantomData,
@@ -133,7 +132,7 @@ impl<T, K> Handler<T, K> {
     /// Sets what happens after a user record that failed and that nothing took. The default is [`OnFailure::Stop`]. See
     /// [the table](Self#failures).
     pub fn on_failure(mut self, on_failure: OnFailure) -> Self {
-        self.on_failure = on_failure;
+        self.options.on_failure = on_failure;
         self
     }
 
@@ -141,7 +140,8 @@ impl<T, K> Handler<T, K> {
     /// 0. Their values are read again each time.
     ///
     /// Between the calls are pauses that grow from 100 ms to 5 s, with jitter, and each failure before the last is logged as
-    /// a `tracing` warning. Records that must come after these wait meanwhile. Mind the daemon's property `timeoutInSeconds`,
+    /// a `tracing` warning. Records of the same partition key wait meanwhile; with [`per_batch`](Self::per_batch), those of the
+    /// delivery that did not fail are done, whatever their key. Mind the daemon's property `timeoutInSeconds`,
     /// if it is set: a delivery must be handled within it.
     pub fn retries(mut self, count: u32) -> Self {
         self.options.retries = count;
@@ -173,7 +173,8 @@ impl<T, K> Handler<T, K> {
     }
 
     /// Sets after how many records a checkpoint is made, if the [interval](Self::checkpoint_interval) is not over before. The
-    /// default is 10,000: a process that is killed handles at most that many again, and those under way. 0 counts as 1.
+    /// default is 10,000: the next process repeats about as many at most after one that was killed, and those that were handled
+    /// after the first that was not done. 0 counts as 1.
     pub fn checkpoint_after(mut self, records: u64) -> Self {
         self.checkpoints.after = records;
         self
@@ -232,7 +233,6 @@ impl<T, K: fmt::Debug> fmt::Debug for Handler<T, K> {
         f.debug_struct("Handler")
             .field("kind", &self.kind)
             .field("options", &self.options)
-            .field("on_failure", &self.on_failure)
             .field("checkpoints", &self.checkpoints)
             .finish_non_exhaustive()
     }

@@ -9,7 +9,7 @@ use crate::protocol::Delivery;
 
 /// The records that were not started, and what they wait for.
 pub(super) enum Order {
-    /// One after another, this many at a time.
+    /// They start in order, `per_call` of them with each call.
     InTurn { left: Range<usize>, per_call: usize },
     /// The records of a partition key one after another.
     ByPartitionKey {

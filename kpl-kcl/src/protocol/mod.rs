@@ -214,12 +214,6 @@ impl Protocol {
         let action = action.name();
         Ok(format!("{{\"action\":\"status\",\"responseFor\":\"{action}\"}}\n"))
     }
-
-    /// Returns the position of the last user record that was delivered, if there is one.
-    #[must_use]
-    pub const fn delivered(&self) -> Option<&Position> {
-        self.delivered.as_ref()
-    }
 }
 
 /// Returns what an error shows of a string.
