@@ -43,10 +43,8 @@ fn end(daemon: Daemon, mut child: Child) -> (bool, String) {
 fn nothing_but_the_protocol_is_on_standard_output() {
     let (mut daemon, child) = start();
     // Each line is a message, or the daemon that is asked for here would complain.
-    assert_eq!(
-        daemon.tell(&records([("1:0", "print"), ("1:1", "start"), ("1:2", "print")])),
-        ["1:0", "1:1", "1:2"]
-    );
+    let checkpoints = daemon.tell(&records([("1:0", "print"), ("1:1", "start"), ("1:2", "print")]));
+    assert_eq!(checkpoints.last().map(String::as_str), Some("1:2"));
     assert_eq!(daemon.tell(&action("shardEnded")), ["all"]);
     let (succeeded, errors) = end(daemon, child);
     assert!(succeeded);
