@@ -65,7 +65,8 @@ class Run:
             self.local, f"{self.version}/daemon-{self.daemons}", self.version, self.stream, self.stream,
             ["python3", HERE / "tee.py", self.folder / "lines", RECORDER], worker="worker",
             settings={"RECORDER_FILE": self.file, "RECORDER_PAUSE": PAUSE},
-            **{"maxRecords": 3, **properties},
+            # A lease that expires while the machine is busy would look like a restart.
+            **{"maxRecords": 3, "failoverTimeMillis": 10000, **properties},
         )
 
     # Whether the last daemon was asked to stop; there is none before the first one.

@@ -114,6 +114,8 @@ fn every_mistake_is_named_with_its_line() {
             "p:9: the daemon does not know shutdownGraceMilis: did you mean shutdownGraceMillis?",
         ),
         ("timeoutInSeconds = 0", "p:9: timeoutInSeconds must be above 0"),
+        ("timeoutInSeconds =", "p:9: timeoutInSeconds must be above 0"),
+        ("shutdownGraceMillis =", "p:7: shutdownGraceMillis must be set and above 0"),
         (
             "maxActiveThreads = 1",
             "p:9: maxActiveThreads: the daemon needs one thread, and two more for each shard",

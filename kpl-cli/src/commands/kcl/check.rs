@@ -70,6 +70,12 @@ pub(super) fn check_credentials(properties: &[Property], version: &str) -> Optio
     })
 }
 
+/// Returns whether the daemon takes a number as 0 or less, as it does if there is none.
+fn is_zero(property: &Property) -> bool {
+    let value = property.value.trim();
+    value.is_empty() || value.parse::<i64>().is_ok_and(|number| number <= 0)
+}
+
 /// Returns the property of this name that counts.
 pub(super) fn last<'p>(properties: &'p [Property], name: &str) -> Option<&'p Property> {
     properties.iter().rfind(|property| names::is_same(name, &property.name))
@@ -297,8 +303,7 @@ impl<'p> Check<'p> {
 
     fn stopping(&mut self) {
         let grace = self.last(names::SHUTDOWN_GRACE);
-        let millis = grace.map(|grace| grace.value.trim().parse::<i64>());
-        if matches!(millis, None | Some(Ok(..=0))) {
+        if grace.is_none_or(is_zero) {
             let problem = format!(
                 "{} must be set and above 0: without it SIGTERM ends the processors without a last checkpoint, and what they handled since \
                  the one before comes again",
@@ -307,10 +312,7 @@ impl<'p> Check<'p> {
             self.error(grace, problem);
         }
         let timeout = self.last(names::TIMEOUT);
-        if matches!(
-            timeout.map(|timeout| timeout.value.trim().parse::<i64>()),
-            Some(Ok(..=0))
-        ) {
+        if timeout.is_some_and(is_zero) {
             let problem = format!(
                 "{} must be above 0: the daemon would end at the first message",
                 names::TIMEOUT
