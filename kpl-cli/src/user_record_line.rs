@@ -244,6 +244,7 @@ mod tests {
                 shard_id: None,
                 data: written,
                 data_encoding,
+                compression: None,
                 malformed: None,
             }).unwrap();
             // `--data text` writes base64 as such too; then the line says so.

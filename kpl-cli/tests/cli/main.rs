@@ -3,6 +3,7 @@
 mod aggregate;
 mod broken_input;
 mod deaggregate;
+mod decompress;
 mod input_shapes;
 mod inspect;
 mod kcl;

@@ -175,7 +175,7 @@ fn output_that_cannot_be_written_is_an_error() {
     for arguments in [
         &["--help"][..],
         &["--version"],
-        &["help", "put"],
+        &["help", "stats"],
         &["tail", "--help"],
         &["completions", "bash"],
         &["deaggregate", "--raw", &file],

@@ -8,6 +8,7 @@ use kpl_core::wire::{AggregatedRecord, DIGEST_LEN, Field, Frame, MAGIC, Malforme
 use kpl_core::{Deaggregator, KinesisRecord};
 use serde::{Serialize, Serializer};
 
+use crate::compression::Compression;
 use crate::draw::hexadecimal;
 use crate::input::Entry;
 
@@ -78,6 +79,9 @@ pub(super) struct UserRecord {
     pub(super) data: Vec<u8>,
     /// Why its keys cannot be resolved, if they cannot.
     pub(super) malformed: Option<String>,
+    /// What the data was compressed by, if it was decompressed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) compression: Option<Compression>,
 }
 
 fn base64<S: Serializer>(data: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
@@ -101,6 +105,9 @@ pub(super) struct Bytes {
 pub(super) struct Report<'a> {
     partition_key: Option<&'a str>,
     sequence_number: Option<&'a str>,
+    /// What the record was compressed by, if it was decompressed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compression: Option<Compression>,
     #[serde(flatten)]
     anatomy: &'a Anatomy,
 }
@@ -231,10 +238,11 @@ impl Anatomy {
     }
 
     /// Returns what `--output json` writes.
-    pub(super) fn report<'a>(&'a self, entry: &'a Entry) -> Report<'a> {
+    pub(super) fn report<'a>(&'a self, entry: &'a Entry, compression: Option<Compression>) -> Report<'a> {
         Report {
             partition_key: entry.partition_key.as_deref(),
             sequence_number: entry.sequence_number.as_deref(),
+            compression,
             anatomy: self,
         }
     }
@@ -291,6 +299,7 @@ fn user_record(record: &WireRecord<'_>, range: Range<usize>) -> UserRecord {
         data_size: record.data.len(),
         data: record.data.to_vec(),
         malformed: None,
+        compression: None,
     }
 }
 

@@ -11,6 +11,8 @@ use data_encoding::BASE64;
 use kpl_core::wire::MAGIC;
 
 use self::anatomy::Anatomy;
+use crate::compression::Compression;
+use crate::decompress::Decompress;
 use crate::draw;
 use crate::forms::ReportForm;
 use crate::input::{self, BYTE_ORDER_MARK, Entry, MAX_RECORD, Sink};
@@ -40,6 +42,9 @@ pub(crate) struct Inspect {
     #[arg(long, value_name = "NUMBER", conflicts_with = "raw", value_parser = clap::value_parser!(u64).range(1..))]
     record: Option<u64>,
 
+    #[command(flatten)]
+    decompress: Decompress,
+
     /// The most keys and user records to draw
     #[arg(long, value_name = "COUNT", default_value_t = 20)]
     limit: usize,
@@ -68,7 +73,7 @@ impl Inspect {
             Err((file, Stop::Enough)) => file,
             Err((_, stop)) => return Err(stop),
         };
-        let Some(entry) = wanted.record else {
+        let Some(mut entry) = wanted.record else {
             let count = draw::count(wanted.count, "record");
             let problem = match self.record {
                 Some(number) => format!("{file}: there is no record {number}, the input has {count}"),
@@ -81,10 +86,10 @@ impl Inspect {
             }
             return Err(Stop::Usage(problem));
         };
-        let anatomy = Anatomy::of(&entry);
+        let (anatomy, compression) = self.anatomy(&mut entry, &file, problems)?;
         match self.output {
-            ReportForm::Text => draw::print(&drawing::draw(&anatomy, &entry, &file, self.limit))?,
-            ReportForm::Json => output::document(&anatomy.report(&entry))?,
+            ReportForm::Text => draw::print(&drawing::draw(&anatomy, &entry, compression, &file, self.limit))?,
+            ReportForm::Json => output::document(&anatomy.report(&entry, compression))?,
         }
         match &anatomy.malformed {
             Some(malformed) if self.strict => {
@@ -93,6 +98,41 @@ impl Inspect {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl Inspect {
+    /// Returns the parts of a record, which is decompressed before, and whose user records are.
+    fn anatomy(
+        &self,
+        entry: &mut Entry,
+        file: &str,
+        problems: &mut Problems,
+    ) -> Result<(Anatomy, Option<Compression>), Stop> {
+        let mut compression = None;
+        match self.decompress.apply(&entry.data) {
+            Ok(plain) if plain.compression.is_some() => {
+                compression = plain.compression;
+                entry.data = plain.data.into_owned();
+            }
+            Ok(_) => {}
+            Err(problem) => problems.unchanged(entry.full_location(file, None), problem)?,
+        }
+        let mut anatomy = Anatomy::of(entry);
+        // All of them are held at once.
+        let mut left = self.decompress.limit();
+        for (number, record) in anatomy.user_records.iter_mut().enumerate() {
+            match self.decompress.with_at_most(left).apply(&record.data) {
+                Ok(plain) if plain.compression.is_some() => {
+                    record.compression = plain.compression;
+                    left -= plain.data.len();
+                    record.data = plain.data.into_owned();
+                }
+                Ok(_) => {}
+                Err(problem) => problems.unchanged(entry.full_location(file, Some(number as u64)), problem)?,
+            }
+        }
+        Ok((anatomy, compression))
     }
 }
 
