@@ -35,6 +35,18 @@ impl Compression {
         }
     }
 
+    /// Returns what a file is by how it starts. Text may start like zlib, and files are not zlib.
+    pub(crate) fn of_file(start: &[u8]) -> Option<Self> {
+        Self::of(start).filter(|&compression| compression != Self::Zlib)
+    }
+
+    /// Returns whether the bytes are a part of what a file of gzip or zstd starts with, so that the next byte matters.
+    pub(crate) fn may_start(start: &[u8]) -> bool {
+        [GZIP, ZSTD]
+            .iter()
+            .any(|magic| magic.starts_with(start) && magic.len() > start.len())
+    }
+
     /// Returns a reader of what the bytes were before they were compressed. Bytes that are damaged, cut off or followed by
     /// others are an error of it.
     pub(crate) fn reader<'r>(self, bytes: impl BufRead + 'r) -> Box<dyn Read + 'r> {

@@ -60,7 +60,8 @@ impl<'a> Data<'a> {
             (_, Err(_)) => (Self::Base64(data), Some(DataEncoding::Base64)),
             (DataForm::Json, Ok(text)) if is_json(text) => {
                 let json = on_one_line(text);
-                let is_ambiguous = json.starts_with(['"', 'n']);
+                let is_ambiguous =
+                    json.starts_with(['"', 'n', '[']) || kpl_event::bytes_of_json(json.as_bytes()).is_some();
                 (Self::Json(json), is_ambiguous.then_some(DataEncoding::Json))
             }
             (_, Ok(text)) => (Self::Text(text), Some(DataEncoding::Text)),

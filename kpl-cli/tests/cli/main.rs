@@ -10,6 +10,7 @@ mod kcl;
 mod manual;
 #[cfg(target_os = "linux")]
 mod memory;
+mod other_forms;
 mod sessions;
 mod stats;
 #[cfg(feature = "stream")]

@@ -176,7 +176,7 @@ fn output_that_cannot_be_written_is_an_error() {
         &["--help"][..],
         &["--version"],
         &["help", "stats"],
-        &["tail", "--help"],
+        &["deaggregate", "--help"],
         &["completions", "bash"],
         &["deaggregate", "--raw", &file],
         &["inspect", &file],

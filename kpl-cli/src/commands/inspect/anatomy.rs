@@ -8,6 +8,7 @@ use kpl_core::wire::{AggregatedRecord, DIGEST_LEN, Field, Frame, MAGIC, Malforme
 use kpl_core::{Deaggregator, KinesisRecord};
 use serde::{Serialize, Serializer};
 
+use super::cause;
 use crate::compression::Compression;
 use crate::draw::hexadecimal;
 use crate::input::Entry;
@@ -19,6 +20,9 @@ pub(super) struct Anatomy {
     pub(super) kind: Kind,
     pub(super) size: usize,
     pub(super) malformed: Option<Problem>,
+    /// What the bytes of a plain record seem to be, if they are probably not meant as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cause: Option<String>,
     pub(super) digest: Option<Digest>,
     pub(super) partition_keys: Vec<TableKey>,
     pub(super) explicit_hash_keys: Vec<TableKey>,
@@ -131,6 +135,7 @@ impl Anatomy {
             },
             Err(_) => Self {
                 size,
+                cause: cause::of(data),
                 bytes: Bytes {
                     data: size,
                     ..Bytes::default()

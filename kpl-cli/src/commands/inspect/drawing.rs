@@ -27,7 +27,7 @@ pub(super) fn draw(
     };
     drawing.title(anatomy, entry, compression, file);
     if anatomy.kind == Kind::Plain {
-        drawing.plain();
+        drawing.plain(anatomy.cause.as_deref());
         return drawing.text;
     }
     drawing.sections(anatomy);
@@ -83,11 +83,14 @@ impl Drawing<'_> {
         line!(self);
     }
 
-    fn plain(&mut self) {
+    fn plain(&mut self, cause: Option<&str>) {
         line!(
             self,
             "It does not start with the magic f3899ac2: it is the data of one user record."
         );
+        if let Some(cause) = cause {
+            line!(self, "{}", styled(BAD, cause));
+        }
         line!(self);
         line!(self, "{}", draw::start_of(self.data, 80));
     }

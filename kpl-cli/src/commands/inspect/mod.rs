@@ -1,13 +1,13 @@
 //! `kpl inspect`: shows what is where in one record.
 
 mod anatomy;
+mod cause;
 mod drawing;
 
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
-use data_encoding::BASE64;
 use kpl_core::wire::MAGIC;
 
 use self::anatomy::Anatomy;
@@ -138,24 +138,32 @@ impl Inspect {
 
 /// Reads until the wanted record is found. Returns the name of the input.
 fn find(path: &Path, raw: bool, wanted: &mut Wanted<'_>) -> Result<String, (String, Stop)> {
-    let (name, mut reader) = input::open(path).map_err(|stop| (String::new(), stop))?;
+    let (name, reader) = input::open(path).map_err(|stop| (String::new(), stop))?;
     let result = if raw {
         input::read_raw(&name, reader, wanted)
     } else {
-        let mut start = Vec::new();
-        let location = Location {
-            file: &name,
-            ..Location::default()
-        };
-        match reader.by_ref().take(4096).read_to_end(&mut start) {
-            Err(error) => wanted.unreadable(location, &error.to_string()),
-            Ok(_) if is_json(&start) => input::read_json(&name, Cursor::new(start).chain(reader), wanted),
-            Ok(_) => read_bytes(&name, Cursor::new(start).chain(reader), wanted),
-        }
+        find_in(&name, reader, wanted)
     };
     match result {
         Ok(()) => Ok(name),
         Err(stop) => Err((name, stop)),
+    }
+}
+
+fn find_in(file: &str, reader: Box<dyn Read>, wanted: &mut Wanted<'_>) -> Result<(), Stop> {
+    let location = Location {
+        file,
+        ..Location::default()
+    };
+    let mut start = Vec::new();
+    let read = input::decompressed(reader).and_then(|mut reader| {
+        reader.by_ref().take(4096).read_to_end(&mut start)?;
+        Ok(reader)
+    });
+    match read {
+        Err(error) => wanted.unreadable(location, &error.to_string()),
+        Ok(reader) if is_json(&start) => input::read_json(file, Cursor::new(start).chain(reader), wanted),
+        Ok(reader) => read_bytes(file, Cursor::new(start).chain(reader), wanted),
     }
 }
 
@@ -173,10 +181,7 @@ fn read_bytes(name: &str, reader: impl Read, wanted: &mut Wanted<'_>) -> Result<
         .map_err(|error| Stop::Usage(format!("{name}: {error}")))?;
     let decoded = match bytes.starts_with(&MAGIC) {
         true => None,
-        false => {
-            let characters = bytes.iter().copied().filter(|byte| !byte.is_ascii_whitespace());
-            BASE64.decode(&characters.collect::<Vec<_>>()).ok()
-        }
+        false => str::from_utf8(&bytes).ok().and_then(kpl_event::decode),
     };
     input::read_raw(name, Cursor::new(decoded.unwrap_or(bytes)), wanted)
 }
