@@ -103,7 +103,6 @@ pub(crate) fn partition_key(text: &str) -> Result<String, String> {
     }
 }
 
-#[cfg(feature = "stream")]
 pub(crate) fn positive_bytes(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(bytes) if bytes > 0 => Ok(bytes),

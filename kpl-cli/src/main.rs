@@ -3,6 +3,8 @@
 
 mod arn;
 mod commands;
+mod compression;
+mod decompress;
 mod draw;
 mod forms;
 mod input;

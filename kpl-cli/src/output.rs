@@ -9,6 +9,7 @@ use serde::de::IgnoredAny;
 use serde::{Serialize, Serializer};
 use serde_json::ser::Formatter;
 
+use crate::compression::Compression;
 use crate::draw::{DATA, KEY};
 use crate::forms::{DataEncoding, DataForm};
 use crate::input::Arrival;
@@ -33,6 +34,9 @@ pub(crate) struct Unpacked<'a> {
     /// Set if it cannot be seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) data_encoding: Option<DataEncoding>,
+    /// What the data was compressed by, if it was decompressed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) compression: Option<Compression>,
     /// Why the record is malformed, if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) malformed: Option<&'a str>,
@@ -56,7 +60,8 @@ impl<'a> Data<'a> {
             (_, Err(_)) => (Self::Base64(data), Some(DataEncoding::Base64)),
             (DataForm::Json, Ok(text)) if is_json(text) => {
                 let json = on_one_line(text);
-                let is_ambiguous = json.starts_with(['"', 'n']);
+                let is_ambiguous =
+                    json.starts_with(['"', 'n', '[']) || kpl_event::bytes_of_json(json.as_bytes()).is_some();
                 (Self::Json(json), is_ambiguous.then_some(DataEncoding::Json))
             }
             (_, Ok(text)) => (Self::Text(text), Some(DataEncoding::Text)),

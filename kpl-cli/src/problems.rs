@@ -73,6 +73,12 @@ impl Problems {
         Err(Stop::Data)
     }
 
+    /// Reports input that comes out as it is, instead of what was asked for.
+    pub(crate) fn unchanged(&mut self, location: Location<'_>, problem: impl Display) -> Result<(), Stop> {
+        tell(format_args!("{location}: {problem}"));
+        if self.strict { Err(Stop::Data) } else { Ok(()) }
+    }
+
     /// Reports a record that was not delivered to a stream.
     #[cfg(feature = "stream")]
     pub(crate) fn not_delivered(&mut self, location: Location<'_>, problem: impl Display) -> Result<(), Stop> {

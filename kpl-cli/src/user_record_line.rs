@@ -6,14 +6,14 @@ mod span;
 #[cfg(feature = "stream")]
 use std::borrow::Cow;
 
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
 use kpl_core::{HashKey, RawRecord, digest};
 use serde::Deserialize;
 #[cfg(feature = "stream")]
 use serde::Serialize;
 
 use self::field::Field;
-use crate::draw::count;
+use crate::draw::{count, line_of};
 use crate::forms::DataEncoding;
 use crate::problems::{Location, tell};
 
@@ -35,8 +35,8 @@ struct Fields<'a> {
 #[derive(Debug)]
 pub(crate) struct Read {
     pub(crate) record: RawRecord,
-    /// Data that was decoded as base64 without being told, but looks like text.
-    pub(crate) looks_like_text: Option<String>,
+    /// What the data looks like, if it was read as something else without being told.
+    accident: Option<String>,
 }
 
 /// Returns the text of a line, or `None` if it does not have a record: it is empty, or a line of an array with one record a
@@ -57,23 +57,32 @@ pub(crate) fn text(line: &[u8]) -> Option<&[u8]> {
 pub(crate) fn read(line: &[u8], encoding: Option<DataEncoding>) -> Result<Read, String> {
     let fields: Fields<'_> = serde_json::from_slice(line).map_err(|error| describe(&error))?;
     let told = fields.data_encoding.or(encoding);
-    let mut looks_like_text = None;
+    let mut accident = None;
     let data = match (fields.data, told) {
         (Field::Text(text), Some(DataEncoding::Text)) => text.into_owned().into_bytes(),
         (Field::Missing, _) => return Err("it does not have Data".into()),
         (Field::Text(text), None | Some(DataEncoding::Base64)) => {
-            let data = BASE64.decode(text.as_bytes());
-            let data = data.map_err(|error| format!("its Data is not base64: {error}"))?;
-            if told.is_none() && is_text_by_accident(&text, &data) {
-                looks_like_text = Some(text.into_owned());
+            let data = decode(&text)?;
+            if told.is_none() {
+                accident = looks_like(&text, &data);
             }
             data
         }
         // The JSON is the data.
         (Field::Null, told) if told != Some(DataEncoding::Json) => return Err("its Data is null".into()),
-        _ => span::of(line, "Data")
-            .ok_or("its Data cannot be found in it")?
-            .to_owned(),
+        (field, told) => {
+            let json = span::of(line, "Data").ok_or("its Data cannot be found in it")?;
+            if told.is_none() && matches!(field, Field::Array) && serde_json::from_slice::<Vec<u8>>(json).is_ok() {
+                accident = Some(
+                    "an array of numbers, is read as JSON, not as bytes; {\"type\":\"Buffer\",\"data\":[...]} is bytes"
+                        .into(),
+                );
+            }
+            match told {
+                None => kpl_event::bytes_of_json(json).unwrap_or_else(|| json.to_owned()),
+                Some(_) => json.to_owned(),
+            }
+        }
     };
     let key = match fields.partition_key {
         Field::Text(key) => key.into_owned(),
@@ -96,10 +105,46 @@ pub(crate) fn read(line: &[u8], encoding: Option<DataEncoding>) -> Result<Read, 
         let key: HashKey = text.parse().map_err(|error| format!("its ExplicitHashKey: {error}"))?;
         record = record.with_explicit_hash_key(key);
     }
-    Ok(Read {
-        record,
-        looks_like_text,
+    Ok(Read { record, accident })
+}
+
+/// Decodes base64, or what other programs write in its place.
+fn decode(text: &str) -> Result<Vec<u8>, String> {
+    let error = match BASE64.decode(text.as_bytes()) {
+        Ok(data) => return Ok(data),
+        Err(error) => error,
+    };
+    kpl_event::decode(text).ok_or_else(|| match kpl_event::looks_like(text) {
+        Some(what @ ("text" | "JSON")) => {
+            format!("its Data is not base64: {error}; it looks like {what}: --data text reads it")
+        }
+        Some(what) => format!("its Data is not base64: {error}; it looks like {what}"),
+        None => format!("its Data is not base64: {error}"),
     })
+}
+
+/// Says what data looks like that only happens to be valid base64, or that was encoded twice.
+fn looks_like(text: &str, data: &[u8]) -> Option<String> {
+    let is_twice = || data.len() >= 24 && BASE64.decode(data).is_ok();
+    let has_digits = text.contains(|digit: char| digit.is_ascii_digit()) && text.contains(char::is_alphabetic);
+    let is_hexadecimal = text.len() >= 24 && has_digits && HEXLOWER_PERMISSIVE.decode(text.as_bytes()).is_ok();
+    let bytes = count(data.len() as u64, "byte");
+    let start = line_of(text, 60);
+    if is_text_by_accident(text, data) {
+        Some(format!(
+            "{start:?}, looks like text, but is read as base64 of {bytes}; --data says what it is: text or base64"
+        ))
+    } else if is_hexadecimal {
+        Some(format!(
+            "{start:?}, looks like hexadecimal digits, but is read as base64 of {bytes}"
+        ))
+    } else if is_twice() {
+        Some(format!(
+            "{start:?}, looks like base64 that was encoded twice, but is decoded once"
+        ))
+    } else {
+        None
+    }
 }
 
 /// Returns whether text is a word or a number that only happens to be valid base64. Few bytes have such base64, and those
@@ -117,20 +162,17 @@ fn is_text_by_accident(text: &str, decoded: &[u8]) -> bool {
     (is_number || (is_word && is_whole)) && !is_text
 }
 
-/// Tells once of data that looks like text.
+/// Tells once of data that looks like something else.
 #[derive(Debug, Default)]
 pub(crate) struct Accident(bool);
 
 impl Accident {
     pub(crate) fn look(&mut self, location: Location<'_>, read: &Read) {
-        let Some(text) = read.looks_like_text.as_ref().filter(|_| !self.0) else {
+        let Some(accident) = read.accident.as_ref().filter(|_| !self.0) else {
             return;
         };
         self.0 = true;
-        let bytes = count(read.record.data.len() as u64, "byte");
-        tell(format_args!(
-            "{location}: its Data, {text:?}, looks like text, but is read as base64 of {bytes}; --data says what it is: text or base64"
-        ));
+        tell(format_args!("{location}: its Data, {accident}"));
     }
 }
 
@@ -228,6 +270,11 @@ mod tests {
                 any::<Vec<u8>>(),
                 any::<String>().prop_map(String::into_bytes),
                 "[a-z]{4}|null|\"[a-z]{4}\"|true|[0-9]{4}".prop_map(String::into_bytes),
+                prop::collection::vec(any::<u8>(), 1..9).prop_map(|bytes| serde_json::to_vec(&bytes).unwrap()),
+                prop::collection::vec(any::<u8>(), 1..9).prop_map(|bytes| {
+                    serde_json::to_vec(&serde_json::json!({ "type": "Buffer", "data": bytes })).unwrap()
+                }),
+                any::<u8>().prop_map(|byte| format!(" {{ \"0\":{byte}}}").into_bytes()),
                 json().prop_map(|json| json.to_string().into_bytes()),
             ],
             form in prop::sample::select(vec![DataForm::Base64, DataForm::Text, DataForm::Json]),
@@ -244,6 +291,7 @@ mod tests {
                 shard_id: None,
                 data: written,
                 data_encoding,
+                compression: None,
                 malformed: None,
             }).unwrap();
             // `--data text` writes base64 as such too; then the line says so.

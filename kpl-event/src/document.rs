@@ -8,6 +8,7 @@ use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::fields::{Fields, Key, Role};
+use crate::foreign::{aggregate_inside, decode};
 use crate::value::{Odd, Text, Value};
 use crate::{NoData, Record};
 
@@ -36,6 +37,16 @@ pub trait Sink {
     /// Returns whether a value in the place of a record, or of its data, is kept if it is not one. In memory it may take
     /// many times as many bytes as in the input. The default is `false`.
     fn keeps_values(&self) -> bool {
+        false
+    }
+
+    /// Returns whether data is read in the forms of other programs as well, as far as they are unambiguous: what [`decode`] and
+    /// [`bytes_of_json`] read, arrays of bytes, and strings in the place of a record. An aggregated record is read also if it was
+    /// encoded twice. Arrays and objects that are not bytes are not kept then. The default is `false`.
+    ///
+    /// [`decode`]: crate::decode
+    /// [`bytes_of_json`]: crate::bytes_of_json
+    fn reads_other_forms(&self) -> bool {
         false
     }
 }
@@ -151,6 +162,10 @@ impl Sink for Within<'_> {
     fn keeps_values(&self) -> bool {
         self.sink.keeps_values()
     }
+
+    fn reads_other_forms(&self) -> bool {
+        self.sink.reads_other_forms()
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -233,7 +248,7 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
         let is_outermost = walk.depth == 0 && is_document;
         let place = walk.sink.place();
         let outer_message_id = walk.message_id.clone();
-        let mut fields = Fields::new(walk.sink.keeps_values());
+        let mut fields = Fields::new(walk.sink.keeps_values(), walk.sink.reads_other_forms());
         let mut found = Found::Nothing;
         let (mut has_message, mut has_positions) = (false, false);
         while let Some(Key { role, name }) = map.next_key::<Key>()? {
@@ -325,6 +340,15 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
     fn visit_str<E: Error>(self, text: &str) -> Result<Found, E> {
         match self.level {
             Level::Message => Ok(Found::Text(text.to_owned())),
+            Level::Document | Level::Record if self.walk.sink.reads_other_forms() => match decode(text) {
+                Some(data) if !data.is_empty() => {
+                    let place = self.walk.sink.place();
+                    let data = aggregate_inside(&data).unwrap_or(data);
+                    self.walk.record(place, Record::new(Ok(data)))?;
+                    Ok(Found::Records)
+                }
+                _ => self.odd(&Value::Text(text)),
+            },
             Level::Document | Level::Array | Level::Record => self.odd(&Value::Text(text)),
         }
     }

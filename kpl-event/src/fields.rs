@@ -10,6 +10,7 @@ use kpl_core::EncryptionType;
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::foreign::{aggregate_inside, decode, of_array, of_object};
 use crate::value::{Any, Odd, Text, Value};
 use crate::{Arrival, NoData, Record};
 
@@ -111,7 +112,11 @@ impl<'de> serde::Deserialize<'de> for Key {
 pub(crate) struct Fields {
     /// Whether values of the wrong type are kept.
     keep: bool,
+    /// Whether data is read in the forms of other programs.
+    reads_other_forms: bool,
     data: Option<Result<Vec<u8>, NoData>>,
+    /// What the data is if it is not a string.
+    data_kind: Option<&'static str>,
     data_encoding: Option<String>,
     partition_key: Scalar,
     sequence_number: Scalar,
@@ -127,15 +132,21 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
-    pub(crate) fn new(keep: bool) -> Self {
-        let fields = Self::default();
-        Self { keep, ..fields }
+    pub(crate) fn new(keep: bool, reads_other_forms: bool) -> Self {
+        Self {
+            keep,
+            reads_other_forms,
+            ..Self::default()
+        }
     }
 
     /// Reads the value of a key.
     pub(crate) fn read<'de, A: MapAccess<'de>>(&mut self, role: Role, map: &mut A) -> Result<(), A::Error> {
         match role {
-            Role::Data => self.data = map.next_value_seed(Data { keep: self.keep })?,
+            Role::Data => {
+                self.data_kind = None;
+                self.data = map.next_value_seed(Data(self))?;
+            }
             Role::DataEncoding => self.data_encoding = map.next_value_seed(Text)?,
             Role::PartitionKey => self.partition_key = map.next_value()?,
             Role::SequenceNumber => self.sequence_number = map.next_value()?,
@@ -180,6 +191,15 @@ impl Fields {
     /// Returns the record. Without data it has this reason.
     pub(crate) fn finish(self, reason: NoData) -> Record {
         let data = match (self.data_encoding.as_deref(), self.data) {
+            // `kpl` writes it for JSON that might be taken for bytes.
+            (Some(_), Some(Ok(_))) if self.data_kind.is_some() => Err(NoData::NotText {
+                kind: self.data_kind.unwrap_or_default(),
+                json: None,
+            }),
+            (None | Some("base64"), Some(Err(NoData::NotBase64 { error, text }))) if self.reads_other_forms => {
+                decode(&text).ok_or(NoData::NotBase64 { error, text })
+            }
+            (None, Some(Ok(data))) if self.reads_other_forms => Ok(aggregate_inside(&data).unwrap_or(data)),
             (Some("text"), Some(data)) => text(data).map(String::into_bytes),
             (Some("json"), Some(data)) => {
                 text(data).map(|text| serde_json::Value::String(text).to_string().into_bytes())
@@ -216,11 +236,9 @@ fn text(data: Result<Vec<u8>, NoData>) -> Result<String, NoData> {
 }
 
 /// Base64, decoded without a copy of the string.
-struct Data {
-    keep: bool,
-}
+struct Data<'f>(&'f mut Fields);
 
-impl<'de> DeserializeSeed<'de> for Data {
+impl<'de> DeserializeSeed<'de> for Data<'_> {
     type Value = Option<Result<Vec<u8>, NoData>>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -228,13 +246,19 @@ impl<'de> DeserializeSeed<'de> for Data {
     }
 }
 
-impl Data {
+impl Data<'_> {
     fn odd<E>(Odd { kind, json }: Odd) -> Result<Option<Result<Vec<u8>, NoData>>, E> {
         Ok(Some(Err(NoData::NotText { kind, json })))
     }
+
+    /// Takes the bytes of a value that is not a string, if it is bytes.
+    fn bytes<E>(self, bytes: Option<Vec<u8>>, kind: &'static str) -> Result<Option<Result<Vec<u8>, NoData>>, E> {
+        self.0.data_kind = Some(kind);
+        Ok(Some(bytes.ok_or(NoData::NotText { kind, json: None })))
+    }
 }
 
-impl<'de> Visitor<'de> for Data {
+impl<'de> Visitor<'de> for Data<'_> {
     type Value = Option<Result<Vec<u8>, NoData>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -255,27 +279,33 @@ impl<'de> Visitor<'de> for Data {
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
-        Self::odd(Odd::of(&Value::Bool(value), self.keep))
+        Self::odd(Odd::of(&Value::Bool(value), self.0.keep))
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
-        Self::odd(Odd::of(&Value::Integer(number), self.keep))
+        Self::odd(Odd::of(&Value::Integer(number), self.0.keep))
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
-        Self::odd(Odd::of(&Value::Number(number as f64), self.keep))
+        Self::odd(Odd::of(&Value::Number(number as f64), self.0.keep))
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
-        Self::odd(Odd::of(&Value::Number(number), self.keep))
+        Self::odd(Odd::of(&Value::Number(number), self.0.keep))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
-        Self::odd(Odd::array(seq, self.keep)?)
+        if self.0.reads_other_forms {
+            return self.bytes(of_array(seq)?, "an array");
+        }
+        Self::odd(Odd::array(seq, self.0.keep)?)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        Self::odd(Odd::object(map, self.keep)?)
+        if self.0.reads_other_forms {
+            return self.bytes(of_object(map)?, "an object");
+        }
+        Self::odd(Odd::object(map, self.0.keep)?)
     }
 }
 

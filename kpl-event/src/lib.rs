@@ -8,9 +8,11 @@
 mod arrival;
 mod document;
 mod fields;
+mod foreign;
 mod record;
 mod value;
 
 pub use arrival::Arrival;
 pub use document::{Outline, Sink, Stopped, read};
+pub use foreign::{bytes_of_json, decode, looks_like};
 pub use record::{NoData, Record};

@@ -3,6 +3,7 @@
 use clap::Args;
 use kpl_core::{Counts, DeaggregateError, Deaggregator, HashKeyRange, Position, StrayPolicy, UserRecord};
 
+use crate::decompress::{Decompress, Plain};
 use crate::draw;
 use crate::forms::{DataForm, Stray};
 use crate::input::{self, Entry, Input, Sink};
@@ -23,7 +24,8 @@ use crate::user_records::{self, not_an_aggregate, reason_with_key};
 #[command(after_help = "\
 Examples:
   aws kinesis get-records --shard-iterator $ITERATOR | kpl deaggregate
-  kpl deaggregate --data json --after \"$SEQUENCE_NUMBER:41\" events.json")]
+  kpl deaggregate --data json --after \"$SEQUENCE_NUMBER:41\" events.json
+  kpl deaggregate --decompress --data json cloudwatch-logs.json")]
 pub(crate) struct Deaggregate {
     #[command(flatten)]
     input: Input,
@@ -32,6 +34,9 @@ pub(crate) struct Deaggregate {
     /// "DataEncoding" says so
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     data: DataForm,
+
+    #[command(flatten)]
+    decompress: Decompress,
 
     /// Filter by hash key, as a reader of one shard does; both ends are inclusive
     #[arg(long, value_name = "START..=END")]
@@ -56,6 +61,7 @@ impl Deaggregate {
         let mut sink = UserRecords {
             deaggregator: self.deaggregator(),
             data: self.data,
+            decompress: self.decompress,
             lines: Lines::new(),
             problems,
             counts: Counts::default(),
@@ -91,6 +97,7 @@ impl Deaggregate {
 struct UserRecords<'p> {
     deaggregator: Deaggregator<UserRecord<'static>>,
     data: DataForm,
+    decompress: Decompress,
     lines: Lines,
     problems: &'p mut Problems,
     counts: Counts,
@@ -122,7 +129,9 @@ impl UserRecords<'_> {
         if let Some(reason) = record.malformed {
             self.marked(file, entry, None, &not_an_aggregate(reason))?;
         }
-        let (data, data_encoding) = Data::new(record.data, self.data);
+        let user_record = record.aggregated.then_some(record.sub_sequence_number);
+        let plain = self.plain(file, entry, user_record, record.data)?;
+        let (data, data_encoding) = Data::new(&plain.data, self.data);
         self.lines.line(&Unpacked {
             partition_key: record.partition_key,
             explicit_hash_key: record.explicit_hash_key,
@@ -133,6 +142,7 @@ impl UserRecords<'_> {
             shard_id: None,
             data,
             data_encoding,
+            compression: plain.compression,
             malformed: record.malformed.map(|reason| reason.to_string()).as_deref(),
         })
     }
@@ -140,7 +150,8 @@ impl UserRecords<'_> {
     fn deliver_without_keys(&mut self, file: &str, entry: &Entry, error: &DeaggregateError) -> Result<(), Stop> {
         let sub_sequence_number = error.sub_sequence_number();
         self.marked(file, entry, Some(sub_sequence_number), &error.kind().to_string())?;
-        let (data, data_encoding) = Data::new(error.data(), self.data);
+        let plain = self.plain(file, entry, Some(sub_sequence_number), error.data())?;
+        let (data, data_encoding) = Data::new(&plain.data, self.data);
         self.lines.line(&Unpacked {
             partition_key: None,
             explicit_hash_key: None,
@@ -151,7 +162,24 @@ impl UserRecords<'_> {
             shard_id: None,
             data,
             data_encoding,
+            compression: plain.compression,
             malformed: Some(&reason_with_key(error.kind(), error.partition_key())),
+        })
+    }
+
+    /// Returns data as it is to be written.
+    fn plain<'d>(
+        &mut self,
+        file: &str,
+        entry: &Entry,
+        user_record: Option<u64>,
+        data: &'d [u8],
+    ) -> Result<Plain<'d>, Stop> {
+        self.decompress.apply(data).or_else(|problem| {
+            self.lines.flush()?;
+            let location = entry.full_location(file, user_record);
+            self.problems.unchanged(location, problem)?;
+            Ok(data.into())
         })
     }
 

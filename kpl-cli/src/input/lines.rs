@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::PathBuf;
 
-use super::{BYTE_ORDER_MARK, MAX_RECORD, each_file, too_long};
+use super::{BYTE_ORDER_MARK, MAX_RECORD, decompressed, each_file, too_long};
 use crate::problems::{Location, Stop};
 
 /// Takes the lines that are read.
@@ -20,7 +20,16 @@ pub(crate) trait LineSink {
 
 /// Reads the lines of one file after the other, or of standard input if the list is empty.
 pub(crate) fn each_line(files: &[PathBuf], sink: &mut dyn LineSink) -> Result<(), Stop> {
-    each_file(files, |name, reader| lines_of(name, reader, sink))
+    each_file(files, |file, reader| match decompressed(reader) {
+        Ok(reader) => lines_of(file, reader, sink),
+        Err(error) => sink.unreadable(
+            Location {
+                file,
+                ..Location::default()
+            },
+            &error.to_string(),
+        ),
+    })
 }
 
 fn lines_of(file: &str, reader: impl Read, sink: &mut dyn LineSink) -> Result<(), Stop> {

@@ -4,7 +4,7 @@ mod lines;
 mod source;
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
@@ -18,6 +18,7 @@ use serde_json::error::Category;
 pub(crate) use self::lines::{LineSink, each_line};
 pub(crate) use self::source::BYTE_ORDER_MARK;
 use self::source::Source;
+use crate::compression::Compression;
 use crate::problems::{Location, Stop};
 
 /// Where records are read from.
@@ -107,9 +108,17 @@ pub(crate) trait Sink {
 pub(crate) fn read(input: &Input, sink: &mut dyn Sink) -> Result<(), Stop> {
     each_file(&input.files, |name, reader| {
         if input.raw {
-            read_raw(name, reader, sink)
-        } else {
-            read_json(name, reader, sink)
+            return read_raw(name, reader, sink);
+        }
+        match decompressed(reader) {
+            Ok(reader) => read_json(name, reader, sink),
+            Err(error) => sink.unreadable(
+                Location {
+                    file: name,
+                    ..Location::default()
+                },
+                &error.to_string(),
+            ),
         }
     })
 }
@@ -122,6 +131,40 @@ fn each_file(files: &[PathBuf], mut read: impl FnMut(&str, Box<dyn Read>) -> Res
         let (name, reader) = open(file)?;
         read(&name, reader)
     })
+}
+
+/// Returns a reader of a file, or of what it was before it was compressed by gzip or zstd: that is seen by its first bytes.
+pub(crate) fn decompressed(mut reader: Box<dyn Read>) -> io::Result<Box<dyn Read>> {
+    let mut start = Vec::new();
+    // More is read only if there may be more of a magic: the next read may wait for a long time.
+    while Compression::may_start(&start) && reader.by_ref().take(1).read_to_end(&mut start)? > 0 {}
+    let compression = Compression::of_file(&start);
+    let whole = io::Cursor::new(start).chain(reader);
+    Ok(match compression {
+        Some(compression) => Box::new(Decompressed {
+            reader: compression.reader(BufReader::with_capacity(64 * 1024, whole)),
+            compression,
+        }),
+        None => Box::new(whole),
+    })
+}
+
+/// What a file was before it was compressed.
+struct Decompressed {
+    reader: Box<dyn Read>,
+    compression: Compression,
+}
+
+impl Read for Decompressed {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(out).map_err(|error| {
+            let compression = self.compression;
+            io::Error::new(
+                error.kind(),
+                format!("this is {compression}, and cannot be decompressed: {error}"),
+            )
+        })
+    }
 }
 
 /// Opens a file, or standard input for `-`.
@@ -250,7 +293,6 @@ fn not_json(start: &[u8]) -> Option<&'static str> {
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => {
             Some("this is UTF-16, which some shells write: convert it to UTF-8 first")
         }
-        [0x1F, 0x8B, ..] => Some("this is compressed: decompress it with gzip -d first"),
         _ => None,
     }
 }
@@ -344,6 +386,10 @@ impl<'a> Records<'a> {
 /// Returns the first thing that is wrong with a record.
 fn problem(record: &Record) -> String {
     match (&record.data, record.wrong_types.first()) {
+        (Err(no_data @ NoData::NotBase64 { text, .. }), _) => match kpl_event::looks_like(text) {
+            Some(what) => format!("{no_data}; it looks like {what}"),
+            None => no_data.to_string(),
+        },
         (Err(no_data), _) => no_data.to_string(),
         (Ok(_), wrong) => wrong.cloned().unwrap_or_default(),
     }
@@ -353,6 +399,10 @@ impl kpl_event::Sink for Records<'_> {
     /// Returns the line.
     fn place(&mut self) -> u64 {
         self.source.last_line()
+    }
+
+    fn reads_other_forms(&self) -> bool {
+        true
     }
 
     fn record(&mut self, line: u64, record: Record) -> Result<(), Stopped> {

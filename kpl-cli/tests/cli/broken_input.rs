@@ -47,7 +47,7 @@ fn what_is_not_json_at_all() {
     check(
         b"\x1F\x8B\x08",
         &[],
-        &["1: this is compressed: decompress it with gzip -d first"],
+        &["1: this is gzip, and cannot be decompressed: unexpected end of file; the rest is not read"],
     );
     check(
         "{\n,}",

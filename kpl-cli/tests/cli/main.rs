@@ -3,12 +3,14 @@
 mod aggregate;
 mod broken_input;
 mod deaggregate;
+mod decompress;
 mod input_shapes;
 mod inspect;
 mod kcl;
 mod manual;
 #[cfg(target_os = "linux")]
 mod memory;
+mod other_forms;
 mod sessions;
 mod stats;
 #[cfg(feature = "stream")]

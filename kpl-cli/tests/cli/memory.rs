@@ -6,6 +6,7 @@ use std::process::{Child, Stdio};
 use std::thread;
 
 use data_encoding::BASE64;
+use flate2::write::GzEncoder;
 use kpl_core::{Aggregator, RawRecord};
 
 use crate::support::command;
@@ -92,6 +93,19 @@ fn hundred_thousand_lines_of_each_command() {
         (0..100_000).try_for_each(|number| writeln!(out, "{{\"Data\":\"AAAA\",\"PartitionKey\":\"{key}{number}\"}}"))
     });
     assert!((100..1_000).contains(&lines), "{lines}");
+    assert!(peak < LIMIT, "{peak} KiB");
+}
+
+#[test]
+fn bombs_are_never_in_memory() {
+    let mut bomb = GzEncoder::new(Vec::new(), flate2::Compression::default());
+    bomb.write_all(&vec![0; 16 << 20]).unwrap();
+    let bomb = BASE64.encode(&bomb.finish().unwrap());
+    let arguments = ["deaggregate", "--decompress", "--max-decompressed", "100000"];
+    let (lines, peak) = run(&arguments, move |out| {
+        (0..10).try_for_each(|_| writeln!(out, "{{\"Data\":\"{bomb}\"}}"))
+    });
+    assert_eq!(lines, 10);
     assert!(peak < LIMIT, "{peak} KiB");
 }
 

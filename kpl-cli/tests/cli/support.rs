@@ -70,6 +70,18 @@ pub(crate) fn run(command: &mut Command, input: &[u8]) -> Run {
     }
 }
 
+/// Returns what a program writes to standard output.
+pub(crate) fn output(command: &mut Command, input: &[u8]) -> Vec<u8> {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || stdin.write_all(input).unwrap());
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        output.stdout
+    })
+}
+
 /// A directory of a test's own, removed in the end.
 pub(crate) struct Directory(PathBuf);
 

@@ -175,8 +175,8 @@ fn output_that_cannot_be_written_is_an_error() {
     for arguments in [
         &["--help"][..],
         &["--version"],
-        &["help", "put"],
-        &["tail", "--help"],
+        &["help", "stats"],
+        &["deaggregate", "--help"],
         &["completions", "bash"],
         &["deaggregate", "--raw", &file],
         &["inspect", &file],

@@ -8,6 +8,8 @@ use kpl_core::wire::{AggregatedRecord, DIGEST_LEN, Field, Frame, MAGIC, Malforme
 use kpl_core::{Deaggregator, KinesisRecord};
 use serde::{Serialize, Serializer};
 
+use super::cause;
+use crate::compression::Compression;
 use crate::draw::hexadecimal;
 use crate::input::Entry;
 
@@ -18,6 +20,9 @@ pub(super) struct Anatomy {
     pub(super) kind: Kind,
     pub(super) size: usize,
     pub(super) malformed: Option<Problem>,
+    /// What the bytes of a plain record seem to be, if they are probably not meant as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cause: Option<String>,
     pub(super) digest: Option<Digest>,
     pub(super) partition_keys: Vec<TableKey>,
     pub(super) explicit_hash_keys: Vec<TableKey>,
@@ -78,6 +83,9 @@ pub(super) struct UserRecord {
     pub(super) data: Vec<u8>,
     /// Why its keys cannot be resolved, if they cannot.
     pub(super) malformed: Option<String>,
+    /// What the data was compressed by, if it was decompressed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) compression: Option<Compression>,
 }
 
 fn base64<S: Serializer>(data: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
@@ -101,6 +109,9 @@ pub(super) struct Bytes {
 pub(super) struct Report<'a> {
     partition_key: Option<&'a str>,
     sequence_number: Option<&'a str>,
+    /// What the record was compressed by, if it was decompressed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compression: Option<Compression>,
     #[serde(flatten)]
     anatomy: &'a Anatomy,
 }
@@ -124,6 +135,7 @@ impl Anatomy {
             },
             Err(_) => Self {
                 size,
+                cause: cause::of(data),
                 bytes: Bytes {
                     data: size,
                     ..Bytes::default()
@@ -231,10 +243,11 @@ impl Anatomy {
     }
 
     /// Returns what `--output json` writes.
-    pub(super) fn report<'a>(&'a self, entry: &'a Entry) -> Report<'a> {
+    pub(super) fn report<'a>(&'a self, entry: &'a Entry, compression: Option<Compression>) -> Report<'a> {
         Report {
             partition_key: entry.partition_key.as_deref(),
             sequence_number: entry.sequence_number.as_deref(),
+            compression,
             anatomy: self,
         }
     }
@@ -291,6 +304,7 @@ fn user_record(record: &WireRecord<'_>, range: Range<usize>) -> UserRecord {
         data_size: record.data.len(),
         data: record.data.to_vec(),
         malformed: None,
+        compression: None,
     }
 }
 

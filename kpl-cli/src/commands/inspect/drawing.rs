@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use kpl_core::wire::{DIGEST_LEN, MAGIC};
 
 use super::anatomy::{Anatomy, Bytes, Kind, Problem, TableKey, UserRecord};
+use crate::compression::Compression;
 use crate::draw::{
     self, BAD, DATA, FAINT, FRAMING, GOOD, HEADING, KEY, bar, bytes_around, count, line, percent, styled, thousands,
 };
@@ -12,15 +13,21 @@ use crate::input::Entry;
 use crate::terminal;
 
 /// Returns the drawing of a record, with at most `limit` keys of each table and at most as many user records.
-pub(super) fn draw(anatomy: &Anatomy, entry: &Entry, file: &str, limit: usize) -> String {
+pub(super) fn draw(
+    anatomy: &Anatomy,
+    entry: &Entry,
+    compression: Option<Compression>,
+    file: &str,
+    limit: usize,
+) -> String {
     let mut drawing = Drawing {
         text: String::new(),
         data: &entry.data,
         limit,
     };
-    drawing.title(anatomy, entry, file);
+    drawing.title(anatomy, entry, compression, file);
     if anatomy.kind == Kind::Plain {
-        drawing.plain();
+        drawing.plain(anatomy.cause.as_deref());
         return drawing.text;
     }
     drawing.sections(anatomy);
@@ -45,7 +52,7 @@ struct Drawing<'a> {
 }
 
 impl Drawing<'_> {
-    fn title(&mut self, anatomy: &Anatomy, entry: &Entry, file: &str) {
+    fn title(&mut self, anatomy: &Anatomy, entry: &Entry, compression: Option<Compression>, file: &str) {
         let size = count(anatomy.size as u64, "byte");
         match anatomy.kind {
             Kind::Plain => line!(self, "{}, {size}", styled(HEADING, "a plain record")),
@@ -70,14 +77,20 @@ impl Drawing<'_> {
         if let Some(number) = &entry.sequence_number {
             line!(self, "  {:16} {}", "sequence number", draw::line_of(number, 60));
         }
+        if let Some(compression) = compression {
+            line!(self, "  {:16} {compression}", "decompressed by");
+        }
         line!(self);
     }
 
-    fn plain(&mut self) {
+    fn plain(&mut self, cause: Option<&str>) {
         line!(
             self,
             "It does not start with the magic f3899ac2: it is the data of one user record."
         );
+        if let Some(cause) = cause {
+            line!(self, "{}", styled(BAD, cause));
+        }
         line!(self);
         line!(self, "{}", draw::start_of(self.data, 80));
     }
@@ -156,6 +169,10 @@ impl Drawing<'_> {
                 record.partition_key_index,
                 styled(DATA, draw::start_of(&record.data, width)),
             );
+            if let Some(compression) = record.compression {
+                let bytes = count(record.data.len() as u64, "byte");
+                line!(self, "{:10}decompressed by {compression}: {bytes}", "");
+            }
             if let Some(reason) = &record.malformed {
                 line!(self, "{:10}{}", "", styled(BAD, draw::line_of(reason, 70)));
             }

@@ -1,16 +1,18 @@
 //! `kpl inspect`: shows what is where in one record.
 
 mod anatomy;
+mod cause;
 mod drawing;
 
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
-use data_encoding::BASE64;
 use kpl_core::wire::MAGIC;
 
 use self::anatomy::Anatomy;
+use crate::compression::Compression;
+use crate::decompress::Decompress;
 use crate::draw;
 use crate::forms::ReportForm;
 use crate::input::{self, BYTE_ORDER_MARK, Entry, MAX_RECORD, Sink};
@@ -40,6 +42,9 @@ pub(crate) struct Inspect {
     #[arg(long, value_name = "NUMBER", conflicts_with = "raw", value_parser = clap::value_parser!(u64).range(1..))]
     record: Option<u64>,
 
+    #[command(flatten)]
+    decompress: Decompress,
+
     /// The most keys and user records to draw
     #[arg(long, value_name = "COUNT", default_value_t = 20)]
     limit: usize,
@@ -68,7 +73,7 @@ impl Inspect {
             Err((file, Stop::Enough)) => file,
             Err((_, stop)) => return Err(stop),
         };
-        let Some(entry) = wanted.record else {
+        let Some(mut entry) = wanted.record else {
             let count = draw::count(wanted.count, "record");
             let problem = match self.record {
                 Some(number) => format!("{file}: there is no record {number}, the input has {count}"),
@@ -81,10 +86,10 @@ impl Inspect {
             }
             return Err(Stop::Usage(problem));
         };
-        let anatomy = Anatomy::of(&entry);
+        let (anatomy, compression) = self.anatomy(&mut entry, &file, problems)?;
         match self.output {
-            ReportForm::Text => draw::print(&drawing::draw(&anatomy, &entry, &file, self.limit))?,
-            ReportForm::Json => output::document(&anatomy.report(&entry))?,
+            ReportForm::Text => draw::print(&drawing::draw(&anatomy, &entry, compression, &file, self.limit))?,
+            ReportForm::Json => output::document(&anatomy.report(&entry, compression))?,
         }
         match &anatomy.malformed {
             Some(malformed) if self.strict => {
@@ -96,26 +101,69 @@ impl Inspect {
     }
 }
 
+impl Inspect {
+    /// Returns the parts of a record, which is decompressed before, and whose user records are.
+    fn anatomy(
+        &self,
+        entry: &mut Entry,
+        file: &str,
+        problems: &mut Problems,
+    ) -> Result<(Anatomy, Option<Compression>), Stop> {
+        let mut compression = None;
+        match self.decompress.apply(&entry.data) {
+            Ok(plain) if plain.compression.is_some() => {
+                compression = plain.compression;
+                entry.data = plain.data.into_owned();
+            }
+            Ok(_) => {}
+            Err(problem) => problems.unchanged(entry.full_location(file, None), problem)?,
+        }
+        let mut anatomy = Anatomy::of(entry);
+        // All of them are held at once.
+        let mut left = self.decompress.limit();
+        for (number, record) in anatomy.user_records.iter_mut().enumerate() {
+            match self.decompress.with_at_most(left).apply(&record.data) {
+                Ok(plain) if plain.compression.is_some() => {
+                    record.compression = plain.compression;
+                    left -= plain.data.len();
+                    record.data = plain.data.into_owned();
+                }
+                Ok(_) => {}
+                Err(problem) => problems.unchanged(entry.full_location(file, Some(number as u64)), problem)?,
+            }
+        }
+        Ok((anatomy, compression))
+    }
+}
+
 /// Reads until the wanted record is found. Returns the name of the input.
 fn find(path: &Path, raw: bool, wanted: &mut Wanted<'_>) -> Result<String, (String, Stop)> {
-    let (name, mut reader) = input::open(path).map_err(|stop| (String::new(), stop))?;
+    let (name, reader) = input::open(path).map_err(|stop| (String::new(), stop))?;
     let result = if raw {
         input::read_raw(&name, reader, wanted)
     } else {
-        let mut start = Vec::new();
-        let location = Location {
-            file: &name,
-            ..Location::default()
-        };
-        match reader.by_ref().take(4096).read_to_end(&mut start) {
-            Err(error) => wanted.unreadable(location, &error.to_string()),
-            Ok(_) if is_json(&start) => input::read_json(&name, Cursor::new(start).chain(reader), wanted),
-            Ok(_) => read_bytes(&name, Cursor::new(start).chain(reader), wanted),
-        }
+        find_in(&name, reader, wanted)
     };
     match result {
         Ok(()) => Ok(name),
         Err(stop) => Err((name, stop)),
+    }
+}
+
+fn find_in(file: &str, reader: Box<dyn Read>, wanted: &mut Wanted<'_>) -> Result<(), Stop> {
+    let location = Location {
+        file,
+        ..Location::default()
+    };
+    let mut start = Vec::new();
+    let read = input::decompressed(reader).and_then(|mut reader| {
+        reader.by_ref().take(4096).read_to_end(&mut start)?;
+        Ok(reader)
+    });
+    match read {
+        Err(error) => wanted.unreadable(location, &error.to_string()),
+        Ok(reader) if is_json(&start) => input::read_json(file, Cursor::new(start).chain(reader), wanted),
+        Ok(reader) => read_bytes(file, Cursor::new(start).chain(reader), wanted),
     }
 }
 
@@ -133,10 +181,7 @@ fn read_bytes(name: &str, reader: impl Read, wanted: &mut Wanted<'_>) -> Result<
         .map_err(|error| Stop::Usage(format!("{name}: {error}")))?;
     let decoded = match bytes.starts_with(&MAGIC) {
         true => None,
-        false => {
-            let characters = bytes.iter().copied().filter(|byte| !byte.is_ascii_whitespace());
-            BASE64.decode(&characters.collect::<Vec<_>>()).ok()
-        }
+        false => str::from_utf8(&bytes).ok().and_then(kpl_event::decode),
     };
     input::read_raw(name, Cursor::new(decoded.unwrap_or(bytes)), wanted)
 }

@@ -1,6 +1,7 @@
 //! The thread that reads the input: a read may block for ever, and Ctrl-C must work all the same.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -8,6 +9,7 @@ use std::thread;
 use kpl_core::RawRecord;
 use tokio::sync::mpsc;
 
+use crate::compression::Compression;
 use crate::forms::DataEncoding;
 use crate::input::{LineSink, each_line};
 use crate::problems::{Location, Stop};
@@ -62,13 +64,20 @@ const MESSAGE_BYTES: usize = 256 * 1024;
 /// How many messages may be queued.
 const MESSAGES: usize = 4;
 
-/// Returns the size of the input, or `None` if a part of it is not a file, so that nothing can be said about its size.
+/// Returns the size of the input, or `None` if a part of it is compressed or not a file, so that nothing can be said about its
+/// size.
 pub(super) fn size(files: &[PathBuf]) -> Option<u64> {
     let sizes = files.iter().map(|file| {
         let metadata = fs::metadata(file).ok().filter(|_| file != Path::new("-"))?;
-        metadata.is_file().then_some(metadata.len())
+        (metadata.is_file() && !is_compressed(file)).then_some(metadata.len())
     });
     if files.is_empty() { None } else { sizes.sum() }
+}
+
+fn is_compressed(file: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = File::open(file).and_then(|file| file.take(4).read_to_end(&mut start));
+    read.is_ok() && Compression::of_file(&start).is_some()
 }
 
 /// Starts the thread.

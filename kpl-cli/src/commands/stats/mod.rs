@@ -14,6 +14,7 @@ use serde::Serialize;
 use self::cost::{Cost, Repacked};
 use self::histogram::Histogram;
 use self::keys::Keys;
+use crate::decompress::Decompress;
 use crate::draw;
 use crate::forms::{ReportForm, max_size};
 use crate::input::{self, Entry, Input, Sink};
@@ -54,6 +55,9 @@ pub(crate) struct Stats {
     #[arg(long, value_name = "BYTES", value_parser = max_size)]
     max_size: Vec<usize>,
 
+    #[command(flatten)]
+    decompress: Decompress,
+
     /// How many keys to list
     #[arg(long, value_name = "COUNT", default_value_t = 10)]
     keys: usize,
@@ -90,6 +94,8 @@ impl Stats {
             user_records: Histogram::default(),
             data_sizes: Histogram::default(),
             keys: Keys::default(),
+            decompress: self.decompress,
+            compressed: Compressed::default(),
             by_shard: vec![0; shards.as_ref().map_or(0, ShardMap::len)],
             shards,
             mixed: 0,
@@ -119,6 +125,8 @@ struct Stream<'p> {
     user_records: Histogram,
     data_sizes: Histogram,
     keys: Keys,
+    decompress: Decompress,
+    compressed: Compressed,
     shards: Option<ShardMap>,
     /// How many user records belong to each shard.
     by_shard: Vec<u64>,
@@ -126,6 +134,15 @@ struct Stream<'p> {
     mixed: u64,
     mixed_listed: Vec<Mixed>,
     problems: &'p mut Problems,
+}
+
+/// The data that `--decompress` decompressed.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Compressed {
+    user_records: u64,
+    bytes: u64,
+    decompressed_bytes: u64,
 }
 
 /// An aggregated record with user records of several shards.
@@ -159,6 +176,7 @@ impl Sink for Stream<'_> {
                 Err(error) => {
                     self.alone.add(error.data().len() as u64);
                     self.data_sizes.add(error.data().len() as u64);
+                    self.decompress(file, entry, Some(error.sub_sequence_number()), error.data())?;
                     let location = entry.full_location(file, Some(error.sub_sequence_number()));
                     self.problems.marked(location, error.kind())
                 }
@@ -196,6 +214,8 @@ impl Stream<'_> {
         let key = record.partition_key.unwrap_or_default();
         self.alone.add((record.data.len() + key.len()) as u64);
         self.data_sizes.add(record.data.len() as u64);
+        let user_record = record.aggregated.then_some(record.sub_sequence_number);
+        self.decompress(file, entry, user_record, record.data)?;
         if record.partition_key.is_some() {
             self.keys.add(key);
         }
@@ -219,6 +239,23 @@ impl Stream<'_> {
             repacked.add(&raw, shard.unwrap_or_default());
         }
         Ok(())
+    }
+
+    /// Counts what the data is if it is decompressed.
+    fn decompress(&mut self, file: &str, entry: &Entry, user_record: Option<u64>, data: &[u8]) -> Result<(), Stop> {
+        match self.decompress.apply(data) {
+            Ok(plain) if plain.compression.is_some() => {
+                self.compressed.user_records += 1;
+                self.compressed.bytes += data.len() as u64;
+                self.compressed.decompressed_bytes += plain.data.len() as u64;
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+            Err(problem) => {
+                let location = entry.full_location(file, user_record);
+                self.problems.unchanged(location, problem)
+            }
+        }
     }
 
     fn record(&mut self, file: &str, entry: &Entry, inside: &Inside) {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::cost::Cost;
 use super::histogram::Histogram;
 use super::keys::Keys;
-use super::{Mixed, Stream};
+use super::{Compressed, Mixed, Stream};
 use crate::draw::{self, BAD, FAINT, GOOD, HEADING, KEY, WARNING, bar, count, line, percent, styled, thousands};
 use crate::terminal;
 
@@ -22,6 +22,9 @@ pub(super) struct Report {
     unreadable: u64,
     user_records_per_kinesis_record: Histogram,
     data_bytes: Histogram,
+    /// Only with `--decompress`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compressed: Option<Compressed>,
     keys: FrequentKeys,
     cost: Cost,
     /// What the cost would be if each user record were sent alone.
@@ -98,6 +101,7 @@ impl Report {
             unreadable: stream.unreadable,
             user_records_per_kinesis_record: stream.user_records.clone(),
             data_bytes: stream.data_sizes.clone(),
+            compressed: stream.decompress.is_on().then_some(stream.compressed),
             keys: FrequentKeys {
                 different: stream.keys.different(),
                 error: stream.keys.error(),
@@ -142,6 +146,9 @@ impl Report {
                 &self.user_records_per_kinesis_record,
             );
             text.histogram("bytes of data in each user record", &self.data_bytes);
+            if let Some(compressed) = &self.compressed {
+                text.compressed(compressed, self.user_records);
+            }
             text.keys(&self.keys, self.user_records);
             text.saved(self);
             text.repacked(self);
@@ -210,6 +217,27 @@ impl Text {
     fn histogram(&mut self, name: &str, histogram: &Histogram) {
         line!(self, "{}: {}", styled(HEADING, name), histogram.summary());
         self.text.push_str(&histogram.draw());
+        line!(self);
+    }
+
+    fn compressed(&mut self, compressed: &Compressed, user_records: u64) {
+        let Compressed {
+            user_records: number,
+            bytes,
+            decompressed_bytes,
+        } = *compressed;
+        let share = percent(number, user_records);
+        line!(
+            self,
+            "{}: {}, {share}",
+            styled(HEADING, "compressed data"),
+            count(number, "user record")
+        );
+        if number > 0 {
+            let times = decompressed_bytes as f64 / bytes.max(1) as f64;
+            let (bytes, decompressed) = (count(bytes, "byte"), count(decompressed_bytes, "byte"));
+            line!(self, "  {bytes}, {decompressed} decompressed: {times:.1} times as many");
+        }
         line!(self);
     }
 

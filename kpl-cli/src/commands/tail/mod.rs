@@ -17,6 +17,7 @@ use kpl_stream::reader::{FilePositions, Reader, ReaderError, Start};
 use kpl_stream::{Origin, Received, Undecodable};
 use tokio::time::timeout;
 
+use crate::decompress::{Decompress, Plain};
 use crate::forms::{DataForm, positive_bytes, positive_seconds};
 use crate::input::Arrival;
 use crate::interrupts::{self, Interrupts};
@@ -42,6 +43,7 @@ use self::status::Status;
 Examples:
   kpl tail clicks --data json
   kpl tail clicks --from 5m --key anna --grep '/basket|/pay'
+  kpl tail logs --decompress --data json
   kpl tail clicks --from 2026-11-25T09:00 --idle 5 > clicks.jsonl
   kpl tail clicks --from trim-horizon --positions clicks.positions")]
 pub(crate) struct Tail {
@@ -93,6 +95,9 @@ pub(crate) struct Tail {
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     data: DataForm,
 
+    #[command(flatten)]
+    decompress: Decompress,
+
     /// Stop at the first record that is malformed
     #[arg(long)]
     strict: bool,
@@ -118,6 +123,7 @@ async fn run(options: Tail, mut interrupts: Interrupts, problems: &mut Problems)
     status.begin(&reader.progress());
     let mut tailing = Tailing {
         data: options.data,
+        decompress: options.decompress,
         lines: Lines::new(),
         problems,
     };
@@ -138,18 +144,24 @@ async fn run(options: Tail, mut interrupts: Interrupts, problems: &mut Problems)
                 }
             }
         };
-        let is_wanted = match &next {
-            Some(Ok(record)) => options.filter.takes(record.partition_key(), &record.value.data),
-            Some(Err(ReaderError::Record(error))) => options.filter.takes(error.partition_key(), error.data()),
-            _ => true,
-        };
         status.user_records += 1;
-        if !is_wanted {
-            continue;
-        }
         match next {
-            Some(Ok(record)) => tailing.deliver(&record)?,
-            Some(Err(ReaderError::Record(error))) => tailing.deliver_without_keys(&error)?,
+            Some(Ok(record)) => {
+                let user_record = record.is_aggregated().then_some(record.sub_sequence_number());
+                let plain = tailing.plain(record.origin(), user_record, &record.value.data)?;
+                if !options.filter.takes(record.partition_key(), &plain.data) {
+                    continue;
+                }
+                tailing.deliver(&record, &plain)?;
+            }
+            Some(Err(ReaderError::Record(error))) => {
+                let user_record = Some(error.sub_sequence_number());
+                let plain = tailing.plain(error.origin(), user_record, error.data())?;
+                if !options.filter.takes(error.partition_key(), &plain.data) {
+                    continue;
+                }
+                tailing.deliver_without_keys(&error, &plain)?;
+            }
             Some(Err(error)) => {
                 tailing.lines.flush()?;
                 return Err(stop(error));
@@ -207,18 +219,19 @@ fn stop(error: ReaderError) -> Stop {
 
 struct Tailing<'p> {
     data: DataForm,
+    decompress: Decompress,
     lines: Lines,
     problems: &'p mut Problems,
 }
 
 impl Tailing<'_> {
-    fn deliver(&mut self, record: &Received<RawRecord>) -> Result<(), Stop> {
+    fn deliver(&mut self, record: &Received<RawRecord>, plain: &Plain<'_>) -> Result<(), Stop> {
         if let Some(reason) = record.malformed() {
             self.marked(record.origin(), None, &not_an_aggregate(reason))?;
         }
         let arrival = record.approximate_arrival();
         let arrival = arrival.map(|arrival| Arrival::Seconds(arrival.since_unix_epoch().as_secs_f64()));
-        let (data, data_encoding) = Data::new(&record.value.data, self.data);
+        let (data, data_encoding) = Data::new(&plain.data, self.data);
         self.lines.line(&Unpacked {
             partition_key: record.partition_key(),
             explicit_hash_key: record.explicit_hash_key(),
@@ -229,14 +242,15 @@ impl Tailing<'_> {
             shard_id: record.shard_id(),
             data,
             data_encoding,
+            compression: plain.compression,
             malformed: record.malformed().map(|reason| reason.to_string()).as_deref(),
         })
     }
 
-    fn deliver_without_keys(&mut self, record: &Undecodable) -> Result<(), Stop> {
+    fn deliver_without_keys(&mut self, record: &Undecodable, plain: &Plain<'_>) -> Result<(), Stop> {
         let sub_sequence_number = record.sub_sequence_number();
         self.marked(record.origin(), Some(sub_sequence_number), &record.reason().to_string())?;
-        let (data, data_encoding) = Data::new(record.data(), self.data);
+        let (data, data_encoding) = Data::new(&plain.data, self.data);
         self.lines.line(&Unpacked {
             partition_key: None,
             explicit_hash_key: None,
@@ -247,6 +261,7 @@ impl Tailing<'_> {
             shard_id: record.shard_id(),
             data,
             data_encoding,
+            compression: plain.compression,
             malformed: Some(&reason_with_key(record.reason(), record.partition_key())),
         })
     }
@@ -256,14 +271,33 @@ impl Tailing<'_> {
             return Ok(());
         }
         self.lines.flush()?;
-        let stream = origin.stream.as_deref().unwrap_or_default();
-        let shard_id = origin.shard_id.as_deref().unwrap_or_default();
-        let location = Location {
-            file: &format!("stream {stream}, shard {shard_id}"),
-            sequence_number: origin.sequence_number.as_deref(),
-            user_record,
-            ..Location::default()
-        };
-        self.problems.marked(location, problem)
+        self.problems
+            .marked(location(origin, user_record, &shard(origin)), problem)
+    }
+
+    /// Returns data as it is to be written.
+    fn plain<'d>(&mut self, origin: &Origin, user_record: Option<u64>, data: &'d [u8]) -> Result<Plain<'d>, Stop> {
+        self.decompress.apply(data).or_else(|problem| {
+            self.lines.flush()?;
+            self.problems
+                .unchanged(location(origin, user_record, &shard(origin)), problem)?;
+            Ok(data.into())
+        })
+    }
+}
+
+/// Names the shard of a record.
+fn shard(origin: &Origin) -> String {
+    let stream = origin.stream.as_deref().unwrap_or_default();
+    let shard_id = origin.shard_id.as_deref().unwrap_or_default();
+    format!("stream {stream}, shard {shard_id}")
+}
+
+fn location<'a>(origin: &'a Origin, user_record: Option<u64>, shard: &'a str) -> Location<'a> {
+    Location {
+        file: shard,
+        sequence_number: origin.sequence_number.as_deref(),
+        user_record,
+        ..Location::default()
     }
 }

@@ -1,0 +1,150 @@
+//! `--decompress`.
+
+use std::io::Write as _;
+
+use data_encoding::BASE64;
+use flate2::write::{GzEncoder, ZlibEncoder};
+use kpl_core::{Aggregator, RawRecord};
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+use serde_json::{Value, json};
+
+use crate::support::{json_lines, kpl, record};
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zlib(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// One aggregated record with this data.
+fn aggregate<const N: usize>(data: [&[u8]; N]) -> Vec<u8> {
+    let mut aggregator = Aggregator::new();
+    for data in data {
+        assert!(aggregator.push(&RawRecord::new("k", data)).unwrap().is_none());
+    }
+    aggregator.finish().unwrap().data
+}
+
+/// What CloudWatch Logs sends to a stream that subscribes to a log group.
+/// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html>
+fn subscription() -> Value {
+    json!({
+        "messageType": "DATA_MESSAGE",
+        "owner": "123456789012",
+        "logGroup": "CloudTrail/logs",
+        "logStream": "123456789012_CloudTrail_us-east-1",
+        "subscriptionFilters": ["Destination"],
+        "logEvents": [
+            { "id": "31953106606966983378809025079804211143289615424298221568", "timestamp": 1432826855000_u64, "message": "{\"eventVersion\":\"1.03\"}" },
+        ],
+    })
+}
+
+#[test]
+fn cloudwatch_logs_come_out_as_json() {
+    let input = json_lines(&[record(&gzip(subscription().to_string().as_bytes()), "1")]);
+    let lines = kpl(&["deaggregate", "--decompress", "--data", "json"], &input).lines();
+    assert_eq!(lines[0]["Data"], subscription());
+    assert_eq!(lines[0]["Compression"], "gzip");
+    // Without the option nothing changes.
+    let lines = kpl(&["deaggregate", "--data", "json"], &input).lines();
+    assert_eq!(
+        lines[0]["Data"],
+        BASE64.encode(&gzip(subscription().to_string().as_bytes()))
+    );
+    assert_eq!(lines[0].get("Compression"), None);
+}
+
+#[test]
+fn each_user_record_is_what_it_was() {
+    let zstd = compress_to_vec(&b"three"[..], CompressionLevel::Fastest);
+    let data = aggregate([&gzip(b"one"), &zlib(b"two"), &zstd, b"four"]);
+    let input = json_lines(&[record(&data, "1")]);
+    let lines = kpl(&["deaggregate", "--decompress", "--data", "text"], &input).lines();
+    let seen: Vec<_> = lines
+        .iter()
+        .map(|line| (line["Data"].as_str().unwrap(), line["Compression"].as_str()))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("one", Some("gzip")),
+            ("two", Some("zlib")),
+            ("three", Some("zstd")),
+            ("four", None)
+        ]
+    );
+
+    let report: Value =
+        serde_json::from_str(&kpl(&["inspect", "--decompress", "--output", "json"], &input).stdout).unwrap();
+    assert_eq!(report["UserRecords"][2]["Data"], BASE64.encode(b"three"));
+    assert_eq!(report["UserRecords"][2]["Compression"], "zstd");
+    let drawing = kpl(&["inspect", "--decompress"], &input).stdout;
+    assert!(drawing.contains("decompressed by zlib: 3 bytes"), "{drawing}");
+
+    let report: Value =
+        serde_json::from_str(&kpl(&["stats", "--decompress", "--output", "json"], &input).stdout).unwrap();
+    let bytes = gzip(b"one").len() + zlib(b"two").len() + zstd.len();
+    assert_eq!(
+        report["Compressed"],
+        json!({ "UserRecords": 3, "Bytes": bytes, "DecompressedBytes": 11 })
+    );
+    let table = kpl(&["stats", "--decompress"], &input).stdout;
+    assert!(table.contains("compressed data: 3 user records, 75.0 %"), "{table}");
+}
+
+#[test]
+fn a_plain_record_is_drawn_decompressed() {
+    let input = json_lines(&[record(&gzip(b"{\"a\":1}"), "1")]);
+    let drawing = kpl(&["inspect", "--decompress"], &input).stdout;
+    assert!(drawing.contains("decompressed by  gzip\n"), "{drawing}");
+    assert!(drawing.contains("\n{\"a\":1}\n"), "{drawing}");
+}
+
+#[test]
+fn what_cannot_be_decompressed_stays_and_is_told() {
+    let bomb = gzip(&vec![0; 10 << 20]);
+    let mut damaged = gzip(b"one");
+    damaged[14] ^= 0xFF;
+    let data = aggregate([&bomb, &damaged, &gzip(b"two")]);
+    let input = json_lines(&[record(&data, "7")]);
+    let limit = ["--decompress", "--max-decompressed", "1048576"];
+    let place = "kpl: standard input:1: record 1 (sequence number 7), user record";
+    let told = [
+        format!(
+            "{place} 0: its data stays as it is: decompressed by gzip it is longer than 1048576 bytes, the limit of \
+             --max-decompressed"
+        ),
+        format!("{place} 1: its data stays as it is: it starts like gzip, but cannot be decompressed: "),
+    ];
+    for command in ["deaggregate", "inspect", "stats"] {
+        let run = kpl(&[&[command], &limit[..]].concat(), &input);
+        assert_eq!(run.code, 0, "{run:?}");
+        let problems: Vec<_> = run.stderr.lines().collect();
+        assert_eq!((problems.len(), problems[0]), (2, told[0].as_str()), "{command}");
+        assert!(problems[1].starts_with(&told[1]), "{}", problems[1]);
+        if command == "deaggregate" {
+            let lines = run.lines_despite_problems();
+            let data: Vec<_> = lines.iter().map(|line| line["Data"].as_str().unwrap()).collect();
+            assert_eq!(
+                data,
+                [BASE64.encode(&bomb), BASE64.encode(&damaged), BASE64.encode(b"two")]
+            );
+            assert_eq!(lines[0].get("Compression"), None);
+        }
+        let strict = kpl(&[&[command, "--strict"], &limit[..]].concat(), &input);
+        assert_eq!((strict.code, strict.stderr.lines().count()), (1, 1), "{command}");
+    }
+}
+
+#[test]
+fn a_limit_needs_the_option() {
+    let run = kpl(&["deaggregate", "--max-decompressed", "1"], "");
+    assert_eq!(run.code, 2);
+}
