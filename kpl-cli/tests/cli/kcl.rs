@@ -115,7 +115,10 @@ fn every_mistake_is_named_with_its_line() {
         ),
         ("timeoutInSeconds = 0", "p:9: timeoutInSeconds must be above 0"),
         ("timeoutInSeconds =", "p:9: timeoutInSeconds must be above 0"),
-        ("shutdownGraceMillis =", "p:7: shutdownGraceMillis must be set and above 0"),
+        (
+            "shutdownGraceMillis =",
+            "p:7: shutdownGraceMillis must be set and above 0",
+        ),
         (
             "maxActiveThreads = 1",
             "p:9: maxActiveThreads: the daemon needs one thread, and two more for each shard",
