@@ -95,14 +95,6 @@ pub(crate) fn outer_key(text: &str) -> Result<OuterKey, String> {
     }
 }
 
-#[cfg(feature = "stream")]
-pub(crate) fn partition_key(text: &str) -> Result<String, String> {
-    match PartitionKey::new(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
 pub(crate) fn positive_bytes(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(bytes) if bytes > 0 => Ok(bytes),

@@ -12,7 +12,7 @@ use serde::Deserialize;
 #[cfg(feature = "stream")]
 use serde::Serialize;
 
-use self::field::Field;
+pub(crate) use self::field::Field;
 use crate::draw::{count, line_of};
 use crate::forms::DataEncoding;
 use crate::problems::{Location, tell};

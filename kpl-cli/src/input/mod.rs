@@ -124,7 +124,10 @@ pub(crate) fn read(input: &Input, sink: &mut dyn Sink) -> Result<(), Stop> {
 }
 
 /// Opens one file after the other, or standard input if the list is empty.
-fn each_file(files: &[PathBuf], mut read: impl FnMut(&str, Box<dyn Read>) -> Result<(), Stop>) -> Result<(), Stop> {
+pub(crate) fn each_file(
+    files: &[PathBuf],
+    mut read: impl FnMut(&str, Box<dyn Read>) -> Result<(), Stop>,
+) -> Result<(), Stop> {
     let standard_input = [PathBuf::from("-")];
     let files = if files.is_empty() { &standard_input } else { files };
     files.iter().try_for_each(|file| {
@@ -201,7 +204,7 @@ pub(crate) fn read_raw(name: &str, reader: impl Read, sink: &mut dyn Sink) -> Re
     }
 }
 
-fn too_long(limit: usize) -> String {
+pub(crate) fn too_long(limit: usize) -> String {
     format!(
         "this is longer than {} MiB, the limit for one record",
         limit / (1024 * 1024)

@@ -2,7 +2,9 @@
 
 mod client;
 mod figures;
+mod key;
 mod reading;
+mod rows;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -24,8 +26,10 @@ use tokio::time::{Interval, interval};
 
 use self::client::{CountingClient, Sent};
 use self::figures::{Figures, Progress};
-use self::reading::{Line, LineForm, Message, Origin};
-use crate::forms::{DataEncoding, max_size, partition_key, positive_seconds};
+use self::key::{Key, Pointer};
+use self::reading::{Line, LineForm, Message, ObjectForm, Origin};
+use self::rows::RowKey;
+use crate::forms::{DataEncoding, max_size, positive_seconds};
 use crate::interrupts::{self, Interrupts};
 use crate::problems::{Problems, Stop, tell};
 use crate::service::Service;
@@ -34,8 +38,8 @@ use crate::{log, user_record_line};
 /// Put user records into a stream, aggregated
 ///
 /// Reads JSON Lines, {"PartitionKey", "ExplicitHashKey", "Data"}, as `kpl aggregate` does, so that what `kpl
-/// deaggregate` and `kpl tail` write can be put again; or with --lines plain lines, each of them the data of one
-/// record.
+/// deaggregate` and `kpl tail` write can be put again. With --lines each line is the data of one record, with --key-field
+/// or --key each JSON object, and with --csv each row.
 ///
 /// Records are sent as the KPL sends them: packed by shard, and retried if the service throttles them. At the end it
 /// writes how many were delivered, in how many Kinesis records and requests. A record that is not delivered is reported
@@ -47,7 +51,9 @@ use crate::{log, user_record_line};
 #[command(after_help = "\
 Examples:
   kpl put clicks clicks.jsonl --data text
-  tail -F access.log | kpl put logs --lines --partition-key $HOSTNAME")]
+  tail -F access.log | kpl put logs --lines --key fixed:$HOSTNAME
+  kpl put clicks events.jsonl --key-field /user/id
+  kpl put clicks events.csv --csv --key-column user")]
 pub(crate) struct Put {
     /// The stream: its name or its ARN
     #[arg(value_name = "STREAM")]
@@ -65,9 +71,23 @@ pub(crate) struct Put {
     #[arg(long, conflicts_with = "data")]
     lines: bool,
 
-    /// The partition key of every line; the default is a random one for each line
-    #[arg(long, value_name = "KEY", requires = "lines", value_parser = partition_key)]
-    partition_key: Option<String>,
+    /// The input is CSV with a header, and each row is a record: its data is a JSON object with a string for each column
+    #[arg(long, conflicts_with_all = ["data", "lines"])]
+    csv: bool,
+
+    /// Each line is a JSON object that is the data of a record as a whole, and this field has its partition key: a name, or a
+    /// JSON pointer such as /user/id
+    #[arg(long, value_name = "FIELD", conflicts_with_all = ["data", "lines", "csv", "key"], value_parser = Pointer::parse)]
+    key_field: Option<Pointer>,
+
+    /// The column with the partition key
+    #[arg(long, value_name = "COLUMN", requires = "csv", conflicts_with = "key")]
+    key_column: Option<String>,
+
+    /// The partition key of every record: a random one for each, which is the default of --lines and --csv, or always the
+    /// same. Without these two, each line is a JSON object that is the data of a record as a whole
+    #[arg(long, value_name = "random|fixed:TEXT", conflicts_with = "data", value_parser = Key::parse)]
+    key: Option<Key>,
 
     /// Keep the order of records with the same partition key, at the cost of a round trip for each Kinesis record
     #[arg(long)]
@@ -107,6 +127,20 @@ impl Put {
         problems.strict = self.strict;
         interrupts::run(|interrupts| run(self, interrupts, problems))
     }
+
+    fn form(&self) -> LineForm {
+        let key = self.key.clone();
+        if self.lines {
+            LineForm::Plain(key.unwrap_or(Key::Random))
+        } else if self.csv {
+            let other = || RowKey::Other(key.unwrap_or(Key::Random));
+            LineForm::Rows(self.key_column.clone().map_or_else(other, RowKey::Column))
+        } else if let Some(pointer) = self.key_field.clone() {
+            LineForm::Json(ObjectForm::Field(pointer))
+        } else {
+            LineForm::Json(key.map_or(ObjectForm::Record(self.data), ObjectForm::Data))
+        }
+    }
 }
 
 async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) -> Result<(), Stop> {
@@ -135,11 +169,7 @@ async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) 
     };
     let progress = Progress::new();
     log::tell_warnings(progress.bar());
-    let form = if options.lines {
-        LineForm::Plain(options.partition_key)
-    } else {
-        LineForm::Json(options.data)
-    };
+    let form = options.form();
     let mut putting = Putting {
         stream,
         pending: FuturesUnordered::new(),
@@ -345,8 +375,8 @@ impl Putting<'_> {
     /// Returns a record as it was in the input.
     fn text(&self, record: &RawRecord) -> String {
         match self.form {
-            LineForm::Plain(_) => String::from_utf8_lossy(&record.data).into_owned(),
-            LineForm::Json(data) => user_record_line::write(record, data),
+            LineForm::Json(ObjectForm::Record(data)) => user_record_line::write(record, data),
+            _ => String::from_utf8_lossy(&record.data).into_owned(),
         }
     }
 

@@ -9,6 +9,8 @@ use std::thread;
 use kpl_core::RawRecord;
 use tokio::sync::mpsc;
 
+use super::key::{self, Key, Pointer};
+use super::rows::{self, RowKey};
 use crate::compression::Compression;
 use crate::forms::DataEncoding;
 use crate::input::{LineSink, each_line};
@@ -18,10 +20,23 @@ use crate::user_record_line::{self, Accident};
 /// What the lines of the input are.
 #[derive(Clone, Debug)]
 pub(super) enum LineForm {
-    /// JSON, with Data in this form.
-    Json(Option<DataEncoding>),
-    /// The data of a record with this partition key, or with a random one.
-    Plain(Option<String>),
+    /// JSON objects.
+    Json(ObjectForm),
+    /// The data of a record.
+    Plain(Key),
+    /// Rows of CSV.
+    Rows(RowKey),
+}
+
+/// What a JSON object is.
+#[derive(Clone, Debug)]
+pub(super) enum ObjectForm {
+    /// The keys and the data of a record, with Data in this form.
+    Record(Option<DataEncoding>),
+    /// The data of a record, with the partition key in a field.
+    Field(Pointer),
+    /// The data of a record.
+    Data(Key),
 }
 
 /// Where a record comes from.
@@ -92,7 +107,10 @@ pub(super) fn start(files: Vec<PathBuf>, form: LineForm) -> Result<mpsc::Receive
             accident: Accident::default(),
             sender,
         };
-        let result = each_line(&files, &mut sink);
+        let result = match sink.form.clone() {
+            LineForm::Rows(key) => rows::each_row(&files, &key, &mut sink),
+            _ => each_line(&files, &mut sink),
+        };
         let result = sink.caught_up().and(result);
         // It fails only if the receiver is gone.
         let _ = sink.sender.blocking_send(Message::End(result));
@@ -103,7 +121,7 @@ pub(super) fn start(files: Vec<PathBuf>, form: LineForm) -> Result<mpsc::Receive
     Ok(receiver)
 }
 
-struct Reading {
+pub(super) struct Reading {
     form: LineForm,
     file: Arc<str>,
     lines: Vec<Line>,
@@ -113,7 +131,12 @@ struct Reading {
 }
 
 impl Reading {
-    fn take(&mut self, location: Location<'_>, size: usize, record: Result<RawRecord, String>) -> Result<(), Stop> {
+    pub(super) fn take(
+        &mut self,
+        location: Location<'_>,
+        size: usize,
+        record: Result<RawRecord, String>,
+    ) -> Result<(), Stop> {
         if *self.file != *location.file {
             self.file = location.file.into();
         }
@@ -134,23 +157,40 @@ impl Reading {
     }
 }
 
+/// Reads a JSON object as a record.
+fn object(
+    form: &ObjectForm,
+    location: Location<'_>,
+    text: &[u8],
+    accident: &mut Accident,
+) -> Result<RawRecord, String> {
+    let key = match form {
+        ObjectForm::Record(data) => {
+            let read = user_record_line::read(text, *data)?;
+            accident.look(location, &read);
+            return Ok(read.record);
+        }
+        ObjectForm::Field(pointer) => pointer.key(text)?,
+        ObjectForm::Data(key) => {
+            key::check_object(text)?;
+            key.next()
+        }
+    };
+    Ok(RawRecord::new(key, text.to_owned()))
+}
+
 impl LineSink for Reading {
     fn line(&mut self, location: Location<'_>, line: &[u8]) -> Result<(), Stop> {
         let record = match &self.form {
-            LineForm::Plain(key) => {
-                let key = key.clone().unwrap_or_else(|| format!("{:032x}", fastrand::u128(..)));
-                Ok(RawRecord::new(key, line.to_owned()))
-            }
-            LineForm::Json(data) => {
+            LineForm::Plain(key) => Ok(RawRecord::new(key.next(), line.to_owned())),
+            // Rows are not read as lines.
+            LineForm::Rows(_) => return Ok(()),
+            LineForm::Json(form) => {
                 let Some(text) = user_record_line::text(line) else {
                     return Ok(());
                 };
-                let read = user_record_line::read(text, *data);
-                let read = read.map_err(|problem| format!("{problem}: {}", String::from_utf8_lossy(line)));
-                read.map(|read| {
-                    self.accident.look(location, &read);
-                    read.record
-                })
+                let record = object(form, location, text, &mut self.accident);
+                record.map_err(|problem| format!("{problem}: {}", String::from_utf8_lossy(line)))
             }
         };
         // With the line feed.

@@ -107,10 +107,110 @@ fn plain_lines_have_a_key_of_their_own_or_the_one_that_is_given() {
     assert_eq!(data, BTreeSet::from(["", "last", "{\"a\": 1}"]));
 
     let server = Server::start(2);
-    let put = server.kpl(&["put", "clicks", "--lines", "--partition-key", "host"], "one\ntwo\n");
+    let put = server.kpl(&["put", "clicks", "--lines", "--key", "fixed:host"], "one\ntwo\n");
     assert_eq!(put.code, 0, "{put:?}");
     let expected = [("host", "one"), ("host", "two")].map(|(key, data)| (key.to_owned(), data.to_owned()));
     assert_eq!(contents(&server.all()), expected);
+}
+
+#[test]
+fn an_object_is_put_as_a_whole_with_the_key_of_a_field() {
+    let server = Server::start(2);
+    let input = concat!(
+        r#"{"user": {"id": "anna"}, "n": 1.50}"#,
+        "\n\n",
+        r#"  {"n":2,"user":{"id":7}}  "#,
+        "\r\n",
+        r#"{"user":"bob"}"#,
+        "\n",
+        r#"{"user":{"id":null}}"#,
+        "\nnothing\n",
+    );
+    let put = server.kpl(&["put", "clicks", "--key-field", "/user/id"], input);
+    assert_eq!((put.code, figure(&put, "user records delivered")), (1, 2), "{put:?}");
+    let told: Vec<_> = put.stderr.lines().collect();
+    assert_eq!(
+        told[..2],
+        [
+            r#"kpl: standard input:4: it does not have the field /user/id: {"user":"bob"}"#,
+            r#"kpl: standard input:5: its field /user/id is null, not a string: {"user":{"id":null}}"#,
+        ]
+    );
+    assert!(
+        told[2].starts_with("kpl: standard input:6: it is not a JSON object: ") && told[2].ends_with(": nothing"),
+        "{put:?}"
+    );
+    let expected = [
+        ("7", r#"{"n":2,"user":{"id":7}}"#),
+        ("anna", r#"{"user": {"id": "anna"}, "n": 1.50}"#),
+    ];
+    let expected = expected.map(|(key, data)| (key.to_owned(), data.to_owned()));
+    assert_eq!(contents(&server.all()), expected);
+
+    let server = Server::start(2);
+    let put = server.kpl(&["put", "clicks", "--key", "fixed:k"], "{\"PartitionKey\":1}\n[1]\n");
+    assert_eq!((put.code, figure(&put, "user records delivered")), (1, 1), "{put:?}");
+    assert_eq!(
+        contents(&server.all()),
+        [("k".to_owned(), "{\"PartitionKey\":1}".to_owned())]
+    );
+}
+
+#[test]
+fn a_row_of_csv_is_an_object() {
+    let csv = "\u{feff}user,\"the \"\"text\"\"\"\r\nanna,\"a, b\nc\"\r\nbob\r\nanna,é\n,x\n";
+    let server = Server::start(2);
+    let put = server.kpl(&["put", "clicks", "--csv", "--key-column", "user"], csv);
+    assert_eq!((put.code, figure(&put, "user records delivered")), (1, 2), "{put:?}");
+    assert_eq!(
+        put.stderr,
+        "kpl: standard input:4: it has 1 field, and the header has 2: bob\n\
+         kpl: standard input:6: a partition key has 1 to 256 characters, this one has 0: \
+         {\"user\":\"\",\"the \\\"text\\\"\":\"x\"}\n"
+    );
+    // Lines are counted the same with any ends, and over empty ones.
+    let put = server.kpl(
+        &["put", "clicks", "--csv", "--key-column", "user", "--strict"],
+        "user,a\n\n\nbob\n",
+    );
+    assert!(put.stderr.starts_with("kpl: standard input:4: "), "{put:?}");
+    let put = server.kpl(&["put", "clicks", "--csv", "--strict"], "user,a\r\n\r\nbob");
+    assert!(put.stderr.starts_with("kpl: standard input:3: "), "{put:?}");
+    let expected = [
+        ("anna", r#"{"user":"anna","the \"text\"":"a, b\nc"}"#),
+        ("anna", r#"{"user":"anna","the \"text\"":"é"}"#),
+    ];
+    let expected = expected.map(|(key, data)| (key.to_owned(), data.to_owned()));
+    assert_eq!(contents(&server.all()), expected);
+
+    for (csv, expected) in [
+        ("a,b\n1,2\n", "there is no column \"user\"; the columns are a, b"),
+        ("user,user\n", "there are two columns \"user\""),
+    ] {
+        let put = server.kpl(&["put", "clicks", "--csv", "--key-column", "user"], csv);
+        assert_eq!(put.code, 2, "{put:?}");
+        assert!(put.stderr.contains(expected), "{put:?}");
+    }
+    // A quote that is not closed does not take all of the input.
+    let endless = format!("user\nanna\n\"{}", "x".repeat(33 << 20));
+    let put = server.kpl(&["put", "clicks", "--csv", "--key", "fixed:k"], endless);
+    assert_eq!((put.code, figure(&put, "user records delivered")), (1, 1), "{put:?}");
+    assert_eq!(
+        put.stderr,
+        "kpl: standard input:3: this is longer than 32 MiB, the limit for one record; the rest is not read\n"
+    );
+}
+
+/// A row is sent without waiting for the next ones.
+#[test]
+fn rows_from_a_pipe_are_sent_as_they_come() {
+    let server = Server::start(1);
+    let mut child = server.spawn(&["put", "clicks", "--csv", "--key-column", "user"]);
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"user\nanna\n").unwrap();
+    server.wait_for_records("shardId-000000000000", 1);
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]
@@ -184,11 +284,17 @@ fn a_missing_file_is_2_and_what_was_read_before_is_sent() {
 
 #[test]
 fn a_wrong_command_line_is_2_before_anything_is_read() {
-    let long = "k".repeat(257);
+    let long = format!("fixed:{}", "k".repeat(257));
     for wrong in [
-        &["--partition-key", "k"][..],
-        &["--lines", "--partition-key", ""],
-        &["--lines", "--partition-key", &long],
+        &["--key", "k"][..],
+        &["--lines", "--key", "fixed:"],
+        &["--lines", "--key", &long],
+        &["--key-field", ""],
+        &["--csv", "--key-field", "a"],
+        &["--lines", "--key-field", "a"],
+        &["--data", "text", "--key", "random"],
+        &["--csv", "--data", "text"],
+        &["--key-column", "a"],
         &["--lines", "--data", "text"],
         &["--record-ttl", "0"],
         &["--max-size", "0"],

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::process::Output;
 
+use data_encoding::BASE64;
 use kpl_core::{Aggregator, RawRecord};
 use kpl_testkit::aggregate_into_one;
 use kpl_testkit::bytes::sealed;
-use serde_json::Value;
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+use serde_json::{Value, json};
 
 use super::server::{Server, outside, signal};
 #[cfg(target_os = "linux")]
@@ -266,6 +268,43 @@ fn sealed_with_bad_digest() -> Vec<u8> {
     let mut bytes = kpl_golden().aggregated;
     *bytes.last_mut().unwrap() ^= 1;
     bytes
+}
+
+#[test]
+fn compressed_data_is_written_and_searched_as_it_was() {
+    let server = Server::start(1);
+    let compress = |text: &str| compress_to_vec(text.as_bytes(), CompressionLevel::Fastest);
+    let mut damaged = compress("three");
+    damaged.pop();
+    for data in [compress("{\"a\":1}"), compress("two"), damaged.clone()] {
+        server.put_record("k", &data);
+    }
+    let tail = [
+        "tail",
+        "clicks",
+        "--from",
+        "trim-horizon",
+        "--idle",
+        "1",
+        "--decompress",
+        "--data",
+        "json",
+    ];
+    let run = server.kpl(&tail, "");
+    let lines = run.lines_despite_problems();
+    assert_eq!(lines[0]["Data"], json!({ "a": 1 }));
+    assert_eq!(lines[0]["Compression"], "zstd");
+    assert_eq!(lines[1]["Data"], "two");
+    assert_eq!(lines[2]["Data"], BASE64.encode(&damaged));
+    let told = run.stderr.lines().find(|line| line.contains("its data stays as it is"));
+    assert!(
+        told.is_some_and(|line| line.starts_with("kpl: stream clicks, shard shardId-000000000000 (sequence number ")),
+        "{run:?}"
+    );
+    let found = server
+        .kpl(&[&tail[..], &["--grep", "^tw"]].concat(), "")
+        .lines_despite_problems();
+    assert_eq!((found.len(), &found[0]["Data"]), (1, &json!("two")));
 }
 
 #[test]
