@@ -2,14 +2,10 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
 
 use kpl_core::Undecodable;
 
-use crate::Error;
-
-type Handle = dyn Fn(Undecodable) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send>> + Send + Sync;
+use crate::{Error, Hook};
 
 /// Where records go that cannot be decoded: a function, if there is one. Clones share it.
 ///
@@ -22,7 +18,7 @@ type Handle = dyn Fn(Undecodable) -> Pin<Box<dyn Future<Output = Result<(), Erro
 /// # drop(dead_letters);
 /// ```
 #[derive(Clone, Default)]
-pub struct DeadLetters(Option<Arc<Handle>>);
+pub struct DeadLetters(Option<Hook<Undecodable>>);
 
 impl DeadLetters {
     /// Returns dead letters without a function: a record that cannot be decoded is a failure like any other.
@@ -39,10 +35,7 @@ impl DeadLetters {
         Fut: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<Error>,
     {
-        Self(Some(Arc::new(move |record| {
-            let handled = handle(record);
-            Box::pin(async move { handled.await.map_err(Into::into) })
-        })))
+        Self(Some(Hook::new(handle)))
     }
 
     /// Passes a record to the function.
@@ -52,7 +45,7 @@ impl DeadLetters {
     /// Returns the error of the function, or the record itself if there is none.
     pub async fn handle(&self, record: Undecodable) -> Result<(), Error> {
         match &self.0 {
-            Some(handle) => handle(record).await,
+            Some(hook) => hook.handle(record).await,
             None => Err(record.into()),
         }
     }

@@ -96,7 +96,7 @@ where
     }
 
     async fn process(&self, items: impl Iterator<Item = Item<T>>, dead_letters: &DeadLetters, progress: &Progress) {
-        // Records that are no longer taken come after one that is not done.
+        // What is left in the iterator then comes after a record that is not done.
         let items = items.take_while(|_| !progress.is_over());
         match self.concurrency {
             Concurrency::Sequential => {

@@ -93,6 +93,17 @@ impl Place {
             "a user record failed"
         );
     }
+
+    /// Reports that the record could not be handled and is tried again, as a `tracing` event at level `WARN`.
+    pub fn log_retry(&self, error: &Error) {
+        tracing::warn!(
+            shard_id = self.origin.shard_id.as_deref(),
+            sequence_number = self.origin.sequence_number.as_deref(),
+            sub_sequence_number = self.sub_sequence_number,
+            %error,
+            "a user record is tried again"
+        );
+    }
 }
 
 /// What is known of the stream and the shard, and the position: `stream clicks, shard shardId-000000000000, position 4950:3`.

@@ -228,10 +228,10 @@ impl Shared<'_> {
     /// Notes the result of a call. Returns whether a checkpoint is due, or has got a time at which it is.
     fn ended(&mut self, turn: &Turn, result: Result<Vec<NotDone>, Error>) -> bool {
         self.order.ended(turn);
-        let had_time = self.checkpoints.due().is_some();
+        let had_time = self.checkpoints.since.is_some();
         let more = self.work.ended(turn, result);
         self.checkpoints.handled(more);
-        (!had_time && self.checkpoints.due().is_some()) || self.checkpoints.is_due()
+        (!had_time && self.checkpoints.since.is_some()) || self.checkpoints.is_due()
     }
 
     /// Returns what the checkpoint says that is due, if one is.

@@ -2,11 +2,9 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
-use kpl_handler::{Error, Place};
+use kpl_handler::Place;
 
 /// A user record for which the handler failed each time: where it is, why, and its data.
 ///
@@ -35,35 +33,5 @@ impl fmt::Debug for Failed {
             .field("error", &self.error)
             .field("attempts", &self.attempts)
             .finish()
-    }
-}
-
-type Handle = dyn Fn(Failed) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send>> + Send + Sync;
-
-/// The function that takes records that could not be handled.
-#[derive(Clone)]
-pub(super) struct FailedLetters(Arc<Handle>);
-
-impl FailedLetters {
-    pub(super) fn new<F, Fut, E>(handle: F) -> Self
-    where
-        F: Fn(Failed) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<(), E>> + Send + 'static,
-        E: Into<Error>,
-    {
-        Self(Arc::new(move |failed| {
-            let handled = handle(failed);
-            Box::pin(async move { handled.await.map_err(Into::into) })
-        }))
-    }
-
-    pub(super) async fn handle(&self, failed: Failed) -> Result<(), Error> {
-        (self.0)(failed).await
-    }
-}
-
-impl fmt::Debug for FailedLetters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FailedLetters").finish_non_exhaustive()
     }
 }

@@ -7,10 +7,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use kpl_core::{FromKplRecordOwned, Origin, Received, UserRecord};
-use kpl_handler::{Backoff, Concurrency, DeadLetters, Error, Failures, OnFailure, Place};
+use kpl_handler::{Backoff, Concurrency, DeadLetters, Error, Failures, Hook, OnFailure, Place};
 use tokio::time::sleep;
 
-use super::failed::{Failed, FailedLetters};
+use super::failed::Failed;
 use super::records::Records;
 
 /// What a handler calls: [`PerRecord`] or [`PerBatch`]. Nobody else can implement it.
@@ -41,7 +41,7 @@ pub trait Kind<T> {
 pub(super) struct Options {
     pub(super) on_failure: OnFailure,
     pub(super) dead_letters: DeadLetters,
-    pub(super) failed: Option<FailedLetters>,
+    pub(super) failed: Option<Hook<Failed>>,
     pub(super) retries: u32,
 }
 
@@ -241,11 +241,8 @@ fn keep(records: &mut Vec<(UserRecord<'_>, Arc<Origin>)>, failures: &Failures) {
     }
 }
 
-async fn before_retry(record: &UserRecord<'_>, origin: &Origin, attempts: u32, error: &Error) {
-    let shard_id = origin.shard_id.as_deref();
-    let sequence_number = record.kinesis_record.sequence_number;
-    let sub_sequence_number = record.sub_sequence_number;
-    tracing::warn!(shard_id, sequence_number, sub_sequence_number, %error, "a user record is tried again");
+async fn before_retry(record: &UserRecord<'_>, origin: &Arc<Origin>, attempts: u32, error: &Error) {
+    Place::of_user_record(record, Arc::clone(origin)).log_retry(error);
     sleep(Backoff::RECORDS.pause(attempts - 1, fastrand::f64())).await;
 }
 

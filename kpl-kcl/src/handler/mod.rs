@@ -14,11 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kpl_core::{FromKplRecordOwned, Received, Undecodable};
-use kpl_handler::{Concurrency, DeadLetters, Error, Failures, OnFailure};
+use kpl_handler::{Concurrency, DeadLetters, Error, Failures, Hook, OnFailure};
 
 use self::delivery::Checkpoints;
 pub use self::failed::Failed;
-use self::failed::FailedLetters;
 use self::kind::{Kind, Options};
 pub use self::kind::{PerBatch, PerRecord};
 use crate::connection::Checkpointer;
@@ -156,7 +155,7 @@ impl<T, K> Handler<T, K> {
         Fut: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<Error>,
     {
-        self.options.failed = Some(FailedLetters::new(f));
+        self.options.failed = Some(Hook::new(f));
         self
     }
 

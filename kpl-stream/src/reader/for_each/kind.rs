@@ -101,10 +101,7 @@ impl<T, F> EachRecord<T, F> {
                 return Some(Ok(()));
             };
             let error: Error = error.into();
-            let shard_id = record.shard_id();
-            let sequence_number = record.sequence_number();
-            let sub_sequence_number = record.sub_sequence_number();
-            tracing::warn!(shard_id, sequence_number, sub_sequence_number, %error, "a user record is tried again");
+            Place::of_received(&record).log_retry(&error);
             sleep(Backoff::RECORDS.pause(failures, fastrand::f64())).await;
             if stopped.load(Ordering::Relaxed) {
                 return None;
