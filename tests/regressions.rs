@@ -5,30 +5,7 @@
 #[path = "../fuzz/src/checks/mod.rs"]
 mod checks;
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
-/// The files of a target, in the order of their names. No folder: no files.
-fn files(folder: &str, target: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(target);
-    let Ok(entries) = fs::read_dir(folder) else {
-        return Vec::new();
-    };
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("a file").path()).collect();
-    files.sort();
-    files
-}
-
-/// Runs a check on a target's files. The name of the one that breaks it is the last that is printed.
-fn run(target: &str, check: fn(&[u8])) {
-    check(b"");
-    let seeds = files("fuzz/seeds", target);
-    assert!(!seeds.is_empty(), "{target} has seeds");
-    for file in seeds.into_iter().chain(files("tests/regressions", target)) {
-        println!("{}", file.display());
-        check(&fs::read(file).expect("a file"));
-    }
-}
+use kpl_testkit::fuzz::{files, run};
 
 macro_rules! targets {
     ($($target:ident)*) => {
