@@ -11,10 +11,10 @@ use lambda_runtime::{BoxFuture, Error};
 /// continues after it.
 ///
 /// An entry exists from a failure inside an aggregate until the retry that gets past it. Its key is the Kinesis record:
-/// [stream](Origin::stream), [shard](Origin::shard_id) and [sequence number](Origin::sequence_number). A stream that is
-/// read again from its start is therefore read completely, and batches of one shard that Lambda runs at the same time
-/// do not interfere with each other. If Lambda gives up on a record, its entry stays: let entries expire, for example
-/// after a day.
+/// [stream](Origin::stream), [shard](Origin::shard_id) and [sequence number](Origin::sequence_number). Batches of
+/// one shard that Lambda runs at the same time therefore do not interfere with each other. If Lambda gives up on a record,
+/// its entry stays, and the record is continued after it if the stream is read again from its start: let entries expire,
+/// for example after a day.
 ///
 /// For each shard of an event, one entry is loaded, that of its first Kinesis record: this is where a retry starts with
 /// `ReportBatchItemFailures`. A record without a sequence number does not have an entry.

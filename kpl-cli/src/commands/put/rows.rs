@@ -128,7 +128,7 @@ impl Header {
         }
         let key = match key {
             RowKey::Other(key) => KeyOf::Other(key.clone()),
-            // There are no rows either.
+            // An empty file.
             RowKey::Column(_) if header.is_empty() => KeyOf::Column(0),
             RowKey::Column(name) => {
                 let index = header.iter().position(|column| column == name);
