@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use data_encoding::BASE64;
 use kpl_core::Position;
 use kpl_kcl::protocol::{CheckpointAt, CheckpointError, Message, Protocol, Start};
+use serde::Deserialize;
 use serde_json::Value;
 
 /// Each line of the input is a call. `a` answers the last message; `c` makes a checkpoint of everything, and `cN` after the record
@@ -26,6 +27,26 @@ pub fn kcl_protocol(input: &[u8]) {
             line => model.line(&mut protocol, line),
         }
     }
+}
+
+/// A line of the daemon. What nobody reads may be anything that ends where JSON says, such as half of a surrogate pair.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    action: String,
+    error: Option<String>,
+    shard_id: Option<String>,
+    sequence_number: Option<String>,
+    records: Option<Vec<Record>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Record {
+    data: String,
+    partition_key: Option<String>,
+    sequence_number: String,
+    sub_sequence_number: Option<u64>,
 }
 
 /// What must be true of the protocol, by simpler means.
@@ -58,11 +79,11 @@ impl Model {
                 return;
             }
         };
-        let json: Value = serde_json::from_slice(line).expect("another reader of JSON takes it as well");
+        let json: Line = serde_json::from_slice(line).expect("another reader of JSON takes it as well");
         let action = match &message {
             Message::Checkpointed(result) => {
-                assert_eq!(json["action"], "checkpoint");
-                assert_eq!(result.is_ok(), json["error"].is_null());
+                assert_eq!(json.action, "checkpoint");
+                assert_eq!(result.is_ok(), json.error.is_none());
                 let asked = self.asked.take().expect("a checkpoint was asked for");
                 if result.is_ok() {
                     self.checkpointed = asked;
@@ -70,9 +91,9 @@ impl Model {
                 return;
             }
             Message::Initialize(shard) => {
-                assert_eq!(Some(shard.id.as_str()), json["shardId"].as_str());
+                assert_eq!(Some(&shard.id), json.shard_id.as_ref());
                 if let Start::After(position) = &shard.start {
-                    let number = json["sequenceNumber"].as_str().expect("a number");
+                    let number = json.sequence_number.as_deref().expect("a number");
                     assert_eq!(
                         position.sequence_number.as_str(),
                         Position::new(number, 0).expect("digits").sequence_number.as_str()
@@ -82,17 +103,13 @@ impl Model {
                 "initialize"
             }
             Message::Records(delivery) => {
-                let records = json["records"].as_array().expect("records");
+                let records = json.records.expect("records");
                 assert_eq!(delivery.iter().len(), records.len());
-                for (record, json) in delivery.iter().zip(records) {
-                    let data = json["data"].as_str().expect("data");
-                    assert_eq!(record.data, BASE64.decode(data.as_bytes()).expect("base64"));
-                    assert_eq!(record.partition_key, json["partitionKey"].as_str());
-                    assert_eq!(record.kinesis_record.sequence_number, json["sequenceNumber"].as_str());
-                    assert_eq!(
-                        record.sub_sequence_number,
-                        json["subSequenceNumber"].as_u64().unwrap_or(0)
-                    );
+                for (record, json) in delivery.iter().zip(&records) {
+                    assert_eq!(record.data, BASE64.decode(json.data.as_bytes()).expect("base64"));
+                    assert_eq!(record.partition_key, json.partition_key.as_deref());
+                    assert_eq!(record.kinesis_record.sequence_number, Some(json.sequence_number.as_str()));
+                    assert_eq!(record.sub_sequence_number, json.sub_sequence_number.unwrap_or(0));
                 }
                 self.positions = (0..records.len()).map(|index| delivery.position(index)).collect();
                 if let Some(Some(last)) = self.positions.last() {
@@ -100,14 +117,14 @@ impl Model {
                 }
                 "processRecords"
             }
-            Message::LeaseLost if json["action"] == "shutdown" => "shutdown",
-            Message::ShardEnded if json["action"] == "shutdown" => "shutdown",
+            Message::LeaseLost if json.action == "shutdown" => "shutdown",
+            Message::ShardEnded if json.action == "shutdown" => "shutdown",
             Message::LeaseLost => "leaseLost",
             Message::ShardEnded => "shardEnded",
             Message::ShutdownRequested => "shutdownRequested",
             message => panic!("{message:?}"),
         };
-        assert_eq!(json["action"], action);
+        assert_eq!(json.action, action);
         assert!(
             self.unanswered.is_none() && self.asked.is_none(),
             "{action} before the last message was answered"

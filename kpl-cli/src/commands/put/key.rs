@@ -131,7 +131,7 @@ impl<'de> Visitor<'de> for Step<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Field<'de>, A::Error> {
-        let wanted = self.name.parse::<usize>().ok();
+        let wanted = array_index(self.name);
         let mut found = Field::Missing;
         for index in 0.. {
             if Some(index) == wanted {
@@ -169,6 +169,12 @@ impl<'de> Visitor<'de> for Step<'_> {
     fn visit_str<E: Error>(self, _: &str) -> Result<Field<'de>, E> {
         Ok(Field::Missing)
     }
+}
+
+/// Returns the index that a name in a pointer is: without superfluous zeros and signs (RFC 6901, section 4).
+fn array_index(name: &str) -> Option<usize> {
+    let is_index = name == "0" || name.starts_with(|digit: char| matches!(digit, '1'..='9'));
+    name.parse().ok().filter(|_| is_index)
 }
 
 /// Returns whether a key is this one.
@@ -244,6 +250,12 @@ mod tests {
         assert_eq!(key("a/b").as_deref(), Ok("one"));
         assert_eq!(key("/user/id").as_deref(), Ok("7"));
         assert_eq!(key("/tags/1").as_deref(), Ok("y"));
+        for no_index in ["/tags/01", "/tags/00", "/tags/+1", "/tags/-", "/tags/"] {
+            assert_eq!(
+                key(no_index).unwrap_err(),
+                format!("it does not have the field {no_index}")
+            );
+        }
         assert_eq!(key("user").unwrap_err(), "its field user is an object, not a string");
         assert_eq!(key("id").unwrap_err(), "it does not have the field id");
         assert!(Pointer::parse("").is_err());
