@@ -3,6 +3,7 @@
 //! Throughput is in bytes of aggregate. `by_hand` calls the payload codec alone on the same payloads, `raw` packs or
 //! unpacks the same payloads without decoding them, and `md-5` is the checksum alone of the same bytes.
 
+mod compressed;
 mod prost_peer;
 mod typed;
 
@@ -177,6 +178,6 @@ fn config() -> Criterion {
 criterion_group! {
     name = codec;
     config = config();
-    targets = decode, encode, digest, typed::decode, typed::encode
+    targets = decode, encode, digest, typed::decode, typed::encode, compressed::compressed
 }
 criterion_main!(codec);

@@ -108,7 +108,10 @@ impl Model {
                 for (record, json) in delivery.iter().zip(&records) {
                     assert_eq!(record.data, BASE64.decode(json.data.as_bytes()).expect("base64"));
                     assert_eq!(record.partition_key, json.partition_key.as_deref());
-                    assert_eq!(record.kinesis_record.sequence_number, Some(json.sequence_number.as_str()));
+                    assert_eq!(
+                        record.kinesis_record.sequence_number,
+                        Some(json.sequence_number.as_str())
+                    );
                     assert_eq!(record.sub_sequence_number, json.sub_sequence_number.unwrap_or(0));
                 }
                 self.positions = (0..records.len()).map(|index| delivery.position(index)).collect();

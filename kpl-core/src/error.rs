@@ -44,6 +44,11 @@ pub enum CodecErrorKind {
         /// How many bytes there were.
         len: usize,
     },
+    /// The bytes are compressed, and decompressed they are longer than the codec's limit.
+    TooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
 }
 
 impl fmt::Display for CodecErrorKind {
@@ -60,6 +65,7 @@ impl fmt::Display for CodecErrorKind {
                     ByteCount(left)
                 )
             }
+            Self::TooLarge { limit } => write!(f, "decompressed, the bytes are longer than the limit of {limit} bytes"),
         }
     }
 }
@@ -80,6 +86,12 @@ impl CodecError {
     #[must_use]
     pub fn trailing_bytes(codec: &'static str, consumed: usize, len: usize) -> Self {
         Self::new(codec, CodecErrorKind::TrailingBytes { consumed, len }, None)
+    }
+
+    /// Returns the error for bytes that `codec` does not decompress, because they would be longer than `limit` bytes.
+    #[must_use]
+    pub fn too_large(codec: &'static str, limit: usize) -> Self {
+        Self::new(codec, CodecErrorKind::TooLarge { limit }, None)
     }
 
     fn new(codec: &'static str, kind: CodecErrorKind, source: Option<Box<dyn Error + Send + Sync>>) -> Self {

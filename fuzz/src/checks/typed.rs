@@ -3,7 +3,7 @@ use std::fmt::Debug;
 
 use super::input::Input;
 use super::{bytes, writing};
-use kpl::codec::{Bincode, Decode, Encode, Json, Postcard, Prost, Raw};
+use kpl::codec::{Bincode, CompressionOptions, Decode, Encode, Gzip, Json, Lz4, Postcard, Prost, Raw, Zstd};
 use kpl::{
     AggregateError, Aggregator, DeaggregateErrorKind, Deaggregator, FromKplRecordOwned, HashKey, KinesisRecord,
     KplRecord, RawRecord,
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// be read is written and reads as the same value, and no codec takes a byte too many or too few.
 pub fn typed(data: &[u8]) {
     let mut input = Input::new(data);
-    match input.byte() % 16 {
+    match input.byte() % 20 {
         0 => codec::<Json, Event>(input.rest(), Leftover::WhiteSpace),
         1 => codec::<Json, Tree>(input.rest(), Leftover::WhiteSpace),
         2 => codec::<Json, Small>(input.rest(), Leftover::WhiteSpace),
@@ -35,6 +35,14 @@ pub fn typed(data: &[u8]) {
         12 => records::<InProst>(&mut input),
         13 => records::<Envelope>(&mut input),
         14 => records::<Kind>(&mut input),
+        15 => codec::<Zstd<Postcard, Short>, Event>(input.rest(), Leftover::Error),
+        16 => codec::<Gzip<Postcard, Short>, Event>(input.rest(), Leftover::Error),
+        17 => codec::<Lz4<Postcard, Short>, Event>(input.rest(), Leftover::Error),
+        18 => {
+            compressed::<Zstd<Raw, Short>>(input.rest());
+            compressed::<Gzip<Raw, Short>>(input.rest());
+            compressed::<Lz4<Raw, Short>>(input.rest());
+        }
         _ => records::<Pair>(&mut input),
     }
 }
@@ -95,6 +103,25 @@ fn codec<C: Encode<T> + for<'de> Decode<'de, T>, T: Debug>(payload: &[u8], lefto
             }
         }
     }
+}
+
+/// Everything is compressed, and little is decompressed.
+struct Short;
+
+impl CompressionOptions for Short {
+    const THRESHOLD: usize = 0;
+    const LIMIT: usize = 1 << 20;
+}
+
+/// Any bytes are read, if they are not compressed; and they are not mistaken when they are written.
+fn compressed<C: Encode<Vec<u8>> + for<'de> Decode<'de, Vec<u8>>>(payload: &[u8]) {
+    let value: Vec<u8> = match C::decode(payload) {
+        Ok(value) => value,
+        Err(_) => payload.to_vec(),
+    };
+    assert!(value.len() <= 1 << 20);
+    let again: Vec<u8> = C::decode(&encode::<C, _>(&value)).expect("what was written can be read");
+    assert!(again == value);
 }
 
 /// Views of the payload itself.

@@ -6,6 +6,7 @@
 //! | [`Postcard`] | `postcard` | `Serialize` | `Deserialize` | `&str`, `&[u8]` |
 //! | [`Bincode`] | `bincode` | `Serialize` | `Deserialize` | `&str`, `&[u8]` |
 //! | [`Prost`] | `prost` | `prost::Message` | `prost::Message`, `Default` | nothing |
+//! | [`Zstd<C>`](Zstd), [`Gzip<C>`](Gzip), [`Lz4<C>`](Lz4) | `zstd`, `gzip`, `lz4` | what the codec `C` needs | the same | nothing |
 //! | [`Raw`] | | `AsRef<[u8]>` | `TryFrom<&[u8]>` | `&[u8]` |
 //!
 //! As serde has `Serialize` and `Deserialize`, a codec has [`Encode`] and [`Decode`]: a type that is only read needs
@@ -16,6 +17,8 @@
 
 #[cfg(feature = "bincode")]
 mod bincode;
+#[cfg(any(feature = "gzip", feature = "lz4", feature = "zstd"))]
+mod compressed;
 #[cfg(feature = "json")]
 mod json;
 #[cfg(feature = "postcard")]
@@ -26,6 +29,18 @@ mod raw;
 
 #[cfg(feature = "bincode")]
 pub use self::bincode::Bincode;
+#[cfg(feature = "gzip")]
+#[cfg_attr(docsrs, doc(cfg(feature = "gzip")))]
+pub use self::compressed::Gzip;
+#[cfg(feature = "lz4")]
+#[cfg_attr(docsrs, doc(cfg(feature = "lz4")))]
+pub use self::compressed::Lz4;
+#[cfg(any(feature = "gzip", feature = "lz4", feature = "zstd"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "gzip", feature = "lz4", feature = "zstd"))))]
+pub use self::compressed::{CompressionOptions, DefaultCompression};
+#[cfg(feature = "zstd")]
+#[cfg_attr(docsrs, doc(cfg(feature = "zstd")))]
+pub use self::compressed::{Zstd, ZstdDictionary};
 #[cfg(feature = "json")]
 pub use self::json::Json;
 #[cfg(feature = "postcard")]
