@@ -3,7 +3,9 @@ use std::fmt::Debug;
 
 use super::input::Input;
 use super::{bytes, writing};
-use kpl::codec::{Bincode, CompressionOptions, Decode, Encode, Gzip, Json, Lz4, Postcard, Prost, Raw, Zstd};
+use kpl::codec::{
+    Bincode, CompressionOptions, Decode, Encode, Glue, GlueSchema, Gzip, Json, Lz4, Postcard, Prost, Raw, Zstd,
+};
 use kpl::{
     AggregateError, Aggregator, DeaggregateErrorKind, Deaggregator, FromKplRecordOwned, HashKey, KinesisRecord,
     KplRecord, RawRecord,
@@ -39,9 +41,11 @@ pub fn typed(data: &[u8]) {
         16 => codec::<Gzip<Postcard, Short>, Event>(input.rest(), Leftover::Error),
         17 => codec::<Lz4<Postcard, Short>, Event>(input.rest(), Leftover::Error),
         18 => {
-            compressed::<Zstd<Raw, Short>>(input.rest());
-            compressed::<Gzip<Raw, Short>>(input.rest());
-            compressed::<Lz4<Raw, Short>>(input.rest());
+            let payload = input.rest();
+            compressed::<Zstd<Raw, Short>>(payload);
+            compressed::<Gzip<Raw, Short>>(payload);
+            compressed::<Lz4<Raw, Short>>(payload);
+            compressed::<Glue<Raw, Short>>(payload);
         }
         _ => records::<Pair>(&mut input),
     }
@@ -111,6 +115,15 @@ struct Short;
 impl CompressionOptions for Short {
     const THRESHOLD: usize = 0;
     const LIMIT: usize = 1 << 20;
+}
+
+impl GlueSchema for Short {
+    const COMPRESSION: bool = true;
+    const LIMIT: usize = 1 << 20;
+
+    fn version_id() -> Option<u128> {
+        Some(u128::MAX / 7)
+    }
 }
 
 /// Any bytes are read, if they are not compressed; and they are not mistaken when they are written.

@@ -7,6 +7,7 @@
 //! | [`Bincode`] | `bincode` | `Serialize` | `Deserialize` | `&str`, `&[u8]` |
 //! | [`Prost`] | `prost` | `prost::Message` | `prost::Message`, `Default` | nothing |
 //! | [`Zstd<C>`](Zstd), [`Gzip<C>`](Gzip), [`Lz4<C>`](Lz4) | `zstd`, `gzip`, `lz4` | what the codec `C` needs | the same | nothing |
+//! | [`Glue<C, S>`](Glue) | `glue` | what the codec `C` needs | the same | nothing |
 //! | [`Raw`] | | `AsRef<[u8]>` | `TryFrom<&[u8]>` | `&[u8]` |
 //!
 //! As serde has `Serialize` and `Deserialize`, a codec has [`Encode`] and [`Decode`]: a type that is only read needs
@@ -17,8 +18,12 @@
 
 #[cfg(feature = "bincode")]
 mod bincode;
+#[cfg(any(feature = "glue", feature = "gzip", feature = "lz4", feature = "zstd"))]
+mod buffer;
 #[cfg(any(feature = "gzip", feature = "lz4", feature = "zstd"))]
 mod compressed;
+#[cfg(feature = "glue")]
+mod glue;
 #[cfg(feature = "json")]
 mod json;
 #[cfg(feature = "postcard")]
@@ -41,6 +46,9 @@ pub use self::compressed::{CompressionOptions, DefaultCompression};
 #[cfg(feature = "zstd")]
 #[cfg_attr(docsrs, doc(cfg(feature = "zstd")))]
 pub use self::compressed::{Zstd, ZstdDictionary};
+#[cfg(feature = "glue")]
+#[cfg_attr(docsrs, doc(cfg(feature = "glue")))]
+pub use self::glue::{Glue, GlueHeader, GlueSchema};
 #[cfg(feature = "json")]
 pub use self::json::Json;
 #[cfg(feature = "postcard")]

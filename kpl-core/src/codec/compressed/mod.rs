@@ -18,10 +18,9 @@ pub use self::lz4::Lz4;
 pub use self::zstd::{Zstd, ZstdDictionary};
 
 use alloc::vec::Vec;
-use std::cell::Cell;
 use std::io::Read;
-use std::thread::LocalKey;
 
+use super::buffer::with_buffer;
 use super::{Decode, Encode};
 use crate::error::CodecError;
 
@@ -142,30 +141,4 @@ fn read_to_limit(codec: &'static str, reader: impl Read, limit: usize, out: &mut
         return Err(CodecError::too_large(codec, limit));
     }
     Ok(())
-}
-
-/// Calls with an empty buffer, which a thread keeps for the next time.
-fn with_buffer<R>(call: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-    /// What a thread keeps at most.
-    const KEPT: usize = 1 << 20;
-
-    std::thread_local! {
-        static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-    }
-    with_kept(&BUFFER, |buffer| {
-        buffer.clear();
-        let result = call(buffer);
-        buffer.clear();
-        buffer.shrink_to(KEPT);
-        result
-    })
-}
-
-/// Calls with what a thread keeps. A call within the call has another one, because codecs may be within each other.
-fn with_kept<T: Default, R>(kept: &'static LocalKey<Cell<T>>, call: impl FnOnce(&mut T) -> R) -> R {
-    // While a thread ends there is nothing kept any more.
-    let mut value = kept.try_with(Cell::take).unwrap_or_default();
-    let result = call(&mut value);
-    let _ = kept.try_with(|kept| kept.set(value));
-    result
 }

@@ -9,7 +9,8 @@ use std::sync::OnceLock;
 use zstd::stream::read::Decoder;
 use zstd::zstd_safe::{self, CCtx, CDict, DCtx, DDict};
 
-use super::{CompressionOptions, DefaultCompression, Format, read_to_limit, with_kept};
+use super::{CompressionOptions, DefaultCompression, Format, read_to_limit};
+use crate::codec::buffer::with_kept;
 use crate::codec::{Decode, Encode};
 use crate::error::CodecError;
 
