@@ -1,6 +1,7 @@
 //! `kpl put`: puts lines into a stream.
 
 mod client;
+mod dry_run;
 mod figures;
 mod key;
 mod reading;
@@ -18,6 +19,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use kpl_core::{DEFAULT_MAX_SIZE, RawRecord};
 use kpl_stream::aws::AwsClient;
+use kpl_stream::client::WriteClient;
 use kpl_stream::{
     Delivery, DeliveryError, OpenErrorKind, Producer, Receipt, SendError, SendErrorKind, StreamProducer, StreamState,
 };
@@ -25,6 +27,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Interval, interval};
 
 use self::client::{CountingClient, Sent};
+use self::dry_run::Nowhere;
 use self::figures::{Figures, Progress};
 use self::key::{Key, Pointer};
 use self::reading::{Line, LineForm, Message, ObjectForm, Origin};
@@ -33,7 +36,7 @@ use crate::forms::{DataEncoding, max_size, positive_seconds};
 use crate::interrupts::{self, Interrupts};
 use crate::problems::{Problems, Stop, tell};
 use crate::service::Service;
-use crate::{log, user_record_line};
+use crate::{log, shards, user_record_line};
 
 /// Put user records into a stream, aggregated
 ///
@@ -53,7 +56,8 @@ Examples:
   kpl put clicks clicks.jsonl --data text
   tail -F access.log | kpl put logs --lines --key fixed:$HOSTNAME
   kpl put clicks events.jsonl --key-field /user/id
-  kpl put clicks events.csv --csv --key-column user")]
+  kpl put clicks events.csv --csv --key-column user
+  kpl put clicks events.jsonl --key-field /user/id --dry-run")]
 pub(crate) struct Put {
     /// The stream: its name or its ARN
     #[arg(value_name = "STREAM")]
@@ -111,8 +115,17 @@ pub(crate) struct Put {
     record_ttl: Duration,
 
     /// How much to send to a shard, in percent of its limit
-    #[arg(long, value_name = "PERCENT", default_value_t = 150, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "PERCENT", default_value_t = 150, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_RATE_LIMIT)))]
     rate_limit: u32,
+
+    /// Do everything but send, and write what the records would become: how many Kinesis records and requests, of how many bytes.
+    /// The service is not asked for anything
+    #[arg(long)]
+    dry_run: bool,
+
+    /// The shards of the stream in a dry run, which has one otherwise; the file has the JSON of `aws kinesis list-shards`
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "dry_run")]
+    shards: Option<PathBuf>,
 
     /// Stop at the first line that cannot be sent, and at the first record that is not delivered
     #[arg(long)]
@@ -144,19 +157,19 @@ impl Put {
 }
 
 async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) -> Result<(), Stop> {
-    let config = options.service.config(&options.stream).await?;
     let sent = Arc::new(Sent::default());
     let client = CountingClient {
-        client: AwsClient::new(&config),
+        client: client(&options).await?,
         sent: Arc::clone(&sent),
     };
+    let rate_limit = if options.dry_run { MAX_RATE_LIMIT } else { options.rate_limit };
     let producer = Producer::builder()
         .client(client)
         .aggregation_max_size(options.max_size)
         .max_user_record_size(options.max_record_size)
         .record_max_buffered_time(Duration::from_millis(options.buffer_time.into()))
         .record_ttl(options.record_ttl)
-        .rate_limit(options.rate_limit)
+        .rate_limit(rate_limit)
         .ordered(options.ordered)
         .build()
         .map_err(|error| Stop::Usage(error.to_string()))?;
@@ -177,7 +190,7 @@ async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) 
         last: None,
         interrupts,
         problems,
-        figures: Figures::new(sent, reading::size(&options.files)),
+        figures: Figures::new(sent, options.dry_run, reading::size(&options.files)),
         progress,
         ticks: interval(Progress::INTERVAL),
     };
@@ -202,6 +215,23 @@ async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) 
     result?;
     Ok(written?)
 }
+
+/// Returns the service, or in a dry run what takes its place.
+async fn client(options: &Put) -> Result<Arc<dyn WriteClient>, Stop> {
+    if !options.dry_run {
+        let config = options.service.config(&options.stream).await?;
+        return Ok(Arc::new(AwsClient::new(&config)));
+    }
+    let shards = match &options.shards {
+        Some(file) => shards::load(file)?,
+        None => dry_run::one_shard().map_err(|error| Stop::Usage(error.to_string()))?,
+    };
+    tell("a dry run: nothing is sent");
+    Ok(Arc::new(Nowhere::new(shards)))
+}
+
+/// The highest rate that the producer takes, in percent of what a shard takes.
+const MAX_RATE_LIMIT: u32 = 1_000_000;
 
 const NOTHING: &str = "interrupted before the first record";
 
