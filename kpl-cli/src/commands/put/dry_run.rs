@@ -26,7 +26,9 @@ impl Nowhere {
         let number: Arc<str> = "0".into();
         let shards: Vec<_> = map.shards().cloned().collect();
         let written = shards.iter().zip(iter::repeat(number));
-        let written = written.map(|(shard, number)| Written::new(&*shard.id, number)).collect();
+        let written = written
+            .map(|(shard, number)| Written::new(&*shard.id, number))
+            .collect();
         Self { shards, map, written }
     }
 

@@ -4,44 +4,44 @@ mod client;
 mod dry_run;
 mod figures;
 mod key;
+mod pending;
 mod reading;
 mod rows;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use kpl_core::{DEFAULT_MAX_SIZE, RawRecord};
 use kpl_stream::aws::AwsClient;
 use kpl_stream::client::WriteClient;
 use kpl_stream::{
-    Delivery, DeliveryError, OpenErrorKind, Producer, Receipt, SendError, SendErrorKind, StreamProducer, StreamState,
+    Delivery, DeliveryError, OpenErrorKind, Producer, SendError, SendErrorKind, StreamProducer, StreamState,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Interval, interval};
 
-use self::client::{CountingClient, Sent};
+use self::client::{CountingClient, Written};
 use self::dry_run::Nowhere;
 use self::figures::{Figures, Progress};
 use self::key::{Key, Pointer};
-use self::reading::{Line, LineForm, Message, ObjectForm, Origin};
+use self::pending::{Outcomes, Pending, Record, Sent};
+use self::reading::{Line, LineForm, Message, ObjectForm};
 use self::rows::RowKey;
 use crate::forms::{DataEncoding, max_size, positive_seconds};
 use crate::interrupts::{self, Interrupts};
-use crate::problems::{Problems, Stop, tell};
+use crate::problems::{Location, Problems, Stop, tell};
 use crate::service::Service;
 use crate::{log, shards, user_record_line};
 
 /// Put user records into a stream, aggregated
 ///
 /// Reads JSON Lines, {"PartitionKey", "ExplicitHashKey", "Data"}, as `kpl aggregate` does, so that what `kpl
-/// deaggregate` and `kpl tail` write can be put again. With --lines each line is the data of one record, with --key-field
+/// deaggregate` and `kpl tail` write can be put again, and the user records in the aggregated records that `kpl aggregate` writes are
+/// packed anew, by the shards of this stream. With --lines each line is the data of one record, with --key-field
 /// or --key each JSON object, and with --csv each row.
 ///
 /// Records are sent as the KPL sends them: packed by shard, and retried if the service throttles them. At the end it
@@ -157,12 +157,16 @@ impl Put {
 }
 
 async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) -> Result<(), Stop> {
-    let sent = Arc::new(Sent::default());
+    let sent = Arc::new(Written::default());
     let client = CountingClient {
         client: client(&options).await?,
         sent: Arc::clone(&sent),
     };
-    let rate_limit = if options.dry_run { MAX_RATE_LIMIT } else { options.rate_limit };
+    let rate_limit = if options.dry_run {
+        MAX_RATE_LIMIT
+    } else {
+        options.rate_limit
+    };
     let producer = Producer::builder()
         .client(client)
         .aggregation_max_size(options.max_size)
@@ -185,7 +189,9 @@ async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) 
     let form = options.form();
     let mut putting = Putting {
         stream,
-        pending: FuturesUnordered::new(),
+        pending: Pending::default(),
+        file: "".into(),
+        sent: Vec::new(),
         form: form.clone(),
         last: None,
         interrupts,
@@ -204,7 +210,7 @@ async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) 
         // Only a signal leads to this.
         Err(Stop::Enough) => {
             match &putting.last {
-                Some(origin) => tell(format_args!("interrupted after {}", origin.location())),
+                Some((file, line)) => tell(format_args!("interrupted after {}", location(file, *line))),
                 None => tell(NOTHING),
             }
             drained
@@ -235,7 +241,7 @@ const MAX_RATE_LIMIT: u32 = 1_000_000;
 
 const NOTHING: &str = "interrupted before the first record";
 
-async fn open(producer: &Producer, name: &str) -> Result<StreamProducer<RawRecord>, Stop> {
+async fn open(producer: &Producer, name: &str) -> Result<StreamProducer<Record>, Stop> {
     let stream = producer.stream(name).await.map_err(|error| match error.kind {
         OpenErrorKind::Configuration(_) => Stop::Usage(error.to_string()),
         _ => Stop::Service(error.to_string()),
@@ -246,39 +252,24 @@ async fn open(producer: &Producer, name: &str) -> Result<StreamProducer<RawRecor
     Ok(stream)
 }
 
-/// A record that was sent.
-struct Pending {
-    origin: Origin,
-    bytes: usize,
-    delivery: Delivery<RawRecord>,
-}
-
-/// What became of it.
-struct Outcome {
-    origin: Origin,
-    bytes: usize,
-    result: Result<Receipt, DeliveryError<RawRecord>>,
-}
-
-impl Future for Pending {
-    type Output = Outcome;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
-        let result = ready!(Pin::new(&mut self.delivery).poll(context));
-        Poll::Ready(Outcome {
-            origin: self.origin.clone(),
-            bytes: self.bytes,
-            result,
-        })
+/// A line of a file.
+fn location(file: &str, line: u64) -> Location<'_> {
+    Location {
+        file,
+        line: Some(line),
+        ..Location::default()
     }
 }
 
 struct Putting<'p> {
-    stream: StreamProducer<RawRecord>,
-    pending: FuturesUnordered<Pending>,
+    stream: StreamProducer<Record>,
+    pending: Pending,
+    /// The file that is being read, and its records that were sent and are not pending yet.
+    file: Arc<str>,
+    sent: Vec<Sent>,
     form: LineForm,
     /// The last line that was taken from the input.
-    last: Option<Origin>,
+    last: Option<(Arc<str>, u64)>,
     interrupts: Interrupts,
     problems: &'p mut Problems,
     figures: Figures,
@@ -293,13 +284,16 @@ impl Putting<'_> {
             tokio::select! {
                 biased;
                 () = self.interrupts.times(1) => return Err(Stop::Enough),
-                Some(outcome) = self.pending.next() => self.finish(outcome)?,
+                Some(outcomes) = self.pending.next() => self.finish(outcomes)?,
                 _ = self.ticks.tick() => self.draw(),
                 message = input.recv() => match message {
-                    Some(Message::Lines(lines)) => {
+                    Some(Message::Lines(file, lines)) => {
+                        self.sent.reserve(lines.len());
+                        self.file = file;
                         for line in lines {
                             self.line(line).await?;
                         }
+                        self.wait_for_sent();
                     }
                     Some(Message::End(result)) => return result,
                     None => return Ok(()),
@@ -308,14 +302,30 @@ impl Putting<'_> {
         }
     }
 
+    /// Waits for the outcomes of what was sent, from now on.
+    fn wait_for_sent(&mut self) {
+        if !self.sent.is_empty() {
+            self.pending
+                .push(Arc::clone(&self.file), std::mem::take(&mut self.sent));
+        }
+    }
+
+    /// Notes which line was taken last.
+    fn note(&mut self, line: u64) {
+        match &mut self.last {
+            Some((file, last)) if Arc::ptr_eq(file, &self.file) => *last = line,
+            last => *last = Some((Arc::clone(&self.file), line)),
+        }
+    }
+
     async fn line(&mut self, line: Line) -> Result<(), Stop> {
-        let Line { origin, record } = line;
+        let Line { line, size, record } = line;
         let record = match record {
             Ok(record) => record,
-            Err(problem) => return self.leave_out(origin, &problem),
+            Err(problem) => return self.leave_out(line, size, &problem),
         };
         let bytes = record.size();
-        let sent = match self.stream.try_send(record) {
+        let sent = match self.stream.try_send(Record(record)) {
             Err(SendError {
                 record,
                 kind: SendErrorKind::Full,
@@ -325,23 +335,24 @@ impl Putting<'_> {
         };
         match sent {
             Ok(delivery) => {
-                self.last = Some(origin.clone());
-                self.pending.push(Pending {
-                    origin,
+                self.note(line);
+                self.sent.push(Sent {
+                    line,
+                    size,
                     bytes,
                     delivery,
                 });
                 Ok(())
             }
             Err(SendError { record, kind, .. }) => {
-                let text = self.text(&record);
-                self.leave_out(origin, &format!("{kind}: {text}"))
+                let text = self.text(&record.0);
+                self.leave_out(line, size, &format!("{kind}: {text}"))
             }
         }
     }
 
     /// Waits for room for a record, and sends it.
-    async fn send(&mut self, record: RawRecord) -> Result<Sending, Stop> {
+    async fn send(&mut self, record: Record) -> Result<Sending, Stop> {
         let stream = self.stream.clone();
         let mut sending = pin!(stream.send(record));
         loop {
@@ -349,7 +360,7 @@ impl Putting<'_> {
                 biased;
                 () = self.interrupts.times(1) => return Err(Stop::Enough),
                 sent = &mut sending => return Ok(sent),
-                Some(outcome) = self.pending.next() => self.finish(outcome)?,
+                Some(outcomes) = self.pending.next() => self.finish(outcomes)?,
                 _ = self.ticks.tick() => self.draw(),
             }
         }
@@ -361,7 +372,8 @@ impl Putting<'_> {
         let mut flush = pin!(producer.flush());
         let (mut flushed, mut given_up) = (false, false);
         let mut result = Ok(());
-        while !self.pending.is_empty() {
+        self.wait_for_sent();
+        while self.pending.len() > 0 {
             tokio::select! {
                 biased;
                 () = self.interrupts.times(2), if !given_up => {
@@ -369,7 +381,7 @@ impl Putting<'_> {
                     // Its error only repeats the records of `pending`.
                     drop(producer.close(Duration::ZERO).await);
                 }
-                Some(outcome) = self.pending.next() => result = result.and(self.finish(outcome)),
+                Some(outcomes) = self.pending.next() => result = result.and(self.finish(outcomes)),
                 () = &mut flush, if !flushed => flushed = true,
                 _ = self.ticks.tick() => self.draw(),
             }
@@ -377,29 +389,31 @@ impl Putting<'_> {
         result
     }
 
-    fn finish(&mut self, outcome: Outcome) -> Result<(), Stop> {
-        self.figures.finish(outcome.origin.size);
-        match outcome.result {
-            Ok(receipt) => {
-                self.figures.deliver(&receipt, outcome.bytes);
-                Ok(())
-            }
-            Err(DeliveryError { record, failure, .. }) => {
-                self.figures.give_up(&failure);
-                let problem = format!("{failure}: {}", self.text(&record));
-                let location = outcome.origin.location();
-                self.progress.suspend(|| self.problems.not_delivered(location, problem))
+    /// Counts outcomes, and reports the records that were not delivered. Returns the first reason to stop.
+    fn finish(&mut self, outcomes: Outcomes) -> Result<(), Stop> {
+        let mut finished = Ok(());
+        for outcome in outcomes.outcomes {
+            self.figures.finish(outcome.size);
+            match outcome.result {
+                Ok(receipt) => self.figures.deliver(&receipt, outcome.bytes),
+                Err(DeliveryError { record, failure, .. }) => {
+                    self.figures.give_up(&failure);
+                    let problem = format!("{failure}: {}", self.text(&record.0));
+                    let location = location(&outcomes.file, outcome.line);
+                    let told = self.progress.suspend(|| self.problems.not_delivered(location, problem));
+                    finished = finished.and(told);
+                }
             }
         }
+        finished
     }
 
-    fn leave_out(&mut self, origin: Origin, problem: &str) -> Result<(), Stop> {
+    fn leave_out(&mut self, line: u64, size: u64, problem: &str) -> Result<(), Stop> {
         self.figures.left_out += 1;
-        self.figures.finish(origin.size);
-        let location = origin.location();
-        let result = self.progress.suspend(|| self.problems.left_out(location, problem));
-        self.last = Some(origin);
-        result
+        self.figures.finish(size);
+        self.note(line);
+        let location = location(&self.file, line);
+        self.progress.suspend(|| self.problems.left_out(location, problem))
     }
 
     /// Returns a record as it was in the input.
@@ -415,4 +429,4 @@ impl Putting<'_> {
     }
 }
 
-type Sending = Result<Delivery<RawRecord>, SendError<RawRecord>>;
+type Sending = Result<Delivery<Record>, SendError<Record>>;

@@ -243,10 +243,10 @@ mod tests {
         std::fs::write(&file, csv).unwrap();
         let mut messages = reading::start(vec![file.clone()], LineForm::Rows(key)).unwrap();
         let mut records = Vec::new();
-        while let Some(Message::Lines(lines)) = messages.blocking_recv() {
+        while let Some(Message::Lines(_, lines)) = messages.blocking_recv() {
             records.extend(lines.into_iter().map(|line| {
                 let record = line.record.unwrap();
-                (line.origin.line, record.partition_key, record.data.to_vec())
+                (line.line, record.partition_key, record.data.to_vec())
             }));
         }
         std::fs::remove_file(file).unwrap();
