@@ -6,6 +6,7 @@ mod figures;
 mod key;
 mod pending;
 mod reading;
+mod record;
 mod rows;
 
 use std::io::{self, Write as _};
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
-use kpl_core::{DEFAULT_MAX_SIZE, RawRecord};
+use kpl_core::DEFAULT_MAX_SIZE;
 use kpl_stream::aws::AwsClient;
 use kpl_stream::client::WriteClient;
 use kpl_stream::{
@@ -28,8 +29,9 @@ use self::client::{CountingClient, Written};
 use self::dry_run::Nowhere;
 use self::figures::{Figures, Progress};
 use self::key::{Key, Pointer};
-use self::pending::{Outcomes, Pending, Record, Sent};
+use self::pending::{Outcomes, Pending, Sent};
 use self::reading::{Line, LineForm, Message, ObjectForm};
+use self::record::Record;
 use self::rows::RowKey;
 use crate::forms::{DataEncoding, max_size, positive_seconds};
 use crate::interrupts::{self, Interrupts};
@@ -285,7 +287,7 @@ impl Putting<'_> {
                 biased;
                 () = self.interrupts.times(1) => return Err(Stop::Enough),
                 Some(outcomes) = self.pending.next() => self.finish(outcomes)?,
-                _ = self.ticks.tick() => self.draw(),
+                _ = self.ticks.tick() => self.tick()?,
                 message = input.recv() => match message {
                     Some(Message::Lines(file, lines)) => {
                         self.sent.reserve(lines.len());
@@ -325,7 +327,7 @@ impl Putting<'_> {
             Err(problem) => return self.leave_out(line, size, &problem),
         };
         let bytes = record.size();
-        let sent = match self.stream.try_send(Record(record)) {
+        let sent = match self.stream.try_send(record) {
             Err(SendError {
                 record,
                 kind: SendErrorKind::Full,
@@ -345,7 +347,7 @@ impl Putting<'_> {
                 Ok(())
             }
             Err(SendError { record, kind, .. }) => {
-                let text = self.text(&record.0);
+                let text = self.text(&record);
                 self.leave_out(line, size, &format!("{kind}: {text}"))
             }
         }
@@ -361,7 +363,7 @@ impl Putting<'_> {
                 () = self.interrupts.times(1) => return Err(Stop::Enough),
                 sent = &mut sending => return Ok(sent),
                 Some(outcomes) = self.pending.next() => self.finish(outcomes)?,
-                _ = self.ticks.tick() => self.draw(),
+                _ = self.ticks.tick() => self.tick()?,
             }
         }
     }
@@ -383,7 +385,7 @@ impl Putting<'_> {
                 }
                 Some(outcomes) = self.pending.next() => result = result.and(self.finish(outcomes)),
                 () = &mut flush, if !flushed => flushed = true,
-                _ = self.ticks.tick() => self.draw(),
+                _ = self.ticks.tick() => result = result.and(self.tick()),
             }
         }
         result
@@ -398,7 +400,7 @@ impl Putting<'_> {
                 Ok(receipt) => self.figures.deliver(&receipt, outcome.bytes),
                 Err(DeliveryError { record, failure, .. }) => {
                     self.figures.give_up(&failure);
-                    let problem = format!("{failure}: {}", self.text(&record.0));
+                    let problem = format!("{failure}: {}", self.text(&record));
                     let location = location(&outcomes.file, outcome.line);
                     let told = self.progress.suspend(|| self.problems.not_delivered(location, problem));
                     finished = finished.and(told);
@@ -417,15 +419,21 @@ impl Putting<'_> {
     }
 
     /// Returns a record as it was in the input.
-    fn text(&self, record: &RawRecord) -> String {
+    fn text(&self, record: &Record) -> String {
         match self.form {
-            LineForm::Json(ObjectForm::Record(data)) => user_record_line::write(record, data),
-            _ => String::from_utf8_lossy(&record.data).into_owned(),
+            LineForm::Json(ObjectForm::Record(data)) => user_record_line::write(record.raw(), data),
+            _ => String::from_utf8_lossy(record.data()).into_owned(),
         }
     }
 
-    fn draw(&self) {
+    /// Counts the outcomes that nothing waits for, and shows the progress.
+    fn tick(&mut self) -> Result<(), Stop> {
+        let mut result = Ok(());
+        for outcomes in self.pending.sweep() {
+            result = result.and(self.finish(outcomes));
+        }
         self.progress.draw(&self.figures, self.pending.len());
+        result
     }
 }
 

@@ -2,43 +2,13 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use kpl_core::{CodecError, HashKey, KeyError, KplRecord, RawRecord, Tags};
 use kpl_stream::{Delivery, DeliveryError, Receipt};
-use tokio::task::coop::{Unconstrained, unconstrained};
+use tokio::task::coop::unconstrained;
 
-/// A user record. The service does not return explicit hash keys, so one that has such a key is always in an aggregated record.
-#[derive(Debug)]
-pub(super) struct Record(pub(super) RawRecord);
-
-impl KplRecord for Record {
-    #[inline]
-    fn partition_key<'a>(&'a self, buffer: &'a mut String) -> Result<&'a str, KeyError> {
-        self.0.partition_key(buffer)
-    }
-
-    #[inline]
-    fn explicit_hash_key(&self) -> Result<Option<HashKey>, KeyError> {
-        Ok(self.0.explicit_hash_key)
-    }
-
-    #[inline]
-    fn tags(&self, tags: &mut Tags<'_>) -> Result<(), KeyError> {
-        self.0.tags(tags)
-    }
-
-    #[inline]
-    fn payload<'a>(&'a self, _: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError> {
-        Ok(&self.0.data)
-    }
-
-    #[inline]
-    fn always_wrapped(&self) -> bool {
-        self.0.explicit_hash_key.is_some()
-    }
-}
+use super::record::Record;
 
 /// A record that was sent.
 pub(super) struct Sent {
@@ -68,7 +38,7 @@ pub(super) struct Outcomes {
 /// All of them. Those that were read together are looked at together: most of them have their outcomes at the same time.
 #[derive(Default)]
 pub(super) struct Pending {
-    batches: FuturesUnordered<Unconstrained<Batch>>,
+    batches: FuturesUnordered<Batch>,
     len: usize,
 }
 
@@ -84,7 +54,7 @@ impl Pending {
 
     fn watch(&self, batch: Batch) {
         if !batch.records.is_empty() {
-            self.batches.push(unconstrained(batch));
+            self.batches.push(batch);
         }
     }
 
@@ -96,6 +66,20 @@ impl Pending {
         self.watch(batch);
         Some(Outcomes { file, outcomes })
     }
+
+    /// Returns the outcomes that [`next`](Self::next) does not wait for, because it waits for those of other records of their batches.
+    pub(super) fn sweep(&mut self) -> Vec<Outcomes> {
+        let mut swept = Vec::new();
+        for batch in self.batches.iter_mut() {
+            let outcomes = batch.take(1, &mut Context::from_waker(Waker::noop()));
+            if !outcomes.is_empty() {
+                self.len -= outcomes.len();
+                let file = Arc::clone(&batch.file);
+                swept.push(Outcomes { file, outcomes });
+            }
+        }
+        swept
+    }
 }
 
 /// Records that were read together. Those that have their outcomes are removed, so that they do not take memory any longer.
@@ -104,13 +88,19 @@ struct Batch {
     records: Vec<Sent>,
 }
 
-impl Future for Batch {
-    type Output = (Self, Vec<Outcome>);
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+impl Batch {
+    /// Removes the records that have their outcomes, except the first `skipped`. The first that is left wakes the task when it has its
+    /// own.
+    fn take(&mut self, skipped: usize, context: &mut Context<'_>) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
+        let (mut seen, mut is_watching) = (0, skipped > 0);
         self.records.retain_mut(|sent| {
-            let Poll::Ready(result) = Pin::new(&mut sent.delivery).poll(context) else {
+            seen += 1;
+            if seen <= skipped || (is_watching && !sent.delivery.is_done()) {
+                return true;
+            }
+            let Poll::Ready(result) = Pin::new(&mut unconstrained(&mut sent.delivery)).poll(context) else {
+                is_watching = true;
                 return true;
             };
             outcomes.push(Outcome {
@@ -121,6 +111,15 @@ impl Future for Batch {
             });
             false
         });
+        outcomes
+    }
+}
+
+impl Future for Batch {
+    type Output = (Self, Vec<Outcome>);
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcomes = self.take(0, context);
         if outcomes.is_empty() {
             return Poll::Pending;
         }

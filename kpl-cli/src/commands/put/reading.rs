@@ -10,6 +10,7 @@ use kpl_core::RawRecord;
 use tokio::sync::mpsc;
 
 use super::key::{self, Key, Pointer};
+use super::record::Record;
 use super::rows::{self, RowKey};
 use crate::compression::Compression;
 use crate::forms::DataEncoding;
@@ -45,7 +46,7 @@ pub(super) struct Line {
     pub(super) line: u64,
     /// How many bytes of the input it is.
     pub(super) size: u64,
-    pub(super) record: Result<RawRecord, String>,
+    pub(super) record: Result<Record, String>,
 }
 
 #[derive(Debug)]
@@ -57,7 +58,7 @@ pub(super) enum Message {
 }
 
 /// A message is full with this many lines, or this many bytes.
-const MESSAGE_LINES: usize = 256;
+const MESSAGE_LINES: usize = 1024;
 const MESSAGE_BYTES: usize = 256 * 1024;
 
 /// How many messages may be queued.
@@ -101,6 +102,7 @@ pub(super) fn start(files: Vec<PathBuf>, form: LineForm) -> Result<mpsc::Receive
         let _ = sink.sender.blocking_send(Message::End(result));
     };
     thread::Builder::new()
+        .name("input".into())
         .spawn(read)
         .map_err(|error| Stop::Usage(format!("cannot start a thread that reads the input: {error}")))?;
     Ok(receiver)
@@ -120,7 +122,7 @@ impl Reading {
         &mut self,
         location: Location<'_>,
         size: usize,
-        record: Result<RawRecord, String>,
+        record: Result<Record, String>,
     ) -> Result<(), Stop> {
         if *self.file != *location.file {
             self.caught_up()?;
@@ -153,7 +155,7 @@ impl Reading {
                     let mut accident = std::mem::take(&mut self.accident);
                     // All of the line has its outcome when one of its user records has.
                     let result = read.each(location, &mut accident, |record| {
-                        self.take(location, std::mem::take(&mut size), record)
+                        self.take(location, std::mem::take(&mut size), record.map(Record::from))
                     });
                     self.accident = accident;
                     return result;
@@ -161,10 +163,10 @@ impl Reading {
                 Err(problem) => Err(problem),
             },
             ObjectForm::Field(pointer) => pointer.key(text),
-            ObjectForm::Data(key) => key::check_object(text).map(|()| key.next()),
+            ObjectForm::Data(key) => key::check_object(text).map(|()| key.next().into()),
         };
         let record = match record {
-            Ok(key) => Ok(RawRecord::new(key, text.to_owned())),
+            Ok(key) => Ok(Record::with_key_in(text, key)),
             Err(problem) => Err(format!("{problem}: {}", String::from_utf8_lossy(line))),
         };
         self.take(location, size, record)
@@ -178,7 +180,7 @@ impl LineSink for Reading {
             LineForm::Plain(key) => {
                 let record = RawRecord::new(key.next(), line.to_owned());
                 // With the line feed.
-                self.take(location, line.len() + 1, Ok(record))
+                self.take(location, line.len() + 1, Ok(record.into()))
             }
             // Rows are not read as lines.
             LineForm::Rows(_) => Ok(()),
