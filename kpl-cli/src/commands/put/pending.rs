@@ -35,6 +35,9 @@ pub(super) struct Outcomes {
     pub(super) outcomes: Vec<Outcome>,
 }
 
+/// How many records without an outcome are looked at for others that have one, before those are left to [`Pending::sweep`].
+const LOOK_AHEAD: usize = 32;
+
 /// All of them. Those that were read together are looked at together: most of them have their outcomes at the same time.
 #[derive(Default)]
 pub(super) struct Pending {
@@ -71,7 +74,7 @@ impl Pending {
     pub(super) fn sweep(&mut self) -> Vec<Outcomes> {
         let mut swept = Vec::new();
         for batch in self.batches.iter_mut() {
-            let outcomes = batch.take(1, &mut Context::from_waker(Waker::noop()));
+            let outcomes = batch.take(1, usize::MAX, &mut Context::from_waker(Waker::noop()));
             if !outcomes.is_empty() {
                 self.len -= outcomes.len();
                 let file = Arc::clone(&batch.file);
@@ -89,14 +92,18 @@ struct Batch {
 }
 
 impl Batch {
-    /// Removes the records that have their outcomes, except the first `skipped`. The first that is left wakes the task when it has its
-    /// own.
-    fn take(&mut self, skipped: usize, context: &mut Context<'_>) -> Vec<Outcome> {
+    /// Removes the records that have their outcomes, except the first `skipped`, and looks at no more than `most` that do not. The
+    /// first that is left wakes the task when it has its own.
+    fn take(&mut self, skipped: usize, most: usize, context: &mut Context<'_>) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
-        let (mut seen, mut is_watching) = (0, skipped > 0);
+        let (mut seen, mut without, mut is_watching) = (0, 0, skipped > 0);
         self.records.retain_mut(|sent| {
             seen += 1;
-            if seen <= skipped || (is_watching && !sent.delivery.is_done()) {
+            if seen <= skipped || without > most {
+                return true;
+            }
+            if is_watching && !sent.delivery.is_done() {
+                without += 1;
                 return true;
             }
             let Poll::Ready(result) = Pin::new(&mut unconstrained(&mut sent.delivery)).poll(context) else {
@@ -119,7 +126,7 @@ impl Future for Batch {
     type Output = (Self, Vec<Outcome>);
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let outcomes = self.take(0, context);
+        let outcomes = self.take(0, LOOK_AHEAD, context);
         if outcomes.is_empty() {
             return Poll::Pending;
         }
