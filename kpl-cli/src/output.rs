@@ -9,7 +9,6 @@ use serde::de::IgnoredAny;
 use serde::{Serialize, Serializer};
 use serde_json::ser::Formatter;
 
-use crate::compression::Compression;
 use crate::draw::{DATA, KEY};
 use crate::forms::{DataEncoding, DataForm};
 use crate::input::Arrival;
@@ -36,7 +35,7 @@ pub(crate) struct Unpacked<'a> {
     pub(crate) data_encoding: Option<DataEncoding>,
     /// What the data was compressed by, if it was decompressed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) compression: Option<Compression>,
+    pub(crate) compression: Option<&'a str>,
     /// Why the record is malformed, if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) malformed: Option<&'a str>,

@@ -3,19 +3,18 @@
 mod field;
 mod span;
 
-#[cfg(feature = "stream")]
 use std::borrow::Cow;
 
 use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
-use kpl_core::{HashKey, RawRecord, digest};
-use serde::Deserialize;
-#[cfg(feature = "stream")]
-use serde::Serialize;
+use kpl_core::wire::MAGIC;
+use kpl_core::{Deaggregator, HashKey, KinesisRecord, RawRecord, UserRecord, digest};
+use serde::{Deserialize, Serialize};
 
 pub(crate) use self::field::Field;
 use crate::draw::{count, line_of};
 use crate::forms::DataEncoding;
 use crate::problems::{Location, tell};
+use crate::user_records::reason_with_key;
 
 /// A line of input.
 #[derive(Deserialize)]
@@ -29,14 +28,66 @@ struct Fields<'a> {
     data: Field<'a>,
     #[serde(default)]
     data_encoding: Option<DataEncoding>,
+    /// Only user records that were unpacked have it.
+    #[serde(borrow, default)]
+    aggregated: Field<'a>,
+    /// Documents that are not user records have it.
+    #[serde(borrow, default)]
+    records: Field<'a>,
 }
 
 /// A line that was read.
 #[derive(Debug)]
 pub(crate) struct Read {
-    pub(crate) record: RawRecord,
+    record: RawRecord,
+    /// Whether it is a user record whatever its data looks like, because it was unpacked before.
+    is_unpacked: bool,
     /// What the data looks like, if it was read as something else without being told.
     accident: Option<String>,
+}
+
+impl Read {
+    /// Passes on the user record of the line, or those in its data, if that is an aggregated record: one that was packed before, as
+    /// `kpl aggregate` writes it. A user record in it whose keys cannot be resolved is an error with its text.
+    pub(crate) fn each<E>(
+        self,
+        location: Location<'_>,
+        accident: &mut Accident,
+        mut take: impl FnMut(Result<RawRecord, String>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if let Some(text) = &self.accident {
+            accident.tell(location, text);
+        }
+        if self.is_unpacked || !self.record.data.starts_with(&MAGIC) {
+            return take(Ok(self.record));
+        }
+        let batch = [KinesisRecord::new(&self.record.data)];
+        for received in Deaggregator::<UserRecord<'_>>::new().records(&batch) {
+            match received {
+                Ok(received) if received.record.aggregated => take(Ok(RawRecord::from(&received.record)))?,
+                Ok(received) => {
+                    if let Some(reason) = received.record.malformed {
+                        accident.tell(
+                            location,
+                            &format!("carries the magic of an aggregated record, but {reason}: it is the data of one user record"),
+                        );
+                    }
+                    take(Ok(self.record.clone()))?;
+                }
+                Err(error) => {
+                    let number = error.sub_sequence_number();
+                    let reason = reason_with_key(error.kind(), error.partition_key());
+                    let mut record = RawRecord::new("", error.data());
+                    record.partition_key = error.partition_key().map(Into::into);
+                    let text = write(&record, None);
+                    take(Err(format!(
+                        "user record {number} of the aggregated record in it: {reason}: {text}"
+                    )))?;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Returns the text of a line, or `None` if it does not have a record: it is empty, or a line of an array with one record a
@@ -60,6 +111,9 @@ pub(crate) fn read(line: &[u8], encoding: Option<DataEncoding>) -> Result<Read, 
     let mut accident = None;
     let data = match (fields.data, told) {
         (Field::Text(text), Some(DataEncoding::Text)) => text.into_owned().into_bytes(),
+        (Field::Missing, _) if !matches!(fields.records, Field::Missing) => {
+            return Err("it does not have Data, but Records: `kpl deaggregate` makes user records of them".into());
+        }
         (Field::Missing, _) => return Err("it does not have Data".into()),
         (Field::Text(text), None | Some(DataEncoding::Base64)) => {
             let data = decode(&text)?;
@@ -91,6 +145,11 @@ pub(crate) fn read(line: &[u8], encoding: Option<DataEncoding>) -> Result<Read, 
         Field::Missing => return Err("it does not have a PartitionKey".into()),
         other => return Err(format!("its PartitionKey is {}, not a string", other.kind())),
     };
+    let is_unpacked = match fields.aggregated {
+        Field::Missing | Field::Null => false,
+        Field::Boolean => true,
+        other => return Err(format!("its Aggregated is {}, not a boolean", other.kind())),
+    };
     let mut record = RawRecord::new(key, data);
     let hash_key = match fields.explicit_hash_key {
         Field::Missing | Field::Null => None,
@@ -105,7 +164,11 @@ pub(crate) fn read(line: &[u8], encoding: Option<DataEncoding>) -> Result<Read, 
         let key: HashKey = text.parse().map_err(|error| format!("its ExplicitHashKey: {error}"))?;
         record = record.with_explicit_hash_key(key);
     }
-    Ok(Read { record, accident })
+    Ok(Read {
+        record,
+        is_unpacked,
+        accident,
+    })
 }
 
 /// Decodes base64, or what other programs write in its place.
@@ -167,12 +230,11 @@ fn is_text_by_accident(text: &str, decoded: &[u8]) -> bool {
 pub(crate) struct Accident(bool);
 
 impl Accident {
-    pub(crate) fn look(&mut self, location: Location<'_>, read: &Read) {
-        let Some(accident) = read.accident.as_ref().filter(|_| !self.0) else {
-            return;
-        };
-        self.0 = true;
-        tell(format_args!("{location}: its Data, {accident}"));
+    fn tell(&mut self, location: Location<'_>, text: &str) {
+        if !self.0 {
+            self.0 = true;
+            tell(format_args!("{location}: its Data, {text}"));
+        }
     }
 }
 
@@ -185,11 +247,10 @@ fn describe(error: &serde_json::Error) -> String {
 }
 
 /// A line of output.
-#[cfg(feature = "stream")]
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Written<'a> {
-    partition_key: &'a str,
+    partition_key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     explicit_hash_key: Option<String>,
     data: Cow<'a, str>,
@@ -198,7 +259,6 @@ struct Written<'a> {
 }
 
 /// Returns a user record as a line that it could have been read from.
-#[cfg(feature = "stream")]
 pub(crate) fn write(record: &RawRecord, encoding: Option<DataEncoding>) -> String {
     let (data, data_encoding) = match (encoding, str::from_utf8(&record.data)) {
         (Some(DataEncoding::Text), Ok(text)) => (Cow::Borrowed(text), None),
@@ -206,7 +266,7 @@ pub(crate) fn write(record: &RawRecord, encoding: Option<DataEncoding>) -> Strin
         _ => (BASE64.encode(&record.data).into(), None),
     };
     let line = Written {
-        partition_key: record.partition_key.as_deref().unwrap_or_default(),
+        partition_key: record.partition_key.as_deref(),
         explicit_hash_key: record.explicit_hash_key.map(|key| key.to_string()),
         data,
         data_encoding,

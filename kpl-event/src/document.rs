@@ -40,6 +40,15 @@ pub trait Sink {
         false
     }
 
+    /// Takes note that the value of the key that was read last may be asked for, by [`value`](Self::value). The default does nothing.
+    fn mark_value(&mut self) {}
+
+    /// Passes on the input that was read since [`mark_value`](Self::mark_value), if it is known. User records that `kpl` has unpacked
+    /// may have JSON in the place of base64, whose bytes are the data. The default does nothing: then they are not read.
+    fn value(&mut self, take: &mut dyn FnMut(&[u8])) {
+        let _ = take;
+    }
+
     /// Returns whether data is read in the forms of other programs as well, as far as they are unambiguous: what [`decode`] and
     /// [`bytes_of_json`] read, arrays of bytes, and strings in the place of a record. An aggregated record is read also if it was
     /// encoded twice. Arrays and objects that are not bytes are not kept then. The default is `false`.
@@ -282,7 +291,7 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
                 (Role::Window, Some(name)) if is_outermost => {
                     walk.outline.window.insert(name, map.next_value()?);
                 }
-                (role, _) => fields.read(role, &mut map)?,
+                (role, _) => fields.read(role, &mut map, walk.sink)?,
             }
         }
         let has_data = fields.has_data();

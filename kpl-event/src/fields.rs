@@ -6,13 +6,13 @@
 use std::fmt;
 
 use data_encoding::BASE64;
-use kpl_core::EncryptionType;
+use kpl_core::{EncryptionType, HashKey};
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::foreign::{aggregate_inside, decode, of_array, of_object};
 use crate::value::{Any, Odd, Text, Value};
-use crate::{Arrival, NoData, Record};
+use crate::{Arrival, NoData, Record, Sink, Unpacked};
 
 /// What a key of an object means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,13 @@ pub(crate) enum Role {
     Data,
     /// What the string under the key for data is, as `kpl` writes it.
     DataEncoding,
+    /// Whether a user record was in an aggregated record: only those that `kpl` has unpacked say that.
+    Aggregated,
+    ExplicitHashKey,
+    Compression,
+    Malformed,
+    /// A key that only a report of `kpl` has, which is not a record.
+    Report(&'static str),
     PartitionKey,
     SequenceNumber,
     SubSequenceNumber,
@@ -61,6 +68,12 @@ impl Role {
             "recordId" => Self::RecordId,
             "Data" | "data" => Self::Data,
             "DataEncoding" => Self::DataEncoding,
+            "Aggregated" => Self::Aggregated,
+            "ExplicitHashKey" => Self::ExplicitHashKey,
+            "Compression" => Self::Compression,
+            "Malformed" => Self::Malformed,
+            "KinesisRecords" => Self::Report("kpl stats"),
+            "ExplicitHashKeys" => Self::Report("kpl inspect"),
             "PartitionKey" | "partitionKey" => Self::PartitionKey,
             "SequenceNumber" | "sequenceNumber" => Self::SequenceNumber,
             "subsequenceNumber" | "subSequenceNumber" | "SubSequenceNumber" => Self::SubSequenceNumber,
@@ -117,7 +130,14 @@ pub(crate) struct Fields {
     data: Option<Result<Vec<u8>, NoData>>,
     /// What the data is if it is not a string.
     data_kind: Option<&'static str>,
+    /// The JSON of data that is not a string without escapes, if the sink has it.
+    data_json: Option<Vec<u8>>,
     data_encoding: Option<String>,
+    aggregated: Flag,
+    explicit_hash_key: Scalar,
+    compression: Option<String>,
+    malformed: Option<String>,
+    report: Option<&'static str>,
     partition_key: Scalar,
     sequence_number: Scalar,
     sub_sequence_number: Scalar,
@@ -141,11 +161,30 @@ impl Fields {
     }
 
     /// Reads the value of a key.
-    pub(crate) fn read<'de, A: MapAccess<'de>>(&mut self, role: Role, map: &mut A) -> Result<(), A::Error> {
+    pub(crate) fn read<'de, A: MapAccess<'de>>(
+        &mut self,
+        role: Role,
+        map: &mut A,
+        sink: &mut dyn Sink,
+    ) -> Result<(), A::Error> {
         match role {
             Role::Data => {
                 self.data_kind = None;
-                self.data = map.next_value_seed(Data(self))?;
+                sink.mark_value();
+                let mut shape = Shape::Other;
+                self.data = map.next_value_seed(Data(self, &mut shape))?;
+                self.data_json = None;
+                if self.reads_other_forms {
+                    sink.value(&mut |json| self.data_json = shape.json(json).map(<[u8]>::to_vec));
+                }
+            }
+            Role::Aggregated => self.aggregated = map.next_value()?,
+            Role::ExplicitHashKey => self.explicit_hash_key = map.next_value()?,
+            Role::Compression => self.compression = map.next_value_seed(Text)?,
+            Role::Malformed => self.malformed = map.next_value_seed(Text)?,
+            Role::Report(command) => {
+                map.next_value::<IgnoredAny>()?;
+                self.report = Some(command);
             }
             Role::DataEncoding => self.data_encoding = map.next_value_seed(Text)?,
             Role::PartitionKey => self.partition_key = map.next_value()?,
@@ -157,10 +196,10 @@ impl Fields {
             Role::EventId => self.event_id = map.next_value_seed(Text)?,
             Role::EventSourceArn => self.event_source_arn = map.next_value_seed(Text)?,
             Role::RecordId => self.record_id = map.next_value_seed(Text)?,
-            Role::Nested => map.next_value_seed(Nested(self))?,
+            Role::Nested => map.next_value_seed(Nested(self, sink))?,
             Role::Metadata => {
                 let outer = std::mem::take(&mut self.arrival);
-                map.next_value_seed(Nested(self))?;
+                map.next_value_seed(Nested(self, sink))?;
                 self.stream_arrival = std::mem::replace(&mut self.arrival, outer);
             }
             Role::Records
@@ -189,29 +228,29 @@ impl Fields {
     }
 
     /// Returns the record. Without data it has this reason.
-    pub(crate) fn finish(self, reason: NoData) -> Record {
-        let data = match (self.data_encoding.as_deref(), self.data) {
-            // `kpl` writes it for JSON that might be taken for bytes.
-            (Some(_), Some(Ok(_))) if self.data_kind.is_some() => Err(NoData::NotText {
-                kind: self.data_kind.unwrap_or_default(),
-                json: None,
+    pub(crate) fn finish(mut self, reason: NoData) -> Record {
+        let reason = self.report.map_or(reason, |command| NoData::Report { command });
+        let mut wrong = Vec::new();
+        let unpacked = match self.aggregated {
+            Flag::None => None,
+            Flag::Is(aggregated) => Some(Unpacked {
+                aggregated,
+                explicit_hash_key: std::mem::take(&mut self.explicit_hash_key).hash_key(&mut wrong),
+                compression: self.compression.take(),
+                malformed: self.malformed.take(),
             }),
-            (None | Some("base64"), Some(Err(NoData::NotBase64 { error, text }))) if self.reads_other_forms => {
-                decode(&text).ok_or(NoData::NotBase64 { error, text })
+            Flag::Other(kind) => {
+                wrong.push(format!("its Aggregated is {kind}, not a boolean"));
+                None
             }
-            (None, Some(Ok(data))) if self.reads_other_forms => Ok(aggregate_inside(&data).unwrap_or(data)),
-            (Some("text"), Some(data)) => text(data).map(String::into_bytes),
-            (Some("json"), Some(data)) => {
-                text(data).map(|text| serde_json::Value::String(text).to_string().into_bytes())
-            }
-            (Some("json"), None) => Ok(b"null".to_vec()),
-            (_, data) => data.unwrap_or(Err(reason)),
         };
+        let data = self.decoded(unpacked.is_some(), reason, &mut wrong);
         let mut record = Record::new(data);
-        let wrong = &mut record.wrong_types;
-        record.partition_key = self.partition_key.text("partition key", wrong);
-        record.sequence_number = self.sequence_number.text("sequence number", wrong);
-        record.arrival = self.stream_arrival.or(self.arrival).arrival(wrong);
+        record.unpacked = unpacked;
+        record.partition_key = self.partition_key.text("partition key", &mut wrong);
+        record.sequence_number = self.sequence_number.text("sequence number", &mut wrong);
+        record.arrival = self.stream_arrival.or(self.arrival).arrival(&mut wrong);
+        record.wrong_types = wrong;
         record.sub_sequence_number = self.sub_sequence_number.integer();
         record.encryption_type = match self.encryption_type.as_deref() {
             Some("NONE") => Some(EncryptionType::None),
@@ -223,6 +262,83 @@ impl Fields {
         record.event_source_arn = self.event_source_arn;
         record.record_id = self.record_id;
         record
+    }
+
+    /// Returns the data, in the encoding that the record states.
+    fn decoded(&mut self, is_unpacked: bool, reason: NoData, wrong: &mut Vec<String>) -> Result<Vec<u8>, NoData> {
+        let json = self.data_json.take();
+        match (self.data_encoding.as_deref(), self.data.take(), json) {
+            (Some("json"), Some(_), Some(json)) => Ok(json),
+            // Arrays are JSON, as everywhere where data may be JSON.
+            (None, Some(Err(NoData::NotText { .. })), Some(json)) if is_unpacked => Ok(json),
+            (None, Some(Ok(_)), Some(json)) if is_unpacked && self.data_kind == Some("an array") => Ok(json),
+            (Some(_), Some(Ok(_)), _) if self.data_kind.is_some() => Err(NoData::NotText {
+                kind: self.data_kind.unwrap_or_default(),
+                json: None,
+            }),
+            (None | Some("base64"), Some(Err(NoData::NotBase64 { error, text })), _) if self.reads_other_forms => {
+                decode(&text).ok_or(NoData::NotBase64 { error, text })
+            }
+            // What was unpacked is as it is.
+            (None, Some(Ok(data)), _) if self.reads_other_forms && !is_unpacked => {
+                Ok(aggregate_inside(&data).unwrap_or(data))
+            }
+            (Some("text"), Some(data), _) => text(data).map(String::into_bytes),
+            (Some("json"), Some(data), _) => {
+                text(data).map(|text| serde_json::Value::String(text).to_string().into_bytes())
+            }
+            (Some("json"), None, _) => Ok(b"null".to_vec()),
+            (encoding, data, _) => {
+                if let Some(other) = encoding.filter(|encoding| *encoding != "base64") {
+                    wrong.push(format!("its DataEncoding is {other:?}, not base64, text or json"));
+                }
+                data.unwrap_or(Err(reason))
+            }
+        }
+    }
+}
+
+/// What kind of value data is, as far as that decides where its JSON ends in what was read.
+#[derive(Clone, Copy)]
+enum Shape {
+    /// A string of this many bytes.
+    Text(usize),
+    Number,
+    Other,
+}
+
+impl Shape {
+    /// Returns the JSON of a value in what was read after its key, unless it is that of a string without escapes.
+    fn json(self, read: &[u8]) -> Option<&[u8]> {
+        // A number ends where something else begins, so one byte more was read.
+        let read = match self {
+            Self::Number => read.split_last().map_or(read, |(_, rest)| rest),
+            Self::Text(_) | Self::Other => read,
+        };
+        let json = read.trim_ascii_start().strip_prefix(b":")?.trim_ascii();
+        match self {
+            Self::Text(len) if json.len() == len + 2 => None,
+            _ => Some(json),
+        }
+    }
+}
+
+/// A boolean.
+#[derive(Default)]
+enum Flag {
+    #[default]
+    None,
+    Is(bool),
+    Other(&'static str),
+}
+
+impl<'de> serde::Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Any(|value: Value<'_>| match value {
+            Value::Null => Self::None,
+            Value::Bool(flag) => Self::Is(flag),
+            other => Self::Other(other.kind()),
+        }))
     }
 }
 
@@ -236,7 +352,7 @@ fn text(data: Result<Vec<u8>, NoData>) -> Result<String, NoData> {
 }
 
 /// Base64, decoded without a copy of the string.
-struct Data<'f>(&'f mut Fields);
+struct Data<'f>(&'f mut Fields, &'f mut Shape);
 
 impl<'de> DeserializeSeed<'de> for Data<'_> {
     type Value = Option<Result<Vec<u8>, NoData>>;
@@ -270,6 +386,7 @@ impl<'de> Visitor<'de> for Data<'_> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        *self.1 = Shape::Text(text.len());
         Ok(Some(BASE64.decode(text.as_bytes()).map_err(|error| {
             NoData::NotBase64 {
                 error,
@@ -283,14 +400,17 @@ impl<'de> Visitor<'de> for Data<'_> {
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
+        *self.1 = Shape::Number;
         Self::odd(Odd::of(&Value::Integer(number), self.0.keep))
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
+        *self.1 = Shape::Number;
         Self::odd(Odd::of(&Value::Number(number as f64), self.0.keep))
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
+        *self.1 = Shape::Number;
         Self::odd(Odd::of(&Value::Number(number), self.0.keep))
     }
 
@@ -337,6 +457,28 @@ impl Scalar {
         text
     }
 
+    fn hash_key(self, wrong: &mut Vec<String>) -> Option<HashKey> {
+        let text = match self {
+            Self::None => return None,
+            Self::Text(text) => text,
+            Self::Integer(number) => number.to_string(),
+            Self::Number(_) => {
+                wrong.push(
+                    "its ExplicitHashKey is a number that JSON does not keep exactly: write it as a string".into(),
+                );
+                return None;
+            }
+            Self::Other(kind) => {
+                wrong.push(format!("its ExplicitHashKey is {kind}, not a string"));
+                return None;
+            }
+        };
+        let key = text
+            .parse()
+            .map_err(|error| wrong.push(format!("its ExplicitHashKey: {error}")));
+        key.ok()
+    }
+
     fn integer(self) -> Option<u64> {
         match self {
             Self::Integer(number) => Some(number),
@@ -372,15 +514,15 @@ impl<'de> serde::Deserialize<'de> for Scalar {
 }
 
 /// An object with more fields of the record. Any other value is skipped, and the fields are missing.
-struct Nested<'f>(&'f mut Fields);
+struct Nested<'f, 's>(&'f mut Fields, &'f mut (dyn Sink + 's));
 
-impl<'de> DeserializeSeed<'de> for Nested<'_> {
+impl<'de> DeserializeSeed<'de> for Nested<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        struct Object<'f>(&'f mut Fields);
+        struct Object<'f, 's>(&'f mut Fields, &'f mut (dyn Sink + 's));
 
-        impl<'de> Visitor<'de> for Object<'_> {
+        impl<'de> Visitor<'de> for Object<'_, '_> {
             type Value = ();
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -391,7 +533,7 @@ impl<'de> DeserializeSeed<'de> for Nested<'_> {
                 while let Some(key) = map.next_key::<Key>()? {
                     match key.role {
                         Role::Nested | Role::Metadata | Role::RecordId => map.next_value::<IgnoredAny>().map(drop)?,
-                        role => self.0.read(role, &mut map)?,
+                        role => self.0.read(role, &mut map, self.1)?,
                     }
                 }
                 Ok(())
@@ -427,6 +569,6 @@ impl<'de> DeserializeSeed<'de> for Nested<'_> {
             }
         }
 
-        deserializer.deserialize_any(Object(self.0))
+        deserializer.deserialize_any(Object(self.0, self.1))
     }
 }

@@ -15,4 +15,4 @@ mod value;
 pub use arrival::Arrival;
 pub use document::{Outline, Sink, Stopped, read};
 pub use foreign::{bytes_of_json, decode, looks_like};
-pub use record::{NoData, Record};
+pub use record::{NoData, Record, Unpacked};

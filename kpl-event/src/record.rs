@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use data_encoding::{BASE64, DecodeError};
-use kpl_core::EncryptionType;
+use kpl_core::{EncryptionType, HashKey};
 use serde_json::json;
 
 use crate::Arrival;
@@ -35,6 +35,8 @@ pub struct Record {
     pub record_id: Option<String>,
     /// The id of the SQS message that contained it.
     pub message_id: Option<Arc<str>>,
+    /// What `kpl` says about the user record, if it has unpacked it.
+    pub unpacked: Option<Unpacked>,
     /// What is wrong with each field that has a value of the wrong type.
     pub wrong_types: Vec<String>,
 }
@@ -55,6 +57,7 @@ impl Record {
             event_source_arn: None,
             record_id: None,
             message_id: None,
+            unpacked: None,
             wrong_types: Vec::new(),
         }
     }
@@ -121,6 +124,21 @@ impl fmt::Debug for Record {
     }
 }
 
+/// What `kpl deaggregate` and `kpl tail` write of a user record besides what every record has. Its data is not an aggregated record that
+/// is to be unpacked, whatever it looks like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unpacked {
+    /// Whether it was in an aggregated record.
+    pub aggregated: bool,
+    /// The explicit hash key.
+    pub explicit_hash_key: Option<HashKey>,
+    /// What the data was compressed by before it was written.
+    pub compression: Option<String>,
+    /// Why it was malformed, if it was.
+    pub malformed: Option<String>,
+}
+
 /// Why a record does not have data.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
@@ -170,6 +188,11 @@ pub enum NoData {
     /// It is an invocation record of Lambda without the event: a destination other than Amazon S3 receives the positions
     /// of the records only.
     PositionsOnly,
+    /// It is what a command of `kpl` writes for programs, not a record.
+    Report {
+        /// The command.
+        command: &'static str,
+    },
 }
 
 impl NoData {
@@ -177,7 +200,7 @@ impl NoData {
     #[must_use]
     pub fn into_input(self) -> Option<String> {
         match self {
-            Self::Missing | Self::PositionsOnly => None,
+            Self::Missing | Self::PositionsOnly | Self::Report { .. } => None,
             Self::NotBase64 { text, .. } | Self::NotJson { text, .. } | Self::TooDeep { text } => Some(text),
             Self::NotText { json, .. } | Self::NotARecord { json, .. } | Self::NotAnArray { json, .. } => json,
         }
@@ -194,6 +217,9 @@ impl fmt::Display for NoData {
             Self::NotAnArray { kind, .. } => write!(f, "its Records key is {kind}, not an array"),
             Self::NotJson { error, .. } => write!(f, "it is a message whose text is not valid JSON: {error}"),
             Self::TooDeep { .. } => f.write_str("it is a message in a message, too deep"),
+            Self::Report { command } => {
+                write!(f, "it is what `{command} --output json` writes: a report, not a record")
+            }
             Self::PositionsOnly => f.write_str(
                 "it is an invocation record with the positions of records, not their data: only destinations in Amazon S3 \
                  receive that",

@@ -7,7 +7,7 @@ use kpl_core::{Aggregator, DEFAULT_MAX_SIZE, HashKey, RawRecord, SealedRecord, S
 use serde::Serialize;
 
 use crate::forms::{DataEncoding, EntryForm, OuterKey, at_least_one, max_size, outer_key};
-use crate::input::{Arrival, LineSink, each_line};
+use crate::input::{Arrival, LineSink, each_line, reports};
 use crate::output::{self, Lines};
 use crate::problems::{Location, Problems, Stop, tell};
 use crate::shards;
@@ -25,7 +25,8 @@ const LAMBDA_EVENT_BYTES: u64 = 6 * 1024 * 1024;
 /// Reads {"PartitionKey", "ExplicitHashKey", "Data"}, one user record a line. ExplicitHashKey may be missing or null;
 /// Data is base64, or what --data says, or any JSON but a string, which is the data as it is. It also reads what `kpl
 /// deaggregate` and `kpl tail` write: "DataEncoding" takes precedence over --data, a partition key that is null is made
-/// from the data, and other keys are ignored.
+/// from the data, and other keys are ignored. Data that is an aggregated record, as this command writes it, is unpacked, and its user
+/// records are packed anew; the data of lines with "Aggregated", which were unpacked before, stays as it is.
 ///
 /// Writes {"Data", "PartitionKey", "ExplicitHashKey"}, the entries of PutRecords, or with `--as lambda-event` an event of
 /// Lambda, to call a function with. A line that cannot be packed is
@@ -106,15 +107,31 @@ impl LineSink for Packing<'_> {
         let Some(line) = user_record_line::text(line) else {
             return Ok(());
         };
-        match self.push(location, line) {
-            Ok(Some(sealed)) => self.entries.write(&sealed),
-            Ok(None) => Ok(()),
-            Err(problem) => {
-                self.entries.flush()?;
-                let line = String::from_utf8_lossy(line);
-                self.problems.left_out(location, format_args!("{problem}: {line}"))
-            }
-        }
+        let read = match user_record_line::read(line, self.data) {
+            Ok(read) => read,
+            Err(problem) => return self.leave_out(location, &problem, &String::from_utf8_lossy(line)),
+        };
+        let Self {
+            packer,
+            entries,
+            accident,
+            problems,
+            ..
+        } = self;
+        read.each(location, accident, |record| {
+            let problem = match record.map(|record| (packer.push(&record), record)) {
+                Ok((Ok(None), _)) => return Ok(()),
+                Ok((Ok(Some(sealed)), _)) => return entries.write(&sealed),
+                Ok((Err(error), record)) => format!("{error}: {}", user_record_line::write(&record, None)),
+                Err(problem) => problem,
+            };
+            entries.flush()?;
+            problems.left_out(location, problem)
+        })
+    }
+
+    fn refuses(&self, start: &[u8]) -> Option<&'static str> {
+        reports::not_lines(start)
     }
 
     fn unreadable(&mut self, location: Location<'_>, problem: &str) -> Result<(), Stop> {
@@ -127,12 +144,9 @@ impl LineSink for Packing<'_> {
 }
 
 impl Packing<'_> {
-    /// Packs one line.
-    fn push(&mut self, location: Location<'_>, line: &[u8]) -> Result<Option<SealedRecord>, String> {
-        let read = user_record_line::read(line, self.data)?;
-        self.accident.look(location, &read);
-        let pushed = self.packer.push(&read.record);
-        pushed.map_err(|error| error.to_string())
+    fn leave_out(&mut self, location: Location<'_>, problem: &str, text: &str) -> Result<(), Stop> {
+        self.entries.flush()?;
+        self.problems.left_out(location, format_args!("{problem}: {text}"))
     }
 }
 

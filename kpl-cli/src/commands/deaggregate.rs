@@ -1,8 +1,13 @@
 //! `kpl deaggregate`: unpacks records into user records.
 
-use clap::Args;
-use kpl_core::{Counts, DeaggregateError, Deaggregator, HashKeyRange, Position, StrayPolicy, UserRecord};
+use std::cmp::Ordering;
 
+use clap::Args;
+use kpl_core::{
+    Counts, DeaggregateError, Deaggregator, HashKey, HashKeyRange, Position, SequenceNumber, StrayPolicy, UserRecord,
+};
+
+use crate::compression::Compression;
 use crate::decompress::{Decompress, Plain};
 use crate::draw;
 use crate::forms::{DataForm, Stray};
@@ -15,7 +20,8 @@ use crate::user_records::{self, not_an_aggregate, reason_with_key};
 ///
 /// Reads the JSON of `aws kinesis get-records`, Lambda events of Kinesis, Firehose and Kinesis Analytics
 /// transformation events, and JSON Lines with one record per object. It recognises which of them it reads, and they
-/// may be mixed. With --raw it reads the bytes of one record.
+/// may be mixed. With --raw it reads the bytes of one record. Lines that it or `kpl tail` wrote, with "Aggregated", are user
+/// records already: they come out with all that they have, in the form that is asked for now.
 ///
 /// Writes {"PartitionKey", "ExplicitHashKey", "SequenceNumber", "SubSequenceNumber", "Aggregated",
 /// "ApproximateArrivalTimestamp", "Data"}, Data in base64. A record that carries the magic of an aggregated record but
@@ -60,6 +66,9 @@ impl Deaggregate {
         problems.strict = self.strict;
         let mut sink = UserRecords {
             deaggregator: self.deaggregator(),
+            range: self.range,
+            stray: self.stray,
+            after: self.after.clone(),
             data: self.data,
             decompress: self.decompress,
             lines: Lines::new(),
@@ -96,6 +105,10 @@ impl Deaggregate {
 
 struct UserRecords<'p> {
     deaggregator: Deaggregator<UserRecord<'static>>,
+    /// What the deaggregator has as well, for user records that were unpacked before.
+    range: Option<HashKeyRange>,
+    stray: Stray,
+    after: Option<Position>,
     data: DataForm,
     decompress: Decompress,
     lines: Lines,
@@ -114,6 +127,17 @@ impl Sink for UserRecords<'_> {
         Ok(())
     }
 
+    fn user_record(&mut self, file: &str, record: input::UserRecord) -> Result<(), Stop> {
+        if self.is_before(&record) {
+            return Ok(());
+        }
+        if self.is_stray(file, &record)? {
+            self.counts.dropped += 1;
+            return Ok(());
+        }
+        self.deliver_again(file, &record)
+    }
+
     fn unreadable(&mut self, location: Location<'_>, problem: &str) -> Result<(), Stop> {
         self.lines.flush()?;
         self.problems.left_out(location, problem)
@@ -125,6 +149,67 @@ impl Sink for UserRecords<'_> {
 }
 
 impl UserRecords<'_> {
+    /// Returns whether a user record that was unpacked before is at or before the position to resume after.
+    fn is_before(&self, record: &input::UserRecord) -> bool {
+        let number = record.entry.sequence_number.as_deref();
+        let (Some(after), Some(Ok(number))) = (&self.after, number.map(SequenceNumber::new)) else {
+            return false;
+        };
+        match number.cmp(&after.sequence_number) {
+            Ordering::Less => true,
+            Ordering::Equal => !record.unpacked.aggregated || record.sub_sequence_number <= after.sub_sequence_number,
+            Ordering::Greater => false,
+        }
+    }
+
+    /// Returns whether a user record that was unpacked before is outside the range. Only those of aggregated records may be, and those
+    /// whose keys could not be resolved are delivered.
+    fn is_stray(&self, file: &str, record: &input::UserRecord) -> Result<bool, Stop> {
+        let (Some(range), true) = (self.range, record.unpacked.aggregated) else {
+            return Ok(false);
+        };
+        let partition_key = record.entry.partition_key.as_deref();
+        let (false, Some(partition_key)) = (record.unpacked.malformed.is_some(), partition_key) else {
+            return Ok(false);
+        };
+        let key = record.unpacked.explicit_hash_key;
+        let key = key.unwrap_or_else(|| HashKey::of_partition_key(partition_key));
+        match self.stray {
+            Stray::Keep => Ok(false),
+            Stray::Drop => Ok(!range.contains(key)),
+            Stray::DropAggregate => Err(Stop::Usage(format!(
+                "{}: this user record was unpacked before, so the others of its aggregated record are not known: --stray \
+                 drop-aggregate needs the aggregated records",
+                record.location(file)
+            ))),
+        }
+    }
+
+    /// Writes a user record that was unpacked before, with all that was known of it.
+    fn deliver_again(&mut self, file: &str, record: &input::UserRecord) -> Result<(), Stop> {
+        let (entry, unpacked) = (&record.entry, &record.unpacked);
+        let user_record = unpacked.aggregated.then_some(record.sub_sequence_number);
+        if let Some(reason) = &unpacked.malformed {
+            self.marked(file, entry, user_record, reason)?;
+        }
+        let plain = self.plain(file, entry, user_record, &entry.data)?;
+        let (data, data_encoding) = Data::new(&plain.data, self.data);
+        let compression = plain.compression.map(Compression::name);
+        self.lines.line(&Unpacked {
+            partition_key: entry.partition_key.as_deref(),
+            explicit_hash_key: unpacked.explicit_hash_key,
+            sequence_number: entry.sequence_number.as_deref(),
+            sub_sequence_number: record.sub_sequence_number,
+            aggregated: unpacked.aggregated,
+            arrival: entry.arrival.as_ref(),
+            shard_id: record.shard_id.as_deref(),
+            data,
+            data_encoding,
+            compression: compression.or(unpacked.compression.as_deref()),
+            malformed: unpacked.malformed.as_deref(),
+        })
+    }
+
     fn deliver(&mut self, file: &str, entry: &Entry, record: &UserRecord<'_>) -> Result<(), Stop> {
         if let Some(reason) = record.malformed {
             self.marked(file, entry, None, &not_an_aggregate(reason))?;
@@ -142,7 +227,7 @@ impl UserRecords<'_> {
             shard_id: None,
             data,
             data_encoding,
-            compression: plain.compression,
+            compression: plain.compression.map(Compression::name),
             malformed: record.malformed.map(|reason| reason.to_string()).as_deref(),
         })
     }
@@ -162,7 +247,7 @@ impl UserRecords<'_> {
             shard_id: None,
             data,
             data_encoding,
-            compression: plain.compression,
+            compression: plain.compression.map(Compression::name),
             malformed: Some(&reason_with_key(error.kind(), error.partition_key())),
         })
     }

@@ -1,6 +1,7 @@
 //! Reads the records of a stream, in any of the shapes that people have them in, one batch after the other.
 
 mod lines;
+pub(crate) mod reports;
 mod source;
 
 use std::fs::File;
@@ -11,7 +12,7 @@ use clap::{Args, ValueHint};
 use kpl_core::KinesisRecord;
 use kpl_core::wire::MAGIC;
 pub(crate) use kpl_event::Arrival;
-use kpl_event::{NoData, Record, Stopped};
+use kpl_event::{NoData, Record, Stopped, Unpacked};
 use serde_json::Deserializer;
 use serde_json::error::Category;
 
@@ -92,10 +93,30 @@ impl Entry {
     }
 }
 
+/// A user record that `kpl deaggregate` or `kpl tail` wrote: its data is not unpacked once more.
+#[derive(Debug)]
+pub(crate) struct UserRecord {
+    pub(crate) entry: Entry,
+    pub(crate) sub_sequence_number: u64,
+    pub(crate) shard_id: Option<String>,
+    pub(crate) unpacked: Unpacked,
+}
+
+impl UserRecord {
+    /// Returns where it is.
+    pub(crate) fn location<'a>(&'a self, file: &'a str) -> Location<'a> {
+        let user_record = self.unpacked.aggregated.then_some(self.sub_sequence_number);
+        self.entry.full_location(file, user_record)
+    }
+}
+
 /// Takes the records that are read.
 pub(crate) trait Sink {
     /// Takes the next records of a file, in order. Those that it leaves are dropped.
     fn batch(&mut self, file: &str, entries: &mut Vec<Entry>) -> Result<(), Stop>;
+
+    /// Takes a user record that was unpacked before. Everything before it has been passed on.
+    fn user_record(&mut self, file: &str, record: UserRecord) -> Result<(), Stop>;
 
     /// Takes note of something that is not a valid record.
     fn unreadable(&mut self, location: Location<'_>, problem: &str) -> Result<(), Stop>;
@@ -218,7 +239,7 @@ pub(crate) fn read_json(name: &str, reader: impl Read + 'static, sink: &mut dyn 
 
 fn read_source(name: &str, source: &Source, sink: &mut dyn Sink) -> Result<(), Stop> {
     let mut records = Records::new(name, source, sink);
-    if let Some(problem) = not_json(&source.start()) {
+    if let Some(problem) = source.peek(not_json) {
         return records.unreadable(Some(1), None, problem);
     }
     loop {
@@ -292,6 +313,9 @@ fn not_json(start: &[u8]) -> Option<&'static str> {
     if start.starts_with(&MAGIC) {
         return Some("this starts with the magic of an aggregated record: use --raw to read it as one");
     }
+    if let Some(problem) = reports::for_people(start) {
+        return Some(problem);
+    }
     match start {
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => {
             Some("this is UTF-16, which some shells write: convert it to UTF-8 first")
@@ -352,14 +376,28 @@ impl<'a> Records<'a> {
         self.count += 1;
         let number = self.count;
         match record.data {
-            Ok(data) if record.wrong_types.is_empty() => self.push(Entry {
-                line: Some(line),
-                number,
-                data,
-                partition_key: record.partition_key,
-                sequence_number: record.sequence_number,
-                arrival: record.arrival,
-            }),
+            Ok(data) if record.wrong_types.is_empty() => {
+                let entry = Entry {
+                    line: Some(line),
+                    number,
+                    data,
+                    partition_key: record.partition_key,
+                    sequence_number: record.sequence_number,
+                    arrival: record.arrival,
+                };
+                let Some(unpacked) = record.unpacked else {
+                    return self.push(entry);
+                };
+                self.flush()?;
+                let record = UserRecord {
+                    entry,
+                    sub_sequence_number: record.sub_sequence_number.unwrap_or_default(),
+                    shard_id: record.shard_id,
+                    unpacked,
+                };
+                self.sink.user_record(self.file, record)?;
+                self.catch_up()
+            }
             _ => self.unreadable(Some(line), Some(number), &problem(&record)),
         }
     }
@@ -404,6 +442,14 @@ impl kpl_event::Sink for Records<'_> {
         self.source.last_line()
     }
 
+    fn mark_value(&mut self) {
+        self.source.mark_value();
+    }
+
+    fn value(&mut self, take: &mut dyn FnMut(&[u8])) {
+        self.source.value(take);
+    }
+
     fn reads_other_forms(&self) -> bool {
         true
     }
@@ -433,6 +479,11 @@ mod tests {
     impl Sink for Seen {
         fn batch(&mut self, _: &str, entries: &mut Vec<Entry>) -> Result<(), Stop> {
             self.0.extend(entries.drain(..).map(|entry| entry.data));
+            Ok(())
+        }
+
+        fn user_record(&mut self, _: &str, record: UserRecord) -> Result<(), Stop> {
+            self.0.push(record.entry.data);
             Ok(())
         }
 
@@ -496,6 +547,32 @@ mod tests {
         );
     }
 
+    proptest! {
+        /// JSON in the place of base64 is the data, byte by byte, also where it ends or begins outside the buffer.
+        #[test]
+        fn json_that_is_nested_comes_out_as_it_is(
+            before in 0..300_000_usize,
+            len in prop::sample::select(vec![1, 100, 300_000]),
+            kind in 0..6_usize,
+            is_last in any::<bool>(),
+        ) {
+            let json = match kind {
+                0 => format!("{{ \"a\": \"{}\" }}", "b".repeat(len)),
+                1 => format!("[1.50,\"{}\"]", "b".repeat(len)),
+                2 => format!("1{}", "0".repeat(len.min(300))),
+                3 => format!("\"\\u00e9{}\"", "b".repeat(len)),
+                4 => format!("\"{}\"", "b".repeat(len)),
+                _ => "true".into(),
+            };
+            let data = format!("\"Data\": {json} ");
+            let encoding = "\"DataEncoding\":\"json\",\"Aggregated\":true";
+            let fields = if is_last { format!("{encoding},{data}") } else { format!("{data},{encoding}") };
+            let Seen(records, problems) = read_with_limit(format!("{}{{{fields}}}", " ".repeat(before)));
+            prop_assert_eq!(problems, Vec::<String>::new());
+            prop_assert_eq!(records, [json.into_bytes()]);
+        }
+    }
+
     #[test]
     fn a_batch_holds_few_records_with_long_strings() {
         struct Longest(usize);
@@ -504,6 +581,10 @@ mod tests {
             fn batch(&mut self, _: &str, entries: &mut Vec<Entry>) -> Result<(), Stop> {
                 self.0 = self.0.max(entries.len());
                 Ok(())
+            }
+
+            fn user_record(&mut self, _: &str, record: UserRecord) -> Result<(), Stop> {
+                panic!("{record:?}")
             }
 
             fn unreadable(&mut self, location: Location<'_>, problem: &str) -> Result<(), Stop> {

@@ -32,6 +32,10 @@ struct Inner {
     lines: u64,
     counted: usize,
     failed: Option<io::Error>,
+    /// Where the value starts in the buffer that may be asked for.
+    value: Option<usize>,
+    /// What was in the buffer of it before.
+    value_before: Vec<u8>,
 }
 
 impl Source {
@@ -53,6 +57,8 @@ impl Source {
             lines: 0,
             counted: KEPT,
             failed: None,
+            value: None,
+            value_before: Vec::new(),
         };
         // An error is reported when the bytes before it have been read.
         inner.failed = inner.fill(4).err();
@@ -67,14 +73,31 @@ impl Source {
         Self(RefCell::new(inner))
     }
 
-    /// Returns the first bytes, filled up with zeros.
-    pub(super) fn start(&self) -> [u8; 4] {
-        let inner = self.0.borrow();
-        let mut start = [0; 4];
-        for (to, from) in start.iter_mut().zip(inner.rest()) {
-            *to = *from;
+    /// Calls a function with what is in the buffer.
+    pub(super) fn peek<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
+        look(self.0.borrow().rest())
+    }
+
+    /// Marks where a value may start that is asked for later.
+    pub(super) fn mark_value(&self) {
+        let mut inner = self.0.borrow_mut();
+        inner.value = Some(inner.next);
+        inner.value_before.clear();
+    }
+
+    /// Passes on what was read since the mark, which is removed.
+    pub(super) fn value(&self, take: &mut dyn FnMut(&[u8])) {
+        let mut inner = self.0.borrow_mut();
+        let Some(start) = inner.value.take() else {
+            return;
+        };
+        if inner.value_before.is_empty() {
+            take(inner.buffer.get(start..inner.next).unwrap_or_default());
+            return;
         }
-        start
+        let mut value = std::mem::take(&mut inner.value_before);
+        value.extend_from_slice(inner.buffer.get(start..inner.next).unwrap_or_default());
+        take(&value);
     }
 
     /// Returns the line of the byte that was read last. The first line is 1.
@@ -154,6 +177,11 @@ impl Inner {
             return Err(error);
         }
         self.count_lines();
+        if let Some(start) = self.value {
+            self.value = Some(KEPT);
+            let read = self.buffer.get(start..self.next).unwrap_or_default();
+            self.value_before.extend_from_slice(read);
+        }
         let shift = self.next - KEPT;
         self.buffer.copy_within(shift..self.end, 0);
         self.next -= shift;

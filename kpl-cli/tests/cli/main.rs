@@ -11,6 +11,8 @@ mod manual;
 #[cfg(target_os = "linux")]
 mod memory;
 mod other_forms;
+#[cfg(feature = "stream")]
+mod own_output;
 mod sessions;
 mod stats;
 #[cfg(feature = "stream")]

@@ -20,7 +20,7 @@ pub(super) struct Anatomy {
     pub(super) kind: Kind,
     pub(super) size: usize,
     pub(super) malformed: Option<Problem>,
-    /// What the bytes of a plain record seem to be, if they are probably not meant as they are.
+    /// What the bytes of a plain record seem to be, if they are probably not meant as they are, and whether it was unpacked before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cause: Option<String>,
     pub(super) digest: Option<Digest>,

@@ -48,6 +48,15 @@ pub(super) fn of(data: &[u8]) -> Option<String> {
     ))
 }
 
+/// Says of a user record that it was unpacked before, and then what its bytes seem to be.
+pub(super) fn with_unpacked(sub_sequence_number: u64, cause: Option<String>) -> String {
+    let unpacked = format!("It is user record {sub_sequence_number} of an aggregated record, and was unpacked before.");
+    match cause {
+        Some(cause) => format!("{unpacked} {cause}"),
+        None => unpacked,
+    }
+}
+
 /// The magic f3899ac2 is two or more characters that are not UTF-8, and a key table follows it.
 fn is_mangled_aggregate(data: &[u8]) -> bool {
     let mut rest = data;

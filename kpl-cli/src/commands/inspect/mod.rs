@@ -15,7 +15,7 @@ use crate::compression::Compression;
 use crate::decompress::Decompress;
 use crate::draw;
 use crate::forms::ReportForm;
-use crate::input::{self, BYTE_ORDER_MARK, Entry, MAX_RECORD, Sink};
+use crate::input::{self, BYTE_ORDER_MARK, Entry, MAX_RECORD, Sink, UserRecord, reports};
 use crate::output;
 use crate::problems::{Location, Problems, Stop, tell};
 
@@ -65,6 +65,7 @@ impl Inspect {
         let mut wanted = Wanted {
             number: self.record,
             record: None,
+            unpacked: None,
             count: 0,
             problems,
         };
@@ -86,7 +87,11 @@ impl Inspect {
             }
             return Err(Stop::Usage(problem));
         };
-        let (anatomy, compression) = self.anatomy(&mut entry, &file, problems)?;
+        let unpacked = wanted.unpacked;
+        let (mut anatomy, compression) = self.anatomy(&mut entry, &file, problems)?;
+        if let Some(number) = unpacked {
+            anatomy.cause = Some(cause::with_unpacked(number, anatomy.cause.take()));
+        }
         match self.output {
             ReportForm::Text => draw::print(&drawing::draw(&anatomy, &entry, compression, &file, self.limit))?,
             ReportForm::Json => output::document(&anatomy.report(&entry, compression))?,
@@ -163,7 +168,10 @@ fn find_in(file: &str, reader: Box<dyn Read>, wanted: &mut Wanted<'_>) -> Result
     match read {
         Err(error) => wanted.unreadable(location, &error.to_string()),
         Ok(reader) if is_json(&start) => input::read_json(file, Cursor::new(start).chain(reader), wanted),
-        Ok(reader) => read_bytes(file, Cursor::new(start).chain(reader), wanted),
+        Ok(reader) => match reports::for_people(&start) {
+            Some(problem) => wanted.unreadable(location, problem),
+            None => read_bytes(file, Cursor::new(start).chain(reader), wanted),
+        },
     }
 }
 
@@ -191,27 +199,36 @@ struct Wanted<'p> {
     /// Its number, if that was given.
     number: Option<u64>,
     record: Option<Entry>,
+    /// Its sub-sequence number, if it was unpacked before.
+    unpacked: Option<u64>,
     count: u64,
     problems: &'p mut Problems,
 }
 
+impl Wanted<'_> {
+    /// Looks at a record, or at a user record that was unpacked from an aggregated record before.
+    fn look(&mut self, entry: Entry, unpacked: Option<u64>) -> Result<(), Stop> {
+        self.count = entry.number;
+        let is_wanted = match self.number {
+            Some(number) => entry.number == number,
+            None => entry.data.starts_with(&MAGIC),
+        };
+        if is_wanted || (self.number.is_none() && self.record.is_none()) {
+            self.record = Some(entry);
+            self.unpacked = unpacked;
+        }
+        if is_wanted { Err(Stop::Enough) } else { Ok(()) }
+    }
+}
+
 impl Sink for Wanted<'_> {
     fn batch(&mut self, _: &str, entries: &mut Vec<Entry>) -> Result<(), Stop> {
-        for entry in entries.drain(..) {
-            self.count = entry.number;
-            let is_wanted = match self.number {
-                Some(number) => entry.number == number,
-                None => entry.data.starts_with(&MAGIC),
-            };
-            if is_wanted {
-                self.record = Some(entry);
-                return Err(Stop::Enough);
-            }
-            if self.number.is_none() && self.record.is_none() {
-                self.record = Some(entry);
-            }
-        }
-        Ok(())
+        entries.drain(..).try_for_each(|entry| self.look(entry, None))
+    }
+
+    fn user_record(&mut self, _: &str, record: UserRecord) -> Result<(), Stop> {
+        let unpacked = record.unpacked.aggregated.then_some(record.sub_sequence_number);
+        self.look(record.entry, unpacked)
     }
 
     fn unreadable(&mut self, location: Location<'_>, problem: &str) -> Result<(), Stop> {

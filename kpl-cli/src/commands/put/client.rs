@@ -1,21 +1,22 @@
-//! A client that counts what is sent.
+//! A client that counts what is written.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::BoxFuture;
 use kpl_core::{SealedRecord, Shard};
-use kpl_stream::aws::AwsClient;
 use kpl_stream::client::{PutResult, RequestError, StreamDescription, WriteClient};
 
 /// How much was sent so far.
 #[derive(Debug, Default)]
-pub(super) struct Sent {
+pub(super) struct Written {
     requests: AtomicU64,
     kinesis_records: AtomicU64,
+    aggregated: AtomicU64,
+    bytes: AtomicU64,
 }
 
-impl Sent {
+impl Written {
     /// Returns how many PutRecords requests were made.
     pub(super) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
@@ -25,12 +26,22 @@ impl Sent {
     pub(super) fn kinesis_records(&self) -> u64 {
         self.kinesis_records.load(Ordering::Relaxed)
     }
+
+    /// Returns how many of them were aggregated.
+    pub(super) fn aggregated(&self) -> u64 {
+        self.aggregated.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many bytes they had: their data and their partition keys.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct CountingClient {
-    pub(super) client: AwsClient,
-    pub(super) sent: Arc<Sent>,
+    pub(super) client: Arc<dyn WriteClient>,
+    pub(super) sent: Arc<Written>,
 }
 
 impl WriteClient for CountingClient {
@@ -41,10 +52,14 @@ impl WriteClient for CountingClient {
     ) -> BoxFuture<'a, Result<Vec<PutResult>, RequestError>> {
         Box::pin(async move {
             self.sent.requests.fetch_add(1, Ordering::Relaxed);
+            let sizes: Vec<_> = entries.iter().map(|entry| (entry.size(), entry.aggregated)).collect();
             let answer = self.client.put_records(stream, entries).await;
             let results = answer.as_deref().unwrap_or_default();
-            let written = results.iter().filter(|result| result.is_ok()).count() as u64;
-            self.sent.kinesis_records.fetch_add(written, Ordering::Relaxed);
+            for ((bytes, aggregated), _) in sizes.into_iter().zip(results).filter(|(_, result)| result.is_ok()) {
+                self.sent.kinesis_records.fetch_add(1, Ordering::Relaxed);
+                self.sent.aggregated.fetch_add(u64::from(aggregated), Ordering::Relaxed);
+                self.sent.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+            }
             answer
         })
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kpl_stream::{Attempts, Failure, Receipt};
 
-use super::client::Sent;
+use super::client::Written;
 use crate::draw::{count, thousands};
 
 const RETRIES: &str = "retries";
@@ -17,7 +17,9 @@ const RETRIES: &str = "retries";
 #[derive(Debug)]
 pub(super) struct Figures {
     started: Instant,
-    sent: Arc<Sent>,
+    sent: Arc<Written>,
+    /// Whether nothing is really sent.
+    is_dry: bool,
     delivered: u64,
     bytes: u64,
     retries: u64,
@@ -33,12 +35,13 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    pub(super) fn new(sent: Arc<Sent>, input: Option<u64>) -> Self {
+    pub(super) fn new(sent: Arc<Written>, is_dry: bool, input: Option<u64>) -> Self {
         Self {
             input,
             done: 0,
             started: Instant::now(),
             sent,
+            is_dry,
             delivered: 0,
             bytes: 0,
             retries: 0,
@@ -128,6 +131,16 @@ impl Figures {
             (RETRIES, self.retries),
             ("not delivered", self.not_delivered),
         ];
+        if self.is_dry {
+            rows = vec![
+                ("user records", self.delivered),
+                ("  bytes", self.bytes),
+                ("Kinesis records", self.sent.kinesis_records()),
+                ("  aggregated", self.sent.aggregated()),
+                ("  bytes", self.sent.bytes()),
+                ("requests", self.sent.requests()),
+            ];
+        }
         if self.left_out > 0 {
             rows.push(("lines left out", self.left_out));
         }
@@ -189,7 +202,7 @@ mod tests {
 
     #[test]
     fn the_progress_counts_one_record_in_the_singular() {
-        let mut figures = Figures::new(Arc::default(), None);
+        let mut figures = Figures::new(Arc::default(), false, None);
         figures.delivered = 1;
         figures.left_out = 1;
         let line = figures.line(1);
@@ -201,7 +214,7 @@ mod tests {
 
     #[test]
     fn the_progress_of_files_has_a_share_and_the_time_left() {
-        let mut figures = Figures::new(Arc::default(), Some(1000));
+        let mut figures = Figures::new(Arc::default(), false, Some(1000));
         let seconds = Duration::from_secs;
         assert_eq!(figures.share(seconds(5)).as_deref(), Some("0 %"));
         figures.finish(250);
@@ -214,6 +227,6 @@ mod tests {
             "the file grew"
         );
         assert!(figures.line(0).starts_with("100 %, 0 user records delivered, "));
-        assert_eq!(Figures::new(Arc::default(), None).share(seconds(5)), None);
+        assert_eq!(Figures::new(Arc::default(), false, None).share(seconds(5)), None);
     }
 }

@@ -1,44 +1,49 @@
 //! `kpl put`: puts lines into a stream.
 
 mod client;
+mod dry_run;
 mod figures;
 mod key;
+mod pending;
 mod reading;
+mod record;
 mod rows;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
-use kpl_core::{DEFAULT_MAX_SIZE, RawRecord};
+use kpl_core::DEFAULT_MAX_SIZE;
 use kpl_stream::aws::AwsClient;
+use kpl_stream::client::WriteClient;
 use kpl_stream::{
-    Delivery, DeliveryError, OpenErrorKind, Producer, Receipt, SendError, SendErrorKind, StreamProducer, StreamState,
+    Delivery, DeliveryError, OpenErrorKind, Producer, SendError, SendErrorKind, StreamProducer, StreamState,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Interval, interval};
 
-use self::client::{CountingClient, Sent};
+use self::client::{CountingClient, Written};
+use self::dry_run::Nowhere;
 use self::figures::{Figures, Progress};
 use self::key::{Key, Pointer};
-use self::reading::{Line, LineForm, Message, ObjectForm, Origin};
+use self::pending::{Outcomes, Pending, Sent};
+use self::reading::{Line, LineForm, Message, ObjectForm};
+use self::record::Record;
 use self::rows::RowKey;
 use crate::forms::{DataEncoding, max_size, positive_seconds};
 use crate::interrupts::{self, Interrupts};
-use crate::problems::{Problems, Stop, tell};
+use crate::problems::{Location, Problems, Stop, tell};
 use crate::service::Service;
-use crate::{log, user_record_line};
+use crate::{log, shards, user_record_line};
 
 /// Put user records into a stream, aggregated
 ///
 /// Reads JSON Lines, {"PartitionKey", "ExplicitHashKey", "Data"}, as `kpl aggregate` does, so that what `kpl
-/// deaggregate` and `kpl tail` write can be put again. With --lines each line is the data of one record, with --key-field
+/// deaggregate` and `kpl tail` write can be put again, and the user records in the aggregated records that `kpl aggregate` writes are
+/// packed anew, by the shards of this stream. With --lines each line is the data of one record, with --key-field
 /// or --key each JSON object, and with --csv each row.
 ///
 /// Records are sent as the KPL sends them: packed by shard, and retried if the service throttles them. At the end it
@@ -53,7 +58,8 @@ Examples:
   kpl put clicks clicks.jsonl --data text
   tail -F access.log | kpl put logs --lines --key fixed:$HOSTNAME
   kpl put clicks events.jsonl --key-field /user/id
-  kpl put clicks events.csv --csv --key-column user")]
+  kpl put clicks events.csv --csv --key-column user
+  kpl put clicks events.jsonl --key-field /user/id --dry-run")]
 pub(crate) struct Put {
     /// The stream: its name or its ARN
     #[arg(value_name = "STREAM")]
@@ -111,8 +117,17 @@ pub(crate) struct Put {
     record_ttl: Duration,
 
     /// How much to send to a shard, in percent of its limit
-    #[arg(long, value_name = "PERCENT", default_value_t = 150, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "PERCENT", default_value_t = 150, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_RATE_LIMIT)))]
     rate_limit: u32,
+
+    /// Do everything but send, and write what the records would become: how many Kinesis records and requests, of how many bytes.
+    /// The service is not asked for anything
+    #[arg(long)]
+    dry_run: bool,
+
+    /// The shards of the stream in a dry run, which has one otherwise; the file has the JSON of `aws kinesis list-shards`
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "dry_run")]
+    shards: Option<PathBuf>,
 
     /// Stop at the first line that cannot be sent, and at the first record that is not delivered
     #[arg(long)]
@@ -144,11 +159,15 @@ impl Put {
 }
 
 async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) -> Result<(), Stop> {
-    let config = options.service.config(&options.stream).await?;
-    let sent = Arc::new(Sent::default());
+    let sent = Arc::new(Written::default());
     let client = CountingClient {
-        client: AwsClient::new(&config),
+        client: client(&options).await?,
         sent: Arc::clone(&sent),
+    };
+    let rate_limit = if options.dry_run {
+        MAX_RATE_LIMIT
+    } else {
+        options.rate_limit
     };
     let producer = Producer::builder()
         .client(client)
@@ -156,7 +175,7 @@ async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) 
         .max_user_record_size(options.max_record_size)
         .record_max_buffered_time(Duration::from_millis(options.buffer_time.into()))
         .record_ttl(options.record_ttl)
-        .rate_limit(options.rate_limit)
+        .rate_limit(rate_limit)
         .ordered(options.ordered)
         .build()
         .map_err(|error| Stop::Usage(error.to_string()))?;
@@ -172,12 +191,14 @@ async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) 
     let form = options.form();
     let mut putting = Putting {
         stream,
-        pending: FuturesUnordered::new(),
+        pending: Pending::default(),
+        file: "".into(),
+        sent: Vec::new(),
         form: form.clone(),
         last: None,
         interrupts,
         problems,
-        figures: Figures::new(sent, reading::size(&options.files)),
+        figures: Figures::new(sent, options.dry_run, reading::size(&options.files)),
         progress,
         ticks: interval(Progress::INTERVAL),
     };
@@ -191,7 +212,7 @@ async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) 
         // Only a signal leads to this.
         Err(Stop::Enough) => {
             match &putting.last {
-                Some(origin) => tell(format_args!("interrupted after {}", origin.location())),
+                Some((file, line)) => tell(format_args!("interrupted after {}", location(file, *line))),
                 None => tell(NOTHING),
             }
             drained
@@ -203,9 +224,26 @@ async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) 
     Ok(written?)
 }
 
+/// Returns the service, or in a dry run what takes its place.
+async fn client(options: &Put) -> Result<Arc<dyn WriteClient>, Stop> {
+    if !options.dry_run {
+        let config = options.service.config(&options.stream).await?;
+        return Ok(Arc::new(AwsClient::new(&config)));
+    }
+    let shards = match &options.shards {
+        Some(file) => shards::load(file)?,
+        None => dry_run::one_shard().map_err(|error| Stop::Usage(error.to_string()))?,
+    };
+    tell("a dry run: nothing is sent");
+    Ok(Arc::new(Nowhere::new(shards)))
+}
+
+/// The highest rate that the producer takes, in percent of what a shard takes.
+const MAX_RATE_LIMIT: u32 = 1_000_000;
+
 const NOTHING: &str = "interrupted before the first record";
 
-async fn open(producer: &Producer, name: &str) -> Result<StreamProducer<RawRecord>, Stop> {
+async fn open(producer: &Producer, name: &str) -> Result<StreamProducer<Record>, Stop> {
     let stream = producer.stream(name).await.map_err(|error| match error.kind {
         OpenErrorKind::Configuration(_) => Stop::Usage(error.to_string()),
         _ => Stop::Service(error.to_string()),
@@ -216,39 +254,24 @@ async fn open(producer: &Producer, name: &str) -> Result<StreamProducer<RawRecor
     Ok(stream)
 }
 
-/// A record that was sent.
-struct Pending {
-    origin: Origin,
-    bytes: usize,
-    delivery: Delivery<RawRecord>,
-}
-
-/// What became of it.
-struct Outcome {
-    origin: Origin,
-    bytes: usize,
-    result: Result<Receipt, DeliveryError<RawRecord>>,
-}
-
-impl Future for Pending {
-    type Output = Outcome;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
-        let result = ready!(Pin::new(&mut self.delivery).poll(context));
-        Poll::Ready(Outcome {
-            origin: self.origin.clone(),
-            bytes: self.bytes,
-            result,
-        })
+/// A line of a file.
+fn location(file: &str, line: u64) -> Location<'_> {
+    Location {
+        file,
+        line: Some(line),
+        ..Location::default()
     }
 }
 
 struct Putting<'p> {
-    stream: StreamProducer<RawRecord>,
-    pending: FuturesUnordered<Pending>,
+    stream: StreamProducer<Record>,
+    pending: Pending,
+    /// The file that is being read, and its records that were sent and are not pending yet.
+    file: Arc<str>,
+    sent: Vec<Sent>,
     form: LineForm,
     /// The last line that was taken from the input.
-    last: Option<Origin>,
+    last: Option<(Arc<str>, u64)>,
     interrupts: Interrupts,
     problems: &'p mut Problems,
     figures: Figures,
@@ -263,13 +286,16 @@ impl Putting<'_> {
             tokio::select! {
                 biased;
                 () = self.interrupts.times(1) => return Err(Stop::Enough),
-                Some(outcome) = self.pending.next() => self.finish(outcome)?,
-                _ = self.ticks.tick() => self.draw(),
+                Some(outcomes) = self.pending.next() => self.finish(outcomes)?,
+                _ = self.ticks.tick() => self.tick()?,
                 message = input.recv() => match message {
-                    Some(Message::Lines(lines)) => {
+                    Some(Message::Lines(file, lines)) => {
+                        self.sent.reserve(lines.len());
+                        self.file = file;
                         for line in lines {
                             self.line(line).await?;
                         }
+                        self.wait_for_sent();
                     }
                     Some(Message::End(result)) => return result,
                     None => return Ok(()),
@@ -278,11 +304,27 @@ impl Putting<'_> {
         }
     }
 
+    /// Waits for the outcomes of what was sent, from now on.
+    fn wait_for_sent(&mut self) {
+        if !self.sent.is_empty() {
+            self.pending
+                .push(Arc::clone(&self.file), std::mem::take(&mut self.sent));
+        }
+    }
+
+    /// Notes which line was taken last.
+    fn note(&mut self, line: u64) {
+        match &mut self.last {
+            Some((file, last)) if Arc::ptr_eq(file, &self.file) => *last = line,
+            last => *last = Some((Arc::clone(&self.file), line)),
+        }
+    }
+
     async fn line(&mut self, line: Line) -> Result<(), Stop> {
-        let Line { origin, record } = line;
+        let Line { line, size, record } = line;
         let record = match record {
             Ok(record) => record,
-            Err(problem) => return self.leave_out(origin, &problem),
+            Err(problem) => return self.leave_out(line, size, &problem),
         };
         let bytes = record.size();
         let sent = match self.stream.try_send(record) {
@@ -295,9 +337,10 @@ impl Putting<'_> {
         };
         match sent {
             Ok(delivery) => {
-                self.last = Some(origin.clone());
-                self.pending.push(Pending {
-                    origin,
+                self.note(line);
+                self.sent.push(Sent {
+                    line,
+                    size,
                     bytes,
                     delivery,
                 });
@@ -305,13 +348,13 @@ impl Putting<'_> {
             }
             Err(SendError { record, kind, .. }) => {
                 let text = self.text(&record);
-                self.leave_out(origin, &format!("{kind}: {text}"))
+                self.leave_out(line, size, &format!("{kind}: {text}"))
             }
         }
     }
 
     /// Waits for room for a record, and sends it.
-    async fn send(&mut self, record: RawRecord) -> Result<Sending, Stop> {
+    async fn send(&mut self, record: Record) -> Result<Sending, Stop> {
         let stream = self.stream.clone();
         let mut sending = pin!(stream.send(record));
         loop {
@@ -319,8 +362,8 @@ impl Putting<'_> {
                 biased;
                 () = self.interrupts.times(1) => return Err(Stop::Enough),
                 sent = &mut sending => return Ok(sent),
-                Some(outcome) = self.pending.next() => self.finish(outcome)?,
-                _ = self.ticks.tick() => self.draw(),
+                Some(outcomes) = self.pending.next() => self.finish(outcomes)?,
+                _ = self.ticks.tick() => self.tick()?,
             }
         }
     }
@@ -331,7 +374,8 @@ impl Putting<'_> {
         let mut flush = pin!(producer.flush());
         let (mut flushed, mut given_up) = (false, false);
         let mut result = Ok(());
-        while !self.pending.is_empty() {
+        self.wait_for_sent();
+        while self.pending.len() > 0 {
             tokio::select! {
                 biased;
                 () = self.interrupts.times(2), if !given_up => {
@@ -339,50 +383,58 @@ impl Putting<'_> {
                     // Its error only repeats the records of `pending`.
                     drop(producer.close(Duration::ZERO).await);
                 }
-                Some(outcome) = self.pending.next() => result = result.and(self.finish(outcome)),
+                Some(outcomes) = self.pending.next() => result = result.and(self.finish(outcomes)),
                 () = &mut flush, if !flushed => flushed = true,
-                _ = self.ticks.tick() => self.draw(),
+                _ = self.ticks.tick() => result = result.and(self.tick()),
             }
         }
         result
     }
 
-    fn finish(&mut self, outcome: Outcome) -> Result<(), Stop> {
-        self.figures.finish(outcome.origin.size);
-        match outcome.result {
-            Ok(receipt) => {
-                self.figures.deliver(&receipt, outcome.bytes);
-                Ok(())
-            }
-            Err(DeliveryError { record, failure, .. }) => {
-                self.figures.give_up(&failure);
-                let problem = format!("{failure}: {}", self.text(&record));
-                let location = outcome.origin.location();
-                self.progress.suspend(|| self.problems.not_delivered(location, problem))
+    /// Counts outcomes, and reports the records that were not delivered. Returns the first reason to stop.
+    fn finish(&mut self, outcomes: Outcomes) -> Result<(), Stop> {
+        let mut finished = Ok(());
+        for outcome in outcomes.outcomes {
+            self.figures.finish(outcome.size);
+            match outcome.result {
+                Ok(receipt) => self.figures.deliver(&receipt, outcome.bytes),
+                Err(DeliveryError { record, failure, .. }) => {
+                    self.figures.give_up(&failure);
+                    let problem = format!("{failure}: {}", self.text(&record));
+                    let location = location(&outcomes.file, outcome.line);
+                    let told = self.progress.suspend(|| self.problems.not_delivered(location, problem));
+                    finished = finished.and(told);
+                }
             }
         }
+        finished
     }
 
-    fn leave_out(&mut self, origin: Origin, problem: &str) -> Result<(), Stop> {
+    fn leave_out(&mut self, line: u64, size: u64, problem: &str) -> Result<(), Stop> {
         self.figures.left_out += 1;
-        self.figures.finish(origin.size);
-        let location = origin.location();
-        let result = self.progress.suspend(|| self.problems.left_out(location, problem));
-        self.last = Some(origin);
-        result
+        self.figures.finish(size);
+        self.note(line);
+        let location = location(&self.file, line);
+        self.progress.suspend(|| self.problems.left_out(location, problem))
     }
 
     /// Returns a record as it was in the input.
-    fn text(&self, record: &RawRecord) -> String {
+    fn text(&self, record: &Record) -> String {
         match self.form {
-            LineForm::Json(ObjectForm::Record(data)) => user_record_line::write(record, data),
-            _ => String::from_utf8_lossy(&record.data).into_owned(),
+            LineForm::Json(ObjectForm::Record(data)) => user_record_line::write(record.raw(), data),
+            _ => String::from_utf8_lossy(record.data()).into_owned(),
         }
     }
 
-    fn draw(&self) {
+    /// Counts the outcomes that nothing waits for, and shows the progress.
+    fn tick(&mut self) -> Result<(), Stop> {
+        let mut result = Ok(());
+        for outcomes in self.pending.sweep() {
+            result = result.and(self.finish(outcomes));
+        }
         self.progress.draw(&self.figures, self.pending.len());
+        result
     }
 }
 
-type Sending = Result<Delivery<RawRecord>, SendError<RawRecord>>;
+type Sending = Result<Delivery<Record>, SendError<Record>>;

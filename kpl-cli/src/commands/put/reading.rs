@@ -10,10 +10,11 @@ use kpl_core::RawRecord;
 use tokio::sync::mpsc;
 
 use super::key::{self, Key, Pointer};
+use super::record::Record;
 use super::rows::{self, RowKey};
 use crate::compression::Compression;
 use crate::forms::DataEncoding;
-use crate::input::{LineSink, each_line};
+use crate::input::{LineSink, each_line, reports};
 use crate::problems::{Location, Stop};
 use crate::user_record_line::{self, Accident};
 
@@ -39,41 +40,25 @@ pub(super) enum ObjectForm {
     Data(Key),
 }
 
-/// Where a record comes from.
-#[derive(Clone, Debug)]
-pub(super) struct Origin {
-    pub(super) file: Arc<str>,
-    pub(super) line: u64,
-    /// How many bytes of the input it is.
-    pub(super) size: u64,
-}
-
-impl Origin {
-    pub(super) fn location(&self) -> Location<'_> {
-        Location {
-            file: &self.file,
-            line: Some(self.line),
-            ..Location::default()
-        }
-    }
-}
-
 /// A line of the input: a record, or why it is not one, with its text.
 #[derive(Debug)]
 pub(super) struct Line {
-    pub(super) origin: Origin,
-    pub(super) record: Result<RawRecord, String>,
+    pub(super) line: u64,
+    /// How many bytes of the input it is.
+    pub(super) size: u64,
+    pub(super) record: Result<Record, String>,
 }
 
 #[derive(Debug)]
 pub(super) enum Message {
-    Lines(Vec<Line>),
+    /// Lines of a file.
+    Lines(Arc<str>, Vec<Line>),
     /// The input has ended, or cannot be read any further.
     End(Result<(), Stop>),
 }
 
 /// A message is full with this many lines, or this many bytes.
-const MESSAGE_LINES: usize = 256;
+const MESSAGE_LINES: usize = 1024;
 const MESSAGE_BYTES: usize = 256 * 1024;
 
 /// How many messages may be queued.
@@ -100,15 +85,16 @@ pub(super) fn start(files: Vec<PathBuf>, form: LineForm) -> Result<mpsc::Receive
     let (sender, receiver) = mpsc::channel(MESSAGES);
     let read = move || {
         let mut sink = Reading {
-            form,
+            form: Arc::new(form),
             file: "".into(),
             lines: Vec::new(),
             bytes: 0,
             accident: Accident::default(),
             sender,
         };
-        let result = match sink.form.clone() {
-            LineForm::Rows(key) => rows::each_row(&files, &key, &mut sink),
+        let form = Arc::clone(&sink.form);
+        let result = match &*form {
+            LineForm::Rows(key) => rows::each_row(&files, key, &mut sink),
             _ => each_line(&files, &mut sink),
         };
         let result = sink.caught_up().and(result);
@@ -116,13 +102,14 @@ pub(super) fn start(files: Vec<PathBuf>, form: LineForm) -> Result<mpsc::Receive
         let _ = sink.sender.blocking_send(Message::End(result));
     };
     thread::Builder::new()
+        .name("input".into())
         .spawn(read)
         .map_err(|error| Stop::Usage(format!("cannot start a thread that reads the input: {error}")))?;
     Ok(receiver)
 }
 
 pub(super) struct Reading {
-    form: LineForm,
+    form: Arc<LineForm>,
     file: Arc<str>,
     lines: Vec<Line>,
     bytes: usize,
@@ -135,21 +122,21 @@ impl Reading {
         &mut self,
         location: Location<'_>,
         size: usize,
-        record: Result<RawRecord, String>,
+        record: Result<Record, String>,
     ) -> Result<(), Stop> {
         if *self.file != *location.file {
+            self.caught_up()?;
             self.file = location.file.into();
         }
         self.bytes += match &record {
             Ok(record) => record.size(),
             Err(problem) => problem.len(),
         };
-        let origin = Origin {
-            file: Arc::clone(&self.file),
+        self.lines.push(Line {
             line: location.line.unwrap_or_default(),
             size: size as u64,
-        };
-        self.lines.push(Line { origin, record });
+            record,
+        });
         if self.lines.len() >= MESSAGE_LINES || self.bytes >= MESSAGE_BYTES {
             return self.caught_up();
         }
@@ -157,44 +144,58 @@ impl Reading {
     }
 }
 
-/// Reads a JSON object as a record.
-fn object(
-    form: &ObjectForm,
-    location: Location<'_>,
-    text: &[u8],
-    accident: &mut Accident,
-) -> Result<RawRecord, String> {
-    let key = match form {
-        ObjectForm::Record(data) => {
-            let read = user_record_line::read(text, *data)?;
-            accident.look(location, &read);
-            return Ok(read.record);
-        }
-        ObjectForm::Field(pointer) => pointer.key(text)?,
-        ObjectForm::Data(key) => {
-            key::check_object(text)?;
-            key.next()
-        }
-    };
-    Ok(RawRecord::new(key, text.to_owned()))
+impl Reading {
+    /// Takes a JSON object.
+    fn object(&mut self, location: Location<'_>, line: &[u8], text: &[u8], form: &ObjectForm) -> Result<(), Stop> {
+        // With the line feed.
+        let mut size = line.len() + 1;
+        let record = match form {
+            ObjectForm::Record(data) => match user_record_line::read(text, *data) {
+                Ok(read) => {
+                    let mut accident = std::mem::take(&mut self.accident);
+                    // All of the line has its outcome when one of its user records has.
+                    let result = read.each(location, &mut accident, |record| {
+                        self.take(location, std::mem::take(&mut size), record.map(Record::from))
+                    });
+                    self.accident = accident;
+                    return result;
+                }
+                Err(problem) => Err(problem),
+            },
+            ObjectForm::Field(pointer) => pointer.key(text),
+            ObjectForm::Data(key) => key::check_object(text).map(|()| key.next().into()),
+        };
+        let record = match record {
+            Ok(key) => Ok(Record::with_key_in(text, key)),
+            Err(problem) => Err(format!("{problem}: {}", String::from_utf8_lossy(line))),
+        };
+        self.take(location, size, record)
+    }
 }
 
 impl LineSink for Reading {
     fn line(&mut self, location: Location<'_>, line: &[u8]) -> Result<(), Stop> {
-        let record = match &self.form {
-            LineForm::Plain(key) => Ok(RawRecord::new(key.next(), line.to_owned())),
-            // Rows are not read as lines.
-            LineForm::Rows(_) => return Ok(()),
-            LineForm::Json(form) => {
-                let Some(text) = user_record_line::text(line) else {
-                    return Ok(());
-                };
-                let record = object(form, location, text, &mut self.accident);
-                record.map_err(|problem| format!("{problem}: {}", String::from_utf8_lossy(line)))
+        let form = Arc::clone(&self.form);
+        match &*form {
+            LineForm::Plain(key) => {
+                let record = RawRecord::new(key.next(), line.to_owned());
+                // With the line feed.
+                self.take(location, line.len() + 1, Ok(record.into()))
             }
-        };
-        // With the line feed.
-        self.take(location, line.len() + 1, record)
+            // Rows are not read as lines.
+            LineForm::Rows(_) => Ok(()),
+            LineForm::Json(form) => match user_record_line::text(line) {
+                Some(text) => self.object(location, line, text, form),
+                None => Ok(()),
+            },
+        }
+    }
+
+    fn refuses(&self, start: &[u8]) -> Option<&'static str> {
+        match *self.form {
+            LineForm::Json(ObjectForm::Record(_)) => reports::not_lines(start),
+            _ => None,
+        }
     }
 
     fn unreadable(&mut self, location: Location<'_>, problem: &str) -> Result<(), Stop> {
@@ -206,7 +207,8 @@ impl LineSink for Reading {
             return Ok(());
         }
         self.bytes = 0;
-        let lines = Message::Lines(std::mem::take(&mut self.lines));
+        let lines = std::mem::replace(&mut self.lines, Vec::with_capacity(MESSAGE_LINES));
+        let lines = Message::Lines(Arc::clone(&self.file), lines);
         self.sender.blocking_send(lines).map_err(|_| Stop::Enough)
     }
 }

@@ -13,6 +13,7 @@ use crate::input::{BYTE_ORDER_MARK, LineSink as _, MAX_RECORD, decompressed, eac
 use crate::problems::{Location, Stop};
 
 use super::reading::Reading;
+use super::record::Record;
 
 /// Where the partition key of a row comes from.
 #[derive(Clone, Debug)]
@@ -91,7 +92,10 @@ fn rows_of(file: &str, reader: Box<dyn Read>, key: &RowKey, sink: &mut Reading) 
             let fields: Vec<_> = row.iter().map(String::from_utf8_lossy).collect();
             format!("{problem}: {}", fields.join(","))
         });
-        shared.sink.borrow_mut().take(at(file, line), size as usize, record)?;
+        shared
+            .sink
+            .borrow_mut()
+            .take(at(file, line), size as usize, record.map(Record::from))?;
     }
 }
 
@@ -243,10 +247,10 @@ mod tests {
         std::fs::write(&file, csv).unwrap();
         let mut messages = reading::start(vec![file.clone()], LineForm::Rows(key)).unwrap();
         let mut records = Vec::new();
-        while let Some(Message::Lines(lines)) = messages.blocking_recv() {
+        while let Some(Message::Lines(_, lines)) = messages.blocking_recv() {
             records.extend(lines.into_iter().map(|line| {
-                let record = line.record.unwrap();
-                (line.origin.line, record.partition_key, record.data.to_vec())
+                let record = line.record.unwrap().raw().clone();
+                (line.line, record.partition_key, record.data)
             }));
         }
         std::fs::remove_file(file).unwrap();

@@ -19,7 +19,7 @@ use crate::draw;
 use crate::forms::{ReportForm, max_size};
 use crate::input::{self, Entry, Input, Sink};
 use crate::output;
-use crate::problems::{Location, Problems, Stop};
+use crate::problems::{Location, Problems, Stop, tell};
 use crate::shards;
 use crate::user_records::{self, not_an_aggregate};
 
@@ -32,7 +32,8 @@ const MIXED_LISTED: usize = 5;
 
 /// Count the records of a stream: what aggregation saves, and what larger records would save
 ///
-/// Reads what `kpl deaggregate` reads. To find out what records of another size would save, it repacks the user
+/// Reads what `kpl deaggregate` reads. User records that it or `kpl tail` unpacked before are counted as such; which Kinesis records
+/// they were in is not known then. To find out what records of another size would save, it repacks the user
 /// records.
 ///
 /// Memory does not grow with the input. Keys are counted exactly as long as there are at most 10,000 different ones;
@@ -87,6 +88,7 @@ impl Stats {
             .map_err(|error| Stop::Usage(error.to_string()))?;
         let mut stream = Stream {
             counts: Counts::default(),
+            unpacked: 0,
             unreadable: 0,
             alone: Cost::default(),
             cost: Cost::default(),
@@ -114,6 +116,8 @@ impl Stats {
 /// What is known about the records of a stream so far.
 struct Stream<'p> {
     counts: Counts,
+    /// How many of the user records were unpacked before they were read: what they were in is not known.
+    unpacked: u64,
     /// How many values in the input are not valid records.
     unreadable: u64,
     /// What the user records would cost if each of them were sent alone.
@@ -172,7 +176,7 @@ impl Sink for Stream<'_> {
             };
             inside.user_records += 1;
             match record {
-                Ok(record) => self.user_record(file, entry, record, inside),
+                Ok(record) => self.count(file, entry, record, inside),
                 Err(error) => {
                     self.alone.add(error.data().len() as u64);
                     self.data_sizes.add(error.data().len() as u64);
@@ -189,6 +193,28 @@ impl Sink for Stream<'_> {
         Ok(())
     }
 
+    fn user_record(&mut self, file: &str, record: input::UserRecord) -> Result<(), Stop> {
+        let location = record.location(file);
+        if self.unpacked == 0 {
+            tell(format_args!(
+                "{location}: this is a user record that was unpacked before; such records are counted, and the Kinesis records that \
+                 they were in are not"
+            ));
+        }
+        self.unpacked += 1;
+        self.counts.user_records += 1;
+        let (entry, unpacked) = (&record.entry, &record.unpacked);
+        if let Some(reason) = &unpacked.malformed {
+            self.problems.marked(location, reason)?;
+            self.counts.failed += u64::from(unpacked.aggregated);
+        }
+        let mut user_record = UserRecord::from(entry.kinesis_record());
+        user_record.explicit_hash_key = unpacked.explicit_hash_key;
+        user_record.aggregated = unpacked.aggregated;
+        user_record.sub_sequence_number = record.sub_sequence_number;
+        self.count(file, entry, &user_record, &mut Inside::default())
+    }
+
     fn unreadable(&mut self, location: Location<'_>, problem: &str) -> Result<(), Stop> {
         self.unreadable += 1;
         self.problems.left_out(location, problem)
@@ -200,13 +226,7 @@ impl Sink for Stream<'_> {
 }
 
 impl Stream<'_> {
-    fn user_record(
-        &mut self,
-        file: &str,
-        entry: &Entry,
-        record: &UserRecord<'_>,
-        inside: &mut Inside,
-    ) -> Result<(), Stop> {
+    fn count(&mut self, file: &str, entry: &Entry, record: &UserRecord<'_>, inside: &mut Inside) -> Result<(), Stop> {
         if let Some(reason) = record.malformed {
             let location = entry.full_location(file, None);
             self.problems.marked(location, not_an_aggregate(reason))?;

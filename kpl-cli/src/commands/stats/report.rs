@@ -16,6 +16,8 @@ use crate::terminal;
 pub(super) struct Report {
     kinesis_records: KinesisRecords,
     user_records: u64,
+    /// Those that were unpacked before: they are not in any of the Kinesis records.
+    unpacked: u64,
     /// User records whose keys cannot be resolved.
     without_keys: u64,
     /// How many values in the input are not valid records.
@@ -26,7 +28,8 @@ pub(super) struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     compressed: Option<Compressed>,
     keys: FrequentKeys,
-    cost: Cost,
+    /// Null if there are user records that were unpacked before.
+    cost: Option<Cost>,
     /// What the cost would be if each user record were sent alone.
     cost_alone: Cost,
     repacked: Vec<Size>,
@@ -97,6 +100,7 @@ impl Report {
                 empty_aggregates: counts.empty_aggregates,
             },
             user_records: counts.user_records,
+            unpacked: stream.unpacked,
             without_keys: counts.failed,
             unreadable: stream.unreadable,
             user_records_per_kinesis_record: stream.user_records.clone(),
@@ -112,7 +116,7 @@ impl Report {
                     })
                     .collect(),
             },
-            cost: stream.cost,
+            cost: (stream.unpacked == 0).then_some(stream.cost),
             cost_alone: stream.alone,
             repacked: stream
                 .repacked
@@ -145,6 +149,8 @@ impl Report {
                 "user records in each Kinesis record",
                 &self.user_records_per_kinesis_record,
             );
+        }
+        if self.kinesis_records.total > 0 || self.unpacked > 0 {
             text.histogram("bytes of data in each user record", &self.data_bytes);
             if let Some(compressed) = &self.compressed {
                 text.compressed(compressed, self.user_records);
@@ -195,6 +201,15 @@ impl Text {
             "{}{user_records:>20}",
             styled(HEADING, format_args!("{:19}", "user records"))
         );
+        if report.unpacked > 0 {
+            line!(
+                self,
+                "  {:17}{:>20} {:>8}",
+                "unpacked before",
+                thousands(report.unpacked),
+                percent(report.unpacked, report.user_records)
+            );
+        }
         if report.without_keys > 0 {
             let without = report.without_keys;
             let share = percent(without, report.user_records);
@@ -272,29 +287,36 @@ impl Text {
     fn saved(&mut self, report: &Report) {
         let Report { cost, cost_alone, .. } = report;
         self.heading("what aggregation saves      one record each      as they are       saved");
-        let mut row = |name: &str, alone: u64, now: u64| {
-            let saved = Self::change(alone, now);
+        let mut row = |name: &str, of: fn(&Cost) -> u64| {
+            let alone = of(cost_alone);
+            let (now, saved) = match cost {
+                Some(cost) => (thousands(of(cost)), Self::change(alone, of(cost))),
+                None => ("not known".into(), String::new()),
+            };
             line!(
                 self,
-                "  {name:22}{:>19}{:>17}  {saved}",
-                thousands(alone),
-                thousands(now)
+                "{}",
+                format!("  {name:22}{:>19}{now:>17}  {saved}", thousands(alone)).trim_end()
             );
         };
-        row("Kinesis records", cost_alone.kinesis_records, cost.kinesis_records);
-        row("bytes", cost_alone.bytes, cost.bytes);
-        row(
-            "PUT payload units",
-            cost_alone.put_payload_units,
-            cost.put_payload_units,
-        );
+        row("Kinesis records", |cost| cost.kinesis_records);
+        row("bytes", |cost| cost.bytes);
+        row("PUT payload units", |cost| cost.put_payload_units);
         line!(self);
     }
 
     fn repacked(&mut self, report: &Report) {
-        self.heading("repacked                Kinesis records    PUT payload units  more saved");
+        let more = if report.cost.is_some() {
+            "more saved"
+        } else {
+            "     saved"
+        };
+        self.heading(&format!(
+            "repacked                Kinesis records    PUT payload units  {more}"
+        ));
         for size in &report.repacked {
-            let (now, then) = (report.cost.put_payload_units, size.cost.put_payload_units);
+            let now = report.cost.unwrap_or(report.cost_alone).put_payload_units;
+            let then = size.cost.put_payload_units;
             line!(
                 self,
                 "  --max-size {:<11}{:>15}{:>21}  {}",

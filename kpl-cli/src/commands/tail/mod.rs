@@ -17,6 +17,7 @@ use kpl_stream::reader::{FilePositions, Reader, ReaderError, Start};
 use kpl_stream::{Origin, Received, Undecodable};
 use tokio::time::timeout;
 
+use crate::compression::Compression;
 use crate::decompress::{Decompress, Plain};
 use crate::forms::{DataForm, positive_bytes, positive_seconds};
 use crate::input::Arrival;
@@ -242,7 +243,7 @@ impl Tailing<'_> {
             shard_id: record.shard_id(),
             data,
             data_encoding,
-            compression: plain.compression,
+            compression: plain.compression.map(Compression::name),
             malformed: record.malformed().map(|reason| reason.to_string()).as_deref(),
         })
     }
@@ -261,7 +262,7 @@ impl Tailing<'_> {
             shard_id: record.shard_id(),
             data,
             data_encoding,
-            compression: plain.compression,
+            compression: plain.compression.map(Compression::name),
             malformed: Some(&reason_with_key(record.reason(), record.partition_key())),
         })
     }

@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
 
+use data_encoding::BASE64;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::server::{Server, interrupt, outside, signal};
+use crate::own_output::{self, UserRecord, user_records};
 use crate::support::{Directory, Run, data_file, run};
 
 /// What the table says of something.
@@ -90,6 +93,84 @@ fn put_tail_and_put_again_is_the_identity_in_every_form() {
         let both: Vec<_> = both.iter().map(|line| line["Data"].as_str().unwrap()).collect();
         assert_eq!(both, [data, data].concat(), "{form}");
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6))]
+
+    /// Keys, explicit hash keys and data are the same, also those of aggregated records that were packed before.
+    #[test]
+    fn put_tail_and_put_again_is_the_identity(records in user_records(), form in 0..3_usize) {
+        let form = ["base64", "text", "json"][form];
+        let comparable = |records: &[UserRecord]| {
+            let mut records: Vec<_> = records.to_vec();
+            records.iter_mut().for_each(|(_, _, data)| *data = own_output::comparable(data, form != "json"));
+            records.sort();
+            records
+        };
+        let lines = own_output::lines_of(&records);
+        let packed = crate::support::kpl(&["aggregate", "--wrap-single"], &lines).stdout;
+        for input in [lines, packed] {
+            let (first, second) = (Server::start(2), Server::start(1));
+            prop_assert_eq!(first.kpl(&["put", "clicks"], input).code, 0);
+            let count = records.len().to_string();
+            let tail = ["tail", "clicks", "--from", "trim-horizon", "--count", &count];
+            let tailed = first.kpl(&[&tail[..], &["--data", form]].concat(), "").stdout;
+            prop_assert_eq!(second.kpl(&["put", "clicks"], tailed).code, 0);
+            for server in [first, second] {
+                let read = own_output::contents(&server.kpl(&tail, "").lines(), form != "json");
+                prop_assert_eq!(comparable(&read), comparable(&records), "{}", form);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_dry_run_sends_nothing_and_says_what_records_would_become() {
+    let file = data_file("clicks.jsonl");
+    let shards = data_file("shards.json");
+    let arguments = ["put", "clicks", file.to_str().unwrap(), "--data", "text", "--dry-run"];
+    let with_shards = [&arguments[..], &["--shards", shards.to_str().unwrap()]].concat();
+    for (arguments, kinesis_records, aggregated) in [(&arguments[..], 1, 1), (&with_shards, 2, 1)] {
+        // Nothing says where the service is.
+        let put = run(&mut outside(arguments), b"");
+        assert_eq!(
+            (put.code, put.stderr.as_str()),
+            (0, "kpl: a dry run: nothing is sent\n")
+        );
+        assert_eq!(
+            (figure(&put, "user records"), figure(&put, "Kinesis records")),
+            (6, kinesis_records)
+        );
+        assert_eq!(
+            (figure(&put, "  aggregated"), figure(&put, "requests")),
+            (aggregated, 1),
+            "{put:?}"
+        );
+    }
+    // The records are those that `kpl aggregate` writes.
+    let packed = crate::support::kpl(&["aggregate", "--data", "text", file.to_str().unwrap()], "").lines();
+    let bytes = BASE64
+        .decode(packed[0]["Data"].as_str().unwrap().as_bytes())
+        .unwrap()
+        .len();
+    let put = run(&mut outside(&arguments), b"");
+    let bytes = bytes + packed[0]["PartitionKey"].as_str().unwrap().len();
+    let rows: Vec<_> = put.stdout.lines().filter(|line| line.starts_with("  bytes ")).collect();
+    assert_eq!(rows.len(), 2, "of the user records and of the Kinesis records: {put:?}");
+    assert!(rows[1].ends_with(&format!(" {bytes}")), "{bytes} in {put:?}");
+    let put = run(
+        &mut outside(&["put", "clicks", "--dry-run"]),
+        b"{\"PartitionKey\":\"\",\"Data\":\"AAAA\"}\n",
+    );
+    assert_eq!(
+        (put.code, figure(&put, "lines left out"), figure(&put, "user records")),
+        (1, 1, 0)
+    );
+    assert_eq!(
+        run(&mut outside(&["put", "clicks", "--shards", "shards.json"]), b"").code,
+        2
+    );
 }
 
 #[test]
