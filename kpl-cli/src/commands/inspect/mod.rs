@@ -86,7 +86,15 @@ impl Inspect {
             }
             return Err(Stop::Usage(problem));
         };
-        let (anatomy, compression) = self.anatomy(&mut entry, &file, problems)?;
+        let compression = self.decompress(&mut entry, &file, problems)?;
+        let anatomy = Anatomy::of(&entry.data, self.decompress);
+        if self.decompress.is_on() {
+            for (number, record) in anatomy.user_records().enumerate() {
+                if let Some(problem) = record.not_decompressed {
+                    problems.unchanged(entry.full_location(&file, Some(number as u64)), problem)?;
+                }
+            }
+        }
         match self.output {
             ReportForm::Text => draw::print(&drawing::draw(&anatomy, &entry, compression, &file, self.limit))?,
             ReportForm::Json => output::document(&anatomy.report(&entry, compression))?,
@@ -99,40 +107,22 @@ impl Inspect {
             _ => Ok(()),
         }
     }
-}
 
-impl Inspect {
-    /// Returns the parts of a record, which is decompressed before, and whose user records are.
-    fn anatomy(
-        &self,
-        entry: &mut Entry,
-        file: &str,
-        problems: &mut Problems,
-    ) -> Result<(Anatomy, Option<Compression>), Stop> {
-        let mut compression = None;
+    /// Decompresses a record, if it is to be and it is compressed. Returns what it was compressed by.
+    fn decompress(&self, entry: &mut Entry, file: &str, problems: &mut Problems) -> Result<Option<Compression>, Stop> {
         match self.decompress.apply(&entry.data) {
-            Ok(plain) if plain.compression.is_some() => {
-                compression = plain.compression;
-                entry.data = plain.data.into_owned();
-            }
-            Ok(_) => {}
-            Err(problem) => problems.unchanged(entry.full_location(file, None), problem)?,
-        }
-        let mut anatomy = Anatomy::of(entry);
-        // All of them are held at once.
-        let mut left = self.decompress.limit();
-        for (number, record) in anatomy.user_records.iter_mut().enumerate() {
-            match self.decompress.with_at_most(left).apply(&record.data) {
-                Ok(plain) if plain.compression.is_some() => {
-                    record.compression = plain.compression;
-                    left -= plain.data.len();
-                    record.data = plain.data.into_owned();
+            Ok(plain) => {
+                let compression = plain.compression;
+                if compression.is_some() {
+                    entry.data = plain.data.into_owned();
                 }
-                Ok(_) => {}
-                Err(problem) => problems.unchanged(entry.full_location(file, Some(number as u64)), problem)?,
+                Ok(compression)
+            }
+            Err(problem) => {
+                problems.unchanged(entry.full_location(file, None), problem)?;
+                Ok(None)
             }
         }
-        Ok((anatomy, compression))
     }
 }
 
