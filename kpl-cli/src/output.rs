@@ -218,6 +218,13 @@ pub(crate) fn document(value: &impl Serialize) -> Result<(), Stop> {
     Ok(out.flush()?)
 }
 
+/// Writes a page of HTML, in which nothing controls a terminal.
+pub(crate) fn page(html: &str) -> Result<(), Stop> {
+    let mut out = io::stdout().lock();
+    out.write_all(html.as_bytes())?;
+    Ok(out.flush()?)
+}
+
 /// Escapes the characters in JSON that can control a terminal. serde_json does not write parts of characters.
 struct Guarded<W>(W);
 

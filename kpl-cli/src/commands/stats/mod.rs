@@ -107,6 +107,7 @@ impl Stats {
         match self.output {
             ReportForm::Text => draw::print(&report.draw()),
             ReportForm::Json => output::document(&report),
+            ReportForm::Html => draw::print(&report.draw()),
         }
     }
 }
