@@ -9,7 +9,7 @@ const STYLE: &str = include_str!("html/page.css");
 const SCRIPT: &str = include_str!("html/page.js");
 
 /// Only this style and this script have effect in a page, because the policy has their SHA-256.
-const STYLE_HASH: &str = "+yHvRgZkkhVzLFemG8uCJKewaUcW0ISGwslVSTAzAe4=";
+const STYLE_HASH: &str = "f7zb9UJfgy1nMZgfMOdYKk5Kr1gMYXWlyOm/elKbffA=";
 const SCRIPT_HASH: &str = "y0FGRVf/95p6tglnGAcYbnObJOWTYBLyM5CJPezmujI=";
 
 /// Text in HTML, between tags or in quotes. Characters that are not visible or change the order of others are escaped as in JSON.

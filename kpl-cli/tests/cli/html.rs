@@ -5,7 +5,7 @@ use kpl_core::{Aggregator, RawRecord};
 use kpl_testkit::bytes::sealed;
 use kpl_testkit::golden::Golden;
 
-use crate::support::{kpl, kpl_golden};
+use crate::support::{Directory, kpl, kpl_golden};
 
 /// What breaks out of text, of attributes and of lines, and hides.
 const HOSTILE: &str =
@@ -56,14 +56,9 @@ fn shown_bytes(html: &str) -> Vec<u8> {
 fn a_page_has_every_byte_key_and_user_record() {
     for golden in Golden::all() {
         let html = page(&["inspect"], &golden.aggregated);
-        assert_eq!(
-            shown_bytes(&html),
-            golden.aggregated[..golden.aggregated.len().min(8192)]
-                .to_vec()
-                .into_iter()
-                .chain(tail(&golden.aggregated))
-                .collect::<Vec<_>>()
-        );
+        let (bytes, start) = (&golden.aggregated, golden.aggregated.len().min(8192));
+        let digest = ((bytes.len() - 16) / 16 * 16).max(start);
+        assert_eq!(shown_bytes(&html), [&bytes[..start], &bytes[digest..]].concat());
         let records = html.matches("<tr class=\"row\" id=\"r").count();
         assert_eq!(records, golden.user_records.len());
         for target in html
@@ -74,12 +69,6 @@ fn a_page_has_every_byte_key_and_user_record() {
             assert!(html.contains(&format!(" id=\"{target}\"")), "{target}");
         }
     }
-}
-
-/// The digest, with the rest of its rows, if it is not among the first bytes.
-fn tail(bytes: &[u8]) -> Vec<u8> {
-    let start = ((bytes.len() - 16) / 16 * 16).max(8192.min(bytes.len()));
-    bytes[start..].to_vec()
 }
 
 #[test]
@@ -96,7 +85,7 @@ fn the_mistake_is_marked_where_it_is() {
     assert_eq!(shown_bytes(&html), damaged);
     // Far behind what is shown from the start.
     let far = sealed(
-        &[
+        [
             b"\x0A\x01a",
             &b"\x1A\x04\x08\x00\x1A\x00".repeat(100_000)[..],
             b"\x1A\x02\x08\x00",
@@ -134,13 +123,41 @@ fn hostile_data_is_text() {
 }
 
 #[test]
+fn statistics_are_a_page_too() {
+    let golden = kpl_golden().aggregated;
+    let html = page(&["stats", "--raw", "--keys", "--shards", "3"], &golden);
+    for part in [
+        "Hot shards",
+        "Hot keys: ",
+        "Partition keys: ",
+        "What aggregation saves",
+        "User records by shard",
+        " is split",
+    ] {
+        assert!(html.contains(part), "{part}");
+    }
+    assert!(html.matches("<tr class=\"row\">").count() > 20);
+    page(&["stats"], "");
+    let json = serde_json::json!({ "PartitionKey": HOSTILE, "SequenceNumber": HOSTILE, "Data": "AAAA" });
+    let html = page(&["stats", "--keys", "--shards", "1"], json.to_string());
+    assert!(html.matches("&lt;script&gt;").count() >= 2);
+    // The names of shards come from outside as well.
+    let directory = Directory::new();
+    let range = serde_json::json!({ "StartingHashKey": "0", "EndingHashKey": u128::MAX.to_string() });
+    let shards = serde_json::json!({ "Shards": [{ "ShardId": HOSTILE, "HashKeyRange": range }] });
+    let shards = directory.file("shards.json", shards.to_string());
+    let html = page(&["stats", "--keys", "--shards", &shards], json.to_string());
+    assert!(html.matches("&lt;script&gt;").count() >= 5);
+}
+
+#[test]
 fn a_page_is_small_whatever_is_inside() {
-    let many = sealed(&[b"\x0A\x01a", &b"\x1A\x04\x08\x00\x1A\x00".repeat(300_000)[..]].concat());
-    let keys = sealed(&b"\x0A\x01a".repeat(300_000));
+    let many = sealed([b"\x0A\x01a", &b"\x1A\x04\x08\x00\x1A\x00".repeat(300_000)[..]].concat());
+    let keys = sealed(b"\x0A\x01a".repeat(300_000));
     let tags = [b"\x08\x00\x1A\x00", &b"\x22\x03\x0A\x01t".repeat(100_000)[..]].concat();
     let length = tags.len();
     let tags = sealed(
-        &[
+        [
             b"\x0A\x01a\x1A",
             &[length as u8 | 0x80, (length >> 7) as u8 | 0x80, (length >> 14) as u8][..],
             &tags,

@@ -130,12 +130,12 @@ const TIMES: u64 = 5;
 fn hostile() -> Vec<(&'static str, Vec<u8>)> {
     const SIZE: usize = 4_000_000;
     const DATA: usize = 10_000_000;
-    let of = |start: &[u8], unit: &[u8]| sealed(&[start, &unit.repeat(SIZE / unit.len())].concat());
+    let of = |start: &[u8], unit: &[u8]| sealed([start, &unit.repeat(SIZE / unit.len())].concat());
     let varint = |number: usize| {
         let bits = |place: usize| (number >> (7 * place) & 0x7F) as u8;
         [bits(0) | 0x80, bits(1) | 0x80, bits(2) | 0x80, bits(3)]
     };
-    let one_record = |fields: &[u8]| sealed(&[b"\x0A\x01a\x1A", &varint(fields.len())[..], fields].concat());
+    let one_record = |fields: &[u8]| sealed([b"\x0A\x01a\x1A", &varint(fields.len())[..], fields].concat());
     // As many explicit hash keys as user records, each of which refers to another one, and none is valid.
     let count = SIZE / 12;
     let references: Vec<u8> = (0..count)
