@@ -32,6 +32,15 @@ impl Display for Text<'_> {
     }
 }
 
+/// Returns the start of text from outside that can be of any length.
+pub(crate) fn shortened(text: &str) -> String {
+    let mut start: String = text.chars().take(256).collect();
+    if start.len() < text.len() {
+        start.push('…');
+    }
+    start
+}
+
 /// A page that is being written.
 #[derive(Debug)]
 pub(crate) struct Page {

@@ -169,6 +169,23 @@ fn a_page_is_small_whatever_is_inside() {
         assert!(html.len() < 1_000_000, "{}", html.len());
         assert!(html.contains(" left out"));
     }
+    let record = RawRecord::new("k", vec![0; 4_000]).with_tag(&"\"".repeat(256), Some(&"\"".repeat(256)));
+    let mut aggregator = Aggregator::<RawRecord>::builder().max_size(8 << 20).build().unwrap();
+    let large = aggregator.aggregate(vec![record; 1_000]).next().unwrap().unwrap();
+    let html = page(&["inspect"], &large.data);
+    assert!(html.len() < 6_000_000, "{}", html.len());
+    assert!(html.contains("the rest is left out") && html.contains("more tags are left out"));
+    let key = serde_json::json!({ "PartitionKey": "k".repeat(3_000_000), "Data": "AAAA" });
+    assert!(page(&["inspect"], key.to_string()).len() < 100_000);
+    let html = page(
+        &["stats", "--keys", "--shards", "20000", "--max-size", "1000"],
+        key.to_string(),
+    );
+    assert!(
+        html.len() < 2_000_000 && html.contains("19,000 shards left out"),
+        "{}",
+        html.len()
+    );
     let html = page(&["inspect", "--limit", "3"], kpl_golden().aggregated);
     assert_eq!(html.matches("<tr class=\"row\" id=\"r").count(), 3);
     assert!(html.contains("5 more are left out: --limit 8 shows them."));

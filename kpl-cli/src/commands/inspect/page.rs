@@ -9,7 +9,7 @@ use kpl_core::wire::{DIGEST_LEN, MAGIC, Part};
 use super::anatomy::{Anatomy, Kind, Problem, TableKey, UserRecord};
 use crate::compression::Compression;
 use crate::draw::{self, count, line, thousands};
-use crate::html::{Page, Text, bar};
+use crate::html::{Page, Text, bar, shortened};
 use crate::input::Entry;
 
 /// How many bytes are shown from the start, and around a mistake that is further behind.
@@ -22,6 +22,10 @@ const ROW: usize = 16;
 /// How many characters of data a row shows, and how many bytes it shows when it is opened.
 const DATA_PREVIEW: usize = 110;
 const DATA_BYTES: usize = 4 * 1024;
+
+/// How many bytes of data and tags all rows together show when they are opened, where a tag counts for more than its text.
+const DATA_BYTES_OF_ALL: usize = 512 * 1024;
+const TAG_BYTES: usize = 64;
 
 /// Returns a page with at most `limit` keys of each table and at most as many user records.
 pub(super) fn page(
@@ -40,6 +44,7 @@ pub(super) fn page(
         page: Page::new(&format!("{title}: {}", entry.location(file))),
         anatomy,
         limit,
+        bytes_left: DATA_BYTES_OF_ALL,
     };
     drawing.title(entry, compression, file);
     if let Some(problem) = &anatomy.malformed {
@@ -76,6 +81,8 @@ struct Drawing<'a> {
     page: Page,
     anatomy: &'a Anatomy<'a>,
     limit: usize,
+    /// How many more bytes of data and tags may be shown.
+    bytes_left: usize,
 }
 
 /// Some bytes that belong together.
@@ -116,7 +123,11 @@ impl<'a> Drawing<'a> {
         );
         self.page.text.push_str("<dl>\n");
         let mut row = |name: &str, value: &str| {
-            line!(self.page, "<dt>{name}</dt><dd><bdi>{}</bdi></dd>", Text(value));
+            line!(
+                self.page,
+                "<dt>{name}</dt><dd><bdi>{}</bdi></dd>",
+                Text(&shortened(value))
+            );
         };
         row("from", &entry.location(file).to_string());
         row("size", &count(anatomy.data.len() as u64, "byte"));
@@ -441,19 +452,21 @@ impl<'a> Drawing<'a> {
         if let Some(reason) = &record.malformed {
             let _ = write!(self.page.text, "<p class=\"bad-text\">{}</p>", Text(reason));
         }
-        for (key, value) in record.tags.iter().take(self.limit) {
-            let value = value
-                .map(|value| format!(" = {}", shortened(value)))
-                .unwrap_or_default();
-            let (key, value) = (shortened(key), Text(&value));
+        for (key, value) in record.tags.iter() {
+            let (key, value) = (shortened(key), value.map(shortened));
+            let bytes = TAG_BYTES + key.len() + value.as_ref().map_or(0, String::len);
+            if bytes >= self.bytes_left {
+                self.page.text.push_str("<p class=\"faint\">more tags are left out</p>");
+                break;
+            }
+            self.bytes_left -= bytes;
+            let value = value.map(|value| format!(" = {value}")).unwrap_or_default();
             let _ = write!(
                 self.page.text,
-                "<p class=\"faint\"><bdi>tag {}{value}</bdi></p>",
-                Text(&key)
+                "<p class=\"faint\"><bdi>tag {}{}</bdi></p>",
+                Text(&key),
+                Text(&value)
             );
-        }
-        if record.tags.iter().nth(self.limit).is_some() {
-            self.page.text.push_str("<p class=\"faint\">more tags are left out</p>");
         }
         self.page.text.push_str("</td></tr>\n");
     }
@@ -472,7 +485,12 @@ impl<'a> Drawing<'a> {
         if fits {
             return;
         }
-        let shown = data.get(..DATA_BYTES).unwrap_or(data);
+        let shown = data.get(..DATA_BYTES.min(self.bytes_left)).unwrap_or(data);
+        self.bytes_left -= shown.len();
+        if shown.is_empty() {
+            self.page.text.push_str("<p class=\"faint\">the rest is left out</p>");
+            return;
+        }
         let more = match data.len() - shown.len() {
             0 => "all of it".into(),
             _ => format!("the first {}", count(shown.len() as u64, "byte")),
@@ -528,13 +546,4 @@ fn in_two(whole: Range<usize>, inner: Range<usize>, class: &'static str, target:
     .into_iter()
     .filter(|segment| !segment.range.is_empty())
     .collect()
-}
-
-/// Returns text that is not longer than a key may be.
-fn shortened(text: &str) -> String {
-    let mut start: String = text.chars().take(256).collect();
-    if start.len() < text.len() {
-        start.push('…');
-    }
-    start
 }

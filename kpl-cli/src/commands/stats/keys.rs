@@ -105,15 +105,15 @@ impl Keys {
 
     /// Returns the keys with the most user records, the most frequent first.
     pub(super) fn most_frequent(&self, count: usize) -> Vec<Key<'_>> {
-        self.top(count, |count| (count.user_records, count.bytes))
+        self.top(count, |count| count.user_records)
     }
 
     /// Returns the keys with the most bytes, the largest first.
     pub(super) fn largest(&self, count: usize) -> Vec<Key<'_>> {
-        self.top(count, |count| (count.bytes, count.user_records))
+        self.top(count, |count| count.bytes)
     }
 
-    fn top(&self, count: usize, number: impl Fn(&Count) -> (u64, u64)) -> Vec<Key<'_>> {
+    fn top(&self, count: usize, number: impl Fn(&Count) -> u64) -> Vec<Key<'_>> {
         let keys = self.held.iter().map(|(key, held)| Key {
             key,
             count: held.count,
@@ -156,7 +156,7 @@ mod tests {
             .collect();
         assert_eq!(top, [("key 7", 4), ("key 9", 4), ("key 0", 3)]);
         let top: Vec<_> = keys.largest(2).iter().map(|key| (key.key, key.count.bytes)).collect();
-        assert_eq!(top, [("key 7", 9), ("key 9", 6)]);
+        assert_eq!(top, [("key 7", 9), ("key 0", 6)]);
     }
 
     #[test]

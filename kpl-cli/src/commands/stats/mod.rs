@@ -47,7 +47,7 @@ const MIXED_LISTED: usize = 5;
 Examples:
   aws kinesis list-shards --stream-name clicks > shards.json
   kpl stats --shards shards.json records-*.json
-  kpl stats --keys --shards shards.json --output html records-*.json > stats.html")]
+  kpl stats --keys --shards 4 --output html records-*.json > stats.html")]
 pub(crate) struct Stats {
     #[command(flatten)]
     input: Input,

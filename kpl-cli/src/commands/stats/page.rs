@@ -6,7 +6,7 @@ use super::histogram::Histogram;
 use super::hot::{ASSUMPTIONS, Hot, HotShards, Split, in_percent, in_thousandths};
 use super::report::Report;
 use crate::draw::{count, line, percent, thousands};
-use crate::html::{Page, Text, bar};
+use crate::html::{Page, Text, bar, shortened};
 
 pub(super) fn page(report: &Report) -> String {
     let mut drawing = Drawing {
@@ -35,6 +35,9 @@ pub(super) fn page(report: &Report) -> String {
     drawing.shards(report);
     drawing.page.end()
 }
+
+/// How many shards a table has at most.
+const SHARDS: usize = 1_000;
 
 struct Drawing {
     page: Page,
@@ -66,7 +69,11 @@ impl Drawing {
         for cell in cells {
             match cell {
                 Cell::Number(text) => line!(self.page, "<td class=\"number\">{}</td>", Text(text)),
-                Cell::Text(text) => line!(self.page, "<td class=\"name\"><bdi>{}</bdi></td>", Text(text)),
+                Cell::Text(text) => line!(
+                    self.page,
+                    "<td class=\"name\"><bdi>{}</bdi></td>",
+                    Text(&shortened(text))
+                ),
                 Cell::Key(text) => line!(
                     self.page,
                     "<td class=\"wide mono\"><bdi class=\"key\">{}</bdi></td>",
@@ -84,6 +91,13 @@ impl Drawing {
 
     fn note(&mut self, text: &str) {
         line!(self.page, "<p class=\"faint\">{}</p>", Text(text));
+    }
+
+    fn left_out(&mut self, shards: usize) {
+        if shards > SHARDS {
+            let more = count((shards - SHARDS) as u64, "shard");
+            self.note(&format!("{more} left out: --output json has all of them."));
+        }
     }
 
     fn summary(&mut self, report: &Report) {
@@ -159,7 +173,7 @@ impl Drawing {
             "#busiest second",
         ]);
         let whole: u64 = shards.shards.iter().map(|shard| shard.cost.bytes).sum();
-        for shard in &shards.shards {
+        for shard in shards.shards.iter().take(SHARDS) {
             let load = shard.load.map_or_else(|| percent(shard.cost.bytes, whole), in_percent);
             let (part, of, class) = match shard.load {
                 None => (shard.cost.bytes, whole, "data"),
@@ -178,6 +192,7 @@ impl Drawing {
             ]);
         }
         self.end_table();
+        self.left_out(shards.shards.len());
         match shards.seconds {
             Some(seconds) => self.note(&format!(
                 "The load is an average over {} seconds; 100 % is the limit of a shard.",
@@ -303,7 +318,7 @@ impl Drawing {
         };
         self.open("User records by shard");
         self.table(&["shard", "#user records", "#share", ""]);
-        for shard in &shards.shards {
+        for shard in shards.shards.iter().take(SHARDS) {
             self.row(&[
                 Cell::Text(&shard.shard_id),
                 Cell::Number(&thousands(shard.user_records)),
@@ -312,6 +327,7 @@ impl Drawing {
             ]);
         }
         self.end_table();
+        self.left_out(shards.shards.len());
         if shards.mixed == 0 {
             line!(self.page, "<p>No aggregated record mixes shards.</p>");
         } else {
