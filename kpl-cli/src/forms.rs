@@ -49,6 +49,8 @@ pub(crate) enum ReportForm {
     Text,
     /// For programs
     Json,
+    /// For browsers: one page, which loads nothing
+    Html,
 }
 
 /// What to do with user records outside the range.

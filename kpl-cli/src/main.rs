@@ -7,6 +7,7 @@ mod compression;
 mod decompress;
 mod draw;
 mod forms;
+mod html;
 mod input;
 #[cfg(feature = "stream")]
 mod interrupts;

@@ -204,17 +204,38 @@ impl Lines {
     }
 }
 
-/// Writes a value as one JSON document, indented. `anstream`, which drawings are written to, might remove control
-/// characters that JSON does not escape.
+/// Writes a value as one JSON document, indented, without holding all of it. `anstream`, which drawings are written to, might
+/// remove control characters that JSON does not escape.
 pub(crate) fn document(value: &impl Serialize) -> Result<(), Stop> {
-    let mut json = serde_json::to_vec_pretty(value).map_err(io::Error::from)?;
-    json.push(b'\n');
-    if terminal::is_guarded() {
-        json = terminal::escaped_json(&json);
-    }
-    let mut out = io::stdout().lock();
-    out.write_all(&json)?;
+    let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
+    let written = match terminal::is_guarded() {
+        true => serde_json::to_writer_pretty(Guarded(&mut out), value),
+        false => serde_json::to_writer_pretty(&mut out, value),
+    };
+    written.map_err(io::Error::from)?;
+    out.write_all(b"\n")?;
     Ok(out.flush()?)
+}
+
+/// Writes a page of HTML, in which nothing controls a terminal.
+pub(crate) fn page(html: &str) -> Result<(), Stop> {
+    let mut out = io::stdout().lock();
+    out.write_all(html.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// Escapes the characters in JSON that can control a terminal. serde_json does not write parts of characters.
+struct Guarded<W>(W);
+
+impl<W: Write> Write for Guarded<W> {
+    fn write(&mut self, json: &[u8]) -> io::Result<usize> {
+        self.0.write_all(&terminal::escaped_json(json))?;
+        Ok(json.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// Checks that standard output can be written to at all. Writing to one that is open only for reading is not an error to

@@ -240,8 +240,17 @@ impl HashKey {
         explicit.unwrap_or_else(|| Self::of_partition_key(partition_key))
     }
 
-    /// Parses a hash key as leniently as the KCL does (Java's `BigInteger`): leading zeros and one sign are allowed.
-    pub(crate) fn parse_lenient(text: &str) -> Option<Self> {
+    /// Reads the explicit hash key of a user record as leniently as the KCL does (Java's `BigInteger`): leading zeros and one
+    /// sign are allowed. [`FromStr`] takes only what may be written.
+    ///
+    /// ```
+    /// use kpl_core::HashKey;
+    ///
+    /// assert_eq!(HashKey::parse_lenient("+007"), Some(HashKey::new(7)));
+    /// assert_eq!(HashKey::parse_lenient("7a"), None);
+    /// ```
+    #[must_use]
+    pub fn parse_lenient(text: &str) -> Option<Self> {
         let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
         let all_digits = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
         let value = match digits.trim_start_matches('0') {

@@ -65,8 +65,8 @@ pub(crate) struct Aggregate {
     #[arg(long)]
     wrap_single: bool,
 
-    /// Never mix shards in a record; the file has the JSON of `aws kinesis list-shards`
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    /// Never mix shards in a record: a file with the JSON of `aws kinesis list-shards`, or a number of shards of the same size
+    #[arg(long, value_name = "FILE|COUNT", value_hint = ValueHint::FilePath)]
     shards: Option<PathBuf>,
 
     /// Stop at the first line that cannot be packed

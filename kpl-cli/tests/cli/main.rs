@@ -4,6 +4,7 @@ mod aggregate;
 mod broken_input;
 mod deaggregate;
 mod decompress;
+mod html;
 mod input_shapes;
 mod inspect;
 mod kcl;

@@ -1,15 +1,16 @@
 //! Memory does not grow with the input.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write};
+use std::io::{BufRead as _, BufReader, Read as _, Write};
 use std::process::{Child, Stdio};
 use std::thread;
 
 use data_encoding::BASE64;
 use flate2::write::GzEncoder;
 use kpl_core::{Aggregator, RawRecord};
+use kpl_testkit::bytes::sealed;
 
-use crate::support::command;
+use crate::support::{Directory, command};
 
 /// Returns the most memory that a process has held so far, in KiB, without the pages of its executable: how many of those are
 /// in memory depends on how it was linked.
@@ -120,4 +121,75 @@ fn what_is_passed_over_takes_no_memory() {
     });
     assert_eq!(lines, 1);
     assert!(peak < LIMIT, "{peak} KiB");
+}
+
+/// The most bytes of memory that `kpl inspect` may take for each byte of an aggregated record.
+const TIMES: u64 = 5;
+
+/// Aggregated records of 4 MB, most of which is one thing as often as it fits, and one with data of 10 MB.
+fn hostile() -> Vec<(&'static str, Vec<u8>)> {
+    const SIZE: usize = 4_000_000;
+    const DATA: usize = 10_000_000;
+    let of = |start: &[u8], unit: &[u8]| sealed([start, &unit.repeat(SIZE / unit.len())].concat());
+    let varint = |number: usize| {
+        let bits = |place: usize| (number >> (7 * place) & 0x7F) as u8;
+        [bits(0) | 0x80, bits(1) | 0x80, bits(2) | 0x80, bits(3)]
+    };
+    let one_record = |fields: &[u8]| sealed([b"\x0A\x01a\x1A", &varint(fields.len())[..], fields].concat());
+    // As many explicit hash keys as user records, each of which refers to another one, and none is valid.
+    let count = SIZE / 12;
+    let references: Vec<u8> = (0..count)
+        .flat_map(|index| [&b"\x1A\x09\x08\x00\x10"[..], &varint(index), b"\x1A\x00"].concat())
+        .collect();
+    let distinct = [b"\x12\x00".repeat(count), b"\x0A\x01a".to_vec(), references].concat();
+    vec![
+        ("user records", of(b"\x0A\x01a", b"\x1A\x04\x08\x00\x1A\x00")),
+        ("keys", of(b"", b"\x0A\x00")),
+        ("explicit hash keys", of(b"", b"\x12\x00")),
+        ("references", sealed(&distinct)),
+        ("unknown fields", of(b"\x0A\x01a", b"\x22\x00")),
+        (
+            "tags",
+            one_record(&[b"\x08\x00\x1A\x00", &b"\x22\x03\x0A\x01t".repeat(SIZE / 5)[..]].concat()),
+        ),
+        (
+            "data",
+            one_record(&[b"\x08\x00\x1A", &varint(DATA)[..], &vec![0xFF; DATA]].concat()),
+        ),
+    ]
+}
+
+/// Returns the most memory in KiB that `kpl inspect` has held when it has written the first megabytes.
+fn inspected(file: &str) -> u64 {
+    let mut child = command()
+        .args(["inspect", "--output", "json", file])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut stdout, mut peak, mut buffer) = (child.stdout.take().unwrap(), 0, vec![0; 64 * 1024]);
+    for _ in 0..64 {
+        if stdout.read(&mut buffer).unwrap() == 0 {
+            break;
+        }
+        // It waits, or has ended.
+        peak = peak_memory(&child).unwrap_or(peak).max(peak);
+    }
+    drop(stdout);
+    child.wait().unwrap();
+    assert!(peak > 0);
+    peak
+}
+
+#[test]
+fn inspecting_a_hostile_aggregate_takes_five_times_its_size_at_most() {
+    let directory = Directory::new();
+    for (name, bytes) in hostile() {
+        let limit = TIMES * bytes.len() as u64 / 1024;
+        let input = match name {
+            "data" => format!("{{\"Data\":\"{}\"}}\n", BASE64.encode(&bytes)).into_bytes(),
+            _ => bytes,
+        };
+        let peak = inspected(&directory.file("input", input));
+        assert!(peak < limit, "{name}: {peak} KiB, at most {limit}");
+    }
 }

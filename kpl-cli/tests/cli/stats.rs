@@ -1,6 +1,11 @@
 //! `kpl stats`: its figures, against what is known of the input.
 
+use std::collections::{BTreeMap, HashMap};
+
+use data_encoding::BASE64;
+use kpl_core::{Aggregator, HashKey, RawRecord};
 use kpl_testkit::bytes::sealed;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::support::{Directory, json_lines, kpl, kpl_golden, list_shards, record};
@@ -155,22 +160,22 @@ fn records_that_mix_shards_are_warned_of() {
 
 #[test]
 fn too_many_keys_are_counted_within_a_stated_error() {
-    let exact = stats_json(&["--keys", "3"], aggregated(&[], 12_000, 8_000, 1));
+    let exact = stats_json(&["--limit", "3"], aggregated(&[], 24_000, 16_000, 1));
     assert_eq!(
         (&exact["Keys"]["Different"], &exact["Keys"]["Error"]),
-        (&json!(8_000), &json!(0))
+        (&json!(16_000), &json!(0))
     );
     assert_eq!(exact["Keys"]["Top"].as_array().unwrap().len(), 3);
-    let input = aggregated(&[], 25_000, 25_000, 1) + &aggregated(&[], 500, 1, 1);
-    let json = stats_json(&["--keys", "1"], &input);
+    let input = aggregated(&[], 45_000, 45_000, 1) + &aggregated(&[], 500, 1, 1);
+    let json = stats_json(&["--limit", "1"], &input);
     assert_eq!(json["Keys"]["Different"], Value::Null);
     let (top, error) = (&json["Keys"]["Top"][0], json["Keys"]["Error"].as_u64().unwrap());
     assert_eq!(top["PartitionKey"], "key 0");
     let count = top["UserRecords"].as_u64().unwrap();
     assert!(count <= 501 && 501 <= count + error, "{json}");
-    let drawing = text(&["--keys", "1"], &input);
+    let drawing = text(&["--limit", "1"], &input);
     assert!(
-        drawing.contains("partition keys: more than 10,000 different\n"),
+        drawing.contains("partition keys: more than 20,000 different\n"),
         "{drawing}"
     );
     assert!(
@@ -208,4 +213,285 @@ fn no_records_are_no_division_by_zero() {
     );
     assert!(!drawing.contains("NaN"), "{drawing}");
     assert_eq!(stats_json(&[], "")["UserRecordsPerKinesisRecord"]["Count"], 0);
+}
+
+/// A Kinesis record: plain if it has one user record that is not wrapped.
+#[derive(Clone, Debug)]
+struct Sent {
+    user_records: Vec<(u8, Option<u128>, u16)>,
+    wrapped: bool,
+    millis_later: u16,
+}
+
+impl Sent {
+    fn raw_records(&self) -> Vec<RawRecord> {
+        let records = self.user_records.iter();
+        let explicit = |hash_key: &Option<u128>| hash_key.filter(|_| self.is_aggregated()).map(HashKey::new);
+        records
+            .map(|(key, hash_key, len)| {
+                let mut record = RawRecord::new(format!("key {key}"), vec![b'x'; usize::from(*len)]);
+                record.explicit_hash_key = explicit(hash_key);
+                record
+            })
+            .collect()
+    }
+
+    fn is_aggregated(&self) -> bool {
+        self.wrapped || self.user_records.len() > 1
+    }
+
+    /// Returns the data and the partition key.
+    fn sealed(&self) -> (Vec<u8>, String) {
+        let records = self.raw_records();
+        if !self.is_aggregated() {
+            return (records[0].data.clone(), records[0].partition_key.clone().unwrap());
+        }
+        (seal(&records).data, "a".into())
+    }
+}
+
+fn seal(records: &[RawRecord]) -> kpl_core::SealedRecord {
+    let mut aggregator = Aggregator::<RawRecord>::builder()
+        .max_size(1 << 20)
+        .wrap_single(true)
+        .build()
+        .unwrap();
+    let mut sealed = aggregator.aggregate(records);
+    let one = sealed.next().unwrap().unwrap();
+    assert!(sealed.next().is_none());
+    one
+}
+
+fn sent() -> impl Strategy<Value = Sent> {
+    let user_record = (
+        0_u8..6,
+        proptest::option::weighted(0.2, any::<u128>()),
+        prop_oneof![0_u16..100, 0_u16..9_000],
+    );
+    let user_records = prop_oneof![
+        proptest::collection::vec(user_record.clone(), 1..2),
+        proptest::collection::vec(user_record, 1..9)
+    ];
+    (user_records, any::<bool>(), 0_u16..900).prop_map(|(user_records, wrapped, millis_later)| Sent {
+        user_records,
+        wrapped,
+        millis_later,
+    })
+}
+
+/// Records, bytes and PUT payload units.
+type Costs = [u64; 3];
+
+fn add(costs: &mut Costs, bytes: u64) {
+    *costs = [costs[0] + 1, costs[1] + bytes, costs[2] + bytes.div_ceil(25_600)];
+}
+
+fn costs(json: &Value) -> Costs {
+    ["KinesisRecords", "Bytes", "PutPayloadUnits"].map(|name| json[name].as_u64().unwrap())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn hot_keys_and_shards_are_those_of_an_exact_model(records in proptest::collection::vec(sent(), 1..30), shards in 1_u128..6) {
+        let width = match shards {
+            1 => u128::MAX,
+            shards => u128::MAX / shards + u128::from(u128::MAX % shards == shards - 1),
+        };
+        let shard_of = |hash_key: u128| (hash_key / width).min(shards - 1) as usize;
+        let middle = |shard: usize| {
+            let start = shard as u128 * width;
+            let end = if shard as u128 == shards - 1 { u128::MAX } else { start + width - 1 };
+            start + (end - start) / 2 + 1
+        };
+        let hash_key = |record: &RawRecord| {
+            HashKey::effective(record.partition_key.as_deref().unwrap(), record.explicit_hash_key).value()
+        };
+        let mut keys: HashMap<String, (u64, u64)> = HashMap::new();
+        let mut loads = vec![(Costs::default(), [Costs::default(); 2], BTreeMap::<u64, Costs>::new()); shards as usize];
+        let (mut whole, mut millis, mut lines) = (Costs::default(), 1_795_580_728_000, Vec::new());
+        for sent in &records {
+            millis += u64::from(sent.millis_later);
+            let (data, key) = sent.sealed();
+            lines.push(json!({ "Data": BASE64.encode(&data), "PartitionKey": key, "ApproximateArrivalTimestamp": millis as f64 / 1e3 }));
+            let inside = sent.raw_records();
+            for record in &inside {
+                let (count, bytes) = keys.entry(record.partition_key.clone().unwrap()).or_default();
+                *count += 1;
+                *bytes += (record.data.len() + record.partition_key.as_ref().unwrap().len()) as u64;
+            }
+            let shard = shard_of(hash_key(&inside[0]));
+            let (load, halves, seconds) = &mut loads[shard];
+            let bytes = (data.len() + key.len()) as u64;
+            add(load, bytes);
+            add(&mut whole, bytes);
+            add(seconds.entry(millis / 1000).or_default(), bytes);
+            let (lower, upper): (Vec<_>, Vec<_>) = inside.into_iter().partition(|record| hash_key(record) < middle(shard));
+            match (lower.is_empty(), upper.is_empty()) {
+                (false, true) => add(&mut halves[0], bytes),
+                (true, _) => add(&mut halves[1], bytes),
+                (false, false) => {
+                    for (half, records) in halves.iter_mut().zip([&lower, &upper]) {
+                        let size = if records.len() == 1 { records[0].size() } else { seal(records).size() };
+                        add(half, size as u64);
+                    }
+                }
+            }
+        }
+        let json = stats_json(&["--keys", "--limit", "100", "--shards", &shards.to_string()], json_lines(&lines));
+        let hot = &json["Hot"];
+        prop_assert_eq!(hot["Error"].as_u64(), Some(0));
+        let found: HashMap<_, _> = hot["Keys"].as_array().unwrap().iter().map(|key| {
+            let number = |name: &str| key[name].as_u64().unwrap();
+            (key["PartitionKey"].as_str().unwrap().to_owned(), (number("UserRecords"), number("Bytes")))
+        }).collect();
+        prop_assert_eq!(found, keys);
+        let span = records.iter().skip(1).map(|sent| u64::from(sent.millis_later)).sum::<u64>() as f64 / 1e3;
+        let share = |costs: &Costs| (costs[0] as f64 / 1e3).max(costs[1] as f64 / 1_048_576.0);
+        let mut hottest = 0;
+        for (index, (shard, (load, _, seconds))) in hot["Shards"]["Shards"].as_array().unwrap().iter().zip(&loads).enumerate() {
+            prop_assert_eq!(costs(shard), *load);
+            if span >= 1.0 {
+                let difference = shard["Load"].as_f64().unwrap() - share(load) / span;
+                prop_assert!(difference.abs() < 1e-6, "{}", difference);
+                let busiest = seconds.values().map(share).fold(0.0, f64::max);
+                prop_assert!((shard["Busiest"].as_f64().unwrap() - busiest).abs() < 1e-9);
+            } else {
+                prop_assert_eq!(&shard["Load"], &Value::Null);
+            }
+            if share(load) > share(&loads[hottest].0) + 1e-5 {
+                hottest = index;
+            }
+        }
+        let split = &hot["Shards"]["Split"];
+        let id = split["ShardId"].as_str().unwrap();
+        let shard: usize = id.strip_prefix("shardId-").unwrap().parse().unwrap();
+        prop_assert!((share(&loads[shard].0) - share(&loads[hottest].0)).abs() < 2e-5);
+        let (load, halves, _) = &loads[shard];
+        prop_assert_eq!(split["NewStartingHashKey"].as_str().unwrap(), middle(shard).to_string());
+        prop_assert_eq!([costs(&split["Halves"][0]), costs(&split["Halves"][1])], *halves);
+        prop_assert_eq!(costs(&split["Today"]), whole);
+        let then: Vec<u64> = (0..3).map(|place| whole[place] + halves[0][place] + halves[1][place] - load[place]).collect();
+        prop_assert_eq!(costs(&split["Then"]).to_vec(), then);
+        prop_assert_eq!(split["Then"]["ShardHoursADay"].as_u64(), Some(24 * (shards as u64 + 1)));
+    }
+}
+
+/// 40 aggregated records over 3.9 seconds, of which key 0 has most bytes.
+fn hot_stream() -> String {
+    let lines: Vec<_> = (0..40_u32)
+        .map(|number| {
+            let records: Vec<_> = (0..10_u32)
+                .map(|place| {
+                    let key = if place < 5 { 0 } else { (number + place) % 7 };
+                    RawRecord::new(format!("key {key}"), vec![b'x'; if key == 0 { 2_000 } else { 100 }])
+                })
+                .collect();
+            json!({
+                "Data": BASE64.encode(&seal(&records).data),
+                "PartitionKey": "a",
+                "ApproximateArrivalTimestamp": f64::from(1_795_580_728) + f64::from(number) / 10.0,
+            })
+        })
+        .collect();
+    json_lines(&lines)
+}
+
+#[test]
+fn hot_keys_and_hot_shards_are_drawn() {
+    let drawing = text(&["--keys", "--limit", "3", "--shards", "2"], hot_stream());
+    let (_, hot) = drawing.split_once("\nhot keys ").expect(&drawing);
+    assert_eq!(hot, GOLDEN, "{drawing}");
+    assert!(
+        drawing
+            .lines()
+            .all(|line| line.chars().count() <= 80 && line.trim_end() == line),
+        "{drawing}"
+    );
+    let without = text(&["--keys", "--limit", "1"], hot_stream());
+    assert!(
+        without.contains("\nhot keys ") && !without.contains("hot shards"),
+        "{without}"
+    );
+    let plain = text(&["--shards", "2"], hot_stream());
+    assert!(!plain.contains("hot"), "{plain}");
+}
+
+const GOLDEN: &str = "      bytes   share       user records   shard  key
+             457,140  96.2 %  ████████      228       0  key 0
+               3,150   0.7 %  ▏              30       0  key 2
+               3,045   0.6 %  ▏              29       0  key 1
+
+hot shards             records/s      KiB/s    load                    busiest
+  shardId-000000000000      10.3      119.8  11.7 %  █▊                 11.6 %
+  shardId-000000000001       0.0        0.0   0.0 %                      0.0 %
+  On average over 3 seconds; 100 % is the limit of a shard.
+
+if shardId-000000000000 is split              today               then
+  shards                                          2                  3   +50.0 %
+  shard hours a day                              48                 72   +50.0 %
+  Kinesis records                                40                 74   +85.0 %
+  PUT payload units                              40                 74   +85.0 %
+  the same, a day                           886,154          1,639,385   +85.0 %
+  At hash key 85070591730234615865843651857942052864.
+  Its halves get 98.6 % and 1.4 % of its bytes: a load of 11.5 % and 0.9 %.
+warning: a single key has 96.2 % of its bytes, and no split divides a key:
+  key 0
+
+  A Kinesis record is in the shard of its first user record, by its explicit
+    hash key or the MD5 of its partition key.
+  A shard accepts 1,000 records and 1 MiB a second. The busiest second is
+    exact if records come in the order of arrival.
+  If a shard is split, an aggregated record with user records of both halves
+    becomes two: fuller records cost less.
+  Streams in provisioned mode are billed by shard hours and PUT payload units,
+    at prices that depend on the region.
+";
+
+#[test]
+fn without_times_there_is_no_rate() {
+    let input = aggregated(&[], 100, 10, 100);
+    let drawing = text(&["--keys", "--shards", "2"], &input);
+    assert!(drawing.contains("There is no rate: "), "{drawing}");
+    assert!(
+        drawing
+            .lines()
+            .all(|line| line.chars().count() <= 80 && line.trim_end() == line),
+        "{drawing}"
+    );
+    let hot = &stats_json(&["--keys", "--shards", "2"], &input)["Hot"]["Shards"];
+    assert_eq!(
+        (&hot["Seconds"], &hot["Shards"][0]["Load"]),
+        (&Value::Null, &Value::Null)
+    );
+    let empty = text(&["--keys", "--shards", "2"], "");
+    assert!(!empty.contains("NaN") && !empty.contains("is split"), "{empty}");
+}
+
+#[test]
+fn a_split_never_makes_less_than_nothing() {
+    // An unknown field makes up most of the record: its halves are smaller than it.
+    let body = [
+        &b"\x0A\x01a\x0A\x01b\x1A\x04\x08\x00\x1A\x00\x1A\x04\x08\x01\x1A\x00\x22\xC0\x9A\x0C"[..],
+        &[b'x'; 200_000],
+    ]
+    .concat();
+    let json = stats_json(&["--keys", "--shards", "1"], record(&sealed(&body), "1").to_string());
+    let split = &json["Hot"]["Shards"]["Split"];
+    assert_eq!(
+        (&split["Today"]["PutPayloadUnits"], &split["Then"]["PutPayloadUnits"]),
+        (&json!(8), &json!(2))
+    );
+}
+
+#[test]
+fn a_number_of_shards_is_one_a_stream_can_have() {
+    for (shards, problem) in [
+        ("0", "kpl: --shards 0: must be from 1 to 100000 shards, or a file\n"),
+        ("x", "kpl: x: No such file or directory (os error 2)\n"),
+    ] {
+        let run = kpl(&["stats", "--shards", shards], "");
+        assert_eq!((run.code, run.stderr.as_str()), (2, problem));
+    }
 }

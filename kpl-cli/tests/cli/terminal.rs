@@ -129,9 +129,9 @@ fn nothing_that_controls_a_terminal_gets_there() {
     for (command, expected) in [
         ("inspect \"$name\"", "a·b·31mc·d·e"),
         ("inspect --output json \"$name\"", r"a\u007fb\u009b31mc\u202ed\u2066e"),
-        ("stats --keys 1 \"$name\"", "a·b·31mc·d·e"),
+        ("stats --limit 1 \"$name\"", "a·b·31mc·d·e"),
         (
-            "stats --keys 1 --output json \"$name\"",
+            "stats --limit 1 --output json \"$name\"",
             r"a\u007fb\u009b31mc\u202ed\u2066e",
         ),
         (

@@ -30,7 +30,7 @@ mod tags;
 mod writer;
 
 pub use cursor::{Field, InvalidBody, Problem};
-pub use fields::Fields;
+pub use fields::{Fields, Part};
 pub use frame::{Frame, Malformed, NotAggregated};
 pub use reader::{AggregatedRecord, WireRecord, WireRecords};
 pub use tags::{TagIter, Tags};

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::cursor::{Cursor, Field, InvalidBody, MAX_DEPTH, Mistake, Problem, WireType};
+use super::fields::{Part, part};
 use super::{Frame, MAGIC, NotAggregated, Tags};
 use crate::debug::ByteCount;
 
@@ -74,35 +75,11 @@ impl<'a> AggregatedRecord<'a> {
             if rest.is_empty() {
                 break;
             }
-            let field = cursor.field().map_err(outside(Field::Unknown))?;
-            match field {
-                (1, WireType::LengthDelimited) => {
-                    let key = cursor.text().map_err(outside(Field::PartitionKeyTable))?;
-                    self.partition_keys.push(key);
-                }
-                (2, WireType::LengthDelimited) => {
-                    let key = cursor.text().map_err(outside(Field::ExplicitHashKeyTable))?;
-                    self.explicit_hash_keys.push(key);
-                }
-                (3, WireType::LengthDelimited) => {
-                    let message = cursor.message().map_err(outside(Field::Records))?;
-                    WireRecord::read(message).map_err(|(field, (offset, problem))| InvalidBody {
-                        offset,
-                        record: Some(self.count),
-                        field,
-                        problem,
-                    })?;
-                    self.count += 1;
-                }
-                (number @ 1..=3, _) => {
-                    let field = match number {
-                        1 => Field::PartitionKeyTable,
-                        2 => Field::ExplicitHashKeyTable,
-                        _ => Field::Records,
-                    };
-                    return Err(outside(field)((cursor.offset(), Problem::WireType)));
-                }
-                unknown => cursor.skip(unknown, MAX_DEPTH).map_err(outside(Field::Unknown))?,
+            match part(&mut cursor, self.count)? {
+                Part::PartitionKey(key) => self.partition_keys.push(key),
+                Part::ExplicitHashKey(key) => self.explicit_hash_keys.push(key),
+                Part::UserRecord(_) => self.count += 1,
+                Part::Unknown => {}
             }
         }
         Ok(())
@@ -139,15 +116,6 @@ impl<'a> AggregatedRecord<'a> {
     }
 }
 
-fn outside(field: Field) -> impl Fn(Mistake) -> InvalidBody {
-    move |(offset, problem)| InvalidBody {
-        offset,
-        record: None,
-        field,
-        problem,
-    }
-}
-
 /// One user record as it is encoded: its data, and indexes into the key tables, which may be out of range.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -173,7 +141,7 @@ impl fmt::Debug for WireRecord<'_> {
 }
 
 impl<'a> WireRecord<'a> {
-    fn read(message: Cursor<'a>) -> Result<Self, (Field, Mistake)> {
+    pub(super) fn read(message: Cursor<'a>) -> Result<Self, (Field, Mistake)> {
         let mut cursor = message;
         let (mut partition_key_index, mut explicit_hash_key_index, mut data) = (None, None, None);
         let mut tags: &[u8] = &[];

@@ -1,33 +1,44 @@
 //! The parts of one record.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use data_encoding::BASE64;
 use kpl_core::digest::md5;
-use kpl_core::wire::{AggregatedRecord, DIGEST_LEN, Field, Frame, MAGIC, Malformed, NotAggregated, WireRecord};
-use kpl_core::{Deaggregator, KinesisRecord};
+use kpl_core::wire::{DIGEST_LEN, Fields, Frame, InvalidBody, MAGIC, Malformed, NotAggregated, Part, WireRecord};
+use kpl_core::{DeaggregateErrorKind, HashKey, PartitionKey, Tags};
+use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
 use super::cause;
 use crate::compression::Compression;
+use crate::decompress::{Decompress, NotDecompressed};
 use crate::draw::hexadecimal;
 use crate::input::Entry;
 
 /// The parts of a record, and where they are: offsets count from its first byte.
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Anatomy {
+///
+/// A record can have millions of keys and user records, so they are read from its bytes anew each time they are asked for. What
+/// is held beside the bytes are the references to keys, of four bytes each, and the places of keys that are not valid.
+#[derive(Debug)]
+pub(super) struct Anatomy<'a> {
+    pub(super) data: &'a [u8],
     pub(super) kind: Kind,
-    pub(super) size: usize,
     pub(super) malformed: Option<Problem>,
     /// What the bytes of a plain record seem to be, if they are probably not meant as they are, and whether it was unpacked before.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cause: Option<String>,
     pub(super) digest: Option<Digest>,
-    pub(super) partition_keys: Vec<TableKey>,
-    pub(super) explicit_hash_keys: Vec<TableKey>,
-    pub(super) user_records: Vec<UserRecord>,
+    pub(super) partition_keys: Table,
+    pub(super) explicit_hash_keys: Table,
+    /// The explicit hash keys that are referred to and are not valid: their indexes, and where they are.
+    invalid_hash_keys: Vec<(u32, Range<u32>)>,
+    /// How many user records there are.
+    pub(super) user_records: usize,
+    /// Whether user records refer to explicit hash keys, also to some that do not exist.
+    pub(super) has_explicit_hash_keys: bool,
     pub(super) bytes: Bytes,
+    frame: Option<Frame<'a>>,
+    decompress: Decompress,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -60,36 +71,69 @@ pub(super) struct Digest {
     pub(super) matches: bool,
 }
 
+/// How many keys a table has, and which of them user records refer to.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    pub(super) len: usize,
+    /// The indexes that user records have, in order.
+    references: Vec<u32>,
+}
+
+impl Table {
+    fn refer(&mut self, index: u64) {
+        if usize::try_from(index).is_ok_and(|index| index < self.len) {
+            self.references.extend(u32::try_from(index));
+        }
+    }
+
+    /// Returns how many user records refer to a key.
+    fn uses(&self, index: u32) -> usize {
+        let before = |end: bool| {
+            self.references
+                .partition_point(|&other| other < index || end && other == index)
+        };
+        before(true) - before(false)
+    }
+}
+
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct TableKey {
+pub(super) struct TableKey<'a> {
     pub(super) offset: usize,
-    pub(super) key: String,
+    pub(super) key: &'a str,
     /// How many user records refer to it.
     pub(super) used_by: usize,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct UserRecord {
+pub(super) struct UserRecord<'a> {
     pub(super) offset: usize,
     /// Including the indexes of its keys, and lengths.
     pub(super) size: usize,
     pub(super) partition_key_index: u64,
     pub(super) explicit_hash_key_index: Option<u64>,
-    pub(super) tags: Vec<(String, Option<String>)>,
+    #[serde(serialize_with = "pairs")]
+    pub(super) tags: Tags<'a>,
     pub(super) data_size: usize,
     #[serde(serialize_with = "base64")]
-    pub(super) data: Vec<u8>,
+    pub(super) data: Cow<'a, [u8]>,
     /// Why its keys cannot be resolved, if they cannot.
     pub(super) malformed: Option<String>,
     /// What the data was compressed by, if it was decompressed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) compression: Option<Compression>,
+    /// Why it was not decompressed, though it is compressed.
+    #[serde(skip)]
+    pub(super) not_decompressed: Option<NotDecompressed>,
+}
+
+fn pairs<S: Serializer>(tags: &Tags<'_>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(tags.iter())
 }
 
 fn base64<S: Serializer>(data: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&BASE64.encode(data))
+    serializer.collect_str(&BASE64.encode_display(data))
 }
 
 /// Where the bytes go.
@@ -103,153 +147,257 @@ pub(super) struct Bytes {
     pub(super) unknown: usize,
 }
 
-/// The parts of one record, and what the input says about it.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Report<'a> {
-    partition_key: Option<&'a str>,
-    sequence_number: Option<&'a str>,
-    /// What the record was compressed by, if it was decompressed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    compression: Option<Compression>,
-    #[serde(flatten)]
-    anatomy: &'a Anatomy,
-}
-
-impl Anatomy {
-    pub(super) fn of(entry: &Entry) -> Self {
-        let data = &entry.data[..];
-        let size = data.len();
-        match Frame::new(data) {
-            Ok(frame) => Self::of_frame(&frame, size),
-            Err(NotAggregated::Malformed(reason)) => Self {
-                kind: Kind::Malformed,
-                size,
-                malformed: Some(problem(reason)),
-                bytes: Bytes {
-                    framing: MAGIC.len(),
-                    unknown: size - MAGIC.len(),
-                    ..Bytes::default()
-                },
-                ..Self::default()
-            },
-            Err(_) => Self {
-                size,
-                cause: cause::of(data),
-                bytes: Bytes {
-                    data: size,
-                    ..Bytes::default()
-                },
-                ..Self::default()
-            },
-        }
-    }
-
-    fn of_frame(frame: &Frame<'_>, size: usize) -> Self {
-        let body = frame.body();
-        let computed = md5(body);
-        let matches = computed == frame.digest();
-        // Parsed with the right digest, so that a wrong one does not hide where the bytes stop making sense.
-        let whole = sealed(body);
-        let problem = match (AggregatedRecord::parse(&whole), matches) {
-            (Ok(_), true) => None,
-            (Ok(_), false) => Some(problem(Malformed::Digest)),
-            (Err(NotAggregated::Malformed(reason)), _) => Some(problem(reason)),
-            (Err(error), _) => Some(Problem::without_offset(error.to_string())),
-        };
+impl<'a> Anatomy<'a> {
+    /// Returns the parts of these bytes. The data of user records is decompressed if it is to be.
+    pub(super) fn of(data: &'a [u8], decompress: Decompress) -> Self {
         let mut anatomy = Self {
-            kind: if problem.is_none() {
-                Kind::Aggregated
-            } else {
-                Kind::Malformed
-            },
-            size,
-            digest: Some(Digest {
-                offset: size - DIGEST_LEN,
-                given: hexadecimal(&frame.digest()),
-                computed: hexadecimal(&computed),
-                matches,
-            }),
-            ..Self::default()
+            data,
+            kind: Kind::Plain,
+            malformed: None,
+            cause: None,
+            digest: None,
+            partition_keys: Table::default(),
+            explicit_hash_keys: Table::default(),
+            invalid_hash_keys: Vec::new(),
+            user_records: 0,
+            has_explicit_hash_keys: false,
+            bytes: Bytes::default(),
+            frame: None,
+            decompress,
         };
-        let end = anatomy.take_apart(frame, problem.as_ref());
-        anatomy.bytes.unknown = size - DIGEST_LEN - end;
-        anatomy.bytes.framing = size - anatomy.bytes.keys - anatomy.bytes.data - anatomy.bytes.unknown;
-        anatomy.malformed = problem;
+        match Frame::new(data) {
+            Ok(frame) => anatomy.take_apart(frame),
+            Err(NotAggregated::Malformed(reason)) => {
+                anatomy.kind = Kind::Malformed;
+                anatomy.malformed = Some(Problem::without_offset(reason.to_string()));
+                anatomy.bytes.framing = MAGIC.len();
+                anatomy.bytes.unknown = data.len() - MAGIC.len();
+            }
+            Err(_) => {
+                anatomy.cause = cause::of(data);
+                anatomy.bytes.data = data.len();
+            }
+        }
         anatomy
     }
 
-    /// Adds all fields before the first mistake. Returns the offset at which the last of them ends.
-    fn take_apart(&mut self, frame: &Frame<'_>, mistake: Option<&Problem>) -> usize {
-        let mistake_offset = mistake.and_then(|mistake| mistake.offset).unwrap_or(usize::MAX);
-        let mut records_left = mistake.and_then(|mistake| mistake.user_record).unwrap_or(usize::MAX);
-        let is_intact = |(field, range): &(Field, Range<usize>)| {
-            if *field != Field::Records {
-                return range.end <= mistake_offset;
-            }
-            let is_before = records_left > 0 && range.end <= mistake_offset;
-            records_left = records_left.saturating_sub(1);
-            is_before
-        };
-        let fields: Vec<_> = frame.fields().map_while(Result::ok).take_while(is_intact).collect();
-        let end = fields.last().map_or(MAGIC.len(), |(_, range)| range.end);
-        let intact = sealed(frame.body().get(..end - MAGIC.len()).unwrap_or_default());
-        // If there is nothing before the mistake, this is too short to be an aggregated record.
-        let Ok(aggregate) = AggregatedRecord::parse(&intact) else {
-            return MAGIC.len();
-        };
-        let mut partition_keys = aggregate.partition_keys().iter();
-        let mut explicit_hash_keys = aggregate.explicit_hash_keys().iter();
-        let mut records = aggregate.records();
-        for (field, range) in fields {
-            match field {
-                Field::PartitionKeyTable => self
-                    .partition_keys
-                    .extend(table_key(partition_keys.next(), range.start)),
-                Field::ExplicitHashKeyTable => {
-                    self.explicit_hash_keys
-                        .extend(table_key(explicit_hash_keys.next(), range.start));
+    fn take_apart(&mut self, frame: Frame<'a>) {
+        let computed = md5(frame.body());
+        let matches = computed == frame.digest();
+        let (size, mut end, mut explicit) = (self.data.len(), MAGIC.len(), 0);
+        for field in frame.fields() {
+            let (part, range) = match field {
+                Ok(field) => field,
+                // A wrong digest does not hide where the bytes stop making sense.
+                Err(error) => {
+                    self.malformed = Some(error.into());
+                    break;
                 }
-                Field::Records => {
-                    self.user_records
-                        .extend(records.next().map(|record| user_record(&record, range)));
+            };
+            end = range.end;
+            match part {
+                Part::PartitionKey(key) => {
+                    self.partition_keys.len += 1;
+                    self.bytes.keys += key.len();
+                }
+                Part::ExplicitHashKey(key) => {
+                    self.explicit_hash_keys.len += 1;
+                    self.bytes.keys += key.len();
+                }
+                Part::UserRecord(record) => {
+                    self.user_records += 1;
+                    explicit += usize::from(record.explicit_hash_key_index.is_some());
+                    self.bytes.data += record.data.len();
                 }
                 _ => {}
             }
         }
-        for record in &mut self.user_records {
-            count_use(&mut self.partition_keys, Some(record.partition_key_index));
-            count_use(&mut self.explicit_hash_keys, record.explicit_hash_key_index);
+        if self.malformed.is_none() && !matches {
+            self.malformed = Some(Problem::without_offset(Malformed::Digest.to_string()));
         }
-        self.mark_unresolved(&intact);
-        let keys = self.partition_keys.iter().chain(&self.explicit_hash_keys);
-        self.bytes.keys = keys.map(|key| key.key.len()).sum();
-        self.bytes.data = self.user_records.iter().map(|record| record.data_size).sum();
-        end
+        self.kind = match self.malformed {
+            None => Kind::Aggregated,
+            Some(_) => Kind::Malformed,
+        };
+        self.digest = Some(Digest {
+            offset: size - DIGEST_LEN,
+            given: hexadecimal(&frame.digest()),
+            computed: hexadecimal(&computed),
+            matches,
+        });
+        self.bytes.unknown = size - DIGEST_LEN - end;
+        self.bytes.framing = size - self.bytes.keys - self.bytes.data - self.bytes.unknown;
+        self.has_explicit_hash_keys = explicit > 0;
+        self.frame = Some(frame);
+        self.count_references(explicit);
     }
 
-    /// Marks the user records whose keys cannot be resolved.
-    fn mark_unresolved(&mut self, intact: &[u8]) {
-        let record = KinesisRecord::new(intact);
-        for error in Deaggregator::<kpl_core::UserRecord<'_>>::new()
-            .record(&record)
-            .filter_map(Result::err)
-        {
-            let index = usize::try_from(error.sub_sequence_number()).unwrap_or(usize::MAX);
-            if let Some(record) = self.user_records.get_mut(index) {
-                record.malformed = Some(error.kind().to_string());
+    /// Counts how many user records refer to each key, and finds the keys that they cannot refer to.
+    fn count_references(&mut self, explicit: usize) {
+        self.partition_keys.references.reserve_exact(self.user_records);
+        self.explicit_hash_keys.references.reserve_exact(explicit);
+        for (part, _) in fields(self.frame) {
+            if let Part::UserRecord(record) = part {
+                self.partition_keys.refer(record.partition_key_index);
+                if let Some(index) = record.explicit_hash_key_index {
+                    self.explicit_hash_keys.refer(index);
+                }
+            }
+        }
+        self.partition_keys.references.sort_unstable();
+        self.explicit_hash_keys.references.sort_unstable();
+        let keys = fields(self.frame).filter_map(|(part, range)| match part {
+            Part::ExplicitHashKey(key) => Some((key, range)),
+            _ => None,
+        });
+        for ((key, range), index) in keys.zip(0..) {
+            if HashKey::parse_lenient(key).is_none() && self.explicit_hash_keys.uses(index) > 0 {
+                let places = [range.end - key.len(), range.end].map(u32::try_from);
+                if let [Ok(start), Ok(end)] = places {
+                    self.invalid_hash_keys.push((index, start..end));
+                }
             }
         }
     }
 
+    /// Returns all that is intact, and where it is.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (Part<'a>, Range<usize>)> + use<'a> {
+        fields(self.frame)
+    }
+
+    pub(super) fn partition_keys(&self) -> impl Iterator<Item = TableKey<'a>> {
+        let keys = self.fields().filter_map(|(part, range)| match part {
+            Part::PartitionKey(key) => Some((key, range.start)),
+            _ => None,
+        });
+        keys.zip(0..).map(|((key, offset), index)| TableKey {
+            offset,
+            key,
+            used_by: self.partition_keys.uses(index),
+        })
+    }
+
+    pub(super) fn explicit_hash_keys(&self) -> impl Iterator<Item = TableKey<'a>> {
+        let keys = self.fields().filter_map(|(part, range)| match part {
+            Part::ExplicitHashKey(key) => Some((key, range.start)),
+            _ => None,
+        });
+        keys.zip(0..).map(|((key, offset), index)| TableKey {
+            offset,
+            key,
+            used_by: self.explicit_hash_keys.uses(index),
+        })
+    }
+
+    /// Returns the user records. Together, their data takes at most as many bytes decompressed as that of one record may.
+    pub(super) fn user_records(&self) -> impl Iterator<Item = UserRecord<'a>> {
+        let mut left = self.decompress.limit();
+        let records = self.fields().filter_map(|(part, range)| match part {
+            Part::UserRecord(record) => Some((record, range)),
+            _ => None,
+        });
+        records.map(move |(record, range)| {
+            let mut user_record = UserRecord {
+                offset: range.start,
+                size: range.len(),
+                partition_key_index: record.partition_key_index,
+                explicit_hash_key_index: record.explicit_hash_key_index,
+                tags: record.tags(),
+                data_size: record.data.len(),
+                data: record.data.into(),
+                malformed: self.unresolved(&record).map(|kind| kind.to_string()),
+                compression: None,
+                not_decompressed: None,
+            };
+            match self.decompress.with_at_most(left).apply(record.data) {
+                Ok(plain) if plain.compression.is_some() => {
+                    left -= plain.data.len();
+                    user_record.compression = plain.compression;
+                    user_record.data = plain.data;
+                }
+                Ok(_) => {}
+                Err(problem) => user_record.not_decompressed = Some(problem),
+            }
+            user_record
+        })
+    }
+
+    /// Returns why the keys of a user record cannot be resolved, if they cannot.
+    fn unresolved(&self, record: &WireRecord<'_>) -> Option<DeaggregateErrorKind> {
+        let is_outside = |index: u64, len| usize::try_from(index).map_or(true, |index| index >= len);
+        let (index, len) = (record.partition_key_index, self.partition_keys.len);
+        if is_outside(index, len) {
+            return Some(DeaggregateErrorKind::PartitionKeyIndex { index, len });
+        }
+        let (index, len) = (record.explicit_hash_key_index?, self.explicit_hash_keys.len);
+        if is_outside(index, len) {
+            return Some(DeaggregateErrorKind::ExplicitHashKeyIndex { index, len });
+        }
+        let invalid = &self.invalid_hash_keys;
+        let found = invalid.binary_search_by_key(&index, |(index, _)| u64::from(*index));
+        let (_, range) = invalid.get(found.ok()?)?;
+        let key = self.data.get(range.start as usize..range.end as usize)?;
+        let key = String::from_utf8_lossy(key);
+        Some(DeaggregateErrorKind::ExplicitHashKey {
+            text: key.chars().take(PartitionKey::MAX_CHARACTERS).collect(),
+        })
+    }
+
     /// Returns what `--output json` writes.
-    pub(super) fn report<'a>(&'a self, entry: &'a Entry, compression: Option<Compression>) -> Report<'a> {
+    pub(super) fn report<'r>(&'r self, entry: &'r Entry, compression: Option<Compression>) -> Report<'r> {
         Report {
-            partition_key: entry.partition_key.as_deref(),
-            sequence_number: entry.sequence_number.as_deref(),
+            entry,
             compression,
             anatomy: self,
         }
+    }
+}
+
+/// Returns the fields before the first mistake.
+fn fields(frame: Option<Frame<'_>>) -> impl Iterator<Item = (Part<'_>, Range<usize>)> {
+    let fields = frame.as_ref().map(Frame::fields).into_iter();
+    fields.flat_map(|fields: Fields<'_>| fields.map_while(Result::ok))
+}
+
+/// The parts of one record, and what the input says about it.
+#[derive(Debug)]
+pub(super) struct Report<'r> {
+    entry: &'r Entry,
+    /// What the record was compressed by, if it was decompressed.
+    compression: Option<Compression>,
+    anatomy: &'r Anatomy<'r>,
+}
+
+impl Serialize for Report<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let anatomy = self.anatomy;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("PartitionKey", &self.entry.partition_key)?;
+        map.serialize_entry("SequenceNumber", &self.entry.sequence_number)?;
+        if let Some(compression) = &self.compression {
+            map.serialize_entry("Compression", compression)?;
+        }
+        map.serialize_entry("Kind", &anatomy.kind)?;
+        map.serialize_entry("Size", &anatomy.data.len())?;
+        map.serialize_entry("Malformed", &anatomy.malformed)?;
+        if let Some(cause) = &anatomy.cause {
+            map.serialize_entry("Cause", cause)?;
+        }
+        map.serialize_entry("Digest", &anatomy.digest)?;
+        map.serialize_entry("PartitionKeys", &Each(|| anatomy.partition_keys()))?;
+        map.serialize_entry("ExplicitHashKeys", &Each(|| anatomy.explicit_hash_keys()))?;
+        map.serialize_entry("UserRecords", &Each(|| anatomy.user_records()))?;
+        map.serialize_entry("Bytes", &anatomy.bytes)?;
+        map.end()
+    }
+}
+
+/// An array of items that are never all in memory.
+struct Each<F>(F);
+
+impl<I: Iterator<Item: Serialize>, F: Fn() -> I> Serialize for Each<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
     }
 }
 
@@ -264,53 +412,13 @@ impl Problem {
     }
 }
 
-fn problem(reason: Malformed) -> Problem {
-    match reason {
-        Malformed::Body(body) => Problem {
+impl From<InvalidBody> for Problem {
+    fn from(body: InvalidBody) -> Self {
+        Self {
             reason: body.problem.to_string(),
             offset: Some(body.offset),
             user_record: body.record,
             field: Some(body.field.to_string()),
-        },
-        other => Problem::without_offset(other.to_string()),
-    }
-}
-
-/// Returns an aggregated record with this body.
-fn sealed(body: &[u8]) -> Vec<u8> {
-    [&MAGIC[..], body, &md5(body)].concat()
-}
-
-fn table_key(key: Option<&&str>, offset: usize) -> Option<TableKey> {
-    let key = (*key?).to_owned();
-    Some(TableKey {
-        offset,
-        key,
-        used_by: 0,
-    })
-}
-
-fn user_record(record: &WireRecord<'_>, range: Range<usize>) -> UserRecord {
-    let tags = record.tags();
-    UserRecord {
-        offset: range.start,
-        size: range.len(),
-        partition_key_index: record.partition_key_index,
-        explicit_hash_key_index: record.explicit_hash_key_index,
-        tags: tags
-            .iter()
-            .map(|(key, value)| (key.to_owned(), value.map(str::to_owned)))
-            .collect(),
-        data_size: record.data.len(),
-        data: record.data.to_vec(),
-        malformed: None,
-        compression: None,
-    }
-}
-
-fn count_use(table: &mut [TableKey], index: Option<u64>) {
-    let index = index.and_then(|index| usize::try_from(index).ok());
-    if let Some(key) = index.and_then(|index| table.get_mut(index)) {
-        key.used_by += 1;
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use kpl_core::wire::{DIGEST_LEN, MAGIC};
 
-use super::anatomy::{Anatomy, Bytes, Kind, Problem, TableKey, UserRecord};
+use super::anatomy::{Anatomy, Bytes, Kind, Problem, TableKey};
 use crate::compression::Compression;
 use crate::draw::{
     self, BAD, DATA, FAINT, FRAMING, GOOD, HEADING, KEY, bar, bytes_around, count, line, percent, styled, thousands,
@@ -14,7 +14,7 @@ use crate::terminal;
 
 /// Returns the drawing of a record, with at most `limit` keys of each table and at most as many user records.
 pub(super) fn draw(
-    anatomy: &Anatomy,
+    anatomy: &Anatomy<'_>,
     entry: &Entry,
     compression: Option<Compression>,
     file: &str,
@@ -31,13 +31,12 @@ pub(super) fn draw(
         return drawing.text;
     }
     drawing.sections(anatomy);
-    drawing.keys("partition keys", &anatomy.partition_keys, anatomy.user_records.len());
-    drawing.keys(
-        "explicit hash keys",
-        &anatomy.explicit_hash_keys,
-        anatomy.user_records.len(),
-    );
-    drawing.user_records(&anatomy.user_records);
+    let user_records = anatomy.user_records;
+    let partition_keys = (anatomy.partition_keys.len, anatomy.partition_keys());
+    drawing.keys("partition keys", partition_keys, user_records);
+    let explicit_hash_keys = (anatomy.explicit_hash_keys.len, anatomy.explicit_hash_keys());
+    drawing.keys("explicit hash keys", explicit_hash_keys, user_records);
+    drawing.user_records(anatomy);
     drawing.bytes(anatomy.bytes);
     if let Some(problem) = &anatomy.malformed {
         drawing.problem(problem, anatomy);
@@ -52,12 +51,12 @@ struct Drawing<'a> {
 }
 
 impl Drawing<'_> {
-    fn title(&mut self, anatomy: &Anatomy, entry: &Entry, compression: Option<Compression>, file: &str) {
-        let size = count(anatomy.size as u64, "byte");
+    fn title(&mut self, anatomy: &Anatomy<'_>, entry: &Entry, compression: Option<Compression>, file: &str) {
+        let size = count(anatomy.data.len() as u64, "byte");
         match anatomy.kind {
             Kind::Plain => line!(self, "{}, {size}", styled(HEADING, "a plain record")),
             Kind::Aggregated => {
-                let user_records = count(anatomy.user_records.len() as u64, "user record");
+                let user_records = count(anatomy.user_records as u64, "user record");
                 line!(
                     self,
                     "{}, {size}, {user_records}",
@@ -96,7 +95,7 @@ impl Drawing<'_> {
     }
 
     /// Draws the table of the parts, in their order.
-    fn sections(&mut self, anatomy: &Anatomy) {
+    fn sections(&mut self, anatomy: &Anatomy<'_>) {
         self.heading("  offset     bytes");
         let magic = styled(FAINT, draw::hexadecimal(&MAGIC));
         self.section(0, MAGIC.len(), "magic", &magic);
@@ -107,9 +106,9 @@ impl Drawing<'_> {
         };
         let content = format!(
             "{}, {}, {}",
-            count(anatomy.partition_keys.len() as u64, "key"),
-            count(anatomy.explicit_hash_keys.len() as u64, "hash key"),
-            count(anatomy.user_records.len() as u64, "user record"),
+            count(anatomy.partition_keys.len as u64, "key"),
+            count(anatomy.explicit_hash_keys.len as u64, "hash key"),
+            count(anatomy.user_records as u64, "user record"),
         );
         self.section(MAGIC.len(), digest.offset - MAGIC.len(), "protobuf", &content);
         let (style, verdict) = if digest.matches { (GOOD, "✓") } else { (BAD, "✗") };
@@ -125,12 +124,12 @@ impl Drawing<'_> {
         line!(self, "{}", line.trim_end());
     }
 
-    fn keys(&mut self, name: &str, table: &[TableKey], user_records: usize) {
-        if table.is_empty() {
+    fn keys<'k>(&mut self, name: &str, (len, keys): (usize, impl Iterator<Item = TableKey<'k>>), user_records: usize) {
+        if len == 0 {
             return;
         }
         self.heading(&format!("  offset     index   used by         {name}"));
-        for (index, key) in table.iter().enumerate().take(self.limit) {
+        for (index, key) in keys.enumerate().take(self.limit) {
             let bar = bar(key.used_by as u64, user_records as u64, 6);
             line!(
                 self,
@@ -138,22 +137,22 @@ impl Drawing<'_> {
                 thousands(key.offset as u64),
                 thousands(key.used_by as u64),
                 styled(FAINT, format_args!("{bar:6}")),
-                styled(KEY, draw::line_of(&key.key, 43)),
+                styled(KEY, draw::line_of(key.key, 43)),
             );
         }
-        self.and_more(table.len());
+        self.and_more(len);
     }
 
-    fn user_records(&mut self, records: &[UserRecord]) {
-        if records.is_empty() {
+    fn user_records(&mut self, anatomy: &Anatomy<'_>) {
+        if anatomy.user_records == 0 {
             return;
         }
-        let has_hash_keys = records.iter().any(|record| record.explicit_hash_key_index.is_some());
+        let has_hash_keys = anatomy.has_explicit_hash_keys;
         let hash_key = if has_hash_keys { "  hash key" } else { "" };
         self.heading(&format!(
             "  offset    number     bytes      data   key{hash_key}  starts with"
         ));
-        for (number, record) in records.iter().enumerate().take(self.limit) {
+        for (number, record) in anatomy.user_records().enumerate().take(self.limit) {
             let hash_key = match record.explicit_hash_key_index {
                 _ if !has_hash_keys => String::new(),
                 Some(index) => format!("{index:>10}"),
@@ -176,13 +175,13 @@ impl Drawing<'_> {
             if let Some(reason) = &record.malformed {
                 line!(self, "{:10}{}", "", styled(BAD, draw::line_of(reason, 70)));
             }
-            for (key, value) in &record.tags {
-                let value = value.as_ref().map(|value| format!(" = {}", draw::line_of(value, 28)));
+            for (key, value) in record.tags.iter() {
+                let value = value.map(|value| format!(" = {}", draw::line_of(value, 28)));
                 let key = draw::line_of(key, 28);
                 line!(self, "{:18}tag {key}{}", "", value.unwrap_or_default());
             }
         }
-        self.and_more(records.len());
+        self.and_more(anatomy.user_records);
     }
 
     fn and_more(&mut self, len: usize) {
@@ -220,7 +219,7 @@ impl Drawing<'_> {
         }
     }
 
-    fn problem(&mut self, problem: &Problem, anatomy: &Anatomy) {
+    fn problem(&mut self, problem: &Problem, anatomy: &Anatomy<'_>) {
         line!(self);
         let Some(offset) = problem.offset else {
             line!(self, "{}", styled(BAD, draw::line_of(&problem.reason, 80)));

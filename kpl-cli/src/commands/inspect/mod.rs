@@ -3,6 +3,7 @@
 mod anatomy;
 mod cause;
 mod drawing;
+mod page;
 
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,10 @@ use crate::input::{self, BYTE_ORDER_MARK, Entry, MAX_RECORD, Sink, UserRecord, r
 use crate::output;
 use crate::problems::{Location, Problems, Stop, tell};
 
+/// How many keys of each table and user records are drawn in text, and in a page.
+const LINES: usize = 20;
+const ROWS: usize = 1_000;
+
 /// Draw one record: what is where in its bytes
 ///
 /// Reads the bytes of a record, its base64 text, or any JSON that `kpl deaggregate` reads. From JSON it draws the first
@@ -28,6 +33,7 @@ use crate::problems::{Location, Problems, Stop, tell};
 #[command(after_help = "\
 Examples:
   aws kinesis get-records --shard-iterator $ITERATOR | kpl inspect --record 3
+  kpl inspect --output html record.bin > record.html
   kpl inspect --output json record.bin | jq '.UserRecords[0]'")]
 pub(crate) struct Inspect {
     /// The file to read; the default, and `-`, is standard input
@@ -45,9 +51,9 @@ pub(crate) struct Inspect {
     #[command(flatten)]
     decompress: Decompress,
 
-    /// The most keys and user records to draw
-    #[arg(long, value_name = "COUNT", default_value_t = 20)]
-    limit: usize,
+    /// The most keys and user records to draw; the default is 20, and 1,000 with --output html
+    #[arg(long, value_name = "COUNT")]
+    limit: Option<usize>,
 
     /// How to write it; json has every key and user record
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
@@ -88,12 +94,27 @@ impl Inspect {
             return Err(Stop::Usage(problem));
         };
         let unpacked = wanted.unpacked;
-        let (mut anatomy, compression) = self.anatomy(&mut entry, &file, problems)?;
+        let compression = self.decompress(&mut entry, &file, problems)?;
+        let mut anatomy = Anatomy::of(&entry.data, self.decompress);
+        if self.decompress.is_on() {
+            for (number, record) in anatomy.user_records().enumerate() {
+                if let Some(problem) = record.not_decompressed {
+                    problems.unchanged(entry.full_location(&file, Some(number as u64)), problem)?;
+                }
+            }
+        }
         if let Some(number) = unpacked {
             anatomy.cause = Some(cause::with_unpacked(number, anatomy.cause.take()));
         }
         match self.output {
-            ReportForm::Text => draw::print(&drawing::draw(&anatomy, &entry, compression, &file, self.limit))?,
+            ReportForm::Text => {
+                let limit = self.limit.unwrap_or(LINES);
+                draw::print(&drawing::draw(&anatomy, &entry, compression, &file, limit))?;
+            }
+            ReportForm::Html => {
+                let limit = self.limit.unwrap_or(ROWS);
+                output::page(&page::page(&anatomy, &entry, compression, &file, limit))?;
+            }
             ReportForm::Json => output::document(&anatomy.report(&entry, compression))?,
         }
         match &anatomy.malformed {
@@ -104,40 +125,22 @@ impl Inspect {
             _ => Ok(()),
         }
     }
-}
 
-impl Inspect {
-    /// Returns the parts of a record, which is decompressed before, and whose user records are.
-    fn anatomy(
-        &self,
-        entry: &mut Entry,
-        file: &str,
-        problems: &mut Problems,
-    ) -> Result<(Anatomy, Option<Compression>), Stop> {
-        let mut compression = None;
+    /// Decompresses a record, if it is to be and it is compressed. Returns what it was compressed by.
+    fn decompress(&self, entry: &mut Entry, file: &str, problems: &mut Problems) -> Result<Option<Compression>, Stop> {
         match self.decompress.apply(&entry.data) {
-            Ok(plain) if plain.compression.is_some() => {
-                compression = plain.compression;
-                entry.data = plain.data.into_owned();
-            }
-            Ok(_) => {}
-            Err(problem) => problems.unchanged(entry.full_location(file, None), problem)?,
-        }
-        let mut anatomy = Anatomy::of(entry);
-        // All of them are held at once.
-        let mut left = self.decompress.limit();
-        for (number, record) in anatomy.user_records.iter_mut().enumerate() {
-            match self.decompress.with_at_most(left).apply(&record.data) {
-                Ok(plain) if plain.compression.is_some() => {
-                    record.compression = plain.compression;
-                    left -= plain.data.len();
-                    record.data = plain.data.into_owned();
+            Ok(plain) => {
+                let compression = plain.compression;
+                if compression.is_some() {
+                    entry.data = plain.data.into_owned();
                 }
-                Ok(_) => {}
-                Err(problem) => problems.unchanged(entry.full_location(file, Some(number as u64)), problem)?,
+                Ok(compression)
+            }
+            Err(problem) => {
+                problems.unchanged(entry.full_location(file, None), problem)?;
+                Ok(None)
             }
         }
-        Ok((anatomy, compression))
     }
 }
 

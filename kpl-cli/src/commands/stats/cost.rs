@@ -1,5 +1,7 @@
 //! What records cost: how many there are, and how many PUT payload units they take.
 
+use std::ops::AddAssign;
+
 use kpl_core::{Aggregator, InvalidOption, RawRecord};
 use serde::Serialize;
 
@@ -66,6 +68,24 @@ impl Repacked {
             cost.add(held.size() as u64);
         }
         cost
+    }
+
+    /// Returns the cost of everything that was packed, and forgets it.
+    pub(super) fn take(&mut self) -> Cost {
+        let cost = self.cost();
+        self.cost = Cost::default();
+        for aggregator in &mut self.aggregators {
+            drop(aggregator.finish_unsealed());
+        }
+        cost
+    }
+}
+
+impl AddAssign for Cost {
+    fn add_assign(&mut self, other: Self) {
+        self.kinesis_records += other.kinesis_records;
+        self.bytes += other.bytes;
+        self.put_payload_units += other.put_payload_units;
     }
 }
 

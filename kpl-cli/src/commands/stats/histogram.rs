@@ -59,19 +59,31 @@ impl Histogram {
         )
     }
 
+    /// Returns the first and the last number of each order of magnitude, from that of the smallest number to that of the largest,
+    /// and how many there are.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (u64, u64, u64)> {
+        let first = self
+            .buckets
+            .iter()
+            .position(|&count| count > 0)
+            .unwrap_or(self.buckets.len());
+        let end = self
+            .buckets
+            .iter()
+            .rposition(|&count| count > 0)
+            .map_or(0, |last| last + 1);
+        let buckets = self.buckets.iter().enumerate().take(end).skip(first);
+        buckets.map(|(index, &count)| match index {
+            0 => (0, 0, count),
+            index => (1 << (index - 1), u64::MAX >> (64 - index), count),
+        })
+    }
+
     /// Returns a line for each order of magnitude from the smallest number to the largest.
     pub(super) fn draw(&self) -> String {
         let mut drawing = String::new();
-        let Some(first) = self.buckets.iter().position(|&count| count > 0) else {
-            return drawing;
-        };
-        let last = self.buckets.iter().rposition(|&count| count > 0).unwrap_or(first);
         let most = self.buckets.iter().copied().max().unwrap_or_default();
-        for (index, &count) in self.buckets.iter().enumerate().take(last + 1).skip(first) {
-            let (start, end) = match index {
-                0 => (0, 0),
-                index => (1 << (index - 1), (u64::MAX >> (64 - index))),
-            };
+        for (start, end, count) in self.rows() {
             let range = match (start, end) {
                 (start, end) if start == end => thousands(start),
                 (start, end) => format!("{} to {}", thousands(start), thousands(end)),

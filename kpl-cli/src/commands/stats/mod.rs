@@ -2,7 +2,10 @@
 
 mod cost;
 mod histogram;
+mod hot;
 mod keys;
+mod load;
+mod page;
 mod report;
 
 use std::path::PathBuf;
@@ -14,6 +17,7 @@ use serde::Serialize;
 use self::cost::{Cost, Repacked};
 use self::histogram::Histogram;
 use self::keys::Keys;
+use self::load::Loads;
 use crate::decompress::Decompress;
 use crate::draw;
 use crate::forms::{ReportForm, max_size};
@@ -36,20 +40,22 @@ const MIXED_LISTED: usize = 5;
 /// they were in is not known then. To find out what records of another size would save, it repacks the user
 /// records.
 ///
-/// Memory does not grow with the input. Keys are counted exactly as long as there are at most 10,000 different ones;
+/// Memory does not grow with the input. Keys are counted exactly as long as there are at most 20,000 different ones;
 /// beyond that, counts may be too low, and the table says by how much. For each --max-size one record is held in
 /// memory, or with --shards one for each shard.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
+Examples:
   aws kinesis list-shards --stream-name clicks > shards.json
-  kpl stats --shards shards.json records-*.json")]
+  kpl stats --shards shards.json records-*.json
+  kpl stats --keys --shards 4 --output html records-*.json > stats.html")]
 pub(crate) struct Stats {
     #[command(flatten)]
     input: Input,
 
-    /// Warn about aggregated records that mix shards; the file has the JSON of `aws kinesis list-shards`
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    /// Count by shard, and warn about aggregated records that mix shards: a file with the JSON of `aws kinesis list-shards`, or
+    /// a number of shards of the same size
+    #[arg(long, value_name = "FILE|COUNT", value_hint = ValueHint::FilePath)]
     shards: Option<PathBuf>,
 
     /// Count what records of this size would save, instead of the default sizes; may be repeated
@@ -59,9 +65,13 @@ pub(crate) struct Stats {
     #[command(flatten)]
     decompress: Decompress,
 
+    /// Find hot keys, and with --shards hot shards: their load, and what it costs if the hottest one is split
+    #[arg(long)]
+    keys: bool,
+
     /// How many keys to list
     #[arg(long, value_name = "COUNT", default_value_t = 10)]
-    keys: usize,
+    limit: usize,
 
     /// How to write it
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
@@ -86,7 +96,9 @@ impl Stats {
             .map(|&max_size| Repacked::new(max_size, shards.as_ref().map_or(1, ShardMap::len)))
             .collect::<Result<_, _>>()
             .map_err(|error| Stop::Usage(error.to_string()))?;
+        let loads = shards.as_ref().filter(|_| self.keys).map(Loads::new).transpose();
         let mut stream = Stream {
+            loads: loads.map_err(|error| Stop::Usage(error.to_string()))?,
             counts: Counts::default(),
             unpacked: 0,
             unreadable: 0,
@@ -105,10 +117,11 @@ impl Stats {
             problems,
         };
         input::read(&self.input, &mut stream)?;
-        let report = report::Report::new(&stream, self.keys);
+        let report = report::Report::new(&stream, self.limit, self.keys);
         match self.output {
             ReportForm::Text => draw::print(&report.draw()),
             ReportForm::Json => output::document(&report),
+            ReportForm::Html => output::page(&page::page(&report)),
         }
     }
 }
@@ -132,6 +145,8 @@ struct Stream<'p> {
     decompress: Decompress,
     compressed: Compressed,
     shards: Option<ShardMap>,
+    /// Only with `--keys`.
+    loads: Option<Loads>,
     /// How many user records belong to each shard.
     by_shard: Vec<u64>,
     /// How many aggregated records have user records of several shards.
@@ -170,7 +185,10 @@ struct Inside {
 impl Sink for Stream<'_> {
     fn batch(&mut self, file: &str, entries: &mut Vec<Entry>) -> Result<(), Stop> {
         let mut insides = vec![Inside::default(); entries.len()];
+        let mut ended = 0;
         let counts = user_records::each(&Deaggregator::new(), entries, |index, entry, record| {
+            self.end_records(entries.get(ended..index).unwrap_or_default());
+            ended = index;
             let Some(inside) = insides.get_mut(index) else {
                 return Ok(());
             };
@@ -186,6 +204,7 @@ impl Sink for Stream<'_> {
                 }
             }
         })?;
+        self.end_records(entries.get(ended..).unwrap_or_default());
         self.counts += counts;
         for (entry, inside) in entries.iter().zip(&insides) {
             self.record(file, entry, inside);
@@ -236,13 +255,20 @@ impl Stream<'_> {
         self.data_sizes.add(record.data.len() as u64);
         let user_record = record.aggregated.then_some(record.sub_sequence_number);
         self.decompress(file, entry, user_record, record.data)?;
+        let mut raw = RawRecord::new(key, record.data);
+        raw.explicit_hash_key = record.explicit_hash_key;
         if record.partition_key.is_some() {
-            self.keys.add(key);
+            self.keys.add(key, record.explicit_hash_key, raw.size() as u64);
         }
-        let shard = self
-            .shards
-            .as_ref()
-            .and_then(|shards| Some(shards.index_of(record.effective_hash_key()?)));
+        let shard = self.shards.as_ref().and_then(|shards| {
+            let hash_key = record.effective_hash_key()?;
+            Some((shards.index_of(hash_key), hash_key))
+        });
+        let loads = self.loads.as_mut().filter(|_| self.unpacked == 0);
+        if let (Some(loads), Some((shard, hash_key))) = (loads, shard) {
+            loads.user_record(shard, hash_key, &raw);
+        }
+        let shard = shard.map(|(shard, _)| shard);
         if let Some(shard) = shard {
             if let Some(count) = self.by_shard.get_mut(shard) {
                 *count += 1;
@@ -253,12 +279,17 @@ impl Stream<'_> {
                 Some(_) => {}
             }
         }
-        let mut raw = RawRecord::new(key, record.data);
-        raw.explicit_hash_key = record.explicit_hash_key;
         for repacked in &mut self.repacked {
             repacked.add(&raw, shard.unwrap_or_default());
         }
         Ok(())
+    }
+
+    /// Counts the load of Kinesis records whose user records were counted.
+    fn end_records(&mut self, entries: &[Entry]) {
+        if let (Some(loads), Some(shards)) = (&mut self.loads, &self.shards) {
+            entries.iter().for_each(|entry| loads.record(shards, entry));
+        }
     }
 
     /// Counts what the data is if it is decompressed.

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::cost::Cost;
 use super::histogram::Histogram;
+use super::hot::Hot;
 use super::keys::Keys;
 use super::{Compressed, Mixed, Stream};
 use crate::draw::{self, BAD, FAINT, GOOD, HEADING, KEY, WARNING, bar, count, line, percent, styled, thousands};
@@ -14,83 +15,87 @@ use crate::terminal;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Report {
-    kinesis_records: KinesisRecords,
-    user_records: u64,
+    pub(super) kinesis_records: KinesisRecords,
+    pub(super) user_records: u64,
     /// Those that were unpacked before: they are not in any of the Kinesis records.
-    unpacked: u64,
+    pub(super) unpacked: u64,
     /// User records whose keys cannot be resolved.
-    without_keys: u64,
+    pub(super) without_keys: u64,
     /// How many values in the input are not valid records.
-    unreadable: u64,
-    user_records_per_kinesis_record: Histogram,
-    data_bytes: Histogram,
+    pub(super) unreadable: u64,
+    pub(super) user_records_per_kinesis_record: Histogram,
+    pub(super) data_bytes: Histogram,
     /// Only with `--decompress`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    compressed: Option<Compressed>,
-    keys: FrequentKeys,
+    pub(super) compressed: Option<Compressed>,
+    pub(super) keys: FrequentKeys,
     /// Null if there are user records that were unpacked before.
-    cost: Option<Cost>,
+    pub(super) cost: Option<Cost>,
     /// What the cost would be if each user record were sent alone.
-    cost_alone: Cost,
-    repacked: Vec<Size>,
-    shards: Option<Shards>,
+    pub(super) cost_alone: Cost,
+    pub(super) repacked: Vec<Size>,
+    pub(super) shards: Option<Shards>,
+    /// Only with `--keys`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hot: Option<Hot>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct KinesisRecords {
-    total: u64,
-    aggregated: u64,
-    plain: u64,
-    malformed: u64,
-    empty_aggregates: u64,
+pub(super) struct KinesisRecords {
+    pub(super) total: u64,
+    pub(super) aggregated: u64,
+    pub(super) plain: u64,
+    pub(super) malformed: u64,
+    pub(super) empty_aggregates: u64,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct FrequentKeys {
+pub(super) struct FrequentKeys {
     /// How many different ones there are; null if there are too many to count.
-    different: Option<usize>,
+    pub(super) different: Option<usize>,
     /// By how much a count may be too low.
-    error: u64,
-    top: Vec<FrequentKey>,
+    pub(super) error: u64,
+    pub(super) top: Vec<FrequentKey>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct FrequentKey {
-    partition_key: String,
-    user_records: u64,
+pub(super) struct FrequentKey {
+    pub(super) partition_key: String,
+    pub(super) user_records: u64,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Size {
-    max_size: usize,
+pub(super) struct Size {
+    pub(super) max_size: usize,
     #[serde(flatten)]
-    cost: Cost,
+    pub(super) cost: Cost,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Shards {
+pub(super) struct Shards {
     /// How many aggregated records have user records of several shards.
-    mixed: u64,
-    first_mixed: Vec<Mixed>,
-    shards: Vec<Shard>,
+    pub(super) mixed: u64,
+    pub(super) first_mixed: Vec<Mixed>,
+    pub(super) shards: Vec<Shard>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Shard {
-    shard_id: String,
-    user_records: u64,
+pub(super) struct Shard {
+    pub(super) shard_id: String,
+    pub(super) user_records: u64,
 }
 
 impl Report {
-    pub(super) fn new(stream: &Stream<'_>, keys: usize) -> Self {
+    /// Returns the report, with at most `limit` keys.
+    pub(super) fn new(stream: &Stream<'_>, limit: usize, is_hot_wanted: bool) -> Self {
         let counts = stream.counts;
-        let top = stream.keys.top(keys).into_iter();
+        let top = stream.keys.most_frequent(limit).into_iter();
         Self {
             kinesis_records: KinesisRecords {
                 total: counts.kinesis_records,
@@ -108,11 +113,11 @@ impl Report {
             compressed: stream.decompress.is_on().then_some(stream.compressed),
             keys: FrequentKeys {
                 different: stream.keys.different(),
-                error: stream.keys.error(),
+                error: stream.keys.error().user_records,
                 top: top
-                    .map(|(key, user_records)| FrequentKey {
-                        partition_key: key.to_owned(),
-                        user_records,
+                    .map(|key| FrequentKey {
+                        partition_key: key.key.to_owned(),
+                        user_records: key.count.user_records,
                     })
                     .collect(),
             },
@@ -126,6 +131,7 @@ impl Report {
                     cost: repacked.cost(),
                 })
                 .collect(),
+            hot: is_hot_wanted.then(|| Hot::new(stream, limit)),
             shards: stream.shards.as_ref().map(|shards| Shards {
                 mixed: stream.mixed,
                 first_mixed: stream.mixed_listed.clone(),
@@ -161,6 +167,9 @@ impl Report {
         }
         if let Some(shards) = &self.shards {
             text.shards(shards, self.user_records);
+        }
+        if let Some(hot) = &self.hot {
+            text.text.push_str(&hot.draw());
         }
         text.text
     }
@@ -259,7 +268,7 @@ impl Text {
     fn keys(&mut self, keys: &FrequentKeys, user_records: u64) {
         let different = match keys.different {
             Some(different) => format!("{} different", thousands(different as u64)),
-            None => format!("more than {} different", thousands(Keys::LIMIT as u64)),
+            None => format!("more than {} different", thousands(Keys::EXACT as u64)),
         };
         line!(self, "{}: {different}", styled(HEADING, "partition keys"));
         let most = keys.top.first().map_or(0, |key| key.user_records);
