@@ -9,5 +9,10 @@
 #[doc(hidden)]
 pub mod engine;
 mod lease;
+mod store;
 
 pub use lease::{Checkpoint, Lease, OwnerChange, Update};
+#[cfg(feature = "aws")]
+#[cfg_attr(docsrs, doc(cfg(feature = "aws")))]
+pub use store::DynamoLeases;
+pub use store::{Changed, LeaseStore, MemoryLeases, StoreError, StoreErrorKind};
