@@ -18,7 +18,7 @@ const SEEDS: u64 = 100;
 fn run(seed: u64, trace: bool) -> Result<Statistics, String> {
     World::new(seed, trace).run().map_err(|problem| {
         format!(
-            "seed {seed}: {problem}\nreplay it: KPL_SEED={seed} cargo test -p kpl-fleet --no-default-features --test simulation -- --nocapture"
+            "seed {seed}: {problem}\nreplay it: KPL_SEED={seed} cargo test -p kpl-fleet --no-default-features --test fleet_simulation -- --nocapture"
         )
     })
 }
