@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use crate::driver::{self, Worker};
 use crate::engine::{self, Engine};
 use crate::error::FleetError;
-use crate::kind::{Kind, Options, PerRecord, PerShard};
+use crate::kind::{Kind, Options, PerRecord, PerShard, Retries};
 use crate::lease::Checkpoint;
 use crate::store::LeaseStore;
 
@@ -357,7 +357,8 @@ impl<T, F> Fleet<T, PerRecord<T, F>> {
     where
         T: Clone,
     {
-        self.kind.retries = Some((count, Received::clone));
+        let copy = Received::clone;
+        self.kind.retries = Some(Retries { count, copy });
         self
     }
 }

@@ -55,8 +55,13 @@ impl Options {
 pub struct PerRecord<T, F> {
     f: Arc<F>,
     pub(crate) concurrency: Concurrency,
-    /// How often a record that failed is tried again, and what copies it.
-    pub(crate) retries: Option<(u32, fn(&Received<T>) -> Received<T>)>,
+    pub(crate) retries: Option<Retries<T>>,
+}
+
+/// How often a record that failed is tried again, and what copies it.
+pub(crate) struct Retries<T> {
+    pub(crate) count: u32,
+    pub(crate) copy: fn(&Received<T>) -> Received<T>,
 }
 
 impl<T, F> PerRecord<T, F> {
@@ -85,8 +90,8 @@ where
     ) -> BoxFuture<'static, Result<(), ForEachError>> {
         let f = Arc::clone(&self.f);
         let mut each = reader.for_each(move |record| f(record)).concurrency(self.concurrency);
-        if let Some((count, copy)) = self.retries {
-            each = each.retries_of_copies(count, copy);
+        if let Some(Retries { count, copy }) = &self.retries {
+            each = each.retries_of_copies(*count, *copy);
         }
         Box::pin(options.apply(each, stop).run())
     }
@@ -127,7 +132,7 @@ impl<T, F> fmt::Debug for PerRecord<T, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PerRecord")
             .field("concurrency", &self.concurrency)
-            .field("retries", &self.retries.map_or(0, |(count, _)| count))
+            .field("retries", &self.retries.as_ref().map_or(0, |retries| retries.count))
             .finish_non_exhaustive()
     }
 }

@@ -3,9 +3,10 @@
 #![cfg(feature = "aws")]
 #![forbid(unsafe_code)]
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::collections::{BTreeSet, HashMap};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
@@ -14,11 +15,15 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
 use fastrand::Rng;
-use kpl_core::{HashKeyRange, Position};
+use kpl_core::{FromKplRecord, HashKeyRange, Position, ReadError, UserRecord};
 use kpl_fleet::{
-    Changed, Checkpoint, DynamoLeases, Lease, LeaseStore, MemoryLeases, OwnerChange, StoreErrorKind, Update,
+    Changed, Checkpoint, DynamoLeases, Fleet, Lease, LeaseStore, MemoryLeases, OwnerChange, Received, StoreErrorKind,
+    Update,
 };
+use kpl_stream::aws::AwsClient;
+use kpl_testkit::server::Server;
 use serde_json::Value;
+use tokio::time::sleep;
 
 /// Tables of real daemons of the KCL, dumped when their worker ran, after a split, and when it had stopped.
 const TABLES: [&str; 2] = [
@@ -115,7 +120,7 @@ async fn what_real_daemons_have_written_is_read_and_left_as_it_is() {
         update.owner = OwnerChange::Take("me".into());
         assert_eq!(store.update(&update).await.unwrap(), Changed::Done);
         let mut expected = item(
-            &json["after_split"]
+            json["after_split"]
                 .as_array()
                 .unwrap()
                 .iter()
@@ -359,5 +364,77 @@ async fn a_table_of_something_else_is_refused() {
     assert_eq!(
         error.message,
         format!("table {name}: its keys are HASH id, not HASH leaseKey: it is not a table of leases")
+    );
+}
+
+/// A line of UTF-8.
+struct Line(String);
+
+impl<'de> FromKplRecord<'de> for Line {
+    fn from_user_record(record: &UserRecord<'de>) -> Result<Self, ReadError> {
+        let text = std::str::from_utf8(record.data).map_err(|error| ReadError::new(error.to_string()))?;
+        Ok(Self(text.into()))
+    }
+}
+
+/// Workers on a real table and a real stream, which is resharded.
+#[tokio::test]
+#[ignore = "needs moto: .ci/dynamodb"]
+async fn workers_share_a_stream() {
+    let (config, application) = (config().await, name("app"));
+    let server = Server::start().await;
+    server.create_stream("lines", 2).await;
+    let handled = Arc::new(Mutex::new(BTreeSet::new()));
+    let start = |worker: &str| {
+        let handled = Arc::clone(&handled);
+        let builder = Fleet::<Line>::builder(&application, "lines")
+            .client(AwsClient::new(server.config()))
+            .leases(DynamoLeases::new(&config, &application))
+            .reader(|reader| reader.poll_interval(Duration::from_millis(200)))
+            .look_interval(Duration::from_millis(300))
+            .worker(worker);
+        let stop = builder.stop_handle();
+        let run = builder.run(move |line: Received<Line>| {
+            handled.lock().unwrap().insert(line.value.0);
+            async { Ok::<_, Infallible>(()) }
+        });
+        (stop, tokio::spawn(run))
+    };
+    let wait_for = async |what: &str, is_so: &dyn Fn() -> bool| {
+        for _ in 0..600 {
+            if is_so() {
+                return;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        panic!("{what}: {:?}", handled.lock().unwrap());
+    };
+    let workers = [start("one"), start("two")];
+    for n in 0..20 {
+        server
+            .put_record("lines", &n.to_string(), n.to_string().as_bytes())
+            .await;
+    }
+    wait_for("the first", &|| handled.lock().unwrap().len() == 20).await;
+    let shard = server.shards("lines").await[0].shard_id.clone();
+    server.split("lines", &shard).await;
+    for n in 20..40 {
+        server
+            .put_record("lines", &n.to_string(), n.to_string().as_bytes())
+            .await;
+    }
+    wait_for("after the split", &|| handled.lock().unwrap().len() == 40).await;
+    for (stop, worker) in workers {
+        stop.stop();
+        worker.await.unwrap().unwrap();
+    }
+    let store = DynamoLeases::new(&config, &application);
+    let leases = leases(&store).await;
+    assert_eq!(leases.len(), 4);
+    assert!(leases.iter().all(|lease| lease.owner.is_none()), "{leases:?}");
+    assert_eq!(leases.iter().filter(|lease| lease.is_ended()).count(), 1);
+    assert!(
+        leases.iter().all(|lease| lease.checkpoint > Checkpoint::Latest),
+        "{leases:?}"
     );
 }

@@ -92,7 +92,13 @@ impl<T: FromKplRecordOwned + Send + 'static> ShardReaders<T> {
         let mut shards = Shards::new(BTreeMap::from([(shard_id.to_owned(), from)]));
         let description = ShardDescription::new(shard_id, HashKeyRange::FULL);
         shards.add(description, ShardState::TrimHorizon);
-        Ok(Reader::new(Arc::clone(&self.requests), positions, shards, latest, Some(children)))
+        Ok(Reader::new(
+            Arc::clone(&self.requests),
+            positions,
+            shards,
+            latest,
+            Some(children),
+        ))
     }
 
     /// Notes that a shard is not read any more, whether its reader has ended or was dropped.
