@@ -160,3 +160,58 @@ impl Update {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_update_expects_the_owner_and_the_counter() {
+        let mut lease = Lease::new("a", Checkpoint::TrimHorizon);
+        lease.owner = Some("me".into());
+        lease.counter = 7;
+        let update = Update::new(&lease);
+        assert!(update.may_change(&lease));
+        for (owner, counter) in [(Some("me"), 8), (Some("other"), 7), (None, 7)] {
+            let owner = owner.map(Into::into);
+            assert!(!update.may_change(&Lease {
+                owner,
+                counter,
+                ..lease.clone()
+            }));
+        }
+    }
+
+    #[test]
+    fn only_a_take_from_another_is_a_switch_and_a_checkpoint_forgets_them() {
+        let mut lease = Lease::new("a", Checkpoint::TrimHorizon);
+        let mut take = |by: &str| {
+            let mut update = Update::new(&lease);
+            update.owner = OwnerChange::Take(by.into());
+            update.change(&mut lease);
+            (lease.owner_switches, lease.counter)
+        };
+        assert_eq!(take("me"), (0, 1));
+        assert_eq!(take("me"), (0, 2));
+        assert_eq!(take("other"), (1, 3));
+        let mut update = Update::new(&lease);
+        update.checkpoint = Some(Checkpoint::Latest);
+        update.change(&mut lease);
+        assert_eq!((lease.owner_switches, lease.owner.as_deref()), (0, Some("other")));
+    }
+
+    #[test]
+    fn checkpoints_have_an_order() {
+        let at = |number: &str, sub| Checkpoint::After(Position::new(number, sub).unwrap());
+        let order = [
+            Checkpoint::TrimHorizon,
+            Checkpoint::AtTimestamp,
+            Checkpoint::Latest,
+            at("9", 5),
+            at("10", 0),
+            at("10", 3),
+            Checkpoint::Ended,
+        ];
+        assert!(order.is_sorted());
+    }
+}

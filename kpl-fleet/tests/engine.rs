@@ -361,6 +361,32 @@ fn a_shard_ends_once_its_children_have_leases() {
     assert!(bench.engine.has_stopped());
 }
 
+/// What a look shows may be what the request has done whose answer was lost.
+#[test]
+fn an_unanswered_end_is_decided_by_the_next_request() {
+    let (mut bench, handling) = Bench::having(at(5));
+    bench.engine.shard_ended(bench.now, &handling, &[]);
+    let (number, end) = update(&bench.outputs());
+    let mut ended = lease("a", None, 2);
+    ended.checkpoint = Checkpoint::Ended;
+    assert_eq!(bench.look(std::slice::from_ref(&ended)), []);
+    assert_eq!(bench.updated(number, Updated::Unknown), []);
+    let (number, again) = update(&bench.pass(100));
+    assert_eq!(again, end);
+    assert_eq!(bench.updated(number, Updated::Unknown), []);
+    assert_eq!(bench.pass(50), []);
+    bench.now += millis(850);
+    let outputs = bench.outputs();
+    let [Output::Update(number, _), Output::Look] = outputs[..] else {
+        panic!("{outputs:?}");
+    };
+    assert_eq!(bench.updated(number, Updated::Unknown), []);
+    assert_eq!(bench.looked(std::slice::from_ref(&ended)), []);
+    let (number, _) = update(&bench.pass(400));
+    let saved = Output::Saved(handling, Checkpoint::Ended);
+    assert_eq!(bench.updated(number, Updated::Refused(Some(Box::new(ended)))), [saved]);
+}
+
 #[test]
 fn a_child_whose_other_parent_is_not_known_is_left_to_the_list() {
     let (mut bench, handling) = Bench::having(at(5));
