@@ -509,3 +509,37 @@ fn an_unanswered_take_is_decided_by_the_next_look() {
         (Some(Arc::from("me")), 1)
     );
 }
+
+/// Another worker is told to stop, does not take any more, and finishes its last record slowly.
+#[test]
+fn what_nobody_has_for_long_is_taken_beyond_the_share() {
+    let mut table = [
+        lease("a", None, 0),
+        lease("b", None, 0),
+        lease("c", None, 0),
+        lease("d", Some("slow"), 0),
+    ];
+    let mut bench = Bench::new();
+    let mut outputs = bench.looked(&table);
+    let mut taken = Vec::new();
+    for second in 1..=12 {
+        while let Some(output) = outputs.pop() {
+            match output {
+                Output::Look => bench.engine.looked(bench.now, Some(table.to_vec())),
+                Output::Update(number, update) => {
+                    if matches!(update.owner, OwnerChange::Take(_)) {
+                        taken.push(second);
+                    }
+                    let lease = table.iter_mut().find(|lease| lease.key == update.key).unwrap();
+                    update.change(lease);
+                    bench.engine.updated(bench.now, &update.key, number, Updated::Done);
+                }
+                _ => {}
+            }
+            outputs.extend(bench.outputs());
+        }
+        table[3].counter += 1;
+        outputs = bench.pass(1000);
+    }
+    assert_eq!(taken, [1, 1, 11]);
+}
