@@ -147,7 +147,12 @@ mod tests {
         assert_eq!(count(4, &[5], 0, 0), 0);
         assert_eq!(count(4, &[6], 0, 0), 1);
         assert_eq!(count(6, &[4], 0, 0), 0);
-        assert_eq!(chosen(4, &[4, 6], 0, 0, LIMITS), [Holder::Other("w1".into())]);
+        let leases_of_three = leases(4, &[4, 6], 0, 0);
+        for seed in 0..50 {
+            for key in choose(&leases_of_three, LIMITS, &mut Rng::with_seed(seed)) {
+                assert!(leases_of_three.contains(&(key, Holder::Other("w1".into()))));
+            }
+        }
         let limits = |steals| Limits { steals, ..LIMITS };
         assert_eq!(chosen(0, &[20], 0, 0, limits(4)).len(), 4);
         assert_eq!(chosen(0, &[20], 0, 0, limits(99)).len(), 10);

@@ -206,6 +206,17 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_is_being_read_is_not_read_from_its_latest_record_on() {
+        let shards = [
+            shard("a", &[], true),
+            shard("b", &["a"], true),
+            shard("c", &["b"], false),
+        ];
+        assert_eq!(is_missing(&[("a", "LATEST")], &shards, Checkpoint::Latest), [""; 0]);
+        assert_eq!(is_missing(&[], &shards, Checkpoint::Latest), ["c LATEST"]);
+    }
+
+    #[test]
     fn a_list_in_which_shards_are_their_own_parents_ends() {
         let shards = [shard("a", &["b"], false), shard("b", &["a"], false)];
         assert_eq!(is_missing(&[], &shards, Checkpoint::TrimHorizon), [""; 0]);
