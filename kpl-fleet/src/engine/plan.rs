@@ -31,6 +31,10 @@ pub(super) fn missing(rows: &Rows<'_>, shards: &[ShardDescription], initial: &Ch
         initial => initial,
     };
     let descendants = descendants(rows, shards);
+    // Of shards with a child that has a lease: if their records were to be read, they were.
+    let has_lease = |shard: &&ShardDescription| rows.contains_key(&*shard.id);
+    let settled = shards.iter().filter(has_lease).flat_map(|shard| &shard.parents);
+    let settled: BTreeSet<&str> = settled.map(String::as_str).collect();
     let mut missing: BTreeMap<&str, Lease> = BTreeMap::new();
     let mut visited = BTreeSet::new();
     let mut queue: VecDeque<&ShardDescription> = shards.iter().filter(|shard| !shard.closed).collect();
@@ -40,7 +44,7 @@ pub(super) fn missing(rows: &Rows<'_>, shards: &[ShardDescription], initial: &Ch
         }
         let parents = shard.parents.iter().map(String::as_str);
         let parents: Vec<&str> = parents
-            .filter(|parent| rows.contains_key(parent) || listed.contains_key(parent))
+            .filter(|parent| rows.contains_key(parent) || (listed.contains_key(parent) && !settled.contains(parent)))
             .collect();
         let is_descendant = parents.iter().any(|parent| descendants.contains(parent));
         let start = match initial {
@@ -202,6 +206,27 @@ mod tests {
         assert_eq!(
             is_missing(&[("x", "7")], &shards[2..], Checkpoint::Latest),
             ["c TRIM_HORIZON"]
+        );
+    }
+
+    /// Of two leases that were to be added when the fleet started, only one was.
+    #[test]
+    fn what_came_before_a_shard_with_a_lease_is_not_read() {
+        let shards = [
+            shard("a", &[], true),
+            shard("b", &["a"], false),
+            shard("c", &["a"], false),
+        ];
+        for (initial, checkpoint) in [
+            (Checkpoint::Latest, "TRIM_HORIZON"),
+            (Checkpoint::TrimHorizon, "TRIM_HORIZON"),
+            (Checkpoint::AtTimestamp, "AT_TIMESTAMP"),
+        ] {
+            assert_eq!(is_missing(&[("b", "7")], &shards, initial), [format!("c {checkpoint}")]);
+        }
+        assert_eq!(
+            is_missing(&[("b", "LATEST")], &shards, Checkpoint::Latest),
+            ["c LATEST"]
         );
     }
 

@@ -126,6 +126,7 @@ MUTANTS = [
      "parents.iter().all(is_over).then_some(&Checkpoint::TrimHorizon)", "parents.iter().any(is_over).then_some(&Checkpoint::TrimHorizon)"),
     ("every shard is added at the start", "engine/plan.rs", "_ => parents.is_empty().then_some(initial),", "_ => Some(initial),"),
     ("descendants are not known", "engine/plan.rs", "queue.extend(children.get(id).into_iter().flatten());", ""),
+    ("what came before a shard with a lease is read after it", "engine/plan.rs", "&& !settled.contains(parent)", "&& (true || settled.contains(parent))"),
     ("closed shards are added", "engine/plan.rs", "filter(|shard| !shard.closed)", "filter(|_| true)"),
     ("a lease is removed before its children are read", "engine/plan.rs", "lease.checkpoint > Checkpoint::Latest)", "lease.checkpoint >= Checkpoint::TrimHorizon)"),
     ("a lease is removed before its parents", "engine/plan.rs", "lease.is_ended() && is_first && !is_needed", "lease.is_ended() && !is_needed"),
