@@ -542,3 +542,27 @@ fn what_nobody_has_for_long_is_taken_beyond_the_share() {
     }
     assert_eq!(taken, [1, 1, 11]);
 }
+
+/// Such a lease was added when the fleet started, later than one of its parents.
+#[test]
+fn a_lease_at_the_latest_record_is_read_from_the_beginning_if_its_parents_were_read() {
+    for (parent, from) in [("parent", Checkpoint::TrimHorizon), ("another", Checkpoint::Latest)] {
+        let mut bench = Bench::new();
+        let mut ended = lease(parent, None, 0);
+        ended.checkpoint = Checkpoint::Ended;
+        let mut child = lease("a", None, 0);
+        child.checkpoint = Checkpoint::Latest;
+        child.parents = vec!["parent".into()];
+        let leases = [ended, child];
+        let mut outputs = bench.looked(&leases);
+        if outputs.is_empty() {
+            outputs = bench.look(&leases);
+        }
+        let (number, _) = update(&outputs);
+        let outputs = bench.updated(number, Updated::Done);
+        assert!(
+            matches!(&outputs[..], [Output::Start(_, start)] if *start == from),
+            "{outputs:?}"
+        );
+    }
+}

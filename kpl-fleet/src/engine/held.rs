@@ -19,6 +19,8 @@ pub(super) struct Held {
     pub(super) phase: Phase,
     /// As this worker knows it to be in the table.
     lease: Lease,
+    /// Whether shards that it came from have leases.
+    has_parents: bool,
     token: u64,
     request: Option<Request>,
     /// When the first of the requests was made of which it is not known whether they were carried out.
@@ -65,10 +67,11 @@ fn usable(failover: Duration) -> Duration {
 }
 
 impl Held {
-    pub(super) fn taking(lease: Lease, number: u64, now: Instant, update: Update) -> Self {
+    pub(super) fn taking(lease: Lease, has_parents: bool, number: u64, now: Instant, update: Update) -> Self {
         Self {
             phase: Phase::Taking,
             lease,
+            has_parents,
             token: number,
             request: Some(Request {
                 number,
@@ -301,7 +304,11 @@ impl Held {
             };
         } else if self.phase == Phase::Taking {
             self.phase = Phase::Handling;
-            outputs.push_back(Output::Start(self.handling(), self.lease.checkpoint.clone()));
+            let from = match &self.lease.checkpoint {
+                Checkpoint::Latest if self.has_parents => Checkpoint::TrimHorizon,
+                checkpoint => checkpoint.clone(),
+            };
+            outputs.push_back(Output::Start(self.handling(), from));
         }
     }
 

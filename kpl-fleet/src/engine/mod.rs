@@ -384,7 +384,13 @@ impl Engine {
             };
             let mut update = Update::new(&seen.lease);
             update.owner = OwnerChange::Take(Arc::clone(&self.options.worker));
-            let held = Held::taking(seen.lease.clone(), number, now, update.clone());
+            // What its parents have was read, so what it has is read from the beginning.
+            let has_parents = seen
+                .lease
+                .parents
+                .iter()
+                .any(|parent| self.seen.contains_key(&**parent));
+            let held = Held::taking(seen.lease.clone(), has_parents, number, now, update.clone());
             self.held.insert(key, held);
             self.outputs.push_back(Output::Update(number, update));
         }

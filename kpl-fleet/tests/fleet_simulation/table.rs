@@ -51,11 +51,10 @@ impl Table {
         if lease.checkpoint == Checkpoint::Latest {
             // The fleet starts here: nothing of the shards before is read.
             for ancestor in stream.ancestors(&lease.key) {
-                if self.ever.contains(&ancestor) {
-                    return Err(format!("{} would be read from its latest record on", lease.key));
+                if !self.ever.contains(&ancestor) {
+                    let shard = stream.shards.get_mut(&ancestor).unwrap();
+                    shard.handled = shard.records;
                 }
-                let shard = stream.shards.get_mut(&ancestor).unwrap();
-                shard.handled = shard.records;
             }
         }
         let row = Row {
@@ -124,6 +123,14 @@ impl Table {
             _ => row.taker = Some(sender),
         }
         Ok(Updated::Done)
+    }
+
+    /// Returns whether a shard that this one came from, directly or not, has had a lease.
+    pub(crate) fn has_had_ancestors(&self, key: &str, stream: &Stream) -> bool {
+        stream
+            .ancestors(key)
+            .iter()
+            .any(|ancestor| self.ever.contains(ancestor))
     }
 
     /// Returns whether the lease was removed.

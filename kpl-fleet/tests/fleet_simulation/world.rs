@@ -353,7 +353,10 @@ impl World {
     fn end(&mut self, worker: usize) {
         self.workers[worker].incarnation += 1;
         self.workers[worker].runs.clear();
-        if !self.quiet && self.rng.u8(..4) > 0 {
+        if self.quiet && self.workers.iter().all(|worker| worker.engine.is_none()) {
+            // It was told to stop before.
+            self.after(0, Event::Start(worker));
+        } else if !self.quiet && self.rng.u8(..4) > 0 {
             let pause = self.rng.u64(..3 * self.failover);
             self.after(pause, Event::Start(worker));
         }
@@ -497,6 +500,9 @@ impl World {
         let parents = self.stream.shards[key].parents.iter();
         if let Some(parent) = parents.clone().find(|parent| !self.stream.shards[*parent].is_done()) {
             return self.fail(format!("{key} is handled before {parent}"));
+        }
+        if *checkpoint == Checkpoint::Latest && self.table.has_had_ancestors(key, &self.stream) {
+            return self.fail(format!("{key} is read from its latest record on"));
         }
         let shard = self.stream.shards.get_mut(key).unwrap();
         let next = match checkpoint {
