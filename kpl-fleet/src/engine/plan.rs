@@ -31,10 +31,7 @@ pub(super) fn missing(rows: &Rows<'_>, shards: &[ShardDescription], initial: &Ch
         initial => initial,
     };
     let descendants = descendants(rows, shards);
-    // Of shards with a child that has a lease: if their records were to be read, they were.
-    let has_lease = |shard: &&ShardDescription| rows.contains_key(&*shard.id);
-    let settled = shards.iter().filter(has_lease).flat_map(|shard| &shard.parents);
-    let settled: BTreeSet<&str> = settled.map(String::as_str).collect();
+    let settled = settled(rows, &listed);
     let mut missing: BTreeMap<&str, Lease> = BTreeMap::new();
     let mut visited = BTreeSet::new();
     let mut queue: VecDeque<&ShardDescription> = shards.iter().filter(|shard| !shard.closed).collect();
@@ -61,6 +58,18 @@ pub(super) fn missing(rows: &Rows<'_>, shards: &[ShardDescription], initial: &Ch
         }
     }
     missing.into_values().collect()
+}
+
+/// Returns the shards that those with leases came from, directly or not: if their records were to be read, they were.
+fn settled<'a>(rows: &Rows<'a>, listed: &BTreeMap<&'a str, &'a ShardDescription>) -> BTreeSet<&'a str> {
+    let mut found: BTreeSet<&str> = BTreeSet::new();
+    let mut queue: Vec<&str> = rows.keys().copied().collect();
+    while let Some(id) = queue.pop() {
+        let parents = listed.get(id).into_iter().flat_map(|shard| &shard.parents);
+        let parents = parents.map(String::as_str);
+        queue.extend(parents.filter(|parent| found.insert(parent)));
+    }
+    found
 }
 
 /// Returns the shards that have leases, and those that came from them, directly or not.
