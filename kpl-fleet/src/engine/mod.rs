@@ -367,12 +367,16 @@ impl Engine {
     }
 
     fn take_leases(&mut self, now: Instant, asked: Instant) {
-        let leases: Vec<_> = self
+        let has = |key: &str| self.held.get(key).is_some_and(Held::counts);
+        // A look may be older than what this worker has taken.
+        let mine = self.held.keys().filter(|key| has(key));
+        let mine = mine.map(|key| (Arc::clone(key), Holder::Me));
+        let others = self
             .seen
             .values()
-            .filter(|seen| self.can_be_read(seen, asked))
-            .map(|seen| (Arc::clone(&seen.lease.key), self.holder(seen, asked)))
-            .collect();
+            .filter(|seen| !has(&seen.lease.key) && self.can_be_read(seen, asked))
+            .map(|seen| (Arc::clone(&seen.lease.key), self.holder(seen, asked)));
+        let leases: Vec<_> = mine.chain(others).collect();
         let limits = Limits {
             leases: self.options.max_leases,
             steals: self.options.max_steals,
@@ -411,7 +415,6 @@ impl Engine {
         let failover = self.options.failover;
         let stood_still = asked.saturating_duration_since(seen.since);
         match (&seen.lease.owner, self.held.get(&seen.lease.key)) {
-            (_, Some(held)) if held.counts() => Holder::Me,
             // It must not be taken as long as its records are being handled.
             (owner, Some(_)) => Holder::Other(owner.clone().unwrap_or_else(|| "".into())),
             (Some(owner), None) if *owner != self.options.worker => match stood_still >= failover {
