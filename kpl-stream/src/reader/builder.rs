@@ -15,6 +15,7 @@ use super::error::{PositionsError, ReaderError};
 use super::positions::{MemoryPositions, Positions, ShardState, StreamPositions};
 use super::requests::Requests;
 use super::shards::Shards;
+use super::single::ShardReaders;
 use super::task::Latest;
 use crate::client::{ErrorClass, ReadClient, ShardDescription, StreamIdentity};
 
@@ -268,30 +269,7 @@ impl<T> ReaderBuilder<T> {
     where
         T: FromKplRecordOwned + Send + 'static,
     {
-        let Options {
-            max_records,
-            shard_bytes_per_second,
-            ..
-        } = self.options;
-        InvalidOption::check("max_records", max_records, 1..=MAX_RECORDS)?;
-        InvalidOption::check(
-            "shard_bytes_per_second",
-            shard_bytes_per_second.unwrap_or(1),
-            1..=usize::MAX,
-        )?;
-        InvalidOption::check(
-            "max_buffered_bytes",
-            self.max_buffered_bytes,
-            1..=Semaphore::MAX_PERMITS,
-        )?;
-        let stream: Arc<str> = stream.into().into();
-        let mut requests = Requests::new(self.client, stream, self.options, self.max_buffered_bytes);
-        let listed = requests.list_shards().await?;
-        requests.identity = requests.identify().await?;
-        if let Some(consumer) = &self.consumer {
-            requests.consumer = Some(requests.active_consumer(consumer).await?);
-        }
-        let requests = Arc::new(requests);
+        let (requests, listed) = self.requests(stream.into().into()).await?;
         let mut saved = load(&requests, &*self.positions).await?;
         if is_of_another(&saved, requests.identity.as_ref(), &listed) {
             let stream = Arc::clone(&requests.stream);
@@ -326,7 +304,52 @@ impl<T> ReaderBuilder<T> {
             shards.add(description, start);
         }
         let latest = self::latest(&requests, latest).await?;
-        Ok(Reader::new(requests, self.positions, shards, latest))
+        Ok(Reader::new(requests, self.positions, shards, latest, None))
+    }
+}
+
+impl<T> ReaderBuilder<T> {
+    /// Starts to read single shards of a stream, which the caller chooses: see [`ShardReaders`]. The positions and the start of
+    /// the builder have no effect.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build).
+    #[doc(hidden)]
+    pub async fn build_single(self, stream: impl Into<String>) -> Result<ShardReaders<T>, ReaderError>
+    where
+        T: FromKplRecordOwned + Send + 'static,
+    {
+        let (requests, _) = self.requests(stream.into().into()).await?;
+        Ok(ShardReaders::new(requests))
+    }
+
+    /// Returns what makes requests about a stream, and all its shards.
+    async fn requests(&self, stream: Arc<str>) -> Result<(Arc<Requests>, Vec<ShardDescription>), ReaderError> {
+        let Options {
+            max_records,
+            shard_bytes_per_second,
+            ..
+        } = self.options;
+        InvalidOption::check("max_records", max_records, 1..=MAX_RECORDS)?;
+        InvalidOption::check(
+            "shard_bytes_per_second",
+            shard_bytes_per_second.unwrap_or(1),
+            1..=usize::MAX,
+        )?;
+        InvalidOption::check(
+            "max_buffered_bytes",
+            self.max_buffered_bytes,
+            1..=Semaphore::MAX_PERMITS,
+        )?;
+        let client = Arc::clone(&self.client);
+        let mut requests = Requests::new(client, stream, self.options.clone(), self.max_buffered_bytes);
+        let listed = requests.list_shards().await?;
+        requests.identity = requests.identify().await?;
+        if let Some(consumer) = &self.consumer {
+            requests.consumer = Some(requests.active_consumer(consumer).await?);
+        }
+        Ok((Arc::new(requests), listed))
     }
 }
 
@@ -384,7 +407,7 @@ async fn latest(requests: &Arc<Requests>, shard_ids: Vec<String>) -> Result<BTre
 const MAX_RECORDS: usize = 10_000;
 
 /// How far this machine's clock may be ahead of the service's.
-const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
+pub(super) const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
 impl<T, C: fmt::Debug> fmt::Debug for ReaderBuilder<T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

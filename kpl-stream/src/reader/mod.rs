@@ -117,6 +117,7 @@ mod positions;
 mod progress;
 mod requests;
 mod shards;
+mod single;
 mod subscribe;
 mod task;
 
@@ -144,6 +145,8 @@ pub use self::error::{PositionsError, ReaderError};
 pub use self::file::FilePositions;
 pub use self::positions::{InvalidShardState, MemoryPositions, Positions, ShardState, StreamPositions};
 pub use self::progress::Progress;
+#[doc(hidden)]
+pub use self::single::{Children, ShardReaders};
 
 use self::budget::Held;
 use self::requests::{Requests, backoff};
@@ -176,6 +179,8 @@ pub struct Reader<T> {
     listing: bool,
     /// How many times in a row they were listed without success.
     listed_in_vain: u32,
+    /// Where the children go of a shard that is read alone.
+    children: Option<Children>,
     over: bool,
 }
 
@@ -195,6 +200,7 @@ impl<T: FromKplRecordOwned + Send + 'static> Reader<T> {
         positions: Arc<dyn Positions>,
         shards: Shards,
         latest: BTreeMap<String, Latest>,
+        children: Option<Children>,
     ) -> Self {
         let (sender, events) = mpsc::channel(MAX_EVENTS);
         let mut reader = Self {
@@ -212,6 +218,7 @@ impl<T: FromKplRecordOwned + Send + 'static> Reader<T> {
             arrived: clock::now(),
             listing: false,
             listed_in_vain: 0,
+            children,
             over: false,
         };
         reader.go_on();
@@ -317,12 +324,23 @@ impl<T: FromKplRecordOwned + Send + 'static> Reader<T> {
                 Some(Event::UpToDate { shard_id, asked }) => self.shards.is_up_to_date(&shard_id, asked),
                 Some(Event::Ended { shard_id, children }) => {
                     self.shards.end(&shard_id);
-                    self.shards.add_children(children);
-                    self.go_on();
+                    match &self.children {
+                        Some(slot) => {
+                            slot.set(children);
+                            self.end();
+                        }
+                        None => {
+                            self.shards.add_children(children);
+                            self.go_on();
+                        }
+                    }
                 }
                 Some(Event::Gone { shard_id }) => {
                     self.shards.forget(&shard_id);
-                    self.go_on();
+                    match self.children {
+                        Some(_) => self.end(),
+                        None => self.go_on(),
+                    }
                 }
                 Some(Event::Listed(shards)) => {
                     self.listing = false;
@@ -373,7 +391,7 @@ impl<T: FromKplRecordOwned + Send + 'static> Reader<T> {
             self.tasks
                 .spawn_on(task.run(latest, self.sender.clone()), &self.runtime);
         }
-        if !self.shards.are_incomplete() {
+        if self.children.is_some() || !self.shards.are_incomplete() {
             self.listed_in_vain = 0;
         } else if !self.listing {
             self.listing = true;

@@ -182,11 +182,16 @@ impl<T, F> ForEach<T, EachRecord<T, F>> {
     /// Between the calls are pauses that grow from 100 ms to 5 s, with jitter, and each failure before the last is logged as
     /// a `tracing` warning. Records that must come after this one wait meanwhile. A record whose next call is due when the
     /// loop has stopped is left.
-    pub fn retries(mut self, count: u32) -> Self
+    pub fn retries(self, count: u32) -> Self
     where
         T: Clone,
     {
-        let copy = Received::clone;
+        self.retries_of_copies(count, Received::clone)
+    }
+
+    /// As [`retries`](Self::retries), with what copies a record: for those who do not know that `T` can be cloned.
+    #[doc(hidden)]
+    pub fn retries_of_copies(mut self, count: u32, copy: fn(&Received<T>) -> Received<T>) -> Self {
         self.kind.retries = Some(Retries { count, copy });
         self
     }

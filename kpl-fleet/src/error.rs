@@ -1,0 +1,62 @@
+//! Why a worker ended.
+
+use std::fmt;
+
+use kpl_core::InvalidOption;
+use kpl_stream::reader::ReaderError;
+use kpl_stream::reader::for_each::ForEachError;
+
+use crate::store::StoreError;
+
+/// Why a worker ended before it was told to. Its checkpoints are made and its leases given up, if that was possible.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum FleetError {
+    /// A record failed, or could not be decoded and was not taken as a dead letter, or a shard cannot be read. It was the first
+    /// thing that failed.
+    Shard(ForEachError),
+    /// The leases cannot be read or changed, or workers of the KCL 3 share them in a way that this worker cannot join.
+    Leases(StoreError),
+    /// An option is out of its range.
+    Option(InvalidOption),
+}
+
+impl fmt::Display for FleetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shard(error) => error.fmt(f),
+            Self::Leases(error) => error.fmt(f),
+            Self::Option(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for FleetError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Shard(error) => error.source(),
+            Self::Leases(_) | Self::Option(_) => None,
+        }
+    }
+}
+
+impl From<ReaderError> for FleetError {
+    fn from(error: ReaderError) -> Self {
+        match error {
+            ReaderError::Option(error) => Self::Option(error),
+            error => Self::Shard(error.into()),
+        }
+    }
+}
+
+impl From<StoreError> for FleetError {
+    fn from(error: StoreError) -> Self {
+        Self::Leases(error)
+    }
+}
+
+impl From<InvalidOption> for FleetError {
+    fn from(error: InvalidOption) -> Self {
+        Self::Option(error)
+    }
+}

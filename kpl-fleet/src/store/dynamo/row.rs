@@ -1,0 +1,159 @@
+//! A lease as an item of DynamoDB, attribute by attribute: docs/fleet.md says where the KCL defines each.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use kpl_core::{HashKey, HashKeyRange, Position};
+
+use crate::lease::{Checkpoint, Lease};
+
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+pub(super) const KEY: &str = "leaseKey";
+pub(super) const OWNER: &str = "leaseOwner";
+pub(super) const COUNTER: &str = "leaseCounter";
+pub(super) const SWITCHES: &str = "ownerSwitchesSinceCheckpoint";
+pub(super) const CHECKPOINT: &str = "checkpoint";
+pub(super) const SUB_SEQUENCE_NUMBER: &str = "checkpointSubSequenceNumber";
+pub(super) const CHILDREN: &str = "childShardIds";
+pub(super) const CHECKPOINT_OWNER: &str = "checkpointOwner";
+pub(super) const PENDING: [&str; 3] = [
+    "pendingCheckpoint",
+    "pendingCheckpointSubSequenceNumber",
+    "pendingCheckpointState",
+];
+const PARENTS: &str = "parentShardId";
+const RANGE_START: &str = "startingHashKey";
+const RANGE_END: &str = "endingHashKey";
+const ENTITY_TYPE: &str = "entityType";
+const STREAM_NAME: &str = "streamName";
+
+/// The key of the item in which the KCL 3 says how its workers share leases, and the attribute.
+pub(super) const MIGRATION: &str = "Migration3.0";
+pub(super) const CLIENT_VERSION: &str = "cv";
+
+/// Returns whether workers of the KCL 3 in this state share leases as those of the KCL 2 do.
+pub(super) fn joins(client_version: &str) -> bool {
+    ["CLIENT_VERSION_2X", "CLIENT_VERSION_UPGRADE_FROM_2X"].contains(&client_version)
+}
+
+/// What an item is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Row {
+    Lease(Box<Lease>),
+    /// The item in which the KCL 3 says how its workers share leases.
+    State,
+    /// Something else.
+    Other,
+}
+
+/// Reads an item, or says why it is not a valid lease.
+pub(super) fn read(item: &Item) -> Result<Row, String> {
+    let key = text(item, KEY)?.ok_or("it has no leaseKey")?;
+    match text(item, ENTITY_TYPE)? {
+        None | Some("LEASE") => {}
+        Some(_) if key == MIGRATION => return Ok(Row::State),
+        Some(_) => return Ok(Row::Other),
+    }
+    if item.contains_key(STREAM_NAME) {
+        return Err("it is of an application that reads many streams".into());
+    }
+    let counter = number(item, COUNTER)?.ok_or("it has no leaseCounter")?;
+    let mut lease = Lease::new(key, checkpoint(item)?);
+    lease.owner = text(item, OWNER)?.map(Into::into);
+    lease.counter = counter;
+    lease.owner_switches = number(item, SWITCHES)?.unwrap_or(0);
+    lease.parents = texts(item, PARENTS)?;
+    lease.children = texts(item, CHILDREN)?;
+    lease.is_handed_over = item.contains_key(CHECKPOINT_OWNER);
+    if let Some((start, end)) = text(item, RANGE_START)?.zip(text(item, RANGE_END)?) {
+        let key = |text: &str| text.parse::<HashKey>().map_err(|error| error.to_string());
+        let range = HashKeyRange::new(key(start)?, key(end)?);
+        lease.range = Some(range.map_err(|error| error.to_string())?);
+    }
+    Ok(Row::Lease(Box::new(lease)))
+}
+
+fn checkpoint(item: &Item) -> Result<Checkpoint, String> {
+    let text = text(item, CHECKPOINT)?.ok_or("it has no checkpoint")?;
+    let sub = number(item, SUB_SEQUENCE_NUMBER)?.unwrap_or(0);
+    Ok(match text {
+        "TRIM_HORIZON" => Checkpoint::TrimHorizon,
+        "AT_TIMESTAMP" => Checkpoint::AtTimestamp,
+        "LATEST" => Checkpoint::Latest,
+        "SHARD_END" => Checkpoint::Ended,
+        sequence => {
+            Checkpoint::After(Position::new(sequence, sub).map_err(|error| format!("its checkpoint: {error}"))?)
+        }
+    })
+}
+
+/// Returns the item of a lease that is not in the table yet.
+pub(super) fn write(lease: &Lease) -> Item {
+    let string = |text: &str| AttributeValue::S(text.into());
+    let number = |number: u64| AttributeValue::N(number.to_string());
+    let (checkpoint, sub) = write_checkpoint(&lease.checkpoint);
+    let mut item = Item::from([
+        (KEY.to_owned(), string(&lease.key)),
+        (COUNTER.to_owned(), number(lease.counter)),
+        (SWITCHES.to_owned(), number(lease.owner_switches)),
+        (CHECKPOINT.to_owned(), checkpoint),
+        (SUB_SEQUENCE_NUMBER.to_owned(), sub),
+    ]);
+    if let Some(owner) = &lease.owner {
+        item.insert(OWNER.into(), string(owner));
+    }
+    for (name, ids) in [(PARENTS, &lease.parents), (CHILDREN, &lease.children)] {
+        if !ids.is_empty() {
+            item.insert(name.into(), AttributeValue::Ss(ids.clone()));
+        }
+    }
+    if let Some(range) = &lease.range {
+        item.insert(RANGE_START.into(), string(&range.start().to_string()));
+        item.insert(RANGE_END.into(), string(&range.end().to_string()));
+    }
+    item
+}
+
+/// Returns the sequence number of a checkpoint, or its name, and the sub-sequence number, which the KCL reads as a signed
+/// number of 64 bits.
+pub(super) fn write_checkpoint(checkpoint: &Checkpoint) -> (AttributeValue, AttributeValue) {
+    let (sequence, sub) = match checkpoint {
+        Checkpoint::After(position) => (
+            position.sequence_number.as_str().to_owned(),
+            i64::try_from(position.sub_sequence_number).unwrap_or(i64::MAX),
+        ),
+        named => (named.to_string(), 0),
+    };
+    (AttributeValue::S(sequence), AttributeValue::N(sub.to_string()))
+}
+
+fn text<'a>(item: &'a Item, name: &str) -> Result<Option<&'a str>, String> {
+    match item.get(name) {
+        None => Ok(None),
+        Some(AttributeValue::S(text)) => Ok(Some(text)),
+        Some(_) => Err(format!("its {name} is not a string")),
+    }
+}
+
+fn number(item: &Item, name: &str) -> Result<Option<u64>, String> {
+    match item.get(name) {
+        None => Ok(None),
+        Some(AttributeValue::N(number)) => match number.parse() {
+            Ok(number) => Ok(Some(number)),
+            Err(_) => Err(format!("its {name} is {number}, not a whole number")),
+        },
+        Some(_) => Err(format!("its {name} is not a number")),
+    }
+}
+
+fn texts(item: &Item, name: &str) -> Result<Vec<String>, String> {
+    let mut texts = match item.get(name) {
+        None => Vec::new(),
+        Some(AttributeValue::Ss(texts)) => texts.clone(),
+        Some(_) => return Err(format!("its {name} is not a set of strings")),
+    };
+    // A set has no order.
+    texts.sort();
+    Ok(texts)
+}
