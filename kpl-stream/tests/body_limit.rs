@@ -66,20 +66,21 @@ async fn a_server_that_takes_2_mb_refuses_a_handful_of_requests() {
         }
         producer.flush().await;
     }
+    let mut may_be_duplicated = false;
     for outcome in join_all(deliveries).await {
-        let receipt = outcome.unwrap();
-        assert!(!receipt.may_be_duplicated());
+        may_be_duplicated |= outcome.unwrap().may_be_duplicated();
     }
-    let refused = client.refused.lock().unwrap();
+    let failed = client.refused.lock().unwrap();
+    // The server answers before it has read all, and closes the connection. A busy machine may lose the answer.
+    let (refused, lost): (Vec<_>, Vec<_>) = failed.iter().partition(|error| error.class == ErrorClass::TooLarge);
     println!(
-        "{} requests, {} refused",
+        "{} requests, {} refused, {} without an answer",
         client.requests.load(Ordering::Relaxed),
-        refused.len()
+        refused.len(),
+        lost.len()
     );
     assert!(!refused.is_empty(), "the server takes more than this test is about");
     assert!(refused.len() <= 6, "{} requests were refused", refused.len());
-    assert!(
-        refused.iter().all(|error| error.class == ErrorClass::TooLarge),
-        "{refused:?}"
-    );
+    assert!(lost.iter().all(|error| error.class == ErrorClass::Unknown), "{lost:?}");
+    assert!(!may_be_duplicated || !lost.is_empty());
 }
