@@ -16,7 +16,8 @@ use crate::error::CodecError;
 /// it, whatever the version is, and take payloads without it as well: those that do not start with `03 00` or `03 05`, or are shorter
 /// than 18 bytes. Payloads of `Json` and `Prost` never start so. With the other codecs all writers must write the header, or none.
 ///
-/// ```
+#[cfg_attr(feature = "json", doc = "```")]
+#[cfg_attr(not(feature = "json"), doc = "```ignore")]
 /// use kpl_core::codec::{Decode, Encode, Glue, GlueHeader, GlueSchema, Json};
 ///
 /// struct Clicks;

@@ -15,7 +15,8 @@ use crate::error::CodecError;
 /// See [`Zstd`](super::Zstd) for what the codecs that compress have in common. Payloads of a few hundred bytes hardly shrink:
 /// a header and a trailer take 18 bytes.
 ///
-/// ```
+#[cfg_attr(feature = "json", doc = "```")]
+#[cfg_attr(not(feature = "json"), doc = "```ignore")]
 /// use kpl_core::codec::{Decode, Encode, Gzip, Json};
 ///
 /// let text = "a word and ".repeat(1_000);

@@ -13,7 +13,8 @@ use crate::error::CodecError;
 ///
 /// See [`Zstd`](super::Zstd) for what the codecs that compress have in common. Levels do not matter to it.
 ///
-/// ```
+#[cfg_attr(feature = "json", doc = "```")]
+#[cfg_attr(not(feature = "json"), doc = "```ignore")]
 /// use kpl_core::codec::{Decode, Encode, Json, Lz4};
 ///
 /// let text = "a word and ".repeat(1_000);

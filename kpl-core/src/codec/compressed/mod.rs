@@ -29,7 +29,8 @@ use crate::error::CodecError;
 /// It is the second parameter of [`Zstd`], [`Gzip`] and [`Lz4`](super::Lz4). Readers need no options that writers have: whatever
 /// the writer chose, every reader of the codec reads it, as long as it has the same dictionaries and a limit that is high enough.
 ///
-/// ```
+#[cfg_attr(all(feature = "json", feature = "zstd"), doc = "```")]
+#[cfg_attr(not(all(feature = "json", feature = "zstd")), doc = "```ignore")]
 /// use kpl_core::codec::{CompressionOptions, Decode, Encode, Json, Zstd};
 ///
 /// struct Hard;

@@ -16,7 +16,8 @@ use crate::error::CodecError;
 
 /// Another codec's payloads, compressed by [Zstandard](https://www.rfc-editor.org/rfc/rfc8878).
 ///
-/// ```
+#[cfg_attr(feature = "json", doc = "```")]
+#[cfg_attr(not(feature = "json"), doc = "```ignore")]
 /// use kpl_core::codec::{Decode, Encode, Json, Zstd};
 ///
 /// let text = "a word and ".repeat(1_000);
@@ -41,7 +42,8 @@ use crate::error::CodecError;
 /// Short payloads that are like each other shrink well only with a dictionary, which is trained from samples of them: the command
 /// `kpl train` makes one. Every reader needs it, so give each version of it to the readers first.
 ///
-/// ```
+#[cfg_attr(feature = "json", doc = "```")]
+#[cfg_attr(not(feature = "json"), doc = "```ignore")]
 /// use kpl_core::codec::{CompressionOptions, Decode, Encode, Json, Zstd, ZstdDictionary};
 ///
 /// // In a program: include_bytes!("clicks-1.dictionary"), as `kpl train` wrote it.
