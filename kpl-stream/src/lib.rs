@@ -14,6 +14,9 @@ mod clock;
 mod labels;
 mod producer;
 pub mod reader;
+#[cfg(any(feature = "aws", feature = "dynamodb"))]
+#[doc(hidden)]
+pub mod sdk_error;
 
 #[doc(inline)]
 pub use kpl_core::{InvalidOption, Origin, Received, Undecodable};

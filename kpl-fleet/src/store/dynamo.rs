@@ -5,7 +5,6 @@ mod row;
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
-use std::iter;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -20,6 +19,7 @@ use aws_sdk_dynamodb::types::{
 };
 use aws_types::SdkConfig;
 use futures_core::future::BoxFuture;
+use kpl_stream::sdk_error::{explain, has_code};
 use tokio::time::{Instant, sleep};
 
 use self::row::{CLIENT_VERSION, Item, MIGRATION, Row};
@@ -78,7 +78,7 @@ impl DynamoLeases {
                         }
                     }
                 }
-                Err(error) if is(&error, "ResourceNotFoundException") => self.create_table().await?,
+                Err(error) if has_code(&error, "ResourceNotFoundException") => self.create_table().await?,
                 Err(error) => return Err(self.failed("DescribeTable", &error)),
             }
             sleep(TABLE_PAUSE).await;
@@ -100,7 +100,7 @@ impl DynamoLeases {
             .attribute_definitions(attribute.build().map_err(|error| self.final_error(&error))?);
         match request.send().await {
             // Another worker created it first.
-            Err(error) if is(&error, "ResourceInUseException") => Ok(()),
+            Err(error) if has_code(&error, "ResourceInUseException") => Ok(()),
             Err(error) => Err(self.failed("CreateTable", &error)),
             Ok(_) => Ok(()),
         }
@@ -135,7 +135,7 @@ impl DynamoLeases {
         let answer = request.key("key", AttributeValue::S(MIGRATION.into())).send().await;
         match answer {
             Ok(answer) => self.judge(answer.item.as_ref()),
-            Err(error) if is(&error, "ResourceNotFoundException") => Ok(()),
+            Err(error) if has_code(&error, "ResourceNotFoundException") => Ok(()),
             Err(error) => Err(self.failed(&format!("GetItem of table {table}"), &error)),
         }
     }
@@ -199,7 +199,7 @@ impl DynamoLeases {
             .condition_expression("attribute_not_exists(#key)")
             .expression_attribute_names("#key", row::KEY);
         match request.send().await {
-            Err(error) if !is(&error, CONDITION_FAILED) => Err(self.failed("PutItem", &error)),
+            Err(error) if !has_code(&error, CONDITION_FAILED) => Err(self.failed("PutItem", &error)),
             _ => Ok(()),
         }
     }
@@ -287,7 +287,7 @@ impl DynamoLeases {
             .expression_attribute_values(":counter", number(counter))
             .expression_attribute_values(":ended", AttributeValue::S("SHARD_END".into()));
         match request.send().await {
-            Err(error) if !is(&error, CONDITION_FAILED) => Err(self.failed("DeleteItem", &error)),
+            Err(error) if !has_code(&error, CONDITION_FAILED) => Err(self.failed("DeleteItem", &error)),
             _ => Ok(()),
         }
     }
@@ -362,22 +362,6 @@ impl Expression {
 
 fn number(number: u64) -> AttributeValue {
     AttributeValue::N(number.to_string())
-}
-
-fn is<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, code: &str) -> bool {
-    error.code() == Some(code)
-}
-
-/// Returns the service's code and message, or what kept the request from being answered.
-fn explain<E, R>(error: &SdkError<E, R>) -> String
-where
-    SdkError<E, R>: Error + ProvideErrorMetadata + 'static,
-{
-    if let Some(code) = error.code() {
-        return format!("{code}: {}", error.message().unwrap_or_default());
-    }
-    let errors = iter::successors(Some(error as &dyn Error), |&error| error.source());
-    errors.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 impl LeaseStore for DynamoLeases {

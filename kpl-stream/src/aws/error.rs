@@ -1,7 +1,6 @@
 //! Converts the SDK's errors to those of the client traits.
 
 use std::error::Error;
-use std::iter;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_kinesis::config::http::HttpResponse;
@@ -10,6 +9,7 @@ use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use super::convert::InvalidShard;
 use super::notes::{Notes, Sent, no_credentials};
 use crate::client::{REQUEST_TIMEOUT, RequestError};
+use crate::sdk_error::{chain, joined};
 
 /// The most characters that are shown of an answer that is not the service's.
 const SHOWN: usize = 100;
@@ -117,11 +117,6 @@ fn never_connected(error: &(dyn Error + 'static)) -> bool {
         .any(hyper_util::client::legacy::Error::is_connect)
 }
 
-/// Returns an error and all its sources.
-pub(super) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    iter::successors(Some(error), |&error| error.source())
-}
-
 /// Returns what caused an error of the SDK. The error itself only says at which stage it occurred.
 fn causes<E>(error: &SdkError<E, HttpResponse>) -> String
 where
@@ -133,11 +128,6 @@ where
         1
     };
     joined(chain(error).skip(stages))
-}
-
-pub(super) fn joined<'a>(errors: impl Iterator<Item = &'a (dyn Error + 'static)>) -> String {
-    let messages: Vec<String> = errors.map(ToString::to_string).collect();
-    messages.join(": ")
 }
 
 impl From<InvalidShard> for RequestError {

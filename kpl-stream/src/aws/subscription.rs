@@ -9,8 +9,8 @@ use aws_sdk_kinesis::types::{SubscribeToShardEvent, SubscribeToShardEventStream}
 use futures_core::future::BoxFuture;
 
 use super::convert::{child_shard, fetched, millis};
-use super::error::{chain, joined};
 use crate::client::{RequestError, Subscription, SubscriptionEvent};
+use crate::sdk_error::{chain, joined};
 
 #[derive(Debug)]
 pub(super) struct Events(pub(super) SubscribeToShardOutput);

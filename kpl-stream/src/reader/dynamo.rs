@@ -1,15 +1,12 @@
 //! Positions that are kept in a table of DynamoDB.
 
 use std::collections::{BTreeMap, HashMap};
-use std::error::Error;
 use std::fmt::{self, Display};
-use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Builder};
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, ConditionCheck, Delete, KeySchemaElement, KeyType, Put,
@@ -23,6 +20,7 @@ use tokio::time::sleep;
 use super::error::PositionsError;
 use super::positions::{Positions, ShardState, StreamPositions};
 use crate::client::StreamIdentity;
+use crate::sdk_error::{explain, has_code};
 
 /// Positions in a table of DynamoDB: a reader that is started on another machine continues where the last one stopped.
 ///
@@ -313,7 +311,7 @@ impl Shared {
                         }
                     }
                 }
-                Err(error) if is(&error, "ResourceNotFoundException") => {
+                Err(error) if has_code(&error, "ResourceNotFoundException") => {
                     self.create_table().await.map_err(|error| failed(&error))?;
                 }
                 Err(error) => return Err(failed(&format!("DescribeTable: {}", explain(&error)))),
@@ -340,7 +338,7 @@ impl Shared {
         }
         match request.send().await {
             // Another reader created it first.
-            Err(error) if is(&error, "ResourceInUseException") => Ok(()),
+            Err(error) if has_code(&error, "ResourceInUseException") => Ok(()),
             Err(error) => Err(format!("CreateTable: {}", explain(&error)).into()),
             Ok(_) => Ok(()),
         }
@@ -386,10 +384,10 @@ impl Shared {
         };
         let answer = match (request.send().await, whose) {
             (Ok(answer), _) => answer,
-            (Err(error), TakeOver::Anyones) if is(&error, "ConditionalCheckFailedException") => {
+            (Err(error), TakeOver::Anyones) if has_code(&error, "ConditionalCheckFailedException") => {
                 return Err(self.item_failed(stream, OWNER_ITEM, &"it does not have an owner and a generation"));
             }
-            (Err(error), TakeOver::Nobodys) if is(&error, "ConditionalCheckFailedException") => {
+            (Err(error), TakeOver::Nobodys) if has_code(&error, "ConditionalCheckFailedException") => {
                 return Err(self.failed(
                     stream,
                     &"another reader of this name has positions, or had them: load them first, which takes them over",
@@ -586,20 +584,4 @@ fn check_keys(table: &TableDescription) -> Result<(), String> {
         "its keys are {}, not HASH {READER} and RANGE {SHARD} as strings: use another table, or one that does not exist yet",
         found.join(" and ")
     ))
-}
-
-fn is<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, code: &str) -> bool {
-    error.code() == Some(code)
-}
-
-/// Returns the service's code and message, or what kept the request from being answered.
-fn explain<E, R>(error: &SdkError<E, R>) -> String
-where
-    SdkError<E, R>: Error + ProvideErrorMetadata + 'static,
-{
-    if let Some(code) = error.code() {
-        return format!("{code}: {}", error.message().unwrap_or_default());
-    }
-    let errors = iter::successors(Some(error as &dyn Error), |&error| error.source());
-    errors.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
