@@ -59,25 +59,27 @@ impl<T> Fleet<T> {
     pub fn builder(application: impl Into<String>, stream: impl Into<String>) -> FleetBuilder<T, (), ()> {
         let (stop, _) = watch::channel(false);
         FleetBuilder {
-            application: application.into(),
-            stream: stream.into(),
             reader: kpl_stream::Reader::builder(),
             leases: (),
-            start: Start::default(),
-            worker: None,
-            failover: Duration::from_secs(10),
-            look_interval: Duration::from_secs(1),
-            max_leases: usize::MAX,
-            max_steals: 1,
-            options: Options {
-                on_failure: OnFailure::default(),
-                dead_letters: DeadLetters::none(),
-                save_after: 10_000,
-                save_interval: Duration::from_secs(5),
-                max_unfinished: const { NonZeroUsize::new(1000).unwrap() },
+            settings: Settings {
+                application: application.into(),
+                stream: stream.into(),
+                start: Start::default(),
+                worker: None,
+                failover: Duration::from_secs(10),
+                look_interval: Duration::from_secs(1),
+                max_leases: usize::MAX,
+                max_steals: 1,
+                options: Options {
+                    on_failure: OnFailure::default(),
+                    dead_letters: DeadLetters::none(),
+                    save_after: 10_000,
+                    save_interval: Duration::from_secs(5),
+                    max_unfinished: const { NonZeroUsize::new(1000).unwrap() },
+                },
+                stop: Arc::new(stop),
+                until: Box::pin(std::future::pending()),
             },
-            stop: Arc::new(stop),
-            until: Box::pin(std::future::pending()),
         }
     }
 }
@@ -85,10 +87,15 @@ impl<T> Fleet<T> {
 /// The options of a worker. [`run`](Self::run) runs it with a function for each record.
 #[must_use = "a builder does nothing until it runs"]
 pub struct FleetBuilder<T, C = Arc<dyn ReadClient>, L = Arc<dyn LeaseStore>> {
-    application: String,
-    stream: String,
     reader: ReaderBuilder<T, C>,
     leases: L,
+    settings: Settings,
+}
+
+/// What does not depend on the types of the client and the store.
+struct Settings {
+    application: String,
+    stream: String,
     start: Start,
     worker: Option<Arc<str>>,
     failover: Duration,
@@ -120,27 +127,16 @@ impl<T, C, L> FleetBuilder<T, C, L> {
     #[cfg(feature = "aws")]
     #[cfg_attr(docsrs, doc(cfg(feature = "aws")))]
     pub fn load_aws_config(self, config: &aws_types::SdkConfig) -> FleetBuilder<T> {
-        let leases = crate::store::DynamoLeases::new(config, &self.application);
+        let leases = crate::store::DynamoLeases::new(config, &self.settings.application);
         self.client(kpl_stream::aws::AwsClient::new(config)).leases(leases)
     }
 
     /// Sets a client of your own for the stream.
     pub fn client(self, client: impl ReadClient) -> FleetBuilder<T, Arc<dyn ReadClient>, L> {
-        let Self { reader, leases, .. } = self;
         FleetBuilder {
-            reader: reader.client(client),
-            leases,
-            application: self.application,
-            stream: self.stream,
-            start: self.start,
-            worker: self.worker,
-            failover: self.failover,
-            look_interval: self.look_interval,
-            max_leases: self.max_leases,
-            max_steals: self.max_steals,
-            options: self.options,
-            stop: self.stop,
-            until: self.until,
+            reader: self.reader.client(client),
+            leases: self.leases,
+            settings: self.settings,
         }
     }
 
@@ -149,17 +145,7 @@ impl<T, C, L> FleetBuilder<T, C, L> {
         FleetBuilder {
             leases: Arc::new(leases),
             reader: self.reader,
-            application: self.application,
-            stream: self.stream,
-            start: self.start,
-            worker: self.worker,
-            failover: self.failover,
-            look_interval: self.look_interval,
-            max_leases: self.max_leases,
-            max_steals: self.max_steals,
-            options: self.options,
-            stop: self.stop,
-            until: self.until,
+            settings: self.settings,
         }
     }
 
@@ -170,17 +156,7 @@ impl<T, C, L> FleetBuilder<T, C, L> {
         FleetBuilder {
             reader: change(self.reader),
             leases: self.leases,
-            application: self.application,
-            stream: self.stream,
-            start: self.start,
-            worker: self.worker,
-            failover: self.failover,
-            look_interval: self.look_interval,
-            max_leases: self.max_leases,
-            max_steals: self.max_steals,
-            options: self.options,
-            stop: self.stop,
-            until: self.until,
+            settings: self.settings,
         }
     }
 
@@ -190,14 +166,14 @@ impl<T, C, L> FleetBuilder<T, C, L> {
     /// With [`Start::Latest`], and as with the KCL, a shard of which nothing was handled is read from its latest record by each
     /// worker that takes it: what arrives between two workers is left out. This ends with the first checkpoint of the shard.
     pub fn start(mut self, start: Start) -> Self {
-        self.start = start;
+        self.settings.start = start;
         self
     }
 
     /// Sets the name of this worker in the table. No other worker of the application that runs may have it. The default is
     /// random.
     pub fn worker(mut self, name: impl Into<Arc<str>>) -> Self {
-        self.worker = Some(name.into());
+        self.settings.worker = Some(name.into());
         self
     }
 
@@ -207,7 +183,7 @@ impl<T, C, L> FleetBuilder<T, C, L> {
     /// A worker renews each lease three times in this time. If it cannot, it ends the handling of the shard before the time
     /// is over.
     pub fn failover(mut self, time: Duration) -> Self {
-        self.failover = time;
+        self.settings.failover = time;
         self
     }
 
@@ -215,28 +191,28 @@ impl<T, C, L> FleetBuilder<T, C, L> {
     /// was given up may wait for a worker; what the looks cost is in the
     /// [guide](https://docs.rs/crate/kpl-fleet/latest).
     pub fn look_interval(mut self, interval: Duration) -> Self {
-        self.look_interval = interval;
+        self.settings.look_interval = interval;
         self
     }
 
     /// Sets how many shards this worker has at most. By default there is no limit: it has its share of them. If all workers
     /// together may have fewer shards than there are, some shards are not read.
     pub fn max_leases(mut self, leases: NonZeroUsize) -> Self {
-        self.max_leases = leases.get();
+        self.settings.max_leases = leases.get();
         self
     }
 
     /// Sets how many leases this worker takes at a time from the worker that has most, so that all have about as many. The
     /// default is 1 with each look. With 0, it takes only what no worker has.
     pub fn max_steals(mut self, leases: usize) -> Self {
-        self.max_steals = leases;
+        self.settings.max_steals = leases;
         self
     }
 
     /// Sets what happens to the records after one that failed. The default is [`OnFailure::Stop`]: the worker stops, and ends
     /// with the error. With [`OnFailure::Continue`] the record that failed is logged and passed over.
     pub fn on_failure(mut self, on_failure: OnFailure) -> Self {
-        self.options.on_failure = on_failure;
+        self.settings.options.on_failure = on_failure;
         self
     }
 
@@ -249,28 +225,28 @@ impl<T, C, L> FleetBuilder<T, C, L> {
         Fut: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<Error>,
     {
-        self.options.dead_letters = DeadLetters::new(f);
+        self.settings.options.dead_letters = DeadLetters::new(f);
         self
     }
 
     /// Sets after how many records of a shard a checkpoint is made, if the [interval](Self::save_interval) is not over before.
     /// The default is 10,000. 0 counts as 1.
     pub fn save_after(mut self, records: usize) -> Self {
-        self.options.save_after = records;
+        self.settings.options.save_after = records;
         self
     }
 
     /// Sets how long records that were handled may wait for a checkpoint. The default is 5 seconds. A checkpoint renews the lease
     /// as well.
     pub fn save_interval(mut self, interval: Duration) -> Self {
-        self.options.save_interval = interval;
+        self.settings.options.save_interval = interval;
         self
     }
 
     /// Sets how many records of a shard may be in memory that are not finished, or come after one that is not. The default is
     /// 1,000; the limit of [`Concurrency`] counts if it is higher.
     pub fn max_unfinished(mut self, records: NonZeroUsize) -> Self {
-        self.options.max_unfinished = records;
+        self.settings.options.max_unfinished = records;
         self
     }
 
@@ -279,14 +255,14 @@ impl<T, C, L> FleetBuilder<T, C, L> {
     where
         S: Future + Send + 'static,
     {
-        self.until = Box::pin(async move { drop(stop.await) });
+        self.settings.until = Box::pin(async move { drop(stop.await) });
         self
     }
 
     /// Returns a handle that stops the worker.
     #[must_use]
     pub fn stop_handle(&self) -> StopHandle {
-        StopHandle(Arc::clone(&self.stop))
+        StopHandle(Arc::clone(&self.settings.stop))
     }
 }
 
@@ -385,8 +361,13 @@ where
     /// with time enabled.
     pub async fn run(self) -> Result<(), FleetError> {
         let Self { builder, kind } = self;
-        builder.check()?;
-        let (stop, until) = (Arc::clone(&builder.stop), builder.until);
+        let FleetBuilder {
+            reader,
+            leases,
+            settings,
+        } = builder;
+        settings.check()?;
+        let (stop, until) = (settings.stop, settings.until);
         let mut stopped = stop.subscribe();
         // What runs in it ends when it is dropped.
         let mut tasks = JoinSet::new();
@@ -395,31 +376,30 @@ where
             stop.send_replace(true);
             std::future::pending().await
         });
-        let worker = builder
+        let worker = settings
             .worker
             .unwrap_or_else(|| format!("kpl-{:032x}", fastrand::u128(..)).into());
-        let (initial, start_time) = match builder.start {
+        let (initial, start_time) = match settings.start {
             Start::TrimHorizon => (Checkpoint::TrimHorizon, None),
             Start::At(time) => (Checkpoint::AtTimestamp, Some(time.into())),
             _ => (Checkpoint::Latest, None),
         };
-        let leases = builder.leases;
         let readers = tokio::select! {
             _ = stopped.wait_for(|stop| *stop) => return Ok(()),
             prepared = async {
                 driver::prepare(&*leases).await?;
-                Ok::<_, FleetError>(builder.reader.build_single(builder.stream).await?)
+                Ok::<_, FleetError>(reader.build_single(settings.stream).await?)
             } => prepared?,
         };
         let mut options = engine::Options::new(worker, initial);
-        options.failover = builder.failover;
-        options.look_interval = builder.look_interval;
-        options.max_leases = builder.max_leases;
-        options.max_steals = builder.max_steals;
+        options.failover = settings.failover;
+        options.look_interval = settings.look_interval;
+        options.max_leases = settings.max_leases;
+        options.max_steals = settings.max_steals;
         options.seed = fastrand::u64(..);
         tracing::info!(
             worker = &*options.worker,
-            application = builder.application,
+            application = settings.application,
             "the worker starts"
         );
         tasks.spawn(driver::run(Worker {
@@ -427,9 +407,9 @@ where
             leases,
             readers: Arc::new(readers),
             kind: Arc::new(kind),
-            options: builder.options,
+            options: settings.options,
             start_time,
-            timeout: builder.failover / 4,
+            timeout: settings.failover / 4,
             stop: stopped,
         }));
         match tasks.join_next().await {
@@ -441,7 +421,7 @@ where
     }
 }
 
-impl<T, C, L> FleetBuilder<T, C, L> {
+impl Settings {
     fn check(&self) -> Result<(), InvalidOption> {
         if self.application.is_empty() {
             return Err(InvalidOption::new("application", "empty", "a name"));
@@ -463,15 +443,15 @@ impl<T, C, L> FleetBuilder<T, C, L> {
 impl<T, C, L> fmt::Debug for FleetBuilder<T, C, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FleetBuilder")
-            .field("application", &self.application)
-            .field("stream", &self.stream)
-            .field("start", &self.start)
-            .field("worker", &self.worker)
-            .field("failover", &self.failover)
-            .field("look_interval", &self.look_interval)
-            .field("max_leases", &self.max_leases)
-            .field("max_steals", &self.max_steals)
-            .field("options", &self.options)
+            .field("application", &self.settings.application)
+            .field("stream", &self.settings.stream)
+            .field("start", &self.settings.start)
+            .field("worker", &self.settings.worker)
+            .field("failover", &self.settings.failover)
+            .field("look_interval", &self.settings.look_interval)
+            .field("max_leases", &self.settings.max_leases)
+            .field("max_steals", &self.settings.max_steals)
+            .field("options", &self.settings.options)
             .finish_non_exhaustive()
     }
 }
