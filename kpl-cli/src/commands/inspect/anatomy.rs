@@ -266,26 +266,32 @@ impl<'a> Anatomy<'a> {
     }
 
     pub(super) fn partition_keys(&self) -> impl Iterator<Item = TableKey<'a>> {
-        let keys = self.fields().filter_map(|(part, range)| match part {
-            Part::PartitionKey(key) => Some((key, range.start)),
+        self.table_keys(&self.partition_keys, |part| match part {
+            Part::PartitionKey(key) => Some(key),
             _ => None,
-        });
-        keys.zip(0..).map(|((key, offset), index)| TableKey {
-            offset,
-            key,
-            used_by: self.partition_keys.uses(index),
         })
     }
 
     pub(super) fn explicit_hash_keys(&self) -> impl Iterator<Item = TableKey<'a>> {
-        let keys = self.fields().filter_map(|(part, range)| match part {
-            Part::ExplicitHashKey(key) => Some((key, range.start)),
+        self.table_keys(&self.explicit_hash_keys, |part| match part {
+            Part::ExplicitHashKey(key) => Some(key),
             _ => None,
-        });
+        })
+    }
+
+    /// Returns the keys of a table, which are those that `key` returns.
+    fn table_keys<'t>(
+        &'t self,
+        table: &'t Table,
+        key: impl Fn(Part<'a>) -> Option<&'a str>,
+    ) -> impl Iterator<Item = TableKey<'a>> {
+        let keys = self
+            .fields()
+            .filter_map(move |(part, range)| Some((key(part)?, range.start)));
         keys.zip(0..).map(|((key, offset), index)| TableKey {
             offset,
             key,
-            used_by: self.explicit_hash_keys.uses(index),
+            used_by: table.uses(index),
         })
     }
 

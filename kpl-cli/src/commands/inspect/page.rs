@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::iter;
-use std::ops::Range;
+use std::ops::{Range, RangeFrom};
 
 use kpl_core::wire::{DIGEST_LEN, MAGIC, Part};
 
@@ -196,7 +196,7 @@ impl<'a> Drawing<'a> {
         let is_plain = anatomy.kind == Kind::Plain;
         let magic = if is_plain { 0 } else { MAGIC.len() };
         let digest = anatomy.digest.as_ref().map_or(size, |digest| digest.offset);
-        let mut counts = [0_usize; 3];
+        let (mut partition_keys, mut hash_keys, mut records) = (0.., 0.., 0..);
         let mut end = magic;
         let mut fields = anatomy.fields();
         let parts = iter::from_fn(move || {
@@ -207,36 +207,32 @@ impl<'a> Drawing<'a> {
                 return (!rest.is_empty()).then(|| vec![Segment::new(rest, class, String::new(), title)]);
             };
             end = range.end;
-            let number = |place: usize, counts: &mut [usize; 3]| {
-                let number = counts.get(place).copied().unwrap_or_default();
-                counts.iter_mut().skip(place).take(1).for_each(|count| *count += 1);
-                number
-            };
+            let numbered = |numbers: &mut RangeFrom<usize>| numbers.next().unwrap_or_default();
             Some(match part {
                 Part::PartitionKey(key) => {
-                    let number = number(0, &mut counts);
-                    let title = format!("partition key {number}");
+                    let number = numbered(&mut partition_keys);
+                    let key = range.end - key.len()..range.end;
                     in_two(
-                        range.clone(),
-                        range.end - key.len()..range.end,
+                        range,
+                        key,
                         "key",
                         &format!("k{number}"),
-                        &title,
+                        &format!("partition key {number}"),
                     )
                 }
                 Part::ExplicitHashKey(key) => {
-                    let number = number(1, &mut counts);
-                    let title = format!("explicit hash key {number}");
+                    let number = numbered(&mut hash_keys);
+                    let key = range.end - key.len()..range.end;
                     in_two(
-                        range.clone(),
-                        range.end - key.len()..range.end,
+                        range,
+                        key,
                         "hash",
                         &format!("h{number}"),
-                        &title,
+                        &format!("explicit hash key {number}"),
                     )
                 }
                 Part::UserRecord(record) => {
-                    let number = number(2, &mut counts);
+                    let number = numbered(&mut records);
                     let start = record.data.as_ptr().addr().saturating_sub(anatomy.data.as_ptr().addr());
                     let data = start..start + record.data.len();
                     in_two(
