@@ -6,16 +6,12 @@ For each broken rule the tests in src/engine and tests/engine.rs run, then the s
 Usage: mutants.py [SEEDS [WORD]]    (default: 300 seeds; with WORD, only rules in whose name or file it occurs)
 """
 
-import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
-SOURCES = "kpl-fleet/src/"
-# A broken rule may make a test run without end.
-SECONDS = "300"
+sys.path.append(str(Path(__file__).resolve().parents[3] / "tests"))
+import broken_rules
+
 # What runs, until one fails.
 TESTS = [["--lib", "--test", "engine"], ["--test", "fleet_simulation"], ["--test", "fleet"]]
 
@@ -134,49 +130,5 @@ MUTANTS = [
 ]
 
 
-def main() -> int:
-    seeds = sys.argv[1] if len(sys.argv) > 1 else "300"
-    word = sys.argv[2] if len(sys.argv) > 2 else ""
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    copy = target / "fleet-mutants" / "tree"
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns("target", ".git", "seeds", "corpus"))
-    environment = os.environ | {"KPL_SEEDS": seeds, "CARGO_TARGET_DIR": str(target / "fleet-mutants")}
-    mutants = [mutant for mutant in MUTANTS if word in mutant[0] or word in mutant[1]]
-    for name, file, rule, _ in mutants:
-        if (copy / SOURCES / file).read_text().count(rule) != 1:
-            print(f"{name}: the rule is not there exactly once: {rule}")
-            return 1
-
-    survivors = 0
-    for name, file, rule, broken in [("nothing", "lib.rs", "", "")] + mutants:
-        path = copy / SOURCES / file
-        text = path.read_text()
-        path.write_text(text.replace(rule, broken) if rule else text)
-        for tests in TESTS:
-            command = ["timeout", SECONDS, "cargo", "test", "--quiet", "--package", "kpl-fleet", "--no-default-features"]
-            command += tests
-            run = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
-            if run.returncode:
-                break
-        path.write_text(text)
-        output = run.stdout + run.stderr
-        if "could not compile" in output:
-            print(f"{name}: does not compile:\n{output}")
-            return 1
-        if not rule:
-            if run.returncode:
-                print(output)
-                return 1
-            print(f"{name:76} everything passes, with {seeds} seeds", flush=True)
-            continue
-        problems = [line for line in output.splitlines() if line.startswith("seed ") or line.endswith("FAILED")]
-        survivors += not run.returncode
-        noticed = (problems or ["noticed"])[0] if run.returncode else "SURVIVES"
-        print(f"{name:76} {noticed}", flush=True)
-    print(f"{len(mutants)} broken rules, {survivors} of them unnoticed")
-    return 1 if survivors else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(broken_rules.run("kpl-fleet", "kpl-fleet/src/", MUTANTS, seeds=300, seconds=300, tests=lambda file: TESTS))

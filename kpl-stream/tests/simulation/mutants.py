@@ -6,15 +6,11 @@ For each broken rule tests/pipeline.rs runs, and, unless it fails, the simulatio
 Usage: mutants.py [SEEDS [WORD]]    (default: 2000 seeds; with WORD, only rules in whose name or file it occurs)
 """
 
-import os
-import re
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
-PIPELINE = "kpl-stream/src/producer/pipeline/"
+sys.path.append(str(Path(__file__).resolve().parents[3] / "tests"))
+import broken_rules
 
 # (what is broken, file, the rule, what stands in its place)
 MUTANTS = [
@@ -237,61 +233,13 @@ MUTANTS = [
 
 # Tests that have claims about a file, besides the simulation and the tests of the pipeline.
 OTHERS = {"limiter.rs": ["overload"], "../intake.rs": ["bounds"]}
-# A broken rule may make a test wait without end.
-SECONDS = "600"
 
 
-def caught_by(output: str, status: int) -> list[str]:
-    """Returns what noticed the broken rule: the seed's message, and the names of tests."""
-    caught = re.findall(r"^seed \d+: .*", output, re.MULTILINE)[:1]
-    names = re.findall(r"^---- (\S+) stdout ----$", output, re.MULTILINE)
-    caught += [name for name in names if name != "every_claim_holds_for_every_seed" or not caught]
-    if status == 124:
-        caught.append("it does not end")
-    return caught
-
-
-def main() -> int:
-    seeds = sys.argv[1] if len(sys.argv) > 1 else "2000"
-    word = sys.argv[2] if len(sys.argv) > 2 else ""
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    copy = target / "simulation-mutants" / "tree"
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns("target", ".git", "seeds", "corpus"))
-    environment = os.environ | {"KPL_SEEDS": seeds, "CARGO_TARGET_DIR": str(target / "simulation-mutants")}
-    mutants = [mutant for mutant in MUTANTS if word in mutant[0] or word in mutant[1]]
-    for name, file, rule, _ in mutants:
-        if (copy / PIPELINE / file).read_text().count(rule) != 1:
-            print(f"{name}: the rule is not there exactly once: {rule}")
-            return 1
-
-    survivors = 0
-    for name, file, rule, broken in [("nothing", "mod.rs", "", "")] + mutants:
-        path = copy / PIPELINE / file
-        text = path.read_text()
-        path.write_text(text.replace(rule, broken) if rule else text)
-        command = ["timeout", SECONDS, "cargo", "test", "--quiet", "--package", "kpl-stream", "--no-default-features"]
-        for test in ["simulation", "pipeline"] + OTHERS.get(file, []):
-            command += ["--test", test]
-        command += ["--", "--skip", "a_seed_replays_exactly"]
-        run = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
-        path.write_text(text)
-        output = run.stdout + run.stderr
-        caught = caught_by(output, run.returncode)
-        if "could not compile" in output or (run.returncode and not caught):
-            print(f"{name}: does not run:\n{output}")
-            return 1
-        if not rule:
-            if caught:
-                print(output)
-                return 1
-            print(f"{name:62} everything passes, with {seeds} seeds", flush=True)
-            continue
-        survivors += not caught
-        print(f"{name:62} {'; '.join(caught) or 'SURVIVES'}", flush=True)
-    print(f"{len(mutants)} broken rules, {survivors} of them unnoticed")
-    return 1 if survivors else 0
+def tests(file: str) -> list[list[str]]:
+    """Returns the arguments of `cargo test` for a broken file."""
+    names = ["simulation", "pipeline"] + OTHERS.get(file, [])
+    return [[argument for name in names for argument in ("--test", name)] + ["--", "--skip", "a_seed_replays_exactly"]]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(broken_rules.run("kpl-stream", "kpl-stream/src/producer/pipeline/", MUTANTS, seeds=2000, seconds=600, tests=tests))
