@@ -13,8 +13,8 @@ use kpl_stream::Reader;
 use kpl_stream::reader::for_each::{ForEach, ForEachError};
 use tokio::sync::watch;
 
-/// What a fleet calls: [`PerRecord`] or [`PerShard`]. Nobody else can implement it.
-#[expect(private_interfaces, reason = "nobody else can implement it")]
+/// What a fleet calls: [`PerRecord`] or [`PerShard`]. Other crates cannot implement it.
+#[expect(private_interfaces, reason = "other crates cannot implement it")]
 pub trait Kind<T>: Send + Sync + 'static {
     /// Handles what a reader returns.
     #[doc(hidden)]
@@ -74,7 +74,7 @@ impl<T, F> PerRecord<T, F> {
     }
 }
 
-#[expect(private_interfaces, reason = "nobody else can implement it")]
+#[expect(private_interfaces, reason = "other crates cannot implement it")]
 impl<T, F, Fut, E> Kind<T> for PerRecord<T, F>
 where
     T: FromKplRecordOwned + Send + Sync + 'static,
@@ -107,7 +107,7 @@ impl<F> PerShard<F> {
     }
 }
 
-#[expect(private_interfaces, reason = "nobody else can implement it")]
+#[expect(private_interfaces, reason = "other crates cannot implement it")]
 impl<T, F, Fut, R, E> Kind<T> for PerShard<F>
 where
     T: FromKplRecordOwned + Send + Sync + 'static,

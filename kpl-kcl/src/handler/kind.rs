@@ -13,8 +13,8 @@ use tokio::time::sleep;
 use super::failed::Failed;
 use super::records::Records;
 
-/// What a handler calls: [`PerRecord`] or [`PerBatch`]. Nobody else can implement it.
-#[expect(private_interfaces, reason = "nobody else can implement it")]
+/// What a handler calls: [`PerRecord`] or [`PerBatch`]. Other crates cannot implement it.
+#[expect(private_interfaces, reason = "other crates cannot implement it")]
 pub trait Kind<T> {
     /// Returns how many calls there may be at a time, and in what order.
     #[doc(hidden)]
@@ -76,7 +76,7 @@ impl<F> PerRecord<F> {
     }
 }
 
-#[expect(private_interfaces, reason = "nobody else can implement it")]
+#[expect(private_interfaces, reason = "other crates cannot implement it")]
 impl<T, F, Fut, E> Kind<T> for PerRecord<F>
 where
     T: FromKplRecordOwned,
@@ -139,7 +139,7 @@ impl<F> PerBatch<F> {
     }
 }
 
-#[expect(private_interfaces, reason = "nobody else can implement it")]
+#[expect(private_interfaces, reason = "other crates cannot implement it")]
 impl<T, F, Fut, R, E> Kind<T> for PerBatch<F>
 where
     T: FromKplRecordOwned,

@@ -49,7 +49,7 @@ pub(super) struct HotKey {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct HotShards {
-    /// From the first arrival to the last; `None` if that is less than one, so that there is no rate.
+    /// From the first arrival to the last, or `None` if that is less than one, which is too short for a rate.
     pub(super) seconds: Option<f64>,
     /// Kinesis records of which no hash key is known.
     pub(super) unplaced: u64,

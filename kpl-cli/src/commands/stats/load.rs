@@ -134,7 +134,7 @@ impl Loads {
             _ => (open.shard, repacked, open),
         });
         let placed = open.or_else(|| {
-            // It has no user records whose keys are known.
+            // None of its user records has a key that is known.
             let hash_key = HashKey::of_partition_key(key?);
             let shard = shards.index_of(hash_key);
             let mut halves = [Cost::default(); 2];
@@ -164,7 +164,7 @@ impl Loads {
         &self.shards
     }
 
-    /// Returns the seconds between the first and the last arrival, if that is at least one: otherwise there is no rate.
+    /// Returns the seconds between the first and the last arrival, or `None` if they are less than one, which is too short for a rate.
     pub(super) fn seconds(&self) -> Option<f64> {
         let (first, last) = self.arrivals?;
         Some((last - first).as_secs_f64()).filter(|seconds| *seconds >= 1.0)

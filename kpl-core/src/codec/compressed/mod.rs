@@ -130,7 +130,7 @@ where
     })
 }
 
-/// Appends all that a reader has, if that is at most so many bytes.
+/// Appends everything that a reader has, if that is at most `limit` bytes.
 fn read_to_limit(codec: &'static str, reader: impl Read, limit: usize, out: &mut Vec<u8>) -> Result<(), CodecError> {
     // One more shows that there are more.
     let most = (limit as u64).saturating_add(1);

@@ -15,8 +15,8 @@ use tokio::time::sleep;
 use super::lanes::Lane;
 use kpl_handler::Backoff;
 
-/// What a loop calls: [`EachRecord`] or [`EachShard`]. Nobody else can implement it.
-#[expect(private_interfaces, reason = "nobody else can implement it")]
+/// What a loop calls: [`EachRecord`] or [`EachShard`]. Other crates cannot implement it.
+#[expect(private_interfaces, reason = "other crates cannot implement it")]
 pub trait Kind<T> {
     /// Returns how many calls there may be at a time.
     #[doc(hidden)]
@@ -112,7 +112,7 @@ impl<T, F> EachRecord<T, F> {
     }
 }
 
-#[expect(private_interfaces, reason = "nobody else can implement it")]
+#[expect(private_interfaces, reason = "other crates cannot implement it")]
 impl<T, F, Fut, E> Kind<T> for EachRecord<T, F>
 where
     F: Fn(Received<T>) -> Fut,
@@ -188,7 +188,7 @@ impl<F> EachShard<F> {
     }
 }
 
-#[expect(private_interfaces, reason = "nobody else can implement it")]
+#[expect(private_interfaces, reason = "other crates cannot implement it")]
 impl<T, F, Fut, R, E> Kind<T> for EachShard<F>
 where
     F: Fn(ShardRecords<T>) -> Fut,
