@@ -172,8 +172,7 @@ impl UserRecords<'_> {
         let (false, Some(partition_key)) = (record.unpacked.malformed.is_some(), partition_key) else {
             return Ok(false);
         };
-        let key = record.unpacked.explicit_hash_key;
-        let key = key.unwrap_or_else(|| HashKey::of_partition_key(partition_key));
+        let key = HashKey::effective(partition_key, record.unpacked.explicit_hash_key);
         match self.stray {
             Stray::Keep => Ok(false),
             Stray::Drop => Ok(!range.contains(key)),

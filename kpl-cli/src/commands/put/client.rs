@@ -9,14 +9,14 @@ use kpl_stream::client::{PutResult, RequestError, StreamDescription, WriteClient
 
 /// How much was sent so far.
 #[derive(Debug, Default)]
-pub(super) struct Written {
+pub(super) struct Counters {
     requests: AtomicU64,
     kinesis_records: AtomicU64,
     aggregated: AtomicU64,
     bytes: AtomicU64,
 }
 
-impl Written {
+impl Counters {
     /// Returns how many PutRecords requests were made.
     pub(super) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
@@ -41,7 +41,7 @@ impl Written {
 #[derive(Debug)]
 pub(super) struct CountingClient {
     pub(super) client: Arc<dyn WriteClient>,
-    pub(super) sent: Arc<Written>,
+    pub(super) sent: Arc<Counters>,
 }
 
 impl WriteClient for CountingClient {

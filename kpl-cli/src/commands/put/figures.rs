@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kpl_stream::{Attempts, Failure, Receipt};
 
-use super::client::Written;
+use super::client::Counters;
 use crate::draw::{count, thousands};
 
 const RETRIES: &str = "retries";
@@ -17,7 +17,7 @@ const RETRIES: &str = "retries";
 #[derive(Debug)]
 pub(super) struct Figures {
     started: Instant,
-    sent: Arc<Written>,
+    sent: Arc<Counters>,
     /// Whether nothing is really sent.
     is_dry: bool,
     delivered: u64,
@@ -35,7 +35,7 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    pub(super) fn new(sent: Arc<Written>, is_dry: bool, input: Option<u64>) -> Self {
+    pub(super) fn new(sent: Arc<Counters>, is_dry: bool, input: Option<u64>) -> Self {
         Self {
             input,
             done: 0,

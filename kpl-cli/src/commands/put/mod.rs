@@ -25,7 +25,7 @@ use kpl_stream::{
 use tokio::sync::mpsc;
 use tokio::time::{Interval, interval};
 
-use self::client::{CountingClient, Written};
+use self::client::{Counters, CountingClient};
 use self::dry_run::Nowhere;
 use self::figures::{Figures, Progress};
 use self::key::{Key, Pointer};
@@ -125,8 +125,9 @@ pub(crate) struct Put {
     #[arg(long)]
     dry_run: bool,
 
-    /// The shards of the stream in a dry run, which has one otherwise; the file has the JSON of `aws kinesis list-shards`
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "dry_run")]
+    /// The shards of the stream in a dry run, which has one otherwise: a file with the JSON of `aws kinesis list-shards`, or a
+    /// number of shards of the same size
+    #[arg(long, value_name = "FILE|COUNT", value_hint = ValueHint::FilePath, requires = "dry_run")]
     shards: Option<PathBuf>,
 
     /// Stop at the first line that cannot be sent, and at the first record that is not delivered
@@ -159,7 +160,7 @@ impl Put {
 }
 
 async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) -> Result<(), Stop> {
-    let sent = Arc::new(Written::default());
+    let sent = Arc::new(Counters::default());
     let client = CountingClient {
         client: client(&options).await?,
         sent: Arc::clone(&sent),
