@@ -1,6 +1,6 @@
 //! A lease table that says what is wrong with a change.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kpl_fleet::engine::Updated;
@@ -25,13 +25,22 @@ pub(crate) struct Row {
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     pub(crate) rows: BTreeMap<Arc<str>, Row>,
-    ever: BTreeSet<Arc<str>>,
+    /// When each lease was added that ever was in the table.
+    ever: BTreeMap<Arc<str>, u64>,
+    failover: u64,
 }
 
 /// How long a read may be behind.
 const STALE: u64 = 800_000;
 
 impl Table {
+    pub(crate) fn new(failover: u64) -> Self {
+        Self {
+            failover,
+            ..Self::default()
+        }
+    }
+
     /// Returns the leases as they were this long ago.
     pub(crate) fn look(&self, at: u64) -> Vec<Lease> {
         let leases = self.rows.values().filter_map(|row| {
@@ -45,13 +54,13 @@ impl Table {
         if self.rows.contains_key(&lease.key) {
             return Ok(());
         }
-        if !self.ever.insert(Arc::clone(&lease.key)) {
+        if self.ever.insert(Arc::clone(&lease.key), now).is_some() {
             return Err(format!("{} is added again", lease.key));
         }
         if lease.checkpoint == Checkpoint::Latest {
             // The fleet starts here: nothing of the shards before is read.
             for ancestor in stream.ancestors(&lease.key) {
-                if !self.ever.contains(&ancestor) {
+                if !self.ever.contains_key(&ancestor) {
                     let shard = stream.shards.get_mut(&ancestor).unwrap();
                     shard.handled = shard.records;
                 }
@@ -83,7 +92,8 @@ impl Table {
         }
         if let OwnerChange::Take(_) = update.owner {
             for parent in &stream.shards[key].parents {
-                if self.rows.get(parent).is_some_and(|parent| !parent.lease.is_ended()) {
+                let is_ended = self.rows.get(parent).is_none_or(|parent| parent.lease.is_ended());
+                if !is_ended && !self.is_late(parent, key) {
                     return Err(format!("{key} is taken before {parent} has ended"));
                 }
             }
@@ -125,12 +135,19 @@ impl Table {
         Ok(Updated::Done)
     }
 
+    /// Returns whether the lease of a shard was added long after that of one that came from it. A request that takes as long as a
+    /// failover does this where an application starts at the latest record, and workers have different lists of the shards.
+    pub(crate) fn is_late(&self, ancestor: &str, shard: &str) -> bool {
+        let added = self.ever.get(ancestor).zip(self.ever.get(shard));
+        added.is_some_and(|(ancestor, shard)| *ancestor > shard + self.failover / 2)
+    }
+
     /// Returns whether a shard that this one came from, directly or not, has had a lease.
     pub(crate) fn has_had_ancestors(&self, key: &str, stream: &Stream) -> bool {
         stream
             .ancestors(key)
             .iter()
-            .any(|ancestor| self.ever.contains(ancestor))
+            .any(|ancestor| self.ever.contains_key(ancestor) && !self.is_late(ancestor, key))
     }
 
     /// Returns whether the lease was removed.

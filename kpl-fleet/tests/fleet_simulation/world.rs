@@ -168,6 +168,7 @@ impl World {
         };
         let initial = [Checkpoint::TrimHorizon, Checkpoint::AtTimestamp, Checkpoint::Latest];
         let initial = initial[rng.usize(..3)].clone();
+        let failover = rng.u64(3..=10) * SECOND;
         let mut world = Self {
             trace,
             statistics: Statistics::default(),
@@ -177,10 +178,10 @@ impl World {
             events: BinaryHeap::new(),
             waiting: BTreeMap::new(),
             stream: Stream::new(shards),
-            table: Table::default(),
+            table: Table::new(failover),
             workers: Vec::new(),
             initial,
-            failover: rng.u64(3..=10) * SECOND,
+            failover,
             max_leases: if rng.u8(..5) == 0 { rng.usize(1..8) } else { usize::MAX },
             faults: if rng.bool() { rng.u64(..300) } else { rng.u64(..30) },
             throttled_until: 0,
@@ -498,7 +499,8 @@ impl World {
             return self.fail(format!("{key} is handled twice by worker {worker}"));
         }
         let parents = self.stream.shards[key].parents.iter();
-        if let Some(parent) = parents.clone().find(|parent| !self.stream.shards[*parent].is_done()) {
+        let is_first = |parent: &&Arc<str>| !self.stream.shards[*parent].is_done() && !self.table.is_late(parent, key);
+        if let Some(parent) = parents.clone().find(is_first) {
             return self.fail(format!("{key} is handled before {parent}"));
         }
         if *checkpoint == Checkpoint::Latest && self.table.has_had_ancestors(key, &self.stream) {
