@@ -81,6 +81,13 @@ macro_rules! for_each_option {
             /// your readers do not filter.
             resend_strays_only: bool = false,
 
+            /// Whether records carry the trace of the one who sends: the tags `traceparent` and `tracestate` of
+            /// [W3C Trace Context](https://www.w3.org/TR/trace-context/), with the current span of `tracing`, or else the
+            /// current context of `opentelemetry`. Default: `false`. What it costs is with
+            /// [`TraceContext`](kpl_core::TraceContext). Records with tags of that name keep theirs.
+            #[cfg(feature = "trace")]
+            trace_context: bool = false,
+
             /// How often shards are listed if nothing indicates that they changed. Default: 60 s.
             shard_refresh_interval: Duration = Duration::from_secs(60),
         }
@@ -107,8 +114,9 @@ macro_rules! options {
         }
 
         impl Default for Options {
+            #[allow(unused_doc_comments, reason = "what an option depends on stands among its documentation")]
             fn default() -> Self {
-                Self { $($option: $default,)* }
+                Self { $($(#[$doc])* $option: $default,)* }
             }
         }
     };
