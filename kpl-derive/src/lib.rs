@@ -398,7 +398,8 @@ use syn::DeriveInput;
 ///
 /// The rest is a test. With `check` the derive generates one, `kpl_check_` and the name of the type, beside the type. It
 /// writes values, reads them back and compares the values, their keys and their tags; the message of a failure starts with the
-/// field that is another one. The type must implement `Debug` and `PartialEq`, and must not have parameters.
+/// field that is another one. The type must implement `Debug` and `PartialEq`, must not have parameters, and must not be inside
+/// of a function, where tests are not found.
 ///
 /// ```
 /// # use kpl::KplRecord;

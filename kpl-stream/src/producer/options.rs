@@ -61,8 +61,8 @@ macro_rules! for_each_option {
             /// The memory budget for all streams together: what the process may grow by. Default: 64 MiB. When it is
             /// used up, senders wait.
             ///
-            /// Three quarters are for records without an outcome: each takes twice the size of its key and its
-            /// payload, because the [`Delivery`](crate::Delivery) keeps the record as it was sent, and
+            /// Three quarters are for records without an outcome: each takes twice the size of its key, its payload
+            /// and its tags, because the [`Delivery`](crate::Delivery) keeps the record as it was sent, and
             /// [`BYTES_PER_RECORD`](crate::BYTES_PER_RECORD). The last quarter is for requests under way, which hold
             /// packed copies: together they carry at most a tenth of this option, or one Kinesis record. To send more
             /// than that per round trip, raise it.

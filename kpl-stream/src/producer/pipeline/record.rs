@@ -113,6 +113,12 @@ impl EncodedRecord {
         self.tags.as_deref()
     }
 
+    /// Returns the size of the tags, in bytes: of their keys and values.
+    pub(crate) fn tags_len(&self) -> usize {
+        let tags = self.tags.iter().flat_map(|tags| tags.iter());
+        tags.map(|(key, value)| key.len() + value.map_or(0, str::len)).sum()
+    }
+
     /// Returns the same record in a trace, unless its tags already have one.
     #[must_use]
     pub fn with_trace_context(mut self, context: &TraceContext) -> Self {
