@@ -4,7 +4,9 @@
     feature = "json",
     feature = "postcard",
     feature = "bincode",
-    feature = "prost"
+    feature = "prost",
+    feature = "gzip",
+    feature = "zstd"
 ))]
 
 use std::env;
@@ -18,12 +20,14 @@ fn ui() {
     let cases = trybuild::TestCases::new();
     for theme in [
         "attributes",
+        "check",
         "codec",
         "elide",
         "enums",
         "keys",
         "payload",
         "read",
+        "serde",
         "tags",
         "transparent",
     ] {

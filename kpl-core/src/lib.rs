@@ -38,6 +38,7 @@ mod record;
 mod serde_impls;
 mod shard;
 mod timestamp;
+mod trace;
 pub mod wire;
 
 pub use aggregate::{
@@ -59,4 +60,5 @@ pub use record::{
 };
 pub use shard::{InvalidShardMap, Shard, ShardMap};
 pub use timestamp::{InvalidTimestamp, Timestamp};
+pub use trace::{InvalidTraceContext, TraceContext};
 pub use wire::{Malformed, Tags};

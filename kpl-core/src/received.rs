@@ -15,6 +15,7 @@ use crate::key::HashKey;
 use crate::position::Position;
 use crate::record::{EncryptionType, FromKplRecord, KinesisRecord, UserRecord};
 use crate::timestamp::Timestamp;
+use crate::trace::TraceContext;
 use crate::wire::{Malformed, Tags};
 
 /// A user record as a value of its type, with everything that is known about it. It does not borrow, unless the value
@@ -188,6 +189,12 @@ impl<T> Received<T> {
     #[must_use]
     pub const fn tags(&self) -> &Tags<'static> {
         &self.details.tags
+    }
+
+    /// Returns the trace that it belongs to, if its tags have a valid `traceparent`.
+    #[must_use]
+    pub fn trace_context(&self) -> Option<TraceContext> {
+        TraceContext::of(self.tags())
     }
 
     /// Returns whether it was inside an aggregate.

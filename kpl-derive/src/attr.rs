@@ -20,6 +20,7 @@ pub(crate) struct Named<T> {
 #[derive(Default)]
 pub(crate) struct ContainerAttrs {
     pub(crate) bound: Option<Named<Punctuated<WherePredicate, Token![,]>>>,
+    pub(crate) check: Option<Named<Option<ExprPath>>>,
     pub(crate) codec: Option<Named<Type>>,
     pub(crate) explicit_hash_key_with: Option<Named<ExprPath>>,
     pub(crate) krate: Option<Named<Path>>,
@@ -33,6 +34,7 @@ pub(crate) struct ContainerAttrs {
 #[derive(Default)]
 pub(crate) struct VariantAttrs {
     pub(crate) partition_key: Option<Named<LitStr>>,
+    pub(crate) transparent: Option<Ident>,
     pub(crate) failed: Failed,
 }
 
@@ -64,6 +66,7 @@ impl ContainerAttrs {
         each(attributes, Target::Container, errors, &mut failed, |name, input| {
             match name.unraw().to_string().as_str() {
                 names::BOUND => set(&mut this.bound, name, predicates(input)),
+                names::CHECK => set(&mut this.check, name, optional_path(input)),
                 names::CODEC => set(&mut this.codec, name, maybe_quoted(input)),
                 names::CRATE => set(&mut this.krate, name, root(input)),
                 names::EXPLICIT_HASH_KEY_WITH => set(&mut this.explicit_hash_key_with, name, maybe_quoted(input)),
@@ -97,6 +100,7 @@ impl VariantAttrs {
         each(attributes, Target::Variant, errors, &mut failed, |name, input| {
             match name.unraw().to_string().as_str() {
                 names::PARTITION_KEY => set(&mut this.partition_key, name, template(name, input)),
+                names::TRANSPARENT => set_flag(&mut this.transparent, name, input),
                 _ => return None,
             }
             .into()
@@ -240,6 +244,11 @@ fn maybe_quoted<T: Parse>(input: ParseStream<'_>) -> syn::Result<T> {
         true => input.parse::<LitStr>()?.parse(),
         false => input.parse(),
     }
+}
+
+/// Reads a path if there is one.
+fn optional_path(input: ParseStream<'_>) -> syn::Result<Option<ExprPath>> {
+    input.peek(Token![=]).then(|| maybe_quoted(input)).transpose()
 }
 
 fn root(input: ParseStream<'_>) -> syn::Result<Path> {

@@ -5,19 +5,43 @@ mod read;
 mod write;
 
 use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens, format_ident, quote};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
 use syn::{GenericArgument, Generics, Ident, Path, PathArguments, Type, WherePredicate};
 
 use crate::generics::{is_generic, lifetime, this_type, with_outliving, with_predicates};
-use crate::model::{Content, Own, Payload, Record};
+use crate::model::{Check, Content, Own, Payload, Record};
 use crate::parse::Field;
 use crate::{Derive, elide};
 
 pub(crate) fn expand(record: &Record<'_>) -> TokenStream {
     let writing = (record.derive == Derive::KplRecord).then(|| writing(record));
     let reading = reading(record);
-    in_const(&record.root, &quote!(#writing #reading))
+    let impls = in_const(&record.root, &quote!(#writing #reading));
+    let check = record.check.as_ref().map(|check| check_test(record, check));
+    quote!(#impls #check)
+}
+
+/// Returns the test. It stands beside the type: the compiler does not find tests inside of others.
+fn check_test(record: &Record<'_>, check: &Check<'_>) -> TokenStream {
+    let (root, ident) = (&record.root, &record.input.ident);
+    let test = format_ident!("kpl_check_{}", ident.unraw(), span = check.name.span());
+    let values = match check.values {
+        Some(function) => quote_spanned!(at(function)=> #function()),
+        None => quote_spanned!(at(check.name)=> __kpl::arbitrary_values::<#ident>()),
+    };
+    let call = quote_spanned!(at(check.name)=> __kpl::check::<#ident>);
+    quote! {
+        #[cfg(test)]
+        #[doc(hidden)]
+        #[allow(non_snake_case, clippy::absolute_paths)]
+        #[::core::prelude::v1::test]
+        fn #test() {
+            use #root::derive_support as __kpl;
+            #call(#values);
+        }
+    }
 }
 
 fn writing(record: &Record<'_>) -> TokenStream {

@@ -63,6 +63,7 @@ use syn::DeriveInput;
 /// | [`partition_key_with = path`](#the-partition-key) | a function returns the key |
 /// | [`explicit_hash_key_with = path`](#the-explicit-hash-key) | a function returns the explicit hash key |
 /// | [`transparent`](#newtypes) | everything is left to the only field |
+/// | [`check`, `check = path`](#is-it-read-as-it-was-written) | generates a test |
 /// | [`bound = "T: Trait"`](#generic-types) | replaces the where clauses that the derive generates |
 /// | [`crate = path`](#re-exports) | the path of the crate kpl |
 ///
@@ -81,12 +82,38 @@ use syn::DeriveInput;
 /// | attribute | meaning |
 /// |---|---|
 /// | [`partition_key = "{tenant}/{user}"`](#enums) | the variant's key is built from its fields |
+/// | [`transparent`](#enums) | keys and tags are those of the only field, which is a record itself |
 ///
 /// # The partition key
 ///
-/// The key is a field of any type that implements [`Display`](std::fmt::Display), or a template of fields, or the result
-/// of a function. A template is written as for [`format!`], with the names of fields, or their indexes in a tuple struct.
-/// `{{` and `}}` stand for braces, and format specifications work as usual.
+/// The key is a field of any type that implements [`Display`](std::fmt::Display), or else [`AsRef<str>`], or a template of
+/// fields, or the result of a function. A template is written as for [`format!`], with the names of fields, or their indexes
+/// in a tuple struct. A dot leads to a field inside of a field, which
+/// must implement `Display`: `{order.customer.id}`, `{0.id}`. `{{` and `}}` stand for
+/// braces, and format specifications work as usual.
+///
+/// A function returns a string, anything else that implements `Display`, or a `Result` of it with a `KeyError`, which
+/// refuses the record. It decides what an `Option` cannot, and what bytes cannot, such as `bytes::Bytes`:
+///
+/// ```
+/// # use kpl::{KeyError, KplRecord};
+/// # use serde::{Deserialize, Serialize};
+/// #[derive(Serialize, Deserialize, KplRecord)]
+/// #[kpl(codec = kpl::codec::Json, partition_key_with = Self::key)]
+/// struct Visit { user: Option<String>, session: Vec<u8> }
+///
+/// impl Visit {
+///     fn key(&self) -> Result<&str, KeyError> {
+///         match &self.user {
+///             Some(user) => Ok(user),
+///             None => str::from_utf8(&self.session).map_err(|error| KeyError::new(error.to_string())),
+///         }
+///     }
+/// }
+/// # let mut buffer = String::new();
+/// # assert_eq!(Visit { user: None, session: b"s-1".into() }.partition_key(&mut buffer)?, "s-1");
+/// # Ok::<(), KeyError>(())
+/// ```
 ///
 /// ```
 /// # use kpl::KplRecord;
@@ -268,6 +295,38 @@ use syn::DeriveInput;
 /// # Ok::<(), kpl::KeyError>(())
 /// ```
 ///
+/// With `transparent` on a variant with one field, which is a record itself, keys and tags are those of that field, and
+/// the record is sent inside an aggregate where that field would be. The payload is the enum's, by its codec: the codec of
+/// the field is not used, nor are its `elide` and `payload`. If the field is not a record, a template can name a field of it.
+///
+/// ```
+/// # use kpl::KplRecord;
+/// # use serde::{Deserialize, Serialize};
+/// #[derive(Serialize, Deserialize, KplRecord)]
+/// #[kpl(codec = kpl::codec::Json)]
+/// struct OrderPlaced {
+///     #[kpl(partition_key)]
+///     order: String,
+/// }
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct OrderShipped { order: String, parcel: u64 }
+///
+/// #[derive(Serialize, Deserialize, KplRecord)]
+/// #[kpl(codec = kpl::codec::Json)]
+/// enum OrderEvent {
+///     #[kpl(transparent)]
+///     Placed(OrderPlaced),
+///     #[kpl(partition_key = "{0.order}")]
+///     Shipped(OrderShipped),
+/// }
+/// # let mut buffer = String::new();
+/// # assert_eq!(OrderEvent::Placed(OrderPlaced { order: "o-1".into() }).partition_key(&mut buffer)?, "o-1");
+/// # let shipped = OrderShipped { order: "o-1".into(), parcel: 7 };
+/// # assert_eq!(OrderEvent::Shipped(shipped).partition_key(&mut buffer)?, "o-1");
+/// # Ok::<(), kpl::KeyError>(())
+/// ```
+///
 /// # Newtypes
 ///
 /// With `transparent`, a struct with one field is the same record as that field.
@@ -326,6 +385,53 @@ use syn::DeriveInput;
 /// assert_eq!(alert.payload(&mut buffer)?, br#"{"host":"web-1","lines":["disk full"]}"#);
 /// # Ok::<(), kpl::CodecError>(())
 /// ```
+///
+/// # Is it read as it was written?
+///
+/// serde lets a type say how it is written and how it is read, and the two need not agree. What the derive can see, it
+/// reports:
+///
+/// * with `Json`, two names in a payload that are the same, such as `#[serde(tag = "type")]` on a struct and a field that
+///   is named `type` or renamed to it;
+/// * with `Postcard` and `Bincode`, which do not write the names of fields, the attributes `flatten`, `untagged`, `tag`
+///   without `content`, and `skip_serializing_if`.
+///
+/// The rest is a test. With `check` the derive generates one, `kpl_check_` and the name of the type, beside the type. It
+/// writes values, reads them back and compares the values, their keys and their tags; the message of a failure starts with the
+/// field that is another one. The type must implement `Debug` and `PartialEq`, must not have parameters, and must not be inside
+/// of a function, where tests are not found.
+///
+/// ```
+/// # use kpl::KplRecord;
+/// # use serde::{Deserialize, Serialize};
+/// #[derive(Debug, PartialEq, Serialize, Deserialize, KplRecord)]
+/// #[kpl(codec = kpl::codec::Json, check = Click::samples)]
+/// struct Click {
+///     #[kpl(partition_key)]
+///     user: String,
+///     referrer: Option<String>,
+/// }
+///
+/// impl Click {
+///     # #[cfg(any())] /*
+///     #[cfg(test)]
+///     # */
+///     fn samples() -> Vec<Self> {
+///         vec![
+///             Click { user: "ada".into(), referrer: Some("/".into()) },
+///             Click { user: "bob".into(), referrer: None },
+///         ]
+///     }
+/// }
+/// ```
+///
+/// `check` alone takes 256 arbitrary values, the same ones in every run: enable the feature `arbitrary` of the crate in
+/// `[dev-dependencies]`, and derive `Arbitrary` of the crate arbitrary, with `#[cfg_attr(test, derive(arbitrary::Arbitrary))]`.
+/// Values that cannot have a key are not compared. Values that are not equal to themselves, such as those with NaN,
+/// are compared by their payloads.
+///
+/// What is written must then be readable: `check` also reports a field with `skip_serializing` and without `default`, and, with
+/// `Postcard` and `Bincode`, a field that only one of `skip_serializing` and `skip_deserializing` leaves out.
 ///
 /// # Re-exports
 ///

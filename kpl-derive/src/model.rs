@@ -1,7 +1,7 @@
 //! What the derive knows about a type without mistakes.
 
 use syn::punctuated::Punctuated;
-use syn::{DeriveInput, ExprPath, Fields, LitStr, Path, Token, Type, Variant, WherePredicate};
+use syn::{DeriveInput, ExprPath, Fields, Ident, LitStr, Member, Path, Token, Type, Variant, WherePredicate};
 
 use crate::Derive;
 use crate::parse::Field;
@@ -14,6 +14,15 @@ pub(crate) struct Record<'a> {
     /// Replaces the where clauses that the derive would generate.
     pub(crate) bound: Option<&'a Punctuated<WherePredicate, Token![,]>>,
     pub(crate) content: Content<'a>,
+    pub(crate) check: Option<Check<'a>>,
+}
+
+/// The test that the derive generates.
+pub(crate) struct Check<'a> {
+    /// The attribute, where the compiler reports what the test lacks.
+    pub(crate) name: &'a Ident,
+    /// The function that returns the values. Otherwise they are arbitrary.
+    pub(crate) values: Option<&'a ExprPath>,
 }
 
 pub(crate) enum Content<'a> {
@@ -55,11 +64,22 @@ pub(crate) enum Key<'a> {
     Field(&'a Field<'a>),
     Template(&'a LitStr, Vec<KeyPiece<'a>>),
     Function(&'a ExprPath),
+    /// Keys and tags are those of the only field, which is a record itself.
+    Inner(&'a Field<'a>),
 }
 
 pub(crate) enum KeyPiece<'a> {
     Text(String),
-    Field(&'a Field<'a>, String),
+    Field(FieldPiece<'a>),
+}
+
+/// A field in a template: `{order.id:08x}`.
+pub(crate) struct FieldPiece<'a> {
+    pub(crate) field: &'a Field<'a>,
+    /// The way from there to a field inside of it.
+    pub(crate) path: Vec<Member>,
+    /// The format specification after the colon.
+    pub(crate) spec: String,
 }
 
 pub(crate) struct Tag<'a> {

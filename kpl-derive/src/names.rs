@@ -5,6 +5,7 @@ use std::fmt::{self, Display};
 pub(crate) const ATTRIBUTE: &str = "kpl";
 
 pub(crate) const BOUND: &str = "bound";
+pub(crate) const CHECK: &str = "check";
 pub(crate) const CODEC: &str = "codec";
 pub(crate) const CRATE: &str = "crate";
 pub(crate) const ELIDE: &str = "elide";
@@ -39,10 +40,11 @@ impl Target {
                 PARTITION_KEY_WITH,
                 EXPLICIT_HASH_KEY_WITH,
                 TRANSPARENT,
+                CHECK,
                 BOUND,
                 CRATE,
             ],
-            Self::Variant => &[PARTITION_KEY],
+            Self::Variant => &[PARTITION_KEY, TRANSPARENT],
             Self::Field => &[PARTITION_KEY, ELIDE, EXPLICIT_HASH_KEY, PAYLOAD, TAG],
         }
     }

@@ -8,6 +8,8 @@ pub(crate) enum Piece {
     Text(String),
     Field {
         name: String,
+        /// The names after the first, in `{order.customer.id}`.
+        path: Vec<String>,
         /// The format specification after the colon.
         spec: String,
     },
@@ -51,15 +53,21 @@ fn pieces(template: &str) -> Result<Vec<Piece>, String> {
 
 fn placeholder(inside: &str) -> Result<Piece, String> {
     let (name, spec) = inside.split_once(':').unwrap_or((inside, ""));
-    let name = name.trim();
-    if name.is_empty() {
+    let mut names = name.split('.').map(|name| {
+        let name = name.trim();
+        name.strip_prefix("r#").unwrap_or(name).to_owned()
+    });
+    let name = names.next().unwrap_or_default();
+    let path: Vec<_> = names.collect();
+    if name.is_empty() || path.iter().any(String::is_empty) {
         return Err(format!("`{{{inside}}}` does not name a field"));
     }
     if after_fill(spec).contains(['$', '*']) {
         return Err(format!("`{{{inside}}}`: a width or precision must be a number here"));
     }
     Ok(Piece::Field {
-        name: name.strip_prefix("r#").unwrap_or(name).into(),
+        name,
+        path,
         spec: spec.into(),
     })
 }
@@ -86,7 +94,22 @@ mod tests {
     fn field(name: &str, spec: &str) -> Piece {
         Piece::Field {
             name: name.into(),
+            path: Vec::new(),
             spec: spec.into(),
+        }
+    }
+
+    #[test]
+    fn a_field_inside_a_field() {
+        let nested = Piece::Field {
+            name: "0".into(),
+            path: vec!["order".into(), "type".into(), "1".into()],
+            spec: "08x".into(),
+        };
+        assert_eq!(pieces("{0. order .r#type.1:08x}"), Ok(vec![nested]));
+        assert_eq!(pieces("{a:.3}"), Ok(vec![field("a", ".3")]));
+        for template in ["{.}", "{a.}", "{.a}", "{a..b}"] {
+            assert!(pieces(template).is_err(), "{template}");
         }
     }
 

@@ -2,14 +2,16 @@
 
 mod key;
 mod payload;
+mod serde;
 
 use std::collections::BTreeMap;
 
 use syn::{Ident, Path, parse_quote};
 
+use crate::Derive;
 use crate::attr::ContainerAttrs;
 use crate::errors::Errors;
-use crate::model::{Content, Own, Record, Shape, Tag};
+use crate::model::{Check, Content, Own, Record, Shape, Tag};
 use crate::parse::{self, Container, Field};
 
 /// Returns the path of the crate, even if the rest has mistakes.
@@ -23,17 +25,39 @@ pub(crate) fn root(attrs: &ContainerAttrs) -> Path {
 /// Returns the record, or `None` if at least one error was reported.
 pub(crate) fn validate<'a>(container: &'a Container<'a>, errors: &mut Errors) -> Option<Record<'a>> {
     let attrs = &container.attrs;
+    if let Some(check) = &attrs.check {
+        checkable(container, &check.name, errors);
+    }
     let content = match &attrs.transparent {
         Some(transparent) => Content::Transparent(transparent_field(container, transparent, errors)?),
         None => Content::Own(own(container, errors)?),
     };
+    let check = attrs.check.as_ref().map(|check| Check {
+        name: &check.name,
+        values: check.value.as_ref(),
+    });
     Some(Record {
         derive: container.derive,
         input: container.input,
         root: root(attrs),
         bound: attrs.bound.as_ref().map(|attr| &attr.value),
         content,
+        check,
     })
+}
+
+fn checkable(container: &Container<'_>, check: &Ident, errors: &mut Errors) {
+    if container.derive == Derive::FromKplRecord {
+        errors.at(
+            check,
+            "`check` needs `KplRecord`: a type that is only read cannot be written to compare",
+        );
+    } else if !container.input.generics.params.is_empty() {
+        errors.at(
+            check,
+            "`check` is for types without parameters: a test has values of one type",
+        );
+    }
 }
 
 fn transparent_field<'a>(
@@ -67,6 +91,7 @@ fn own<'a>(container: &'a Container<'a>, errors: &mut Errors) -> Option<Own<'a>>
         );
     }
     let payload = payload::payload(container, errors);
+    serde::conflicts(container, errors);
     key::contradicting(&container.attrs, errors);
     let shapes: Vec<_> = container
         .shapes

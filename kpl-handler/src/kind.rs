@@ -10,6 +10,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use kpl_core::{Received, Undecodable};
 
+use crate::trace::{self, in_span};
 use crate::{Concurrency, DeadLetters, Error, Failures, OnFailure, Place, Progress};
 
 /// A record, or why it cannot be decoded.
@@ -79,7 +80,10 @@ impl<F> PerRecord<F> {
             return;
         }
         match item {
-            Ok(received) => progress.call(&place, || (self.f)(received)).await,
+            Ok(received) => {
+                let span = trace::span_of_record(&received);
+                progress.call(&place, || in_span(span, || (self.f)(received))).await
+            }
             Err(undecodable) => progress.call(&place, || dead_letters.handle(undecodable)).await,
         };
     }
@@ -280,7 +284,10 @@ where
         return;
     };
     let result = match progress.begin(first) {
-        true => progress.call(first, || f(records)).await,
+        true => {
+            let span = trace::span_of_records(&records);
+            progress.call(first, || in_span(span, || f(records))).await
+        }
         false => None,
     };
     match result {

@@ -14,6 +14,7 @@ mod kind;
 mod panic;
 mod place;
 mod progress;
+pub mod trace;
 
 pub use backoff::Backoff;
 pub use choices::{Concurrency, OnFailure};

@@ -56,6 +56,18 @@ async fn a_stalled_service_stops_the_senders() {
 }
 
 #[tokio::test]
+async fn tags_are_in_the_budget() {
+    let producer = builder(0).build().unwrap();
+    let clicks = open(&producer).await;
+    let tagged = RawRecord::new("key", "data")
+        .with_tag("t", Some(&"v".repeat(5_000)))
+        .with_tag("u", None);
+    let _delivery = clicks.send(tagged).await.unwrap();
+    let bytes = producer.buffered().bytes;
+    assert_eq!(bytes, 2 * (3 + 4 + 1 + 5_000 + 1) + BYTES_PER_RECORD);
+}
+
+#[tokio::test]
 async fn bytes_have_a_budget_too() {
     let producer = builder(0)
         .max_user_record_size(10_000)

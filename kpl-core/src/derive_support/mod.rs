@@ -10,6 +10,7 @@
     reason = "none of this is public API"
 )]
 
+mod check;
 #[cfg(feature = "serde")]
 mod elide;
 mod hash_key;
@@ -18,11 +19,13 @@ mod payload;
 mod restore;
 mod tag;
 
+pub use self::check::{ArbitraryValue, arbitrary_values, check};
 #[cfg(feature = "serde")]
 pub use self::elide::{DecodeElided, EncodeElided, decode_elided, encode_elided};
 pub use self::hash_key::{HashKeyField, hash_key, restore_hash_key};
 pub use self::partition_key::{
-    DisplayKind, KeyField, Text, TextKind, ViaDisplay, ViaText, display, write_key, write_key_of,
+    AlwaysPresent, AsRefKind, DisplayKind, KeyField, OptionKind, Part, PlainKind, ResultKind, Text, TextKind, ViaAsRef,
+    ViaDisplay, ViaOption, ViaOther, ViaPlain, ViaResult, ViaText, write_key,
 };
 pub use self::payload::{PayloadField, RestoredPayload, raw_payload, restore_payload};
 pub use self::restore::{BorrowKind, ElidedField, KeyText, ParseKind, ViaBorrow, ViaParse};

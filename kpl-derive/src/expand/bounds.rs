@@ -50,18 +50,22 @@ fn written_beside_the_payload(shape: &Shape<'_>, predicates: &mut Predicates<'_>
         Key::Field(field) => predicates.push(&field.ast.ty, &quote!(__kpl::KeyField)),
         Key::Template(_, pieces) => {
             for piece in pieces {
-                if let KeyPiece::Field(field, spec) = piece {
-                    let bound = match formatting_trait(spec) {
+                // The types of fields inside of fields are not known here.
+                if let KeyPiece::Field(piece) = piece
+                    && piece.path.is_empty()
+                {
+                    let bound = match formatting_trait(&piece.spec) {
                         "Display" => quote!(__kpl::KeyField),
                         other => {
                             let other = format_ident!("{other}");
                             quote!(__kpl::core::fmt::#other)
                         }
                     };
-                    predicates.push(&field.ast.ty, &bound);
+                    predicates.push(&piece.field.ast.ty, &bound);
                 }
             }
         }
+        Key::Inner(field) => predicates.push(&field.ast.ty, &quote!(__kpl::KplRecord)),
         Key::Function(_) | Key::None => {}
     }
     if let Some(field) = shape.explicit_hash_key {

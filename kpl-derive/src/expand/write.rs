@@ -1,12 +1,13 @@
 //! `impl KplRecord`.
 
-use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use proc_macro2::{Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::spanned::Spanned as _;
 use syn::{Ident, LitStr};
 
 use super::{at, pattern, variable};
 use crate::elide;
-use crate::model::{Content, Key, KeyPiece, Own, Payload, Record, Shape};
+use crate::model::{Content, FieldPiece, Key, KeyPiece, Own, Payload, Record, Shape};
 use crate::parse::Field;
 
 pub(super) fn methods(record: &Record<'_>) -> TokenStream {
@@ -68,12 +69,17 @@ fn partition_key(own: &Own<'_>) -> TokenStream {
     let buffer = variable("buffer");
     let functions = own.shapes.iter().find_map(|shape| match &shape.key {
         Key::Function(function) => Some(function),
-        Key::Field(_) | Key::Template(..) | Key::None => None,
+        Key::Field(_) | Key::Template(..) | Key::Inner(_) | Key::None => None,
     });
     let body = match functions {
         Some(function) => {
-            let key = quote_spanned!(at(function)=> #function(self));
-            quote!(__kpl::write_key_of(#key, #buffer))
+            let key = format_ident!("__key", span = Span::mixed_site().located_at(function.span()));
+            let returned = quote_spanned!(at(function)=> #function(self));
+            quote! {
+                use __kpl::{ViaPlain as _, ViaResult as _};
+                let #key = #returned;
+                (&__kpl::Probe::of(&#key)).returned_kind().write(#key, #buffer)
+            }
         }
         None => {
             let arms = own.shapes.iter().map(|shape| {
@@ -91,10 +97,10 @@ fn partition_key(own: &Own<'_>) -> TokenStream {
     let imports = own
         .shapes
         .iter()
-        .any(|shape| matches!(shape.key, Key::Field(_)))
+        .any(|shape| matches!(shape.key, Key::Field(_) | Key::Template(..)))
         .then(|| {
             quote!(
-                use __kpl::{ViaDisplay as _, ViaText as _};
+                use __kpl::{ViaAsRef as _, ViaDisplay as _, ViaOption as _, ViaOther as _, ViaText as _};
             )
         });
     quote! {
@@ -110,19 +116,34 @@ fn partition_key(own: &Own<'_>) -> TokenStream {
 }
 
 /// Returns the fields that make up a key, and the expression for it.
-fn key<'a>(key: &Key<'a>, buffer: &Ident) -> (Vec<&'a Field<'a>>, TokenStream) {
+fn key<'a>(key: &'a Key<'a>, buffer: &Ident) -> (Vec<&'a Field<'a>>, TokenStream) {
     match key {
         Key::Field(field) => {
             let binding = &field.binding;
-            let key = quote!((&__kpl::Probe::of(#binding)).key_kind().key(#binding, #buffer));
-            (vec![field], key)
+            let kind = key_kind(&quote!(#binding));
+            (vec![field], quote!(#kind.key(#binding, #buffer)))
+        }
+        Key::Inner(field) => {
+            let (inner, binding) = (inner(field), &field.binding);
+            (vec![field], quote!(#inner::partition_key(#binding, #buffer)))
         }
         Key::Template(literal, pieces) => template(literal, pieces, buffer),
         Key::Function(_) | Key::None => (Vec::new(), TokenStream::new()),
     }
 }
 
-fn template<'a>(literal: &LitStr, pieces: &[KeyPiece<'a>], buffer: &Ident) -> (Vec<&'a Field<'a>>, TokenStream) {
+/// Returns what can make a key of this reference.
+fn key_kind(reference: &TokenStream) -> TokenStream {
+    quote!((&&&&__kpl::Probe::of(#reference)).key_kind())
+}
+
+/// Returns the trait of the field of a transparent variant.
+fn inner(field: &Field<'_>) -> TokenStream {
+    let ty = &field.ast.ty;
+    quote_spanned!(at(ty)=> <#ty as __kpl::KplRecord>)
+}
+
+fn template<'a>(literal: &LitStr, pieces: &'a [KeyPiece<'a>], buffer: &Ident) -> (Vec<&'a Field<'a>>, TokenStream) {
     if let [KeyPiece::Text(text)] = pieces {
         let key = LitStr::new(text, literal.span());
         return (Vec::new(), quote!(__kpl::Ok(#key)));
@@ -133,17 +154,26 @@ fn template<'a>(literal: &LitStr, pieces: &[KeyPiece<'a>], buffer: &Ident) -> (V
     for piece in pieces {
         match piece {
             KeyPiece::Text(text) => format += &text.replace('{', "{{").replace('}', "}}"),
-            KeyPiece::Field(field, spec) => {
+            KeyPiece::Field(FieldPiece { field, path, spec }) => {
                 format += &match spec.as_str() {
                     "" => "{}".into(),
                     spec => format!("{{:{spec}}}"),
                 };
                 let binding = &field.binding;
+                let reference = match path.as_slice() {
+                    [] => quote!(#binding),
+                    path => quote_spanned!(at(literal)=> &#binding #(.#path)*),
+                };
                 values.push(match formatting_trait(spec) {
-                    "Display" => quote!(__kpl::display(#binding)),
+                    // If there is no such field, a probe of its type would be a second error.
+                    "Display" if !path.is_empty() => quote!(__kpl::DisplayKind.part(#reference)),
+                    "Display" => {
+                        let kind = key_kind(&reference);
+                        quote!(#kind.part(#reference))
+                    }
                     // The address that the field holds, not the address of the field.
-                    "Pointer" => quote!(*#binding),
-                    _ => quote!(#binding),
+                    "Pointer" => quote!(*#reference),
+                    _ => reference,
                 });
                 if !fields.iter().any(|other| std::ptr::eq(*other, *field)) {
                     fields.push(field);
@@ -175,16 +205,20 @@ fn explicit_hash_key(own: &Own<'_>) -> TokenStream {
     let body = if let Some(function) = own.explicit_hash_key_with {
         let key = quote_spanned!(at(function)=> &#function(self));
         quote!(__kpl::Ok(__kpl::hash_key(#key)))
-    } else if own.shapes.iter().any(|shape| shape.explicit_hash_key.is_some()) {
+    } else if (own.shapes.iter()).any(|shape| shape.explicit_hash_key.is_some() || matches!(shape.key, Key::Inner(_))) {
         let arms = own.shapes.iter().map(|shape| {
             let path = path(shape);
-            match shape.explicit_hash_key {
-                Some(field) => {
+            match (shape.explicit_hash_key, &shape.key) {
+                (_, Key::Inner(field)) => {
+                    let (pattern, inner, binding) = (pattern(&path, &[field]), inner(field), &field.binding);
+                    quote!(#pattern => #inner::explicit_hash_key(#binding)?,)
+                }
+                (Some(field), _) => {
                     let pattern = pattern(&path, &[field]);
                     let binding = &field.binding;
                     quote!(#pattern => __kpl::hash_key(#binding),)
                 }
-                None => quote!(#path { .. } => __kpl::None,),
+                (None, _) => quote!(#path { .. } => __kpl::None,),
             }
         });
         quote! {
@@ -204,11 +238,16 @@ fn explicit_hash_key(own: &Own<'_>) -> TokenStream {
 }
 
 fn tags(own: &Own<'_>) -> TokenStream {
-    if own.shapes.iter().all(|shape| shape.tags.is_empty()) {
+    let has_tags = |shape: &Shape<'_>| !shape.tags.is_empty() || matches!(shape.key, Key::Inner(_));
+    if !own.shapes.iter().any(has_tags) {
         return TokenStream::new();
     }
     let tags = variable("tags");
     let arms = own.shapes.iter().map(|shape| {
+        if let Key::Inner(field) = shape.key {
+            let (pattern, inner, binding) = (pattern(&path(shape), &[field]), inner(field), &field.binding);
+            return quote!(#pattern => #inner::tags(#binding, #tags)?,);
+        }
         let fields: Vec<_> = shape.tags.iter().map(|tag| tag.field).collect();
         let pattern = pattern(&path(shape), &fields);
         let pushes = shape.tags.iter().map(|tag| {
@@ -270,6 +309,26 @@ fn payload(own: &Own<'_>) -> TokenStream {
 /// returns to its readers.
 fn always_wrapped(own: &Own<'_>) -> TokenStream {
     let body = match own.payload {
+        Payload::Codec(_) | Payload::Elided(_) if own.shapes.iter().any(|shape| matches!(shape.key, Key::Inner(_))) => {
+            let arms = own.shapes.iter().map(|shape| match shape.key {
+                Key::Inner(field) => {
+                    let (pattern, inner, binding) = (pattern(&path(shape), &[field]), inner(field), &field.binding);
+                    quote!(#pattern => #inner::always_wrapped(#binding),)
+                }
+                _ => {
+                    let (path, elides) = (
+                        path(shape),
+                        shape.fields.iter().any(|field| field.attrs.elide.is_some()),
+                    );
+                    quote!(#path { .. } => #elides,)
+                }
+            });
+            quote! {
+                match self {
+                    #(#arms)*
+                }
+            }
+        }
         Payload::Codec(_) => return TokenStream::new(),
         Payload::Elided(_) => {
             let elides = |shape: &&Shape<'_>| shape.fields.iter().any(|field| field.attrs.elide.is_some());

@@ -1,11 +1,11 @@
 //! What the keys are.
 
-use syn::LitStr;
+use syn::{Ident, LitStr, Member};
 
 use crate::Derive;
 use crate::attr::{ContainerAttrs, Failed};
 use crate::errors::Errors;
-use crate::model::{Key, KeyPiece};
+use crate::model::{FieldPiece, Key, KeyPiece};
 use crate::names::{self, list};
 use crate::parse::{Container, Field, Shape};
 use crate::template::{self, Piece};
@@ -21,6 +21,9 @@ pub(super) fn contradicting(attrs: &ContainerAttrs, errors: &mut Errors) {
 
 pub(super) fn key<'a>(container: &'a Container<'a>, shape: &'a Shape<'a>, errors: &mut Errors) -> Option<Key<'a>> {
     let attrs = &container.attrs;
+    if let Some(transparent) = &shape.attrs.transparent {
+        return inner(container, shape, transparent, errors);
+    }
     let mut marked = shape
         .fields
         .iter()
@@ -71,6 +74,43 @@ pub(super) fn key<'a>(container: &'a Container<'a>, shape: &'a Shape<'a>, errors
     None
 }
 
+/// Returns the only field of a transparent variant.
+fn inner<'a>(
+    container: &'a Container<'a>,
+    shape: &'a Shape<'a>,
+    transparent: &Ident,
+    errors: &mut Errors,
+) -> Option<Key<'a>> {
+    let attrs = &container.attrs;
+    let of_type = [
+        attrs.partition_key_with.as_ref().map(|attr| &attr.name),
+        attrs.explicit_hash_key_with.as_ref().map(|attr| &attr.name),
+    ];
+    for name in of_type.into_iter().flatten() {
+        let message =
+            format_args!("`transparent` contradicts `{name}` on the type: the function already returns the key");
+        errors.at(transparent, message);
+    }
+    let of_variant = shape.attrs.partition_key.as_ref().map(|attr| &attr.name);
+    let of_fields = shape.fields.iter().flat_map(|field| field.attrs.present());
+    for name in of_variant.into_iter().chain(of_fields) {
+        let message = format_args!(
+            "`{name}` contradicts `transparent` on the variant, which leaves keys and tags to the type of the only field"
+        );
+        errors.at(name, message);
+    }
+    match shape.fields.as_slice() {
+        [field] => Some(Key::Inner(field)),
+        _ => {
+            errors.at(
+                transparent,
+                "on a variant, `transparent` needs exactly one field, whose type is a record itself",
+            );
+            None
+        }
+    }
+}
+
 fn missing_key(container: &Container<'_>, shape: &Shape<'_>, errors: &mut Errors) {
     let key = |failed: &Failed| failed.contains(names::PARTITION_KEY);
     let of_container = &container.attrs.failed;
@@ -87,6 +127,12 @@ fn missing_key(container: &Container<'_>, shape: &Shape<'_>, errors: &mut Errors
         None => "the type",
     };
     let message = match shape.fields.is_empty() {
+        _ if is_wrapper(shape) => format!(
+            "{} has no partition key: if its field is a record itself, write `#[kpl(transparent)]` on the variant; \
+             otherwise mark the field with `#[kpl(partition_key)]`, or write a template on the variant: \
+             `#[kpl(partition_key = \"{{0}}\")]`, or with a field of that field: `\"{{0.id}}\"`",
+            shape.describe(container.input)
+        ),
         true => format!(
             "{} has no partition key: write `#[kpl(partition_key = \"...\")]` on {place}",
             shape.describe(container.input)
@@ -99,6 +145,11 @@ fn missing_key(container: &Container<'_>, shape: &Shape<'_>, errors: &mut Errors
         ),
     };
     errors.at(shape.ident(container.input), message);
+}
+
+/// Returns whether it is a variant such as `Placed(OrderPlaced)`.
+fn is_wrapper(shape: &Shape<'_>) -> bool {
+    shape.variant.is_some() && matches!(shape.style, syn::Fields::Unnamed(_)) && shape.fields.len() == 1
 }
 
 fn template_pieces<'a>(
@@ -116,8 +167,12 @@ fn template_pieces<'a>(
     for piece in pieces {
         let piece = match piece {
             Piece::Text(text) => Some(KeyPiece::Text(text)),
-            Piece::Field { name, spec } => match shape.fields.iter().find(|field| field.name() == name) {
-                Some(field) => Some(KeyPiece::Field(field, spec)),
+            Piece::Field { name, path, spec } => match shape.fields.iter().find(|field| field.name() == name) {
+                Some(field) => {
+                    let path: syn::Result<_> = path.iter().map(|name| member(name, literal)).collect();
+                    let field = |path| KeyPiece::Field(FieldPiece { field, path, spec });
+                    errors.take(path).map(field)
+                }
                 None => {
                     let described = shape.describe(container.input);
                     let names: Vec<_> = shape.fields.iter().map(Field::name).collect();
@@ -137,6 +192,18 @@ fn template_pieces<'a>(
         });
     }
     found
+}
+
+/// Returns a field of a type that the derive does not see, at the template that names it.
+fn member(name: &str, literal: &LitStr) -> syn::Result<Member> {
+    let parsed = syn::parse_str(name).or_else(|_| syn::parse_str(&format!("r#{name}")));
+    let mut member = parsed
+        .map_err(|_| syn::Error::new_spanned(literal, format_args!("`{name}` is not a valid name of a field")))?;
+    match &mut member {
+        Member::Named(name) => name.set_span(literal.span()),
+        Member::Unnamed(index) => index.span = literal.span(),
+    }
+    Ok(member)
 }
 
 /// Returns what is wrong with a template that does not name a field, if anything.

@@ -69,25 +69,28 @@ const _: () = {
             &'__a self,
             __buffer: &'__a mut __kpl::String,
         ) -> __kpl::Result<&'__a __kpl::str, __kpl::KeyError> {
-            use __kpl::{ViaDisplay as _, ViaText as _};
+            use __kpl::{
+                ViaAsRef as _, ViaDisplay as _, ViaOption as _, ViaOther as _,
+                ViaText as _,
+            };
             match self {
                 Self::Tuple { key: __field_key, .. } => {
-                    (&__kpl::Probe::of(__field_key))
+                    (&&&&__kpl::Probe::of(__field_key))
                         .key_kind()
                         .key(__field_key, __buffer)
                 }
                 Self::Bound { key: __field_key, .. } => {
-                    (&__kpl::Probe::of(__field_key))
+                    (&&&&__kpl::Probe::of(__field_key))
                         .key_kind()
                         .key(__field_key, __buffer)
                 }
                 Self::Renamed { key: __field_key, .. } => {
-                    (&__kpl::Probe::of(__field_key))
+                    (&&&&__kpl::Probe::of(__field_key))
                         .key_kind()
                         .key(__field_key, __buffer)
                 }
                 Self::Skipped { key: __field_key, .. } => {
-                    (&__kpl::Probe::of(__field_key))
+                    (&&&&__kpl::Probe::of(__field_key))
                         .key_kind()
                         .key(__field_key, __buffer)
                 }

@@ -50,15 +50,18 @@ const _: () = {
             &'__a self,
             __buffer: &'__a mut __kpl::String,
         ) -> __kpl::Result<&'__a __kpl::str, __kpl::KeyError> {
-            use __kpl::{ViaDisplay as _, ViaText as _};
+            use __kpl::{
+                ViaAsRef as _, ViaDisplay as _, ViaOption as _, ViaOther as _,
+                ViaText as _,
+            };
             match self {
                 Self::Created { key: __field_key, .. } => {
-                    (&__kpl::Probe::of(__field_key))
+                    (&&&&__kpl::Probe::of(__field_key))
                         .key_kind()
                         .key(__field_key, __buffer)
                 }
                 Self::Tick { 0: __field_0, .. } => {
-                    (&__kpl::Probe::of(__field_0)).key_kind().key(__field_0, __buffer)
+                    (&&&&__kpl::Probe::of(__field_0)).key_kind().key(__field_0, __buffer)
                 }
             }
         }

@@ -16,10 +16,13 @@ const _: () = {
             &'__a self,
             __buffer: &'__a mut __kpl::String,
         ) -> __kpl::Result<&'__a __kpl::str, __kpl::KeyError> {
-            use __kpl::{ViaDisplay as _, ViaText as _};
+            use __kpl::{
+                ViaAsRef as _, ViaDisplay as _, ViaOption as _, ViaOther as _,
+                ViaText as _,
+            };
             match self {
                 Self::Created { user: __field_user, .. } => {
-                    (&__kpl::Probe::of(__field_user))
+                    (&&&&__kpl::Probe::of(__field_user))
                         .key_kind()
                         .key(__field_user, __buffer)
                 }
@@ -27,7 +30,9 @@ const _: () = {
                     __kpl::write_key(
                         __buffer,
                         __kpl::core::format_args!(
-                            "{}-{}", __kpl::display(__field_0), __kpl::display(__field_1)
+                            "{}-{}", (&& && __kpl::Probe::of(__field_0)).key_kind()
+                            .part(__field_0), (&& && __kpl::Probe::of(__field_1))
+                            .key_kind().part(__field_1)
                         ),
                     )
                 }

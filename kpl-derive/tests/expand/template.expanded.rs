@@ -16,13 +16,19 @@ const _: () = {
             &'__a self,
             __buffer: &'__a mut __kpl::String,
         ) -> __kpl::Result<&'__a __kpl::str, __kpl::KeyError> {
+            use __kpl::{
+                ViaAsRef as _, ViaDisplay as _, ViaOption as _, ViaOther as _,
+                ViaText as _,
+            };
             match self {
                 Self { tenant: __field_tenant, r#type: __field_type, .. } => {
                     __kpl::write_key(
                         __buffer,
                         __kpl::core::format_args!(
-                            "{{{}}}/{:?}/{}", __kpl::display(__field_tenant),
-                            __field_type, __kpl::display(__field_tenant)
+                            "{{{}}}/{:?}/{}", (&& && __kpl::Probe::of(__field_tenant))
+                            .key_kind().part(__field_tenant), __field_type, (&& &&
+                            __kpl::Probe::of(__field_tenant)).key_kind()
+                            .part(__field_tenant)
                         ),
                     )
                 }

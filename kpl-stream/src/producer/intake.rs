@@ -11,7 +11,7 @@ use super::error::UndeliveredRecord;
 use super::options::Options;
 use super::pipeline::{EncodedRecord, StreamId, StreamState};
 
-/// How many bytes of `max_buffered_bytes` each record takes besides its key and its payload: what the producer and its
+/// How many bytes of `max_buffered_bytes` each record takes besides its key, its payload and its tags: what the producer and its
 /// [`Delivery`](crate::Delivery) store for it.
 pub const BYTES_PER_RECORD: usize = 512;
 
@@ -21,8 +21,8 @@ pub const BYTES_PER_RECORD: usize = 512;
 pub struct Buffered {
     /// How many records there are.
     pub records: usize,
-    /// Their size in bytes as `max_buffered_bytes` counts it: twice the key and the payload, because the `Delivery`
-    /// keeps the record as it was sent, and [`BYTES_PER_RECORD`] for each record.
+    /// Their size in bytes as `max_buffered_bytes` counts it: twice the key, the payload and the tags, because the
+    /// `Delivery` keeps the record as it was sent, and [`BYTES_PER_RECORD`] for each record.
     pub bytes: usize,
 }
 
@@ -90,7 +90,8 @@ impl Intake {
 
     /// Returns how much of the budget a record takes: all of it, if it is larger.
     pub(crate) fn cost(&self, record: &EncodedRecord) -> u32 {
-        let cost = record.size().saturating_mul(2).saturating_add(BYTES_PER_RECORD);
+        let size = record.size().saturating_add(record.tags_len());
+        let cost = size.saturating_mul(2).saturating_add(BYTES_PER_RECORD);
         u32::try_from(cost.min(self.max_bytes)).unwrap_or(u32::MAX)
     }
 

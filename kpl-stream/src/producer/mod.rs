@@ -311,6 +311,17 @@ impl<T: KplRecord> StreamProducer<T> {
 
     fn encode(&self, record: &T) -> Result<EncodedRecord, SendErrorKind> {
         let encoded = EncodedRecord::new(record).map_err(SendErrorKind::Record)?;
+        #[cfg(feature = "trace")]
+        let encoded = match self
+            .producer
+            .shared
+            .options
+            .trace_context
+            .then(kpl_handler::trace::current)
+        {
+            Some(Some(context)) => encoded.with_trace_context(&context),
+            _ => encoded,
+        };
         let (size, max_size) = (encoded.size(), self.producer.shared.options.max_user_record_size);
         if size > max_size {
             return Err(SendErrorKind::TooLarge { size, max_size });

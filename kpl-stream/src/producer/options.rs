@@ -61,8 +61,8 @@ macro_rules! for_each_option {
             /// The memory budget for all streams together: what the process may grow by. Default: 64 MiB. When it is
             /// used up, senders wait.
             ///
-            /// Three quarters are for records without an outcome: each takes twice the size of its key and its
-            /// payload, because the [`Delivery`](crate::Delivery) keeps the record as it was sent, and
+            /// Three quarters are for records without an outcome: each takes twice the size of its key, its payload
+            /// and its tags, because the [`Delivery`](crate::Delivery) keeps the record as it was sent, and
             /// [`BYTES_PER_RECORD`](crate::BYTES_PER_RECORD). The last quarter is for requests under way, which hold
             /// packed copies: together they carry at most a tenth of this option, or one Kinesis record. To send more
             /// than that per round trip, raise it.
@@ -80,6 +80,13 @@ macro_rules! for_each_option {
             /// readers that filter by hash key range, as the KCL does, drop the whole aggregate. Set it to `true` if
             /// your readers do not filter.
             resend_strays_only: bool = false,
+
+            /// Whether records carry the trace of the one who sends: the tags `traceparent` and `tracestate` of
+            /// [W3C Trace Context](https://www.w3.org/TR/trace-context/), with the current span of `tracing`, or else the
+            /// current context of `opentelemetry`. Default: `false`. What it costs is with
+            /// [`TraceContext`](kpl_core::TraceContext). Records with tags of that name keep theirs.
+            #[cfg(feature = "trace")]
+            trace_context: bool = false,
 
             /// How often shards are listed if nothing indicates that they changed. Default: 60 s.
             shard_refresh_interval: Duration = Duration::from_secs(60),
@@ -107,8 +114,9 @@ macro_rules! options {
         }
 
         impl Default for Options {
+            #[allow(unused_doc_comments, reason = "what an option depends on stands among its documentation")]
             fn default() -> Self {
-                Self { $($option: $default,)* }
+                Self { $($(#[$doc])* $option: $default,)* }
             }
         }
     };

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kpl_core::{AggregateError, ByteCount, CodecError, HashKey, KeyError, KplRecord, PartitionKey, Tags};
+use kpl_core::{AggregateError, ByteCount, CodecError, HashKey, KeyError, KplRecord, PartitionKey, Tags, TraceContext};
 
 use crate::clock;
 use crate::producer::options::Options;
@@ -111,6 +111,19 @@ impl EncodedRecord {
     #[must_use]
     pub fn tags(&self) -> Option<&Tags<'static>> {
         self.tags.as_deref()
+    }
+
+    /// Returns the size of the tags, in bytes: of their keys and values.
+    pub(crate) fn tags_len(&self) -> usize {
+        let tags = self.tags.iter().flat_map(|tags| tags.iter());
+        tags.map(|(key, value)| key.len() + value.map_or(0, str::len)).sum()
+    }
+
+    /// Returns the same record in a trace, unless its tags already have one.
+    #[must_use]
+    pub fn with_trace_context(mut self, context: &TraceContext) -> Self {
+        context.add_to(self.tags.get_or_insert_default());
+        self
     }
 
     /// Returns the size of the partition key and the payload, in bytes.

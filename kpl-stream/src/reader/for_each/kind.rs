@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use kpl_core::{Origin, Received};
+use kpl_handler::trace::{in_span, span_of_record, span_of_records};
 use kpl_handler::{Concurrency, DeadLetters, Error, Failures, Item, OnFailure, Place, ShardRecords};
 use tokio::time::sleep;
 
@@ -97,7 +98,7 @@ impl<T, F> EachRecord<T, F> {
         while let Some(Retries { count, copy }) = &self.retries
             && failures < *count
         {
-            let Err(error) = (self.f)(copy(&record)).await else {
+            let Err(error) = self.call_once(copy(&record)).await else {
                 return Some(Ok(()));
             };
             let error: Error = error.into();
@@ -108,7 +109,14 @@ impl<T, F> EachRecord<T, F> {
             }
             failures += 1;
         }
-        Some((self.f)(record).await.map_err(Into::into))
+        Some(self.call_once(record).await.map_err(Into::into))
+    }
+
+    async fn call_once<Fut: Future>(&self, record: Received<T>) -> Fut::Output
+    where
+        F: Fn(Received<T>) -> Fut,
+    {
+        in_span(span_of_record(&record), || (self.f)(record)).await
     }
 }
 
@@ -249,7 +257,8 @@ where
             .map(key)
             .zip(indexes.iter().copied())
             .collect();
-        match (self.f)(ShardRecords::new(records)).await {
+        let span = span_of_records(&records);
+        match in_span(span, || (self.f)(ShardRecords::new(records))).await {
             Ok(failures) => {
                 let failures = failures.into();
                 let failed = failures.places().iter().map(|failed| {
