@@ -4,6 +4,7 @@
 mod arn;
 mod commands;
 mod compression;
+mod cost;
 mod decompress;
 mod draw;
 mod forms;

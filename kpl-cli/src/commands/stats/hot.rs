@@ -6,7 +6,7 @@ use kpl_core::HashKey;
 use serde::Serialize;
 
 use super::Stream;
-use super::cost::Cost;
+use crate::cost::Cost;
 use super::keys::Key;
 use super::load::{BYTES_PER_SECOND, Load, Loads, RECORDS_PER_SECOND, middle};
 use crate::draw::{self, BAD, DATA, FAINT, GOOD, HEADING, KEY, WARNING, bar, count, line, percent, styled, thousands};

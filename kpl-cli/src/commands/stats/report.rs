@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::cost::Cost;
+use crate::cost::Cost;
 use super::histogram::Histogram;
 use super::hot::Hot;
 use super::keys::Keys;
