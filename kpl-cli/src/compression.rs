@@ -218,10 +218,7 @@ pub(crate) mod tests {
 
     fn decompress(compression: Compression, bytes: &[u8]) -> io::Result<Vec<u8>> {
         let mut out = Vec::new();
-        compression
-            .reader(bytes, None)?
-            .read_to_end(&mut out)
-            .map(|_| out)
+        compression.reader(bytes, None)?.read_to_end(&mut out).map(|_| out)
     }
 
     proptest! {
@@ -280,8 +277,7 @@ pub(crate) mod tests {
     #[test]
     fn every_cut_of_a_frame_with_many_blocks_is_an_error() {
         let bytes: Vec<u8> = (0..200_000_u32).flat_map(|number| number.to_le_bytes()).collect();
-        let mut encoder =
-            FrameEncoder::with_frame_info(FrameInfo::new().block_size(BlockSize::Max64KB), Vec::new());
+        let mut encoder = FrameEncoder::with_frame_info(FrameInfo::new().block_size(BlockSize::Max64KB), Vec::new());
         encoder.write_all(&bytes).unwrap();
         let frame = encoder.finish().unwrap();
         assert_eq!(decompress(Compression::Lz4, &frame).unwrap(), bytes);

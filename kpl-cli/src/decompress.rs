@@ -42,7 +42,9 @@ pub(crate) struct Dictionary {
 
 impl fmt::Debug for Dictionary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dictionary").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Dictionary")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -59,12 +61,16 @@ impl Dictionary {
 pub(crate) fn dictionary(file: &str) -> Result<Dictionary, String> {
     let read = || {
         let mut bytes = Vec::new();
-        File::open(Path::new(file))?.take(MAX_DICTIONARY + 1).read_to_end(&mut bytes)?;
+        File::open(Path::new(file))?
+            .take(MAX_DICTIONARY + 1)
+            .read_to_end(&mut bytes)?;
         if bytes.is_empty() {
             return Err(io::Error::other("this is empty"));
         }
         if bytes.len() as u64 > MAX_DICTIONARY {
-            return Err(io::Error::other("this is longer than 16 MiB, the limit for a dictionary"));
+            return Err(io::Error::other(
+                "this is longer than 16 MiB, the limit for a dictionary",
+            ));
         }
         Dictionary::new(&bytes)
     };
@@ -192,9 +198,7 @@ mod tests {
         let data = vec![b'a'; 1 << 20];
         for compression in ALL {
             let compressed = compress(compression, &data);
-            let decompress = |max_decompressed| {
-                open(compression, &compressed, max_decompressed, &[])
-            };
+            let decompress = |max_decompressed| open(compression, &compressed, max_decompressed, &[]);
             let plain = decompress(1 << 20).unwrap();
             assert_eq!((plain.data.as_ref(), plain.compression), (&data[..], Some(compression)));
             let error = decompress((1 << 20) - 1).unwrap_err();

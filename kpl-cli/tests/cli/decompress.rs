@@ -150,7 +150,8 @@ fn a_limit_needs_the_option() {
 }
 
 /// What clicks have in common. zstd takes any bytes for a dictionary; these do not have an id.
-const CLICKS: &[u8] = b"{\"user\":\"anna\",\"url\":\"/basket\",\"referrer\":\"https://example.com/\",\"agent\":\"Mozilla/5.0\"}";
+const CLICKS: &[u8] =
+    b"{\"user\":\"anna\",\"url\":\"/basket\",\"referrer\":\"https://example.com/\",\"agent\":\"Mozilla/5.0\"}";
 
 struct Clicks;
 
@@ -174,14 +175,30 @@ fn what_the_codecs_write_is_read() {
     let input = json_lines(&[record(&aggregate([&lz4, &zstd]), "1")]);
     let directory = Directory::new();
     let dictionary = directory.file("clicks.dictionary", CLICKS);
-    let arguments = ["deaggregate", "--decompress", "--dictionary", &dictionary, "--data", "text"];
+    let arguments = [
+        "deaggregate",
+        "--decompress",
+        "--dictionary",
+        &dictionary,
+        "--data",
+        "text",
+    ];
     let lines = kpl(&arguments, &input).lines();
-    assert_eq!((&lines[0]["Data"], &lines[0]["Compression"]), (&json!(click.repeat(9)), &json!("lz4")));
-    assert_eq!((&lines[1]["Data"], &lines[1]["Compression"]), (&json!(click), &json!("zstd")));
+    assert_eq!(
+        (&lines[0]["Data"], &lines[0]["Compression"]),
+        (&json!(click.repeat(9)), &json!("lz4"))
+    );
+    assert_eq!(
+        (&lines[1]["Data"], &lines[1]["Compression"]),
+        (&json!(click), &json!("zstd"))
+    );
     // Without the dictionary that it needs, it stays as it is.
     let run = kpl(&["deaggregate", "--decompress", "--data", "text"], &input);
     assert_eq!(run.lines_despite_problems()[1]["Data"], BASE64.encode(&zstd));
-    assert!(run.stderr.contains("user record 1: its data stays as it is: "), "{run:?}");
+    assert!(
+        run.stderr.contains("user record 1: its data stays as it is: "),
+        "{run:?}"
+    );
 }
 
 #[test]
@@ -189,7 +206,10 @@ fn a_dictionary_is_a_file_with_bytes() {
     let directory = Directory::new();
     let empty = directory.file("empty", "");
     let missing = directory.path().join("missing");
-    for (file, problem) in [(empty.as_str(), "this is empty"), (missing.to_str().unwrap(), "No such file")] {
+    for (file, problem) in [
+        (empty.as_str(), "this is empty"),
+        (missing.to_str().unwrap(), "No such file"),
+    ] {
         let run = kpl(&["deaggregate", "--decompress", "--dictionary", file], "");
         assert!(run.code == 2 && run.stderr.contains(problem), "{run:?}");
     }

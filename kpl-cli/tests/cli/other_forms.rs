@@ -157,10 +157,7 @@ fn compressed_input_is_read_as_what_it_is() {
     let golden = kpl_golden();
     let input = json!({ "SequenceNumber": "1", "Data": golden.base64() }).to_string();
     let directory = Directory::new();
-    for compressed in [
-        gzip(input.as_bytes()),
-        zstd::encode_all(input.as_bytes(), 3).unwrap(),
-    ] {
+    for compressed in [gzip(input.as_bytes()), zstd::encode_all(input.as_bytes(), 3).unwrap()] {
         // By its content, on standard input and in a file of any name.
         let file = directory.file("records.json", &compressed);
         for run in [kpl(&["deaggregate"], &compressed), kpl(&["deaggregate", &file], "")] {
