@@ -83,7 +83,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("Prost     languages that share a .proto file; fields can be added and removed");
     println!("Postcard  Rust on both ends; the fields and their order are the format");
     println!("Bincode   as Postcard, for streams that have Bincode in them already");
-    println!("Zstd      around any of them: for long payloads, or with a dictionary; also reads what is not compressed");
+    println!(
+        "Zstd      around any of them: for long payloads, or with a dictionary; also reads what is not compressed"
+    );
     println!("Glue      around any of them: for readers that use the AWS Glue Schema Registry");
     Ok(())
 }
