@@ -1,4 +1,4 @@
-//! Which codec? The same events through each of them, in bytes.
+//! Which codec, and which layer around it? The same events through each of them, in bytes.
 //!
 //! ```text
 //! cargo run --example choosing_a_codec
@@ -6,7 +6,9 @@
 
 use std::error::Error;
 
-use kpl::codec::{Bincode, Decode, Encode, Json, Postcard, Prost};
+use kpl::codec::{
+    Bincode, CompressionOptions, Decode, Encode, Glue, GlueSchema, Json, Postcard, Prost, Zstd, ZstdDictionary,
+};
 use kpl::{Aggregator, Deaggregator, KinesisRecord, RawRecord, SealedRecord};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +27,27 @@ struct Reading {
     battery_low: bool,
 }
 
+/// Zstandard with a dictionary. `kpl train` makes one from the records of a stream; what all readings have in common does as well.
+struct Readings;
+
+static DICTIONARY: ZstdDictionary =
+    ZstdDictionary::new(br#"{"sensor":"sensor-0","celsius":12.25,"at_ms":17600,"battery_low":false}"#);
+static DICTIONARIES: [&ZstdDictionary; 1] = [&DICTIONARY];
+
+impl CompressionOptions for Readings {
+    const THRESHOLD: usize = 0;
+
+    fn dictionaries() -> &'static [&'static ZstdDictionary] {
+        &DICTIONARIES
+    }
+}
+
+impl GlueSchema for Readings {
+    fn version_id() -> Option<u128> {
+        Some(0xb7b4a7f0_9c96_4e4a_a687_fb5de9ef0c63)
+    }
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let readings: Vec<Reading> = (0..10_000_u32)
         .map(|number| Reading {
@@ -37,23 +60,33 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     println!("{} readings, as user records of one aggregator each:\n", readings.len());
     println!(
-        "{:10} {:>18} {:>15} {:>12}",
+        "{:20} {:>18} {:>15} {:>12}",
         "", "bytes per payload", "Kinesis records", "bytes in all"
     );
     let json = measure::<Json>("Json", &readings)?;
     let postcard = measure::<Postcard>("Postcard", &readings)?;
     let bincode = measure::<Bincode>("Bincode", &readings)?;
     let prost = measure::<Prost>("Prost", &readings)?;
+    println!();
+    let zstd = measure::<Zstd<Json>>("Zstd<Json>", &readings)?;
+    let dictionary = measure::<Zstd<Json, Readings>>("  with a dictionary", &readings)?;
+    let glue = measure::<Glue<Json, Readings>>("Glue<Json>", &readings)?;
 
     // Json carries the names of fields, Prost their numbers, the other two neither. README.md shows these sizes.
     let average = |payloads: usize| (payloads as f64 / readings.len() as f64).round();
     assert_eq!([json, prost, postcard, bincode].map(average), [80.0, 28.0, 26.0, 29.0]);
+    // Short payloads shrink with a dictionary only. The header of Glue takes 18 bytes.
+    assert_eq!([zstd, dictionary, glue].map(average), [80.0, 34.0, 98.0]);
 
     println!();
     println!("Json      every language and every person can read it; fields can be added and removed");
     println!("Prost     languages that share a .proto file; fields can be added and removed");
     println!("Postcard  Rust on both ends; the fields and their order are the format");
     println!("Bincode   as Postcard, for streams that have Bincode in them already");
+    println!(
+        "Zstd      around any of them: for long payloads, or with a dictionary; also reads what is not compressed"
+    );
+    println!("Glue      around any of them: for readers that use the AWS Glue Schema Registry");
     Ok(())
 }
 
@@ -63,7 +96,7 @@ where
     C: Encode<Reading> + for<'de> Decode<'de, Reading>,
 {
     // `#[derive(KplRecord)]` with `#[kpl(codec = kpl::codec::Json)]` does the same inside `push`: here the codec is a
-    // parameter, so that one function measures all four.
+    // parameter, so that one function measures all of them.
     let mut sealed: Vec<SealedRecord> = Vec::new();
     let mut aggregator = Aggregator::<RawRecord>::new();
     let mut payloads = 0;
@@ -88,7 +121,7 @@ where
     assert_eq!(expected.next(), None);
 
     println!(
-        "{name:10} {:>18.1} {:>15} {:>12}",
+        "{name:20} {:>18.1} {:>15} {:>12}",
         payloads as f64 / readings.len() as f64,
         sealed.len(),
         sealed.iter().map(SealedRecord::size).sum::<usize>()

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use kpl::codec::{CompressionOptions, Decode, Encode, Gzip, Json, Lz4, Zstd, ZstdDictionary};
+use kpl::{Aggregator, RawRecord};
 use serde_json::{Value, json};
 
 /// Like the default options, and with a dictionary.
@@ -93,10 +94,11 @@ fn codec<C: Encode<Value> + for<'de> Decode<'de, Value>>(c: &mut Criterion, name
             .collect();
         let left: usize = payloads.iter().map(Vec::len).sum();
         println!(
-            "compressed/{name}/{size}: {} bytes of {}, {:.1} %",
+            "compressed/{name}/{size}: {} bytes of {}, {:.1} %, {} bytes in an aggregate",
             left / events.len(),
             plain / events.len(),
-            100.0 * left as f64 / plain as f64
+            100.0 * left as f64 / plain as f64,
+            aggregated(&events, &payloads) / events.len(),
         );
 
         let mut group = c.benchmark_group("compressed_encode");
@@ -123,6 +125,25 @@ fn codec<C: Encode<Value> + for<'de> Decode<'de, Value>>(c: &mut Criterion, name
         });
         group.finish();
     }
+}
+
+/// How many bytes the payloads take as user records of aggregates of 50 KB, each under the key of its user.
+fn aggregated(events: &[Value], payloads: &[Vec<u8>]) -> usize {
+    let mut aggregator = Aggregator::<RawRecord>::builder()
+        .max_size(51_200)
+        .build()
+        .expect("it is valid");
+    let mut sealed = Vec::new();
+    for (event, payload) in events.iter().zip(payloads) {
+        let key = event["user"].as_str().expect("there is a user");
+        sealed.extend(
+            aggregator
+                .push(&RawRecord::new(key, payload.as_slice()))
+                .expect("it fits"),
+        );
+    }
+    sealed.extend(aggregator.finish());
+    sealed.iter().map(|record| record.size()).sum()
 }
 
 pub(crate) fn compressed(c: &mut Criterion) {

@@ -4,6 +4,7 @@
 //! unpacks the same payloads without decoding them, and `md-5` is the checksum alone of the same bytes.
 
 mod compressed;
+mod copies;
 mod prost_peer;
 mod typed;
 
@@ -178,6 +179,6 @@ fn config() -> Criterion {
 criterion_group! {
     name = codec;
     config = config();
-    targets = decode, encode, digest, typed::decode, typed::encode, compressed::compressed
+    targets = decode, encode, digest, typed::decode, typed::encode, compressed::compressed, copies::bytes, copies::without_digest
 }
 criterion_main!(codec);

@@ -40,6 +40,11 @@ struct Tag {
 pub(crate) fn read(data: &[u8]) {
     let body = &data[4..data.len() - 16];
     assert_eq!(Md5::digest(body)[..], data[data.len() - 16..]);
+    read_body(body);
+}
+
+/// Reads all user records of the protobuf bytes of an aggregate.
+pub(crate) fn read_body(body: &[u8]) {
     let aggregate = AggregatedRecord::decode(body).expect("the body is valid");
     for record in aggregate.records {
         let key = &aggregate.partition_key_table[record.partition_key_index as usize];

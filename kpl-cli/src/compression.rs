@@ -5,11 +5,13 @@ use std::io::{self, BufRead, Read};
 
 use flate2::bufread::MultiGzDecoder;
 use flate2::{Decompress, FlushDecompress, Status};
-use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
-use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+use lz4_flex::frame::FrameDecoder;
 use serde::Serialize;
+use zstd::dict::DecoderDictionary;
+use zstd::stream::read::Decoder;
 
 const GZIP: &[u8] = &[0x1F, 0x8B, 8];
+const LZ4: &[u8] = &[0x04, 0x22, 0x4D, 0x18];
 const ZSTD: &[u8] = &[0x28, 0xB5, 0x2F, 0xFD];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -17,6 +19,8 @@ const ZSTD: &[u8] = &[0x28, 0xB5, 0x2F, 0xFD];
 pub(crate) enum Compression {
     /// <https://www.rfc-editor.org/rfc/rfc1952>
     Gzip,
+    /// <https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md>
+    Lz4,
     /// <https://www.rfc-editor.org/rfc/rfc1950>, with the window of 32 KiB that every common writer has.
     Zlib,
     /// <https://www.rfc-editor.org/rfc/rfc8878>
@@ -30,6 +34,7 @@ impl Compression {
             // Of the four levels that a header may state.
             [0x78, 0x01 | 0x5E | 0x9C | 0xDA, ..] => Some(Self::Zlib),
             _ if bytes.starts_with(GZIP) => Some(Self::Gzip),
+            _ if bytes.starts_with(LZ4) => Some(Self::Lz4),
             _ if bytes.starts_with(ZSTD) => Some(Self::Zstd),
             _ => None,
         }
@@ -40,29 +45,36 @@ impl Compression {
         Self::of(start).filter(|&compression| compression != Self::Zlib)
     }
 
-    /// Returns whether the bytes are a part of what a file of gzip or zstd starts with, so that the next byte matters.
+    /// Returns whether the bytes are a part of what a compressed file starts with, so that the next byte matters.
     pub(crate) fn may_start(start: &[u8]) -> bool {
-        [GZIP, ZSTD]
+        [GZIP, LZ4, ZSTD]
             .iter()
             .any(|magic| magic.starts_with(start) && magic.len() > start.len())
     }
 
-    /// Returns a reader of what the bytes were before they were compressed. Bytes that are damaged, cut off or followed by
-    /// others are an error of it.
-    pub(crate) fn reader<'r>(self, bytes: impl BufRead + 'r) -> Box<dyn Read + 'r> {
-        match self {
+    /// Returns a reader of what the bytes were before they were compressed, with a dictionary if it is zstd. Bytes that are damaged, cut
+    /// off or followed by others are an error of it.
+    pub(crate) fn reader<'r>(
+        self,
+        bytes: impl BufRead + 'r,
+        dictionary: Option<&'r DecoderDictionary<'_>>,
+    ) -> io::Result<Box<dyn Read + 'r>> {
+        Ok(match self {
             Self::Gzip => Box::new(MultiGzDecoder::new(bytes)),
+            Self::Lz4 => Box::new(Lz4(FrameDecoder::new(Watched {
+                bytes,
+                has_ended: false,
+            }))),
             Self::Zlib => Box::new(Zlib {
                 bytes,
                 state: Decompress::new(true),
                 has_ended: false,
             }),
-            Self::Zstd => Box::new(Zstd {
-                bytes,
-                frame: FrameDecoder::new(),
-                is_in_frame: false,
-            }),
-        }
+            Self::Zstd => match dictionary {
+                Some(dictionary) => Box::new(Decoder::with_prepared_dictionary(bytes, dictionary)?),
+                None => Box::new(Decoder::with_buffer(bytes)?),
+            },
+        })
     }
 }
 
@@ -70,6 +82,7 @@ impl Compression {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
+            Self::Lz4 => "lz4",
             Self::Zlib => "zlib",
             Self::Zstd => "zstd",
         }
@@ -121,57 +134,41 @@ impl<R: BufRead> Read for Zlib<R> {
     }
 }
 
-/// Frames of Zstandard, one after the other, with their checksums compared.
-struct Zstd<R> {
-    bytes: R,
-    frame: FrameDecoder,
-    is_in_frame: bool,
-}
+/// Frames of LZ4, one after the other. lz4_flex's own reader takes a frame that is cut off between two blocks as if it were whole.
+struct Lz4<R: Read>(FrameDecoder<Watched<R>>);
 
-impl<R: BufRead> Zstd<R> {
-    /// Begins the next frame, or skips it if it does not have content.
-    fn begin(&mut self) -> io::Result<()> {
-        match self.frame.init(&mut self.bytes) {
-            Ok(()) => self.is_in_frame = true,
-            Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
-                let length = u64::from(length);
-                if io::copy(&mut self.bytes.by_ref().take(length), &mut io::sink())? < length {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
+impl<R: BufRead> Read for Lz4<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while !out.is_empty() {
+            if self.0.get_mut().has_ended {
+                return Ok(0);
             }
-            Err(error) => return Err(io::Error::other(error)),
+            let len = self.0.read(out)?;
+            if len > 0 {
+                return Ok(len);
+            }
+            // This was the end of a frame.
+            let bytes = self.0.get_mut();
+            if bytes.has_ended {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            bytes.has_ended = bytes.bytes.fill_buf()?.is_empty();
         }
-        Ok(())
+        Ok(0)
     }
 }
 
-impl<R: BufRead> Read for Zstd<R> {
+/// Bytes that remember whether they have come to their end.
+struct Watched<R> {
+    bytes: R,
+    has_ended: bool,
+}
+
+impl<R: Read> Read for Watched<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        loop {
-            if !self.is_in_frame {
-                if out.is_empty() || self.bytes.fill_buf()?.is_empty() {
-                    return Ok(0);
-                }
-                self.begin()?;
-                continue;
-            }
-            let len = self.frame.read(out)?;
-            if len > 0 || out.is_empty() {
-                return Ok(len);
-            }
-            if !self.frame.is_finished() {
-                let blocks = self
-                    .frame
-                    .decode_blocks(&mut self.bytes, BlockDecodingStrategy::UptoBlocks(1));
-                blocks.map_err(io::Error::other)?;
-                continue;
-            }
-            let given = self.frame.get_checksum_from_data();
-            if given.is_some() && given != self.frame.get_calculated_checksum() {
-                return Err(io::Error::other("the checksum does not match"));
-            }
-            self.is_in_frame = false;
-        }
+        let len = self.bytes.read(out)?;
+        self.has_ended = len == 0 && !out.is_empty();
+        Ok(len)
     }
 }
 
@@ -180,12 +177,17 @@ pub(crate) mod tests {
     use std::io::Write as _;
 
     use flate2::write::{GzEncoder, ZlibEncoder};
+    use lz4_flex::frame::{BlockSize, FrameEncoder, FrameInfo};
     use proptest::prelude::*;
-    use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
     use super::*;
 
-    pub(crate) const ALL: [Compression; 3] = [Compression::Gzip, Compression::Zlib, Compression::Zstd];
+    pub(crate) const ALL: [Compression; 4] = [
+        Compression::Gzip,
+        Compression::Lz4,
+        Compression::Zlib,
+        Compression::Zstd,
+    ];
 
     pub(crate) fn compress(compression: Compression, bytes: &[u8]) -> Vec<u8> {
         match compression {
@@ -199,13 +201,24 @@ pub(crate) mod tests {
                 encoder.write_all(bytes).unwrap();
                 encoder.finish().unwrap()
             }
-            Compression::Zstd => compress_to_vec(bytes, CompressionLevel::Fastest),
+            Compression::Lz4 => {
+                let options = FrameInfo::new().content_checksum(true);
+                let mut encoder = FrameEncoder::with_frame_info(options, Vec::new());
+                encoder.write_all(bytes).unwrap();
+                encoder.finish().unwrap()
+            }
+            Compression::Zstd => {
+                let mut encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
+                encoder.include_checksum(true).unwrap();
+                encoder.write_all(bytes).unwrap();
+                encoder.finish().unwrap()
+            }
         }
     }
 
     fn decompress(compression: Compression, bytes: &[u8]) -> io::Result<Vec<u8>> {
         let mut out = Vec::new();
-        compression.reader(bytes).read_to_end(&mut out).map(|_| out)
+        compression.reader(bytes, None)?.read_to_end(&mut out).map(|_| out)
     }
 
     proptest! {
@@ -243,10 +256,12 @@ pub(crate) mod tests {
         ) {
             let magic = match compression {
                 Compression::Gzip => GZIP,
+                Compression::Lz4 => LZ4,
                 Compression::Zlib => &[0x78, 0x9C],
                 Compression::Zstd => ZSTD,
             };
-            let _ = compression.reader(&[magic, &bytes].concat()[..]).take(1 << 20).read_to_end(&mut Vec::new());
+            let bytes = [magic, &bytes].concat();
+            let _ = compression.reader(&bytes[..], None).unwrap().take(1 << 20).read_to_end(&mut Vec::new());
         }
     }
 
@@ -258,5 +273,27 @@ pub(crate) mod tests {
         assert_eq!(decompress(Compression::Gzip, &gzip.repeat(2)).unwrap(), b"hellohello");
         let frames = [&zstd[..], b"\x50\x2a\x4d\x18\x02\0\0\0??", zstd].concat();
         assert_eq!(decompress(Compression::Zstd, &frames).unwrap(), b"hellohello");
+    }
+    #[test]
+    fn every_cut_of_a_frame_with_many_blocks_is_an_error() {
+        let bytes: Vec<u8> = (0..200_000_u32).flat_map(|number| number.to_le_bytes()).collect();
+        let mut encoder = FrameEncoder::with_frame_info(FrameInfo::new().block_size(BlockSize::Max64KB), Vec::new());
+        encoder.write_all(&bytes).unwrap();
+        let frame = encoder.finish().unwrap();
+        assert_eq!(decompress(Compression::Lz4, &frame).unwrap(), bytes);
+        assert_eq!(decompress(Compression::Lz4, &frame.repeat(2)).unwrap(), bytes.repeat(2));
+        // The magic, the header, and each block with its length before it.
+        let (mut end, mut blocks) = (7, 0);
+        loop {
+            assert!(decompress(Compression::Lz4, &frame[..end]).is_err(), "{end}");
+            let size = u32::from_le_bytes(frame[end..end + 4].try_into().unwrap()) & (u32::MAX >> 1);
+            if size == 0 {
+                break;
+            }
+            assert!(decompress(Compression::Lz4, &frame[..end + 3]).is_err(), "{end}");
+            end += 4 + size as usize;
+            blocks += 1;
+        }
+        assert_eq!((end + 4, blocks), (frame.len(), 13));
     }
 }

@@ -87,6 +87,14 @@ pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
+/// The bytes of a dictionary: zstd does not make one of fewer, and its readers should not need more.
+pub(crate) fn dictionary_size(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(bytes @ 256..=2_097_152) => Ok(bytes),
+        _ => Err("must be from 256 to 2097152 bytes".into()),
+    }
+}
+
 pub(crate) fn outer_key(text: &str) -> Result<OuterKey, String> {
     match text.split_once(':') {
         None if text == "first" => Ok(OuterKey::First),

@@ -4,6 +4,7 @@
 mod arn;
 mod commands;
 mod compression;
+mod cost;
 mod decompress;
 mod draw;
 mod forms;
@@ -42,6 +43,7 @@ use self::commands::put::Put;
 use self::commands::stats::Stats;
 #[cfg(feature = "stream")]
 use self::commands::tail::Tail;
+use self::commands::train::Train;
 use self::problems::{Problems, Stop};
 use self::terminal::Writing;
 
@@ -74,6 +76,7 @@ enum Command {
     Put(Put),
     #[cfg(feature = "stream")]
     Tail(Tail),
+    Train(Train),
     Kcl(Kcl),
     Completions(Completions),
     Man(Man),
@@ -98,6 +101,7 @@ fn main() -> ExitCode {
         Command::Put(options) => options.run(&mut problems),
         #[cfg(feature = "stream")]
         Command::Tail(options) => options.run(&mut problems),
+        Command::Train(options) => options.run(&mut problems),
         Command::Kcl(options) => options.run(),
         Command::Completions(options) => options.run(Args::command()),
         Command::Man(options) => options.run(Args::command(), EXIT_CODES),

@@ -73,9 +73,9 @@ impl Problems {
         Err(Stop::Data)
     }
 
-    /// Reports input that comes out as it is, instead of what was asked for.
+    /// Reports data that comes out as it is, instead of what was asked for.
     pub(crate) fn unchanged(&mut self, location: Location<'_>, problem: impl Display) -> Result<(), Stop> {
-        tell(format_args!("{location}: {problem}"));
+        tell(format_args!("{location}: its data stays as it is: {problem}"));
         if self.strict { Err(Stop::Data) } else { Ok(()) }
     }
 

@@ -5,6 +5,7 @@ use super::input::Input;
 use super::{bytes, writing};
 use kpl::codec::{
     Bincode, CompressionOptions, Decode, Encode, Glue, GlueSchema, Gzip, Json, Lz4, Postcard, Prost, Raw, Zstd,
+    ZstdDictionary,
 };
 use kpl::{
     AggregateError, Aggregator, DeaggregateErrorKind, Deaggregator, FromKplRecordOwned, HashKey, KinesisRecord,
@@ -43,6 +44,7 @@ pub fn typed(data: &[u8]) {
         18 => {
             let payload = input.rest();
             compressed::<Zstd<Raw, Short>>(payload);
+            compressed::<Zstd<Raw, Common>>(payload);
             compressed::<Gzip<Raw, Short>>(payload);
             compressed::<Lz4<Raw, Short>>(payload);
             compressed::<Glue<Raw, Short>>(payload);
@@ -115,6 +117,22 @@ struct Short;
 impl CompressionOptions for Short {
     const THRESHOLD: usize = 0;
     const LIMIT: usize = 1 << 20;
+}
+
+/// The same with a dictionary.
+struct Common;
+
+impl CompressionOptions for Common {
+    const THRESHOLD: usize = 0;
+    const LIMIT: usize = 1 << 20;
+
+    fn dictionaries() -> &'static [&'static ZstdDictionary] {
+        static DICTIONARY: ZstdDictionary = ZstdDictionary::new(
+            br#"{"user":"anna","url":"/basket","referrer":"https://example.com/","agent":"Mozilla/5.0"}"#,
+        );
+        static DICTIONARIES: [&ZstdDictionary; 1] = [&DICTIONARY];
+        &DICTIONARIES
+    }
 }
 
 impl GlueSchema for Short {

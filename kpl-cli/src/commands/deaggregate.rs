@@ -70,7 +70,7 @@ impl Deaggregate {
             stray: self.stray,
             after: self.after.clone(),
             data: self.data,
-            decompress: self.decompress,
+            decompress: self.decompress.clone(),
             lines: Lines::new(),
             problems,
             counts: Counts::default(),

@@ -10,3 +10,4 @@ pub(crate) mod put;
 pub(crate) mod stats;
 #[cfg(feature = "stream")]
 pub(crate) mod tail;
+pub(crate) mod train;

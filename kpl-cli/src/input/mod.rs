@@ -157,7 +157,7 @@ pub(crate) fn each_file(
     })
 }
 
-/// Returns a reader of a file, or of what it was before it was compressed by gzip or zstd: that is seen by its first bytes.
+/// Returns a reader of a file, or of what it was before it was compressed: that is seen by its first bytes.
 pub(crate) fn decompressed(mut reader: Box<dyn Read>) -> io::Result<Box<dyn Read>> {
     let mut start = Vec::new();
     // More is read only if there may be more of a magic: the next read may wait for a long time.
@@ -166,7 +166,7 @@ pub(crate) fn decompressed(mut reader: Box<dyn Read>) -> io::Result<Box<dyn Read
     let whole = io::Cursor::new(start).chain(reader);
     Ok(match compression {
         Some(compression) => Box::new(Decompressed {
-            reader: compression.reader(BufReader::with_capacity(64 * 1024, whole)),
+            reader: compression.reader(BufReader::with_capacity(64 * 1024, whole), None)?,
             compression,
         }),
         None => Box::new(whole),

@@ -4,11 +4,11 @@ use std::io::Write as _;
 
 use data_encoding::BASE64;
 use flate2::write::{GzEncoder, ZlibEncoder};
+use kpl_core::codec::{CompressionOptions, Encode as _, Lz4, Raw, Zstd, ZstdDictionary};
 use kpl_core::{Aggregator, RawRecord};
-use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde_json::{Value, json};
 
-use crate::support::{json_lines, kpl, record};
+use crate::support::{Directory, json_lines, kpl, record};
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::default());
@@ -63,7 +63,7 @@ fn cloudwatch_logs_come_out_as_json() {
 
 #[test]
 fn each_user_record_is_what_it_was() {
-    let zstd = compress_to_vec(&b"three"[..], CompressionLevel::Fastest);
+    let zstd = zstd::encode_all(&b"three"[..], 3).unwrap();
     let data = aggregate([&gzip(b"one"), &zlib(b"two"), &zstd, b"four"]);
     let input = json_lines(&[record(&data, "1")]);
     let lines = kpl(&["deaggregate", "--decompress", "--data", "text"], &input).lines();
@@ -147,4 +147,70 @@ fn what_cannot_be_decompressed_stays_and_is_told() {
 fn a_limit_needs_the_option() {
     let run = kpl(&["deaggregate", "--max-decompressed", "1"], "");
     assert_eq!(run.code, 2);
+}
+
+/// What clicks have in common. zstd takes any bytes for a dictionary; these do not have an id.
+const CLICKS: &[u8] =
+    b"{\"user\":\"anna\",\"url\":\"/basket\",\"referrer\":\"https://example.com/\",\"agent\":\"Mozilla/5.0\"}";
+
+struct Clicks;
+
+impl CompressionOptions for Clicks {
+    const THRESHOLD: usize = 0;
+
+    fn dictionaries() -> &'static [&'static ZstdDictionary] {
+        static DICTIONARY: ZstdDictionary = ZstdDictionary::new(CLICKS);
+        static DICTIONARIES: [&ZstdDictionary; 1] = [&DICTIONARY];
+        &DICTIONARIES
+    }
+}
+
+#[test]
+fn what_the_codecs_write_is_read() {
+    let click = str::from_utf8(CLICKS).unwrap().replace("anna", "carla");
+    let (mut lz4, mut zstd) = (Vec::new(), Vec::new());
+    Lz4::<Raw, Clicks>::encode(click.repeat(9).as_bytes(), &mut lz4).unwrap();
+    Zstd::<Raw, Clicks>::encode(click.as_bytes(), &mut zstd).unwrap();
+    assert!(zstd.len() < 30, "{}", zstd.len());
+    let input = json_lines(&[record(&aggregate([&lz4, &zstd]), "1")]);
+    let directory = Directory::new();
+    let dictionary = directory.file("clicks.dictionary", CLICKS);
+    let arguments = [
+        "deaggregate",
+        "--decompress",
+        "--dictionary",
+        &dictionary,
+        "--data",
+        "text",
+    ];
+    let lines = kpl(&arguments, &input).lines();
+    assert_eq!(
+        (&lines[0]["Data"], &lines[0]["Compression"]),
+        (&json!(click.repeat(9)), &json!("lz4"))
+    );
+    assert_eq!(
+        (&lines[1]["Data"], &lines[1]["Compression"]),
+        (&json!(click), &json!("zstd"))
+    );
+    // Without the dictionary that it needs, it stays as it is.
+    let run = kpl(&["deaggregate", "--decompress", "--data", "text"], &input);
+    assert_eq!(run.lines_despite_problems()[1]["Data"], BASE64.encode(&zstd));
+    assert!(
+        run.stderr.contains("user record 1: its data stays as it is: "),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn a_dictionary_is_a_file_with_bytes() {
+    let directory = Directory::new();
+    let empty = directory.file("empty", "");
+    let missing = directory.path().join("missing");
+    for (file, problem) in [
+        (empty.as_str(), "this is empty"),
+        (missing.to_str().unwrap(), "No such file"),
+    ] {
+        let run = kpl(&["deaggregate", "--decompress", "--dictionary", file], "");
+        assert!(run.code == 2 && run.stderr.contains(problem), "{run:?}");
+    }
 }

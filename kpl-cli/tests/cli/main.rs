@@ -20,3 +20,4 @@ mod stats;
 mod stream;
 mod support;
 mod terminal;
+mod train;

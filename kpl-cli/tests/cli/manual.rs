@@ -3,9 +3,18 @@
 use crate::support::{Directory, command, kpl, run};
 
 #[cfg(feature = "stream")]
-const COMMANDS: [&str; 7] = ["deaggregate", "aggregate", "inspect", "stats", "kcl", "put", "tail"];
+const COMMANDS: [&str; 8] = [
+    "deaggregate",
+    "aggregate",
+    "inspect",
+    "stats",
+    "train",
+    "kcl",
+    "put",
+    "tail",
+];
 #[cfg(not(feature = "stream"))]
-const COMMANDS: [&str; 5] = ["deaggregate", "aggregate", "inspect", "stats", "kcl"];
+const COMMANDS: [&str; 6] = ["deaggregate", "aggregate", "inspect", "stats", "train", "kcl"];
 
 #[test]
 fn every_command_has_help_with_an_example() {

@@ -38,7 +38,7 @@ pub(super) struct Anatomy<'a> {
     pub(super) has_explicit_hash_keys: bool,
     pub(super) bytes: Bytes,
     frame: Option<Frame<'a>>,
-    decompress: Decompress,
+    decompress: &'a Decompress,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -149,7 +149,7 @@ pub(super) struct Bytes {
 
 impl<'a> Anatomy<'a> {
     /// Returns the parts of these bytes. The data of user records is decompressed if it is to be.
-    pub(super) fn of(data: &'a [u8], decompress: Decompress) -> Self {
+    pub(super) fn of(data: &'a [u8], decompress: &'a Decompress) -> Self {
         let mut anatomy = Self {
             data,
             kind: Kind::Plain,
@@ -315,7 +315,7 @@ impl<'a> Anatomy<'a> {
                 compression: None,
                 not_decompressed: None,
             };
-            match self.decompress.with_at_most(left).apply(record.data) {
+            match self.decompress.apply_within(left, record.data) {
                 Ok(plain) if plain.compression.is_some() => {
                     left -= plain.data.len();
                     user_record.compression = plain.compression;

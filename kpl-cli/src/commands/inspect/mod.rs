@@ -95,7 +95,7 @@ impl Inspect {
         };
         let unpacked = wanted.unpacked;
         let compression = self.decompress(&mut entry, &file, problems)?;
-        let mut anatomy = Anatomy::of(&entry.data, self.decompress);
+        let mut anatomy = Anatomy::of(&entry.data, &self.decompress);
         if self.decompress.is_on() {
             for (number, record) in anatomy.user_records().enumerate() {
                 if let Some(problem) = record.not_decompressed {

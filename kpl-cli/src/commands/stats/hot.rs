@@ -6,9 +6,9 @@ use kpl_core::HashKey;
 use serde::Serialize;
 
 use super::Stream;
-use super::cost::Cost;
 use super::keys::Key;
 use super::load::{BYTES_PER_SECOND, Load, Loads, RECORDS_PER_SECOND, middle};
+use crate::cost::Cost;
 use crate::draw::{self, BAD, DATA, FAINT, GOOD, HEADING, KEY, WARNING, bar, count, line, percent, styled, thousands};
 
 const HOURS_A_DAY: u64 = 24;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kpl_core::{HashKey, InvalidOption, MAX_RECORD_SIZE, RawRecord, Shard, ShardMap};
 
-use super::cost::{Cost, Repacked};
+use crate::cost::{Cost, Repacked};
 use crate::input::Entry;
 
 /// What a shard accepts in a second (<https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecord.html>).

@@ -1,6 +1,5 @@
 //! `kpl stats`: counts the records of a stream, and what aggregation saves.
 
-mod cost;
 mod histogram;
 mod hot;
 mod keys;
@@ -14,10 +13,10 @@ use clap::{Args, ValueHint};
 use kpl_core::{Counts, Deaggregator, RawRecord, ShardMap, UserRecord};
 use serde::Serialize;
 
-use self::cost::{Cost, Repacked};
 use self::histogram::Histogram;
 use self::keys::Keys;
 use self::load::Loads;
+use crate::cost::{Cost, Repacked};
 use crate::decompress::Decompress;
 use crate::draw;
 use crate::forms::{ReportForm, max_size};
@@ -108,7 +107,7 @@ impl Stats {
             user_records: Histogram::default(),
             data_sizes: Histogram::default(),
             keys: Keys::default(),
-            decompress: self.decompress,
+            decompress: self.decompress.clone(),
             compressed: Compressed::default(),
             by_shard: vec![0; shards.as_ref().map_or(0, ShardMap::len)],
             shards,

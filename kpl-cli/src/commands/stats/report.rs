@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::cost::Cost;
 use super::histogram::Histogram;
 use super::hot::Hot;
 use super::keys::Keys;
 use super::{Compressed, Mixed, Stream};
+use crate::cost::Cost;
 use crate::draw::{self, BAD, FAINT, GOOD, HEADING, KEY, WARNING, bar, count, line, percent, styled, thousands};
 use crate::terminal;
 

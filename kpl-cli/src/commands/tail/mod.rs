@@ -2,7 +2,7 @@
 
 mod filter;
 mod shards;
-mod start;
+pub(crate) mod start;
 mod status;
 
 use std::path::PathBuf;
@@ -124,7 +124,7 @@ async fn run(options: Tail, mut interrupts: Interrupts, problems: &mut Problems)
     status.begin(&reader.progress());
     let mut tailing = Tailing {
         data: options.data,
-        decompress: options.decompress,
+        decompress: options.decompress.clone(),
         lines: Lines::new(),
         problems,
     };
@@ -204,7 +204,7 @@ async fn open(options: &Tail) -> Result<Reader<RawRecord>, Stop> {
     builder.build(&options.stream).await.map_err(stop)
 }
 
-fn stop(error: ReaderError) -> Stop {
+pub(crate) fn stop(error: ReaderError) -> Stop {
     match error {
         ReaderError::Request { error: ref cause, .. } if cause.class != ErrorClass::Configuration => {
             Stop::Service(error.to_string())
@@ -288,13 +288,13 @@ impl Tailing<'_> {
 }
 
 /// Names the shard of a record.
-fn shard(origin: &Origin) -> String {
+pub(crate) fn shard(origin: &Origin) -> String {
     let stream = origin.stream.as_deref().unwrap_or_default();
     let shard_id = origin.shard_id.as_deref().unwrap_or_default();
     format!("stream {stream}, shard {shard_id}")
 }
 
-fn location<'a>(origin: &'a Origin, user_record: Option<u64>, shard: &'a str) -> Location<'a> {
+pub(crate) fn location<'a>(origin: &'a Origin, user_record: Option<u64>, shard: &'a str) -> Location<'a> {
     Location {
         file: shard,
         sequence_number: origin.sequence_number.as_deref(),

@@ -14,7 +14,7 @@ const EXAMPLES: [&str; 5] = ["latest", "trim-horizon", "5m", "1h", "1d"];
 
 /// Parses the values.
 #[derive(Clone, Debug)]
-pub(super) struct Values;
+pub(crate) struct Values;
 
 impl TypedValueParser for Values {
     type Value = Start;

@@ -12,16 +12,16 @@ const PUT_PAYLOAD_UNIT: u64 = 25 * 1024;
 /// What some records cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Cost {
-    pub(super) kinesis_records: u64,
+pub(crate) struct Cost {
+    pub(crate) kinesis_records: u64,
     /// The bytes of data and partition keys.
-    pub(super) bytes: u64,
-    pub(super) put_payload_units: u64,
+    pub(crate) bytes: u64,
+    pub(crate) put_payload_units: u64,
 }
 
 impl Cost {
     /// Adds a record with this many bytes of data and partition key.
-    pub(super) fn add(&mut self, bytes: u64) {
+    pub(crate) fn add(&mut self, bytes: u64) {
         self.kinesis_records += 1;
         self.bytes += bytes;
         self.put_payload_units += bytes.div_ceil(PUT_PAYLOAD_UNIT);
@@ -30,15 +30,15 @@ impl Cost {
 
 /// Packs user records into records of another size, to count what they would cost.
 #[derive(Debug)]
-pub(super) struct Repacked {
-    pub(super) max_size: usize,
+pub(crate) struct Repacked {
+    pub(crate) max_size: usize,
     /// One for each shard, or a single one.
     aggregators: Vec<Aggregator<RawRecord>>,
     cost: Cost,
 }
 
 impl Repacked {
-    pub(super) fn new(max_size: usize, shards: usize) -> Result<Self, InvalidOption> {
+    pub(crate) fn new(max_size: usize, shards: usize) -> Result<Self, InvalidOption> {
         let aggregator = || Aggregator::builder().max_size(max_size).build();
         Ok(Self {
             max_size,
@@ -48,7 +48,7 @@ impl Repacked {
     }
 
     /// Packs a user record that belongs to a shard.
-    pub(super) fn add(&mut self, record: &RawRecord, shard: usize) {
+    pub(crate) fn add(&mut self, record: &RawRecord, shard: usize) {
         let Some(aggregator) = self.aggregators.get_mut(shard) else {
             return;
         };
@@ -62,7 +62,7 @@ impl Repacked {
     }
 
     /// Returns the cost of everything that was packed.
-    pub(super) fn cost(&self) -> Cost {
+    pub(crate) fn cost(&self) -> Cost {
         let mut cost = self.cost;
         for held in self.aggregators.iter().filter(|aggregator| !aggregator.is_empty()) {
             cost.add(held.size() as u64);
@@ -71,7 +71,7 @@ impl Repacked {
     }
 
     /// Returns the cost of everything that was packed, and forgets it.
-    pub(super) fn take(&mut self) -> Cost {
+    pub(crate) fn take(&mut self) -> Cost {
         let cost = self.cost();
         self.cost = Cost::default();
         for aggregator in &mut self.aggregators {
