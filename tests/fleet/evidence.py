@@ -53,8 +53,9 @@ class Evidence:
         for change in self.changes:
             tenure = current.get(change.shard)
             if tenure and change.owner != tenure.worker:
-                tenure.ended_at, tenure.ended_lines, tenure.left = change.at, change.lines, change.checkpoint
-                tenure.given_up = change.owner is None
+                # The row of a shard that has ended is deleted at some time, also while a worker of the KCL has it.
+                tenure.ended_at, tenure.ended_lines, tenure.left = change.at, change.lines, change.checkpoint or tenure.left
+                tenure.given_up = change.owner is None and change.checkpoint is not None
                 current[change.shard] = None
             if change.owner and not current.get(change.shard):
                 tenure = Tenure(change.owner, change.shard, change.at, change.lines, checkpoints.get(change.shard, change.checkpoint))
