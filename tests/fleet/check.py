@@ -41,8 +41,7 @@ EXPLAINED = {
     r"MultiLangDaemon - Encountered an error during shutdown\.\njava\.util\.concurrent\.TimeoutException":
         "a daemon that is stopped waits for all its shards for shutdownGraceMillis, also for those that have ended or wait for a parent, which do not answer",
     r"DynamoDBLeaseCoordinator - Throwable encountered in lease taking thread\njava\.lang\.NullPointerException: .*\"mostLoadedWorkerIdentifier\" is null":
-        "the KCL counts leases without an owner as those of a worker null, until they have stood still for the failover time, and fails if that has most; "
-        "it looks again. Leases that workers of the KCL give up do this as well",
+        "leases without an owner are counted as if they were those of a worker, and it fails if that has most; it looks again",
     r"Scheduler - Worker.run caught exception, sleeping for .*\njava.lang.IllegalStateException: LeaderDecider uninitialized": "the daemon was stopped while it started",
     r"ShutdownTask - Lease \S+: Invalid state encountered while shutting down .*\n.*: Lease not owned by the current worker":
         "the lease was lost before the daemon had done with the end of the shard, and its new owner does",
