@@ -3,7 +3,8 @@
 //!
 //! `RECORDER_FILE` names the file, which all processes share: their lines are in the order in which the records were handled.
 //! `RECORDER_PAUSE` is how many milliseconds a record takes, and `RECORDER_FAILOVER` is the failover time in milliseconds. The
-//! arguments are the application and the stream. `AWS_ENDPOINT_URL_KINESIS` and `AWS_ENDPOINT_URL_DYNAMODB` are the servers.
+//! arguments are the application and the stream. `RECORDER_NAME`, if it is set, is the worker's name, and stands in the lines instead of
+//! the number of the process. `AWS_ENDPOINT_URL_KINESIS` and `AWS_ENDPOINT_URL_DYNAMODB` are the servers.
 use std::error::Error;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -24,6 +25,7 @@ struct Reading {
 }
 
 struct Recorder {
+    name: String,
     file: File,
     pause: Duration,
 }
@@ -34,9 +36,9 @@ impl Recorder {
         let position = reading.position().ok_or("a record without a position")?;
         let shard = reading.shard_id().ok_or("a record without a shard")?;
         let Reading { sensor, counter } = &reading.value;
-        let process = std::process::id();
+        let name = &self.name;
         // One write: lines of other processes do not come in between.
-        (&self.file).write_all(format!("{process} {shard} {position} {sensor} {counter}\n").as_bytes())?;
+        (&self.file).write_all(format!("{name} {shard} {position} {sensor} {counter}\n").as_bytes())?;
         Ok(())
     }
 }
@@ -56,11 +58,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (pause, failover) = (millis("RECORDER_PAUSE", 0)?, millis("RECORDER_FAILOVER", 10_000)?);
     let file = std::env::var_os("RECORDER_FILE").ok_or("RECORDER_FILE is not set")?;
     let file = OpenOptions::new().create(true).append(true).open(file)?;
-    let recorder: &Recorder = Box::leak(Box::new(Recorder { file, pause }));
+    let name = std::env::var("RECORDER_NAME").unwrap_or_else(|_| std::process::id().to_string());
+    let recorder: &Recorder = Box::leak(Box::new(Recorder { name, file, pause }));
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     Fleet::<Reading>::builder(application, stream)
         .load_aws_config(&config)
+        .worker(&*recorder.name)
         .failover(failover)
         .save_after(100)
         .until(async move { terminated.recv().await })

@@ -2,7 +2,8 @@
 //! both, and checks the lines.
 //!
 //! `RECORDER_FILE` names the file, which all processes share: their lines are in the order in which the records were handled.
-//! `RECORDER_PAUSE` is how many milliseconds a record takes.
+//! `RECORDER_PAUSE` is how many milliseconds a record takes. `RECORDER_NAME`, if it is set, stands in the lines instead of the number of
+//! the process.
 use std::error::Error;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -26,7 +27,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let file = std::env::var_os("RECORDER_FILE").ok_or("RECORDER_FILE is not set")?;
     let file = OpenOptions::new().create(true).append(true).open(file)?;
     let pause = std::env::var("RECORDER_PAUSE").map_or(Ok(0), |pause| pause.parse())?;
+    let name = std::env::var("RECORDER_NAME").unwrap_or_else(|_| std::process::id().to_string());
     let recorder = Recorder {
+        name,
         file,
         pause: Duration::from_millis(pause),
     };
@@ -40,6 +43,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 struct Recorder {
+    name: String,
     file: File,
     pause: Duration,
 }
@@ -50,9 +54,9 @@ impl Recorder {
         let position = reading.position().ok_or("a record without a position")?;
         let shard = reading.shard_id().ok_or("a record without a shard")?;
         let Reading { sensor, counter } = &reading.value;
-        let process = std::process::id();
+        let name = &self.name;
         // One write: lines of other processes do not come in between.
-        (&self.file).write_all(format!("{process} {shard} {position} {sensor} {counter}\n").as_bytes())?;
+        (&self.file).write_all(format!("{name} {shard} {position} {sensor} {counter}\n").as_bytes())?;
         if *counter == 0 {
             // Standard output belongs to the protocol, and this does not get there.
             println!("printed: the first record of {sensor}");

@@ -1,16 +1,13 @@
-"""What a run has left behind, and the checks of it. Each check is shown to fail: `prove` breaks the evidence in one way at a time."""
+"""What a run has left behind, the checks of it, and how the evidence is broken to show that they see it."""
 
 import collections
-import copy
 import dataclasses
 import functools
 import json
 import pathlib
 import re
 
-
-class Failed(Exception):
-    """What was handled is not what should have been."""
+from proof import Failed, position, read_handled
 
 
 @dataclasses.dataclass
@@ -22,16 +19,8 @@ class Start:
     after_graceful_stop: bool
 
 
-Handled = collections.namedtuple("Handled", "process shard position sensor counter")
-
-
 # The same lines are read by each check, and by each again that a break is for.
 parsed = functools.lru_cache(maxsize=None)(json.loads)
-
-
-def position(text):
-    number, sub = text.split(":")
-    return int(number), int(sub)
 
 
 @dataclasses.dataclass
@@ -52,9 +41,7 @@ class Evidence:
     printed: int = 0
 
     def read_handled(self):
-        for line in self.handled_file.read_text().splitlines():
-            process, shard, at, sensor, counter = line.split(" ")
-            yield Handled(process, shard, position(at), sensor, int(counter))
+        return read_handled(self.handled_file)
 
     def handled_once(self):
         return {(each.sensor, each.counter) for each in self.read_handled()}
@@ -229,25 +216,6 @@ CHECKS = (
     all_handled, repeats_follow_checkpoints, order_kept, checkpoints_accepted, resumed_inside, only_protocol,
     children_of_shards_started, stopped_gracefully, survived_signals,
 )
-
-
-def check(evidence):
-    """Returns what the checks have found, as one line."""
-    return ", ".join(found for found in (each(evidence) for each in CHECKS) if found)
-
-
-def prove(evidence):
-    """Breaks the evidence in one way at a time, each of which a check must refuse. Returns how many ways there were."""
-    breaks = [breaking for breaking in BREAKS if breaking[2](evidence)]
-    for check_of, breaking, _ in breaks:
-        broken = copy.deepcopy(evidence)
-        breaking(broken)
-        try:
-            check_of(broken)
-        except Failed:
-            continue
-        raise Failed(f"{check_of.__name__} does not see {breaking.__name__}")
-    return len(breaks)
 
 
 def a_record_is_lost(evidence):
