@@ -173,6 +173,10 @@ where
                 tracing::info!(shard_id = &*key, "a lease is no longer needed and is removed");
                 self.request(async move { Answer::Deleted(limited(limit, store.delete(&key, counter)).await) });
             }
+            Output::OtherStream(other) => self.end(End::Failed(FleetError::OtherStream {
+                shard_id: other.key,
+                difference: other.difference,
+            })),
             Output::Start(handling, checkpoint) => self.start(handling, checkpoint),
             Output::Stop(handling, how) => self.stop(&handling, how),
             Output::Saved(handling, checkpoint) => {
