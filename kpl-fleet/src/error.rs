@@ -19,7 +19,7 @@ pub enum FleetError {
     /// The leases cannot be read or changed, or workers of the KCL 3 share them in a way that this worker cannot join.
     Leases(StoreError),
     /// The leases are of another stream: the application's name is used for that one, or the stream was deleted and created anew.
-    /// Nothing was handled.
+    /// If it is so when the worker starts, nothing is handled.
     ///
     /// Choose another name for the application. If the stream was created anew, you can also stop all workers and delete the
     /// table; then all shards are read from the start position.

@@ -126,6 +126,11 @@ pub enum Updated {
     Unknown,
 }
 
+/// Returns the leases that workers of any start position would add, given those of the table and all shards of the stream.
+pub fn missing_leases(rows: &BTreeMap<&str, &Lease>, shards: &[ShardDescription]) -> Vec<Lease> {
+    plan::missing(rows, shards, &Checkpoint::Latest)
+}
+
 /// A lease as looks at the table have shown it.
 #[derive(Debug)]
 struct Seen {
