@@ -3,7 +3,16 @@
 use crate::support::{Directory, command, kpl, run};
 
 #[cfg(feature = "stream")]
-const COMMANDS: [&str; 7] = ["deaggregate", "aggregate", "inspect", "stats", "kcl", "put", "tail"];
+const COMMANDS: [&str; 8] = [
+    "deaggregate",
+    "aggregate",
+    "inspect",
+    "stats",
+    "kcl",
+    "put",
+    "tail",
+    "leases",
+];
 #[cfg(not(feature = "stream"))]
 const COMMANDS: [&str; 5] = ["deaggregate", "aggregate", "inspect", "stats", "kcl"];
 
