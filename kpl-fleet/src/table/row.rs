@@ -6,6 +6,7 @@ use super::{Attribute, Item};
 use crate::lease::{Checkpoint, Lease};
 
 /// The partition key of a table that many applications share.
+#[cfg(feature = "aws")]
 pub(crate) const APPLICATION: &str = "application";
 pub(crate) const KEY: &str = "leaseKey";
 pub(crate) const OWNER: &str = "leaseOwner";
