@@ -37,6 +37,8 @@ use self::commands::aggregate::Aggregate;
 use self::commands::deaggregate::Deaggregate;
 use self::commands::inspect::Inspect;
 use self::commands::kcl::Kcl;
+#[cfg(feature = "stream")]
+use self::commands::leases::Leases;
 use self::commands::manual::{Completions, Man};
 #[cfg(feature = "stream")]
 use self::commands::put::Put;
@@ -50,7 +52,7 @@ use self::terminal::Writing;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  all of the input came out
-  1  some of it did not, or --strict stopped at the first problem
+  1  some of it did not, --strict stopped at the first problem, or leases have problems
   2  the command line or the configuration of AWS is wrong, or a file cannot be opened
   3  the service refused a request or cannot be reached
   129, 130, 143  SIGHUP, Ctrl-C or SIGTERM ended it, and everything that it had read came out";
@@ -78,6 +80,8 @@ enum Command {
     Tail(Tail),
     Train(Train),
     Kcl(Kcl),
+    #[cfg(feature = "stream")]
+    Leases(Leases),
     Completions(Completions),
     Man(Man),
 }
@@ -103,6 +107,8 @@ fn main() -> ExitCode {
         Command::Tail(options) => options.run(&mut problems),
         Command::Train(options) => options.run(&mut problems),
         Command::Kcl(options) => options.run(),
+        #[cfg(feature = "stream")]
+        Command::Leases(options) => options.run(&mut problems),
         Command::Completions(options) => options.run(Args::command()),
         Command::Man(options) => options.run(Args::command(), EXIT_CODES),
     };

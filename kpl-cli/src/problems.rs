@@ -53,6 +53,8 @@ pub(crate) struct Problems {
     pub(crate) strict: bool,
     left_out: bool,
     #[cfg(feature = "stream")]
+    found: bool,
+    #[cfg(feature = "stream")]
     not_delivered: bool,
 }
 
@@ -62,6 +64,12 @@ impl Problems {
         self.left_out = true;
         tell(format_args!("{location}: {problem}"));
         if self.strict { Err(Stop::Data) } else { Ok(()) }
+    }
+
+    /// Notes that the output names problems.
+    #[cfg(feature = "stream")]
+    pub(crate) fn found(&mut self) {
+        self.found = true;
     }
 
     /// Notes input that comes out marked. It is reported only if the command stops at it.
@@ -102,6 +110,10 @@ impl Problems {
         #[cfg(feature = "stream")]
         if self.not_delivered {
             return ExitCode::from(SERVICE);
+        }
+        #[cfg(feature = "stream")]
+        if self.found {
+            return ExitCode::from(DATA);
         }
         if self.left_out {
             ExitCode::from(DATA)

@@ -22,7 +22,8 @@ use crate::checkpoints::{Asked, Checkpoints, Lost};
 use crate::engine::{Engine, Handling, Output, Stop, Updated};
 use crate::error::FleetError;
 use crate::kind::{Kind, Options};
-use crate::lease::{Checkpoint, Lease, Update};
+use crate::lease::{Checkpoint, Lease, OwnerChange, Update};
+use crate::metrics::Metrics;
 use crate::store::{Changed, LeaseStore, StoreError, StoreErrorKind};
 
 /// What a worker has beside its engine.
@@ -31,6 +32,7 @@ pub(crate) struct Worker<T, K> {
     pub(crate) leases: Arc<dyn LeaseStore>,
     pub(crate) readers: Arc<ShardReaders<T>>,
     pub(crate) kind: Arc<K>,
+    pub(crate) metrics: Metrics,
     pub(crate) options: Options,
     /// Where shards are read whose leases say that this is a matter of options.
     pub(crate) start_time: Option<Timestamp>,
@@ -46,7 +48,7 @@ enum Answer {
     Listed(Result<Vec<ShardDescription>, ReaderError>),
     NotListed,
     Created(Arc<str>, Result<(), StoreError>),
-    Updated(Arc<str>, u64, Result<Changed, StoreError>),
+    Updated(u64, Update, Result<Changed, StoreError>),
     Deleted(Result<(), StoreError>),
 }
 
@@ -166,13 +168,16 @@ where
             }
             Output::Update(number, update) => self.request(async move {
                 let changed = limited(limit, store.update(&update)).await;
-                let Update { key, .. } = update;
-                Answer::Updated(key, number, changed)
+                Answer::Updated(number, update, changed)
             }),
             Output::Delete(key, counter) => {
                 tracing::info!(shard_id = &*key, "a lease is no longer needed and is removed");
                 self.request(async move { Answer::Deleted(limited(limit, store.delete(&key, counter)).await) });
             }
+            Output::OtherStream(other) => self.end(End::Failed(FleetError::OtherStream {
+                shard_id: other.key,
+                difference: other.difference,
+            })),
             Output::Start(handling, checkpoint) => self.start(handling, checkpoint),
             Output::Stop(handling, how) => self.stop(&handling, how),
             Output::Saved(handling, checkpoint) => {
@@ -214,6 +219,7 @@ where
         self.handlings.insert(task.id(), handling.clone());
         let waiting = Vec::new();
         self.runs.insert(handling, Run { stop, task, waiting });
+        self.worker.metrics.holds(self.runs.len());
     }
 
     /// Returns where a shard is read from, or `None` for its newest record.
@@ -243,6 +249,7 @@ where
             Stop::Gracefully => drop(run.stop.send(true)),
             Stop::AtOnce(loss) => {
                 tracing::warn!(shard_id = &*handling.key, ?loss, "the lease is lost");
+                self.worker.metrics.lost(loss);
                 run.waiting.clear();
                 run.task.abort();
             }
@@ -273,6 +280,7 @@ where
         };
         if let Some(handling) = self.handlings.remove(&id) {
             self.runs.remove(&handling);
+            self.worker.metrics.holds(self.runs.len());
             self.worker.readers.forget(&handling.key);
             self.worker.engine.handling_ended(&handling);
         }
@@ -310,15 +318,26 @@ where
                 let is_there = self.checked("to add a lease", created).is_some();
                 self.worker.engine.created(now, &key, is_there);
             }
-            Answer::Updated(key, number, changed) => {
+            Answer::Updated(number, update, changed) => {
+                self.measure(&update, &changed);
                 let updated = match self.checked("to change a lease", changed) {
                     Some(Changed::Done) => Updated::Done,
                     Some(Changed::Refused(lease)) => Updated::Refused(lease),
                     None => Updated::Unknown,
                 };
-                self.worker.engine.updated(now, &key, number, updated);
+                self.worker.engine.updated(now, &update.key, number, updated);
             }
             Answer::Deleted(deleted) => drop(self.checked("to remove a lease", deleted)),
+        }
+    }
+
+    fn measure(&self, update: &Update, changed: &Result<Changed, StoreError>) {
+        let metrics = &self.worker.metrics;
+        match (changed, &update.owner) {
+            (Ok(Changed::Done), OwnerChange::Take(_)) => metrics.taken(),
+            (Err(_), _) if update.checkpoint.is_some() => metrics.checkpoint_failed(),
+            (Err(_), OwnerChange::Keep) => metrics.renewal_failed(),
+            _ => {}
         }
     }
 

@@ -1,6 +1,7 @@
 //! Why a worker ended.
 
 use std::fmt;
+use std::sync::Arc;
 
 use kpl_core::InvalidOption;
 use kpl_stream::reader::ReaderError;
@@ -17,6 +18,17 @@ pub enum FleetError {
     Shard(ForEachError),
     /// The leases cannot be read or changed, or workers of the KCL 3 share them in a way that this worker cannot join.
     Leases(StoreError),
+    /// The leases are of another stream: the application's name is used for that one, or the stream was deleted and created anew.
+    /// If it is so when the worker starts, nothing is handled.
+    ///
+    /// Choose another name for the application. If the stream was created anew, you can also stop all workers and delete the
+    /// table; then all shards are read from the start position.
+    OtherStream {
+        /// A shard of this stream, whose lease is of another shard with the same id.
+        shard_id: Arc<str>,
+        /// What the lease has, and what the shard has.
+        difference: String,
+    },
     /// An option is out of its range.
     Option(InvalidOption),
 }
@@ -26,6 +38,11 @@ impl fmt::Display for FleetError {
         match self {
             Self::Shard(error) => error.fmt(f),
             Self::Leases(error) => error.fmt(f),
+            Self::OtherStream { shard_id, difference } => write!(
+                f,
+                "the leases are of another stream, or of one that was deleted and created anew: shard {shard_id}: {difference}; choose \
+                 another name for the application, or stop all its workers and delete its table"
+            ),
             Self::Option(error) => error.fmt(f),
         }
     }
@@ -35,7 +52,7 @@ impl std::error::Error for FleetError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Shard(error) => error.source(),
-            Self::Leases(_) | Self::Option(_) => None,
+            Self::Leases(_) | Self::OtherStream { .. } | Self::Option(_) => None,
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::engine::{self, Engine};
 use crate::error::FleetError;
 use crate::kind::{Kind, Options, PerRecord, PerShard, Retries};
 use crate::lease::Checkpoint;
+use crate::metrics::Metrics;
 use crate::store::LeaseStore;
 
 /// A worker of a fleet: processes that share the shards of a stream among them.
@@ -402,11 +403,13 @@ where
             application = settings.application,
             "the worker starts"
         );
+        let metrics = Metrics::new(&settings.application, &options.worker);
         tasks.spawn(driver::run(Worker {
             engine: Engine::new(options, driver::now()),
             leases,
             readers: Arc::new(readers),
             kind: Arc::new(kind),
+            metrics,
             options: settings.options,
             start_time,
             timeout: settings.failover / 4,

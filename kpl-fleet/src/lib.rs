@@ -14,7 +14,9 @@ mod error;
 mod fleet;
 mod kind;
 mod lease;
+mod metrics;
 mod store;
+pub mod table;
 
 pub use error::FleetError;
 pub use fleet::{Fleet, FleetBuilder, StopHandle};

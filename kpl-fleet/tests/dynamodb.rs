@@ -22,6 +22,7 @@ use kpl_fleet::{
 };
 use kpl_stream::aws::AwsClient;
 use kpl_testkit::server::Server;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::Value;
 use tokio::time::sleep;
 
@@ -365,6 +366,139 @@ async fn a_table_of_something_else_is_refused() {
         error.message,
         format!("table {name}: its keys are HASH id, not HASH leaseKey: it is not a table of leases")
     );
+}
+
+#[tokio::test]
+#[ignore = "needs moto: .ci/dynamodb"]
+async fn many_applications_share_a_table_and_each_has_its_own_rows() {
+    let (config, name) = (config().await, name("shared"));
+    let client = Client::new(&config);
+    let stores = ["one", "other"].map(|application| DynamoLeases::shared(&config, &name, application));
+    for store in &stores {
+        store.prepare().await.unwrap();
+    }
+    let described = client
+        .describe_table()
+        .table_name(&name)
+        .send()
+        .await
+        .unwrap()
+        .table
+        .unwrap();
+    let keys: Vec<_> = described
+        .key_schema()
+        .iter()
+        .map(|key| format!("{} {}", key.key_type(), key.attribute_name()))
+        .collect();
+    assert_eq!(keys, ["HASH application", "RANGE leaseKey"]);
+    let billing = described.billing_mode_summary.unwrap().billing_mode;
+    assert_eq!(billing, Some(BillingMode::PayPerRequest));
+
+    let lease = Lease::new("shard", Checkpoint::Latest);
+    for store in &stores {
+        store.create(&lease).await.unwrap();
+    }
+    let mut update = Update::new(&lease);
+    update.owner = OwnerChange::Take("me".into());
+    update.checkpoint = Some(Checkpoint::Ended);
+    assert_eq!(stores[0].update(&update).await.unwrap(), Changed::Done);
+    let Changed::Refused(Some(refused)) = stores[0].update(&update).await.unwrap() else {
+        panic!("it is refused");
+    };
+    assert_eq!((refused.owner.as_deref(), refused.counter), (Some("me"), 1));
+    assert_eq!(leases(&stores[0]).await, [*refused]);
+    assert_eq!(leases(&stores[1]).await, std::slice::from_ref(&lease));
+    let shown = stores[1].read_table().await.unwrap();
+    assert_eq!((shown.leases.len(), &shown.leases[0].lease), (1, &lease));
+    stores[0].delete("shard", 1).await.unwrap();
+    assert_eq!(leases(&stores[0]).await, []);
+    assert_eq!(leases(&stores[1]).await, [lease]);
+
+    let error = DynamoLeases::new(&config, &name).prepare().await.unwrap_err();
+    assert_eq!(
+        error.message,
+        format!(
+            "table {name}: its keys are HASH application and RANGE leaseKey, not HASH leaseKey: it is a table of many applications: \
+             DynamoLeases::shared"
+        )
+    );
+    let (_, alone, _) = table("alone").await;
+    let error = DynamoLeases::shared(&config, &alone, "one")
+        .prepare()
+        .await
+        .unwrap_err();
+    assert!(
+        error
+            .message
+            .contains("it is the table of one application: DynamoLeases::new"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs moto: .ci/dynamodb"]
+async fn requests_are_counted_by_operation() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let (_, _, store) = table("counted").await;
+    let lease = Lease::new("shard", Checkpoint::Latest);
+    store.create(&lease).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(leases(&store).await, std::slice::from_ref(&lease));
+    }
+    let scrape = recorder.handle().render();
+    for line in [
+        "LeaseTableRequests{Operation=\"CreateTable\"} 1",
+        "LeaseTableRequests{Operation=\"PutItem\"} 1",
+        "LeaseTableRequests{Operation=\"Scan\"} 2",
+    ] {
+        assert!(scrape.contains(line), "{line} is not in\n{scrape}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs moto: .ci/dynamodb"]
+async fn a_table_is_created_on_demand_and_without_deletion_protection() {
+    let (client, name, _) = table("created").await;
+    let described = client
+        .describe_table()
+        .table_name(&name)
+        .send()
+        .await
+        .unwrap()
+        .table
+        .unwrap();
+    let billing = described.billing_mode_summary.unwrap().billing_mode;
+    assert_eq!(billing, Some(BillingMode::PayPerRequest));
+    assert_ne!(described.deletion_protection_enabled, Some(true));
+}
+
+#[tokio::test]
+#[ignore = "needs moto: .ci/dynamodb"]
+async fn to_read_a_table_changes_and_creates_nothing() {
+    let (config, name) = (config().await, name("missing"));
+    let store = DynamoLeases::new(&config, &name);
+    let error = store.read_table().await.unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::Final);
+    let client = Client::new(&config);
+    assert!(client.describe_table().table_name(&name).send().await.is_err());
+
+    let (client, name, store) = table("read").await;
+    let row = |key: &str| Item::from([("leaseKey".to_owned(), text(key))]);
+    put(&client, &name, row("odd")).await;
+    store.create(&Lease::new("shard", Checkpoint::Latest)).await.unwrap();
+    create(&client, &format!("{name}-CoordinatorState"), "key").await;
+    let state = [("key", "Migration3.0"), ("cv", "CLIENT_VERSION_3X")];
+    let state = state.map(|(name, value)| (name.to_owned(), text(value)));
+    put(&client, &format!("{name}-CoordinatorState"), state.into()).await;
+    let read = store.read_table().await.unwrap();
+    assert_eq!(read.leases.len(), 1);
+    assert_eq!(
+        (&*read.invalid[0].key, &*read.invalid[0].reason),
+        ("odd", "it has no leaseCounter")
+    );
+    assert_eq!(read.client_version.as_deref(), Some("CLIENT_VERSION_3X"));
+    assert!(!read.can_be_joined());
 }
 
 /// A line of UTF-8.

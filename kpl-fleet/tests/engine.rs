@@ -53,6 +53,7 @@ impl Bench {
             now,
         };
         assert_eq!(bench.outputs(), [Output::Look, Output::List]);
+        bench.engine.listed(now, Some(Vec::new()));
         bench
     }
 
@@ -365,7 +366,9 @@ fn a_shard_ends_once_its_children_have_leases() {
 fn an_unanswered_end_is_decided_by_the_next_request() {
     let (mut bench, handling) = Bench::having(at(5));
     bench.engine.shard_ended(bench.now, &handling, &[]);
-    let (number, end) = update(&bench.outputs());
+    let outputs = bench.outputs();
+    let (number, end) = update(&outputs[..1]);
+    assert_eq!(outputs[1..], [Output::List]);
     let mut ended = lease("a", None, 2);
     ended.checkpoint = Checkpoint::Ended;
     assert_eq!(bench.look(std::slice::from_ref(&ended)), []);
@@ -570,4 +573,48 @@ fn a_lease_at_the_latest_record_is_read_from_the_beginning_if_its_parents_were_r
             "{outputs:?}"
         );
     }
+}
+
+#[test]
+fn nothing_is_taken_before_the_leases_were_compared_with_the_shards() {
+    let now = Instant::now();
+    let mut engine = Engine::new(Options::new("me", Checkpoint::TrimHorizon), now);
+    let outputs = |engine: &mut Engine| std::iter::from_fn(|| engine.poll(now)).collect::<Vec<_>>();
+    assert_eq!(outputs(&mut engine), [Output::Look, Output::List]);
+    engine.looked(now, Some(vec![lease("a", None, 0)]));
+    assert_eq!(outputs(&mut engine), []);
+    engine.listed(now, Some(vec![shard("a", &[], false)]));
+    assert_eq!(outputs(&mut engine), [Output::Look]);
+    engine.looked(now, Some(vec![lease("a", None, 0)]));
+    update_of(&outputs(&mut engine));
+}
+
+#[test]
+fn leases_of_another_stream_stop_the_worker_before_it_takes_any() {
+    let mut bench = Bench::new();
+    let mut other = lease("b", None, 0);
+    other.range = Some(HashKeyRange::new(0.into(), 9.into()).unwrap());
+    let shards = vec![shard("a", &[], false), shard("b", &[], false)];
+    bench.engine.listed(bench.now, Some(shards));
+    let outputs = bench.looked(&[lease("a", None, 0), other]);
+    assert!(
+        matches!(&outputs[..], [Output::OtherStream(other)] if &*other.key == "b"),
+        "{outputs:?}"
+    );
+    assert!(bench.engine.has_stopped());
+}
+
+#[test]
+fn a_worker_whose_stream_is_created_anew_gives_its_leases_up() {
+    let (mut bench, handling) = Bench::having(at(5));
+    let anew = shard("a", &[], false).with_first_sequence_number("7".parse().unwrap());
+    bench.engine.listed(bench.now, Some(vec![anew]));
+    assert_eq!(bench.outputs(), [Output::Look]);
+    let mut mine = lease("a", Some("me"), 1);
+    mine.checkpoint = at(5);
+    let outputs = bench.looked(&[mine]);
+    assert!(
+        matches!(&outputs[..], [Output::OtherStream(_), Output::Stop(stopped, Stop::Gracefully)] if *stopped == handling),
+        "{outputs:?}"
+    );
 }

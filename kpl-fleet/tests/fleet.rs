@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
-use kpl_core::{FromKplRecord, Position, ReadError, Received, Undecodable, UserRecord};
+use kpl_core::{FromKplRecord, HashKeyRange, Position, ReadError, Received, Undecodable, UserRecord};
 use kpl_fleet::{
     Changed, Checkpoint, Fleet, FleetBuilder, FleetError, ForEachError, Lease, LeaseStore, MemoryLeases, OnFailure,
     ShardRecords, Start, StoreError, StoreErrorKind, Update,
@@ -475,6 +475,28 @@ async fn what_no_retry_mends_ends_the_worker_and_gives_up_its_leases() {
         matches!(&error, FleetError::Leases(error) if error.kind == StoreErrorKind::Final),
         "{error:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_leases_of_another_stream_end_the_worker_before_anything_is_handled() {
+    let world = World::new(open(2));
+    world.put("s0", "1");
+    let mut other = Lease::new("s1", after(3, 0));
+    other.range = Some(HashKeyRange::new(0.into(), 9.into()).unwrap());
+    world.leases.create(&other).await.unwrap();
+    let error = ended(world.start("one").task).await.unwrap().unwrap_err();
+    assert!(
+        matches!(&error, FleetError::OtherStream { shard_id, .. } if &**shard_id == "s1"),
+        "{error:?}"
+    );
+    assert!(
+        error
+            .to_string()
+            .contains("the lease has the hash keys 0 to 9, and the shard "),
+        "{error}"
+    );
+    assert!(world.notes.what().is_empty());
+    assert_eq!(world.leases.leases().await.unwrap(), [other]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,8 @@ pub(crate) mod aggregate;
 pub(crate) mod deaggregate;
 pub(crate) mod inspect;
 pub(crate) mod kcl;
+#[cfg(feature = "stream")]
+pub(crate) mod leases;
 pub(crate) mod manual;
 #[cfg(feature = "stream")]
 pub(crate) mod put;

@@ -8,6 +8,8 @@ mod html;
 mod input_shapes;
 mod inspect;
 mod kcl;
+#[cfg(feature = "stream")]
+mod leases;
 mod manual;
 #[cfg(target_os = "linux")]
 mod memory;

@@ -3,7 +3,7 @@
 use crate::support::{Directory, command, kpl, run};
 
 #[cfg(feature = "stream")]
-const COMMANDS: [&str; 8] = [
+const COMMANDS: [&str; 9] = [
     "deaggregate",
     "aggregate",
     "inspect",
@@ -12,6 +12,7 @@ const COMMANDS: [&str; 8] = [
     "kcl",
     "put",
     "tail",
+    "leases",
 ];
 #[cfg(not(feature = "stream"))]
 const COMMANDS: [&str; 6] = ["deaggregate", "aggregate", "inspect", "stats", "train", "kcl"];

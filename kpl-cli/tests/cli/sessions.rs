@@ -73,7 +73,10 @@ fn the_sessions_in_the_readmes_are_real() {
                 shell.env_remove("AWS_REGION").env("AWS_CONFIG_FILE", "no-such-file");
             }
             #[cfg(not(feature = "stream"))]
-            if ["kpl put ", "kpl tail "].iter().any(|start| command.starts_with(start)) {
+            if ["kpl put ", "kpl tail ", "kpl leases "]
+                .iter()
+                .any(|start| command.starts_with(start))
+            {
                 continue;
             }
             let output = shell.env("PATH", &path).output().unwrap();

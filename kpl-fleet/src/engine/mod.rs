@@ -7,6 +7,7 @@
 
 mod balance;
 mod held;
+mod identity;
 mod plan;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -18,6 +19,7 @@ use kpl_stream::client::ShardDescription;
 
 use self::balance::{Holder, Limits};
 use self::held::{Held, Phase};
+pub use self::identity::{OtherShard, other_shard};
 use crate::lease::{Checkpoint, Lease, OwnerChange, Update};
 
 /// What an engine needs to know.
@@ -78,6 +80,8 @@ pub enum Output {
     Stop(Handling, Stop),
     /// A checkpoint of a shard is in the table.
     Saved(Handling, Checkpoint),
+    /// The leases are not those of the stream. No others are taken, and those that the worker has are given up.
+    OtherStream(OtherShard),
 }
 
 /// The handling of a shard by one worker, as long as it has the lease.
@@ -122,6 +126,11 @@ pub enum Updated {
     Unknown,
 }
 
+/// Returns the leases that workers of any start position would add, given those of the table and all shards of the stream.
+pub fn missing_leases(rows: &BTreeMap<&str, &Lease>, shards: &[ShardDescription]) -> Vec<Lease> {
+    plan::missing(rows, shards, &Checkpoint::Latest)
+}
+
 /// A lease as looks at the table have shown it.
 #[derive(Debug)]
 struct Seen {
@@ -147,6 +156,8 @@ pub struct Engine {
     list: Turn,
     /// A list of shards, and when it came. A look that is asked for later shows what it lacks.
     shards: Option<(Vec<ShardDescription>, Instant)>,
+    /// Whether the leases were compared with the shards of the stream. Before, none is taken.
+    is_compared: bool,
     stopping: bool,
 }
 
@@ -184,6 +195,7 @@ impl Engine {
             look: Turn::At(now),
             list: Turn::At(now),
             shards: None,
+            is_compared: false,
             stopping: false,
         }
     }
@@ -227,7 +239,17 @@ impl Engine {
         if self.stopping {
             return;
         }
-        self.take_leases(now, asked);
+        if let Some((shards, _)) = &self.shards {
+            if let Some(other) = other_shard(self.seen.values().map(|seen| &seen.lease), shards) {
+                self.outputs.push_back(Output::OtherStream(other));
+                self.stop();
+                return;
+            }
+            self.is_compared = true;
+        }
+        if self.is_compared {
+            self.take_leases(now, asked);
+        }
         self.compare_with_shards(now, asked);
     }
 

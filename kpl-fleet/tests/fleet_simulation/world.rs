@@ -489,6 +489,9 @@ impl World {
                     self.after(1000, Event::HandlingEnded(process, handling));
                 }
             }
+            Output::OtherStream(other) => {
+                self.fail(format!("{}: {}: it is this stream's", other.key, other.difference));
+            }
             _ => unreachable!(),
         }
     }

@@ -1,23 +1,22 @@
-//! A lease as an item of DynamoDB, attribute by attribute: docs/fleet.md says where the KCL defines each.
+//! A lease as a row, attribute by attribute: docs/fleet.md says where the KCL defines each.
 
-use std::collections::HashMap;
-
-use aws_sdk_dynamodb::types::AttributeValue;
 use kpl_core::{HashKey, HashKeyRange, Position};
 
+use super::{Attribute, Item};
 use crate::lease::{Checkpoint, Lease};
 
-pub(super) type Item = HashMap<String, AttributeValue>;
-
-pub(super) const KEY: &str = "leaseKey";
-pub(super) const OWNER: &str = "leaseOwner";
-pub(super) const COUNTER: &str = "leaseCounter";
-pub(super) const SWITCHES: &str = "ownerSwitchesSinceCheckpoint";
-pub(super) const CHECKPOINT: &str = "checkpoint";
-pub(super) const SUB_SEQUENCE_NUMBER: &str = "checkpointSubSequenceNumber";
-pub(super) const CHILDREN: &str = "childShardIds";
-pub(super) const CHECKPOINT_OWNER: &str = "checkpointOwner";
-pub(super) const PENDING: [&str; 3] = [
+/// The partition key of a table that many applications share.
+#[cfg(feature = "aws")]
+pub(crate) const APPLICATION: &str = "application";
+pub(crate) const KEY: &str = "leaseKey";
+pub(crate) const OWNER: &str = "leaseOwner";
+pub(crate) const COUNTER: &str = "leaseCounter";
+pub(crate) const SWITCHES: &str = "ownerSwitchesSinceCheckpoint";
+pub(crate) const CHECKPOINT: &str = "checkpoint";
+pub(crate) const SUB_SEQUENCE_NUMBER: &str = "checkpointSubSequenceNumber";
+pub(crate) const CHILDREN: &str = "childShardIds";
+pub(crate) const CHECKPOINT_OWNER: &str = "checkpointOwner";
+pub(crate) const PENDING: [&str; 3] = [
     "pendingCheckpoint",
     "pendingCheckpointSubSequenceNumber",
     "pendingCheckpointState",
@@ -29,17 +28,17 @@ const ENTITY_TYPE: &str = "entityType";
 const STREAM_NAME: &str = "streamName";
 
 /// The key of the item in which the KCL 3 says how its workers share leases, and the attribute.
-pub(super) const MIGRATION: &str = "Migration3.0";
-pub(super) const CLIENT_VERSION: &str = "cv";
+pub(crate) const MIGRATION: &str = "Migration3.0";
+pub(crate) const CLIENT_VERSION: &str = "cv";
 
 /// Returns whether workers of the KCL 3 in this state share leases as those of the KCL 2 do.
-pub(super) fn joins(client_version: &str) -> bool {
+pub(crate) fn joins(client_version: &str) -> bool {
     ["CLIENT_VERSION_2X", "CLIENT_VERSION_UPGRADE_FROM_2X"].contains(&client_version)
 }
 
 /// What an item is.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Row {
+pub(crate) enum Row {
     Lease(Box<Lease>),
     /// The item in which the KCL 3 says how its workers share leases.
     State,
@@ -48,7 +47,7 @@ pub(super) enum Row {
 }
 
 /// Reads an item, or says why it is not a valid lease.
-pub(super) fn read(item: &Item) -> Result<Row, String> {
+pub(crate) fn read(item: &Item) -> Result<Row, String> {
     let key = text(item, KEY)?.ok_or("it has no leaseKey")?;
     match text(item, ENTITY_TYPE)? {
         None | Some("LEASE") => {}
@@ -89,9 +88,9 @@ fn checkpoint(item: &Item) -> Result<Checkpoint, String> {
 }
 
 /// Returns the item of a lease that is not in the table yet.
-pub(super) fn write(lease: &Lease) -> Item {
-    let string = |text: &str| AttributeValue::S(text.into());
-    let number = |number: u64| AttributeValue::N(number.to_string());
+pub(crate) fn write(lease: &Lease) -> Item {
+    let string = |text: &str| Attribute::String(text.into());
+    let number = |number: u64| Attribute::Number(number.to_string());
     let (checkpoint, sub) = write_checkpoint(&lease.checkpoint);
     let mut item = Item::from([
         (KEY.to_owned(), string(&lease.key)),
@@ -105,7 +104,7 @@ pub(super) fn write(lease: &Lease) -> Item {
     }
     for (name, ids) in [(PARENTS, &lease.parents), (CHILDREN, &lease.children)] {
         if !ids.is_empty() {
-            item.insert(name.into(), AttributeValue::Ss(ids.clone()));
+            item.insert(name.into(), Attribute::Strings(ids.clone()));
         }
     }
     if let Some(range) = &lease.range {
@@ -117,7 +116,7 @@ pub(super) fn write(lease: &Lease) -> Item {
 
 /// Returns the sequence number of a checkpoint, or its name, and the sub-sequence number, which the KCL reads as a signed
 /// number of 64 bits.
-pub(super) fn write_checkpoint(checkpoint: &Checkpoint) -> (AttributeValue, AttributeValue) {
+pub(crate) fn write_checkpoint(checkpoint: &Checkpoint) -> (Attribute, Attribute) {
     let (sequence, sub) = match checkpoint {
         Checkpoint::After(position) => (
             position.sequence_number.as_str().to_owned(),
@@ -125,23 +124,27 @@ pub(super) fn write_checkpoint(checkpoint: &Checkpoint) -> (AttributeValue, Attr
         ),
         named => (named.to_string(), 0),
     };
-    (AttributeValue::S(sequence), AttributeValue::N(sub.to_string()))
+    (Attribute::String(sequence), Attribute::Number(sub.to_string()))
 }
 
 fn text<'a>(item: &'a Item, name: &str) -> Result<Option<&'a str>, String> {
     match item.get(name) {
         None => Ok(None),
-        Some(AttributeValue::S(text)) => Ok(Some(text)),
+        Some(Attribute::String(text)) => Ok(Some(text)),
         Some(_) => Err(format!("its {name} is not a string")),
     }
 }
 
+/// Returns a number that the KCL can read: it has 64 bits with a sign.
 fn number(item: &Item, name: &str) -> Result<Option<u64>, String> {
     match item.get(name) {
         None => Ok(None),
-        Some(AttributeValue::N(number)) => match number.parse() {
-            Ok(number) => Ok(Some(number)),
-            Err(_) => Err(format!("its {name} is {number}, not a whole number")),
+        Some(Attribute::Number(number)) => match number.parse::<i64>().map(u64::try_from) {
+            Ok(Ok(number)) => Ok(Some(number)),
+            _ => Err(format!(
+                "its {name} is {number}, not a whole number from 0 to {}",
+                i64::MAX
+            )),
         },
         Some(_) => Err(format!("its {name} is not a number")),
     }
@@ -150,7 +153,7 @@ fn number(item: &Item, name: &str) -> Result<Option<u64>, String> {
 fn texts(item: &Item, name: &str) -> Result<Vec<String>, String> {
     let mut texts = match item.get(name) {
         None => Vec::new(),
-        Some(AttributeValue::Ss(texts)) => texts.clone(),
+        Some(Attribute::Strings(texts)) => texts.clone(),
         Some(_) => return Err(format!("its {name} is not a set of strings")),
     };
     // A set has no order.
