@@ -1,0 +1,204 @@
+//! Where the segments are: a folder of a file system.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// A place for segments. Tests bring one that crashes.
+pub trait Folder: fmt::Debug + Send {
+    /// Returns the first number and the size of each segment, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// If the folder cannot be read.
+    fn list(&self) -> io::Result<Vec<(u64, u64)>>;
+
+    /// Creates a segment. It must not exist.
+    ///
+    /// # Errors
+    ///
+    /// If it exists, or cannot be created.
+    fn create(&self, first: u64) -> io::Result<Box<dyn Segment>>;
+
+    /// Opens a segment to read it.
+    ///
+    /// # Errors
+    ///
+    /// If it does not exist, or cannot be opened.
+    fn open(&self, first: u64) -> io::Result<Box<dyn Segment>>;
+
+    /// Removes a segment.
+    ///
+    /// # Errors
+    ///
+    /// If it does not exist, or cannot be removed.
+    fn remove(&self, first: u64) -> io::Result<()>;
+
+    /// Returns once the names of the segments survive a crash of the machine.
+    ///
+    /// # Errors
+    ///
+    /// If that cannot be made sure.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// A file of the log.
+pub trait Segment: fmt::Debug + Send {
+    /// Reads bytes from an offset on, and returns how many there were: fewer than fit only at the end of the file.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read.
+    fn read_at(&mut self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Writes all these bytes to the end of the file.
+    ///
+    /// # Errors
+    ///
+    /// If they are not all written, or if the file is not in the folder any more.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Returns once everything that was written survives a crash of the machine.
+    ///
+    /// # Errors
+    ///
+    /// If that cannot be made sure. It must not be tried again then: what was written may be gone although the next call succeeds.
+    fn sync(&mut self) -> io::Result<()>;
+
+    /// Returns the size of the file, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be found out.
+    fn size(&self) -> io::Result<u64>;
+}
+
+const EXTENSION: &str = "kplspool";
+const LOCK: &str = "lock";
+
+/// A folder of the file system, locked for this process.
+#[derive(Debug)]
+pub struct Directory {
+    path: PathBuf,
+    /// The lock ends with the file, and so with the process, however that ends.
+    _lock: File,
+}
+
+impl Directory {
+    /// Creates a folder if it does not exist, and locks it for this process.
+    ///
+    /// # Errors
+    ///
+    /// If the folder cannot be created or read, or, as [`io::ErrorKind::WouldBlock`], if another process has locked it.
+    pub fn open(path: impl Into<PathBuf>) -> io::Result<Self> {
+        let path = path.into();
+        let at = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        fs::create_dir_all(&path).map_err(at)?;
+        let lock = path.join(LOCK);
+        let lock = OpenOptions::new().create(true).append(true).open(lock).map_err(at)?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => {
+                let text = format!("{} is in use by another process", path.display());
+                io::Error::new(io::ErrorKind::WouldBlock, text)
+            }
+            TryLockError::Error(error) => at(error),
+        })?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// Returns the path of the folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn file(&self, first: u64) -> PathBuf {
+        self.path.join(format!("{first:020}.{EXTENSION}"))
+    }
+}
+
+/// Returns the first number that the name of a segment states.
+fn first_number(name: &Path) -> Option<u64> {
+    let is_segment = name.extension()? == EXTENSION;
+    let digits = name.file_stem()?.to_str()?;
+    let is_number = digits.len() == 20 && digits.bytes().all(|digit| digit.is_ascii_digit());
+    (is_segment && is_number).then(|| digits.parse().ok()).flatten()
+}
+
+impl Folder for Directory {
+    fn list(&self) -> io::Result<Vec<(u64, u64)>> {
+        let mut segments = Vec::new();
+        for file in fs::read_dir(&self.path)? {
+            let file = file?;
+            if let Some(first) = first_number(Path::new(&file.file_name())) {
+                segments.push((first, file.metadata()?.len()));
+            }
+        }
+        Ok(segments)
+    }
+
+    fn create(&self, first: u64) -> io::Result<Box<dyn Segment>> {
+        let path = self.file(first);
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create_new(true)
+            .open(&path)?;
+        Ok(Box::new(SegmentFile { file, path }))
+    }
+
+    fn open(&self, first: u64) -> io::Result<Box<dyn Segment>> {
+        let path = self.file(first);
+        let file = File::open(&path)?;
+        Ok(Box::new(SegmentFile { file, path }))
+    }
+
+    fn remove(&self, first: u64) -> io::Result<()> {
+        fs::remove_file(self.file(first))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        // Windows cannot open folders, and writes names with the files.
+        match cfg!(unix) {
+            true => File::open(&self.path)?.sync_all(),
+            false => Ok(()),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct SegmentFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl Segment for SegmentFile {
+    fn read_at(&mut self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.seek(SeekFrom::Start(offset))?;
+        let mut read = 0;
+        while let Some(rest) = buffer.get_mut(read..).filter(|rest| !rest.is_empty()) {
+            match self.file.read(rest) {
+                Ok(0) => break,
+                Ok(count) => read += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(read)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        // A file that was removed, or whose folder was, still takes bytes, and nothing finds them again.
+        fs::metadata(&self.path).map(drop)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+}

@@ -1,0 +1,408 @@
+//! The log: records are appended, committed, read in order, and settled once they have an outcome.
+
+use std::collections::VecDeque;
+use std::io;
+use std::ops::Range;
+
+use crate::error::{AppendError, CommitError, OpenError};
+use crate::folder::{Folder, Segment};
+use crate::segment::{Entry, HEAD, HeaderProblem, MAX_DATA, Scan, Writer};
+use crate::settled::Numbers;
+
+/// What a commit survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// A commit survives the end of the process, however it ends: the bytes were handed to the operating system.
+    Written,
+    /// A commit survives a crash of the machine: the bytes are on the disk.
+    #[default]
+    Synced,
+}
+
+/// The options of a log.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// What a commit survives. By default [`Durability::Synced`].
+    pub durability: Durability,
+    /// The most bytes that records may take on the disk. Beyond it, records are refused as [`AppendError::Full`]. By default 1 GiB.
+    pub max_bytes: u64,
+    /// From this size on a segment is followed by another, in bytes. Whole segments are removed, so this is about what a log
+    /// without pending records takes. By default 64 MiB.
+    pub segment_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            durability: Durability::default(),
+            max_bytes: 1 << 30,
+            segment_bytes: 64 << 20,
+        }
+    }
+}
+
+/// A log of records on disk. See the [crate's documentation](crate).
+#[derive(Debug)]
+pub struct Log<F> {
+    folder: F,
+    options: Options,
+    /// Those that exist, from the oldest to the newest.
+    segments: VecDeque<Info>,
+    /// Their sizes together, in bytes.
+    written: u64,
+    /// What is to be written, and where. If there is none, the next record begins a segment.
+    writer: Option<Writer>,
+    /// The segment that is written to, once it exists.
+    file: Option<Box<dyn Segment>>,
+    next: u64,
+    /// The records that were appended since the last commit.
+    uncommitted: Range<u64>,
+    /// The records that have an outcome, and the numbers that are not those of any record.
+    settled: Numbers,
+    /// What of it is not in a segment.
+    unsaved: Numbers,
+    /// How many records are not settled.
+    pending: u64,
+}
+
+#[derive(Debug)]
+struct Info {
+    first: u64,
+    size: u64,
+}
+
+/// What comes next in a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// A record that has no outcome.
+    Record {
+        /// Its number, for [`Log::settle`].
+        number: u64,
+        /// Its data.
+        data: Vec<u8>,
+    },
+    /// Records that were damaged on the disk. They are settled.
+    Lost {
+        /// Their numbers.
+        numbers: Range<u64>,
+        /// The first number of the segment that they were in, which is its name.
+        segment: u64,
+    },
+}
+
+/// Where reading goes on.
+#[derive(Debug, Default)]
+pub struct Cursor {
+    segment: Option<(Scan, Box<dyn Segment>)>,
+    /// The number of the next record.
+    next: u64,
+}
+
+impl<F: Folder> Log<F> {
+    /// Opens the log of a folder. This reads the newest segment, and nothing of the others.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] if the folder cannot be read, or if a later version has written it.
+    pub fn open(folder: F, mut options: Options) -> Result<Self, OpenError> {
+        // Whole segments are removed: one must not take all the room.
+        options.segment_bytes = options.segment_bytes.min(options.max_bytes / 4);
+        let mut segments: Vec<_> = folder
+            .list()?
+            .into_iter()
+            .map(|(first, size)| Info { first, size })
+            .collect();
+        segments.sort_unstable_by_key(|segment| segment.first);
+        let mut log = Self {
+            folder,
+            options,
+            written: segments.iter().map(|segment| segment.size).sum(),
+            segments: segments.into(),
+            writer: None,
+            file: None,
+            next: 0,
+            uncommitted: 0..0,
+            settled: Numbers::default(),
+            unsaved: Numbers::default(),
+            pending: 0,
+        };
+        log.recover()?;
+        Ok(log)
+    }
+
+    /// Finds out which records have outcomes: from the newest segment that states all of them, and from those after it.
+    fn recover(&mut self) -> Result<(), OpenError> {
+        for (index, info) in self.segments.iter().enumerate().rev() {
+            let mut file = self.folder.open(info.first)?;
+            let mut scan = Scan::new(info.first);
+            if let Some(HeaderProblem::Version(version)) = scan.header(&mut *file, info.size)? {
+                return Err(OpenError::Version {
+                    segment: info.first,
+                    version,
+                });
+            }
+            let mut end = info.first;
+            let mut states_all = false;
+            while let Some(entry) = scan.next(&mut *file, info.size)? {
+                match entry {
+                    Entry::Record { number, .. } => end = end.max(number.saturating_add(1)),
+                    Entry::Outcomes { all, ranges } => {
+                        states_all |= all;
+                        for range in ranges {
+                            end = end.max(range.end);
+                            self.settled.add(range);
+                        }
+                    }
+                    Entry::Damaged(_) | Entry::Torn(_) => {}
+                }
+            }
+            self.next = self.next.max(end);
+            // The name of the next segment must be another.
+            if index + 1 == self.segments.len() && self.next == info.first {
+                self.next += 1;
+                self.settled.add(info.first..self.next);
+            }
+            if states_all {
+                break;
+            }
+        }
+        self.uncommitted = self.next..self.next;
+        if let Some(oldest) = self.segments.front() {
+            self.settled.add(0..oldest.first);
+        }
+        self.pending = self.next - self.settled.count_in(&(0..self.next));
+        Ok(())
+    }
+
+    /// Appends a record, and returns its number. It is in the log once [`commit`](Self::commit) has succeeded.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`] if it does not fit.
+    pub fn append(&mut self, data: &[u8]) -> Result<u64, AppendError> {
+        let size = (HEAD + data.len()) as u64;
+        let limit = self.options.max_bytes.min(MAX_DATA as u64);
+        if size > limit {
+            return Err(AppendError::TooLarge { size, limit });
+        }
+        if self.bytes() + size > self.options.max_bytes && self.pending > 0 {
+            return Err(AppendError::Full);
+        }
+        let number = self.next;
+        let settled = &self.settled;
+        let writer = self.writer.get_or_insert_with(|| Writer::begin(number, settled));
+        // A segment is followed by another long before: an entry takes more than a byte.
+        let index = u32::try_from(number - writer.first).map_err(|_| AppendError::Full)?;
+        writer.record(index, data);
+        self.next += 1;
+        self.uncommitted.end = self.next;
+        self.pending += 1;
+        Ok(number)
+    }
+
+    /// A record has its outcome: it is not read again, also by a process that opens the log later, from the next commit on.
+    pub fn settle(&mut self, number: u64) {
+        if number < self.next {
+            self.settle_all(number..number + 1);
+        }
+    }
+
+    fn settle_all(&mut self, numbers: Range<u64>) {
+        self.pending -= numbers.end - numbers.start - self.settled.count_in(&numbers);
+        self.settled.add(numbers.clone());
+        self.unsaved.add(numbers);
+    }
+
+    /// Writes what was appended and settled since the last commit, and removes segments that are not needed any more.
+    ///
+    /// # Errors
+    ///
+    /// [`CommitError`] with the numbers of the records that are not in the log. They are settled; a process that opens the log later
+    /// may find some of them all the same. Records that were settled are written by a later commit. The log can be used on: it
+    /// begins another segment.
+    pub fn commit(&mut self) -> Result<(), CommitError> {
+        let next = self.next;
+        if !self.unsaved.is_empty() {
+            match &mut self.writer {
+                Some(writer) => writer.outcomes(&self.unsaved),
+                None => self.writer = Some(Writer::begin(next, &self.settled)),
+            }
+        }
+        if self.writer.as_ref().is_none_or(|writer| writer.buffer.is_empty()) {
+            return Ok(());
+        }
+        if let Err(error) = self.write() {
+            return Err(self.abandon(error));
+        }
+        self.unsaved.clear();
+        self.uncommitted = self.next..self.next;
+        // Only now: until the newest segment is sure to be there, an older one is the newest.
+        self.remove_settled();
+        Ok(())
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        let Some(writer) = &mut self.writer else {
+            return Ok(());
+        };
+        let is_synced = self.options.durability == Durability::Synced;
+        let (file, is_new) = match &mut self.file {
+            Some(file) => (file, false),
+            none => (none.insert(self.folder.create(writer.first)?), true),
+        };
+        file.append(&writer.buffer)?;
+        if is_synced {
+            file.sync()?;
+            if is_new {
+                self.folder.sync()?;
+            }
+        }
+        writer.written();
+        let (first, size) = (writer.first, writer.offset);
+        self.note_size(first, size);
+        if size >= self.options.segment_bytes {
+            self.skip_name(first);
+            (self.writer, self.file) = (None, None);
+        }
+        Ok(())
+    }
+
+    /// Nothing more is written to the segment: what is in it after a failure, is not known.
+    fn abandon(&mut self, error: io::Error) -> CommitError {
+        let file = self.file.take();
+        if let Some(writer) = self.writer.take() {
+            // Whether it exists is not known either.
+            self.skip_name(writer.first);
+            if let Some(file) = file {
+                let size = file.size().unwrap_or_else(|_| writer.end()).max(writer.offset);
+                self.note_size(writer.first, size);
+            }
+        }
+        let numbers = self.uncommitted.clone();
+        self.settle_all(numbers.clone());
+        self.uncommitted = self.next..self.next;
+        CommitError { error, numbers }
+    }
+
+    fn note_size(&mut self, first: u64, size: u64) {
+        match self.segments.back_mut().filter(|info| info.first == first) {
+            Some(info) => {
+                self.written += size - info.size;
+                info.size = size;
+            }
+            None => {
+                self.written += size;
+                self.segments.push_back(Info { first, size });
+            }
+        }
+    }
+
+    /// The next segment must not have the name of this one, which may not have any record.
+    fn skip_name(&mut self, first: u64) {
+        if self.next == first {
+            self.next += 1;
+            self.settled.add(first..self.next);
+            self.uncommitted = self.next..self.next;
+        }
+    }
+
+    /// Removes segments from the oldest on, as long as all their records have outcomes. What cannot be removed now is tried again
+    /// with the next commit.
+    fn remove_settled(&mut self) {
+        let low = self.settled.end_of(0).unwrap_or(0);
+        while let (Some(oldest), Some(second)) = (self.segments.front(), self.segments.get(1)) {
+            if low < second.first {
+                return;
+            }
+            let size = oldest.size;
+            match self.folder.remove(oldest.first) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return,
+                _ => drop(self.segments.pop_front()),
+            }
+            self.written -= size;
+        }
+    }
+
+    /// Returns the next records without an outcome, at least one if there is any, and at most about this many bytes. Only records that
+    /// were committed are read. A record that is settled while it is being read may still be returned.
+    ///
+    /// # Errors
+    ///
+    /// If a segment cannot be read. The next call tries again.
+    pub fn read(&mut self, cursor: &mut Cursor, max_bytes: usize) -> io::Result<Vec<Item>> {
+        let mut items = Vec::new();
+        let mut bytes = 0;
+        while bytes < max_bytes {
+            // What is settled is not even looked at, if it is whole segments.
+            cursor.next = self.settled.end_of(cursor.next).unwrap_or(cursor.next);
+            if cursor.next >= self.uncommitted.start {
+                break;
+            }
+            let place = self.segments.partition_point(|segment| segment.first <= cursor.next);
+            let Some(info) = place.checked_sub(1).and_then(|place| self.segments.get(place)) else {
+                break;
+            };
+            // Where the numbers of this segment end.
+            let end = match self.segments.get(place) {
+                Some(following) => following.first,
+                None => self.uncommitted.start,
+            };
+            if cursor.segment.as_ref().is_none_or(|(scan, _)| scan.first != info.first) {
+                cursor.segment = Some((Scan::new(info.first), self.folder.open(info.first)?));
+            }
+            let Some((scan, file)) = &mut cursor.segment else {
+                break;
+            };
+            let segment = info.first;
+            match scan.next(&mut **file, info.size)? {
+                Some(Entry::Record { number, data }) if (cursor.next..end).contains(&number) => {
+                    let lost = cursor.next..number;
+                    cursor.next = number + 1;
+                    let record = (!self.settled.contains(number)).then(|| data.to_vec());
+                    self.note_lost(lost, segment, &mut items);
+                    if let Some(data) = record {
+                        bytes += data.len() + HEAD;
+                        items.push(Item::Record { number, data });
+                    }
+                }
+                Some(_) => {}
+                // Numbers that no entry has are those of damaged records.
+                None => {
+                    self.note_lost(cursor.next..end, segment, &mut items);
+                    cursor.next = end;
+                }
+            }
+        }
+        Ok(items)
+    }
+
+    fn note_lost(&mut self, mut numbers: Range<u64>, segment: u64, items: &mut Vec<Item>) {
+        while !numbers.is_empty() {
+            if let Some(end) = self.settled.end_of(numbers.start) {
+                numbers.start = end;
+                continue;
+            }
+            let mut end = numbers.start;
+            while end < numbers.end && !self.settled.contains(end) {
+                end += 1;
+            }
+            let lost = numbers.start..end;
+            self.settle_all(lost.clone());
+            numbers.start = end;
+            items.push(Item::Lost { numbers: lost, segment });
+        }
+    }
+
+    /// Returns how many records have no outcome.
+    #[must_use]
+    pub const fn pending(&self) -> u64 {
+        self.pending
+    }
+
+    /// Returns how many bytes the log takes, with what is not yet committed.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.written + self.writer.as_ref().map_or(0, |writer| writer.buffer.len() as u64)
+    }
+}

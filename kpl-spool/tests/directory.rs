@@ -1,0 +1,231 @@
+//! A log in a real folder.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use kpl_spool::{AppendError, Cursor, Directory, Item, Log, OpenError, Options};
+use proptest::prelude::*;
+
+/// A folder that ends with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self(std::env::temp_dir().join(format!("kpl-spool-test-{}-{number}", std::process::id())))
+    }
+
+    fn open(&self, options: &Options) -> Log<Directory> {
+        Log::open(Directory::open(&self.0).unwrap(), options.clone()).unwrap()
+    }
+
+    fn segments(&self) -> Vec<PathBuf> {
+        let files = fs::read_dir(&self.0).unwrap().map(|file| file.unwrap().path());
+        let mut files: Vec<_> = files.filter(|path| path.extension().is_some()).collect();
+        files.sort();
+        files
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn small_segments() -> Options {
+    let mut options = Options::default();
+    options.segment_bytes = 1000;
+    options
+}
+
+/// Reads everything, a few bytes at a time.
+fn read_all(log: &mut Log<Directory>) -> (Vec<Vec<u8>>, u64) {
+    let (mut cursor, mut records, mut lost) = (Cursor::default(), Vec::new(), 0);
+    loop {
+        let items = log.read(&mut cursor, 1).unwrap();
+        if items.is_empty() {
+            return (records, lost);
+        }
+        for item in items {
+            match item {
+                Item::Record { data, .. } => records.push(data),
+                Item::Lost { numbers, .. } => lost += numbers.end - numbers.start,
+            }
+        }
+    }
+}
+
+fn fill(log: &mut Log<Directory>, count: u8) {
+    for number in 0..count {
+        log.append(&[number; 100]).unwrap();
+        log.commit().unwrap();
+    }
+}
+
+#[test]
+fn a_second_process_is_refused() {
+    let folder = Folder::new();
+    let log = folder.open(&Options::default());
+    let error = Directory::open(&folder.0).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    assert!(error.to_string().contains("in use by another process"));
+    drop(log);
+    Directory::open(&folder.0).unwrap();
+}
+
+#[test]
+fn a_full_log_takes_records_again_when_others_are_settled() {
+    let folder = Folder::new();
+    let mut options = small_segments();
+    options.max_bytes = 4000;
+    let mut log = folder.open(&options);
+    let mut accepted = 0;
+    loop {
+        match log.append(&[7; 100]) {
+            Ok(_) => accepted += 1,
+            Err(error) => {
+                assert_eq!(error, AppendError::Full);
+                break;
+            }
+        }
+        log.commit().unwrap();
+    }
+    assert!(log.bytes() <= 4000 && accepted > 25, "{accepted}");
+    for number in 0..20 {
+        log.settle(number);
+    }
+    log.commit().unwrap();
+    log.append(&[7; 100]).unwrap();
+    let error = log.append(&[0; 4000]).unwrap_err();
+    assert_eq!(
+        error,
+        AppendError::TooLarge {
+            size: 4016,
+            limit: 4000
+        }
+    );
+}
+
+#[test]
+fn settled_segments_are_removed() {
+    let folder = Folder::new();
+    let mut log = folder.open(&small_segments());
+    fill(&mut log, 100);
+    assert!(folder.segments().len() > 10);
+    for number in 0..200 {
+        log.settle(number);
+    }
+    log.commit().unwrap();
+    assert_eq!(folder.segments().len(), 1);
+    drop(log);
+    let mut log = folder.open(&small_segments());
+    assert_eq!(log.pending(), 0);
+    assert_eq!(read_all(&mut log), (vec![], 0));
+}
+
+#[test]
+fn a_folder_that_is_removed_accepts_nothing() {
+    let folder = Folder::new();
+    let mut log = folder.open(&Options::default());
+    fill(&mut log, 1);
+    fs::remove_dir_all(&folder.0).unwrap();
+    let number = log.append(b"lost?").unwrap();
+    let error = log.commit().unwrap_err();
+    assert_eq!(error.numbers, number..number + 1);
+    assert_eq!(error.error.kind(), io::ErrorKind::NotFound);
+}
+
+#[test]
+fn a_later_version_is_refused() {
+    let folder = Folder::new();
+    fill(&mut folder.open(&Options::default()), 1);
+    let segment = folder.segments().remove(0);
+    // A segment as the next version would write it: its checksum is right.
+    let mut bytes = fs::read(&segment).unwrap();
+    bytes[8] = 2;
+    let place = [0; 16];
+    let sum = crc32c::crc32c_append(crc32c::crc32c(&place), &bytes[..12]);
+    bytes[12..16].copy_from_slice(&sum.to_le_bytes());
+    fs::write(&segment, bytes).unwrap();
+    let error = Log::open(Directory::open(&folder.0).unwrap(), Options::default()).unwrap_err();
+    assert!(
+        matches!(error, OpenError::Version { segment: 0, version: 2 }),
+        "{error}"
+    );
+}
+
+#[test]
+fn other_files_are_left_alone() {
+    let folder = Folder::new();
+    fill(&mut folder.open(&Options::default()), 1);
+    for name in ["1.kplspool", "0000000000000000000x.kplspool", "notes.txt"] {
+        fs::write(folder.0.join(name), "not a segment").unwrap();
+    }
+    assert_eq!(read_all(&mut folder.open(&Options::default())), (vec![vec![0; 100]], 0));
+    assert!(Path::new(&folder.0.join("notes.txt")).exists());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever is written over a part of a segment, only the records in that part are lost, and those that are lost are told.
+    #[test]
+    fn damage_costs_what_it_touches(at in any::<prop::sample::Index>(), size in 1usize..200, byte: u8, which in any::<prop::sample::Index>()) {
+        let folder = Folder::new();
+        fill(&mut folder.open(&small_segments()), 40);
+        let segments = folder.segments();
+        let segment = which.get(&segments);
+        let mut bytes = fs::read(segment).unwrap();
+        let start = at.index(bytes.len());
+        let end = (start + size).min(bytes.len());
+        let changed = bytes[start..end].iter().filter(|old| **old != byte).count();
+        bytes[start..end].fill(byte);
+        fs::write(segment, &bytes).unwrap();
+
+        let mut log = folder.open(&small_segments());
+        let (records, lost) = read_all(&mut log);
+        for data in &records {
+            prop_assert!(data.len() == 100 && data.iter().all(|byte| *byte == data[0]));
+        }
+        prop_assert!(records.is_sorted());
+        let is_newest = segment == segments.last().unwrap();
+        let missing = 40 - records.len();
+        prop_assert!(missing <= size / 116 + 2, "{} are missing after {} bytes", missing, size);
+        if changed == 0 {
+            prop_assert_eq!(missing, 0);
+        }
+        // At the end of the newest segment, damage looks like what a crash leaves of records that were not committed.
+        if !is_newest {
+            prop_assert_eq!(missing as u64, lost);
+        }
+    }
+
+    /// A record whose data is a segment does not become records.
+    #[test]
+    fn a_copy_of_a_segment_is_not_one(cut in 0usize..50, torn: bool) {
+        let folder = Folder::new();
+        fill(&mut folder.open(&Options::default()), 3);
+        let copy = fs::read(&folder.segments()[0]).unwrap();
+        let other = Folder::new();
+        let mut log = other.open(&Options::default());
+        log.append(&copy[cut..]).unwrap();
+        log.append(b"next").unwrap();
+        log.commit().unwrap();
+        drop(log);
+        let segment = other.segments().remove(0);
+        let mut bytes = fs::read(&segment).unwrap();
+        // The head of the first record: what follows is searched for the next valid entry.
+        if torn {
+            bytes[34] ^= 1;
+        }
+        fs::write(&segment, bytes).unwrap();
+        let (records, lost) = read_all(&mut other.open(&Options::default()));
+        prop_assert_eq!(records.len() as u64 + lost, 2);
+        prop_assert_eq!(records.last().map(Vec::as_slice), Some(&b"next"[..]));
+    }
+}
