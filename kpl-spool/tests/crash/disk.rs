@@ -67,10 +67,6 @@ impl Disk {
         self.with(|state| state.left == Some(0))
     }
 
-    pub(crate) fn bytes(&self) -> u64 {
-        self.with(|state| state.files.values().map(|file| lock(file).data.len() as u64).sum())
-    }
-
     /// The machine loses its power, and starts again.
     pub(crate) fn crash(&self) {
         self.with(|state| {

@@ -18,7 +18,7 @@ use crate::disk::{Disk, Faults};
 use crate::seeds::{number, run_seeds};
 
 /// The number of seeds that plain `cargo test` runs.
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 500;
 
 #[derive(Debug, Default)]
 struct Statistics {
