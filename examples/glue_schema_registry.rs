@@ -14,8 +14,7 @@
 //! SCHEMA_VERSION_ID=b7b4a7f0-9c96-4e4a-a687-fb5de9ef0c63 cargo run --example glue_schema_registry
 //! ```
 //!
-//! The crate aws-sdk-glue does the same in a program, by `Client::register_schema_version`; it takes minutes to build, which is why it is
-//! not used here.
+//! `examples/glue` is a program that asks the registry itself, with the AWS SDK.
 
 use std::env;
 use std::error::Error;
