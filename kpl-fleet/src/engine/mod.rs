@@ -427,11 +427,7 @@ impl Engine {
         let lease = &seen.lease;
         let is_over = |parent: &String| match self.seen.get(&**parent) {
             Some(parent) => parent.lease.is_ended(),
-            // A look is not of one moment: it may have missed a parent that was added together with the shard. And while an
-            // application starts at the latest record, a worker with an older list of the shards may still add the parent.
-            None if lease.counter == 0 && lease.checkpoint == Checkpoint::Latest => {
-                asked.saturating_duration_since(seen.first) >= self.options.failover
-            }
+            // A look is not of one moment: it may have missed a parent that was added together with the shard.
             None => seen.first < asked,
         };
         !lease.is_ended() && !lease.is_handed_over && lease.parents.iter().all(is_over)

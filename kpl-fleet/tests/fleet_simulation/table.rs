@@ -27,20 +27,12 @@ pub(crate) struct Table {
     pub(crate) rows: BTreeMap<Arc<str>, Row>,
     /// When each lease was added that ever was in the table.
     ever: BTreeMap<Arc<str>, u64>,
-    failover: u64,
 }
 
 /// How long a read may be behind.
 const STALE: u64 = 800_000;
 
 impl Table {
-    pub(crate) fn new(failover: u64) -> Self {
-        Self {
-            failover,
-            ..Self::default()
-        }
-    }
-
     /// Returns the leases as they were this long ago.
     pub(crate) fn look(&self, at: u64) -> Vec<Lease> {
         let leases = self.rows.values().filter_map(|row| {
@@ -135,11 +127,11 @@ impl Table {
         Ok(Updated::Done)
     }
 
-    /// Returns whether the lease of a shard was added long after that of one that came from it. A request that takes as long as a
-    /// failover does this where an application starts at the latest record, and workers have different lists of the shards.
+    /// Returns whether the lease of a shard was added after that of one that came from it. This happens where an application starts at
+    /// the latest record while shards are split or merged, so that workers have different lists of them.
     pub(crate) fn is_late(&self, ancestor: &str, shard: &str) -> bool {
         let added = self.ever.get(ancestor).zip(self.ever.get(shard));
-        added.is_some_and(|(ancestor, shard)| *ancestor > shard + self.failover / 2)
+        added.is_some_and(|(ancestor, shard)| ancestor > shard)
     }
 
     /// Returns whether a shard that this one came from, directly or not, has had a lease.

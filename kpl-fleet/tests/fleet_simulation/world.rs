@@ -178,7 +178,7 @@ impl World {
             events: BinaryHeap::new(),
             waiting: BTreeMap::new(),
             stream: Stream::new(shards),
-            table: Table::new(failover),
+            table: Table::default(),
             workers: Vec::new(),
             initial,
             failover,
