@@ -1,14 +1,11 @@
-//! Protobuf without copies, and without the digest: what each of them would bring.
+//! Protobuf without copies: what it would bring.
 
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use kpl::codec::{Decode as _, Prost};
-use kpl::wire::{Frame, Part};
 use prost::Message as _;
 use prost::bytes::Bytes;
-
-use crate::{prost_peer, shapes};
 
 /// A message that is mostly one field of bytes.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -39,33 +36,6 @@ pub(crate) fn bytes(c: &mut Criterion) {
         });
         group.bench_function(BenchmarkId::new("shared_from_slice", size), |b| {
             b.iter(|| Blob::decode(Bytes::copy_from_slice(black_box(&slice))).expect("it is valid"));
-        });
-    }
-}
-
-/// The protobuf of an aggregate alone, without its digest.
-pub(crate) fn without_digest(c: &mut Criterion) {
-    let mut group = c.benchmark_group("without_digest");
-    for shape in shapes(0) {
-        let sealed = shape.aggregate();
-        group.throughput(Throughput::Bytes(sealed.data.len() as u64));
-        group.bench_function(BenchmarkId::new(shape.size.to_string(), "kpl"), |b| {
-            b.iter(|| {
-                let frame = Frame::new(black_box(&sealed.data)).expect("it is aggregated");
-                for field in frame.fields() {
-                    match field.expect("the message is valid").0 {
-                        Part::UserRecord(record) => {
-                            black_box((record.partition_key_index, record.data));
-                        }
-                        other => {
-                            black_box(other);
-                        }
-                    }
-                }
-            });
-        });
-        group.bench_function(BenchmarkId::new(shape.size.to_string(), "prost"), |b| {
-            b.iter(|| prost_peer::read_body(black_box(&sealed.data[4..sealed.data.len() - 16])));
         });
     }
 }

@@ -6,6 +6,7 @@
 mod compressed;
 mod copies;
 mod prost_peer;
+mod shape;
 mod typed;
 
 use std::hint::black_box;
@@ -13,57 +14,12 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use kpl::digest::{Digest, Lanes, md5_many};
-use kpl::{Aggregator, Deaggregator, KinesisRecord, RawRecord, SealedRecord, UserRecord, seal_all};
+use kpl::{Deaggregator, KinesisRecord, UserRecord, seal_all};
 use md5::{Digest as _, Md5};
 
-const AGGREGATE_SIZE: usize = 50_000;
+use self::shape::{Shape, aggregator, shapes};
+
 const BATCH: usize = 200;
-
-/// The user records of one aggregate of about 50 KB: one distinct partition key for ten records, interleaved.
-struct Shape {
-    size: usize,
-    records: Vec<(String, Vec<u8>)>,
-}
-
-impl Shape {
-    fn new(size: usize, seed: usize) -> Self {
-        let count = AGGREGATE_SIZE / (size + 6);
-        let keys = count.div_ceil(10);
-        let records = (0..count)
-            .map(|index| {
-                let key = format!("customer-{:08}", seed * keys + index % keys);
-                let data = (0..size).map(|byte| (seed + index * 7 + byte * 13) as u8).collect();
-                (key, data)
-            })
-            .collect();
-        Self { size, records }
-    }
-
-    fn raw_records(&self) -> Vec<RawRecord> {
-        self.records
-            .iter()
-            .map(|(key, data)| RawRecord::new(key, data.as_slice()))
-            .collect()
-    }
-
-    fn aggregate(&self) -> SealedRecord {
-        let mut aggregator = aggregator(self.records.len());
-        let mut sealed = None;
-        for record in self.raw_records() {
-            sealed = aggregator.push(&record).expect("it fits");
-        }
-        sealed.expect("the maximum count is reached")
-    }
-}
-
-fn shapes(seed: usize) -> impl Iterator<Item = Shape> {
-    [20, 100, 1000].into_iter().map(move |size| Shape::new(size, seed))
-}
-
-fn aggregator(count: usize) -> Aggregator<RawRecord> {
-    let builder = Aggregator::builder().max_size(100_000).max_count(count);
-    builder.build().expect("the options are valid")
-}
 
 /// Reads all user records as a program does that looks at keys and data.
 fn read(batch: &[KinesisRecord<'_>]) {
@@ -179,6 +135,6 @@ fn config() -> Criterion {
 criterion_group! {
     name = codec;
     config = config();
-    targets = decode, encode, digest, typed::decode, typed::encode, compressed::compressed, copies::bytes, copies::without_digest
+    targets = decode, encode, digest, typed::decode, typed::encode, compressed::compressed, copies::bytes
 }
 criterion_main!(codec);
