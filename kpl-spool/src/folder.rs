@@ -76,6 +76,8 @@ pub trait Segment: fmt::Debug + Send {
 
 const EXTENSION: &str = "kplspool";
 const LOCK: &str = "lock";
+/// No log has so many records. A file with a larger number is not a segment.
+const MAX_FIRST: u64 = u64::MAX / 2;
 
 /// A folder of the file system, locked for this process.
 #[derive(Debug)]
@@ -94,7 +96,7 @@ impl Directory {
     pub fn open(path: impl Into<PathBuf>) -> io::Result<Self> {
         let path = path.into();
         let at = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        fs::create_dir_all(&path).map_err(at)?;
+        create(&path).map_err(at)?;
         let lock = path.join(LOCK);
         let lock = OpenOptions::new().create(true).append(true).open(lock).map_err(at)?;
         lock.try_lock().map_err(|error| match error {
@@ -118,12 +120,38 @@ impl Directory {
     }
 }
 
+/// Creates a folder and those above it that are missing, so that their names survive a crash of the machine.
+fn create(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent {
+        create(parent)?;
+    }
+    match fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    sync_folder(parent.unwrap_or(Path::new(".")))
+}
+
+/// Returns once the names in a folder survive a crash of the machine.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    // Windows cannot open folders, and writes names with the files.
+    match cfg!(unix) {
+        true => File::open(path)?.sync_all(),
+        false => Ok(()),
+    }
+}
+
 /// Returns the first number that the name of a segment states.
 fn first_number(name: &Path) -> Option<u64> {
     let is_segment = name.extension()? == EXTENSION;
     let digits = name.file_stem()?.to_str()?;
     let is_number = digits.len() == 20 && digits.bytes().all(|digit| digit.is_ascii_digit());
-    (is_segment && is_number).then(|| digits.parse().ok()).flatten()
+    let first = (is_segment && is_number).then(|| digits.parse().ok()).flatten();
+    first.filter(|first| *first <= MAX_FIRST)
 }
 
 impl Folder for Directory {
@@ -159,11 +187,7 @@ impl Folder for Directory {
     }
 
     fn sync(&self) -> io::Result<()> {
-        // Windows cannot open folders, and writes names with the files.
-        match cfg!(unix) {
-            true => File::open(&self.path)?.sync_all(),
-            false => Ok(()),
-        }
+        sync_folder(&self.path)
     }
 }
 

@@ -28,7 +28,7 @@ pub struct Options {
     /// The most bytes that records may take on the disk. Beyond it, records are refused as [`AppendError::Full`]. By default 1 GiB.
     pub max_bytes: u64,
     /// From this size on a segment is followed by another, in bytes. Whole segments are removed, so this is about what a log
-    /// without pending records takes. By default 64 MiB.
+    /// without pending records takes. At most a quarter of `max_bytes`, and 4 GiB. By default 64 MiB.
     pub segment_bytes: u64,
 }
 
@@ -64,6 +64,8 @@ pub struct Log<F> {
     unsaved: Numbers,
     /// How many records are not settled.
     pending: u64,
+    /// Whether the newest segment is sure to be there. Until then, an older one is the newest, and must stay.
+    is_safe: bool,
 }
 
 #[derive(Debug)]
@@ -107,7 +109,10 @@ impl<F: Folder> Log<F> {
     /// [`OpenError`] if the folder cannot be read, or if a later version has written it.
     pub fn open(folder: F, mut options: Options) -> Result<Self, OpenError> {
         // Whole segments are removed: one must not take all the room.
-        options.segment_bytes = options.segment_bytes.min(options.max_bytes / 4);
+        options.segment_bytes = options
+            .segment_bytes
+            .min(options.max_bytes / 4)
+            .min(u64::from(u32::MAX));
         let mut segments: Vec<_> = folder
             .list()?
             .into_iter()
@@ -126,6 +131,7 @@ impl<F: Folder> Log<F> {
             settled: Numbers::default(),
             unsaved: Numbers::default(),
             pending: 0,
+            is_safe: false,
         };
         log.recover()?;
         Ok(log)
@@ -192,7 +198,7 @@ impl<F: Folder> Log<F> {
         let number = self.next;
         let settled = &self.settled;
         let writer = self.writer.get_or_insert_with(|| Writer::begin(number, settled));
-        // A segment is followed by another long before: an entry takes more than a byte.
+        // A segment has fewer entries than bytes.
         let index = u32::try_from(number - writer.first).map_err(|_| AppendError::Full)?;
         writer.record(index, data);
         self.next += 1;
@@ -229,15 +235,12 @@ impl<F: Folder> Log<F> {
                 None => self.writer = Some(Writer::begin(next, &self.settled)),
             }
         }
-        if self.writer.as_ref().is_none_or(|writer| writer.buffer.is_empty()) {
-            return Ok(());
+        if self.writer.as_ref().is_some_and(|writer| !writer.buffer.is_empty()) {
+            self.write().map_err(|error| self.abandon(error))?;
+            self.unsaved.clear();
+            self.uncommitted = self.next..self.next;
+            self.is_safe = true;
         }
-        if let Err(error) = self.write() {
-            return Err(self.abandon(error));
-        }
-        self.unsaved.clear();
-        self.uncommitted = self.next..self.next;
-        // Only now: until the newest segment is sure to be there, an older one is the newest.
         self.remove_settled();
         Ok(())
     }
@@ -270,11 +273,12 @@ impl<F: Folder> Log<F> {
 
     /// Nothing more is written to the segment: what is in it after a failure, is not known.
     fn abandon(&mut self, error: io::Error) -> CommitError {
+        self.is_safe = false;
         let file = self.file.take();
         if let Some(writer) = self.writer.take() {
-            // Whether it exists is not known either.
             self.skip_name(writer.first);
-            if let Some(file) = file {
+            // It may exist although creating it has failed.
+            if let Some(file) = file.or_else(|| self.folder.open(writer.first).ok()) {
                 let size = file.size().unwrap_or_else(|_| writer.end()).max(writer.offset);
                 self.note_size(writer.first, size);
             }
@@ -310,6 +314,9 @@ impl<F: Folder> Log<F> {
     /// Removes segments from the oldest on, as long as all their records have outcomes. What cannot be removed now is tried again
     /// with the next commit.
     fn remove_settled(&mut self) {
+        if !self.is_safe {
+            return;
+        }
         let low = self.settled.end_of(0).unwrap_or(0);
         while let (Some(oldest), Some(second)) = (self.segments.front(), self.segments.get(1)) {
             if low < second.first {
@@ -329,9 +336,16 @@ impl<F: Folder> Log<F> {
     ///
     /// # Errors
     ///
-    /// If a segment cannot be read. The next call tries again.
+    /// If a segment cannot be read, and nothing was read before it. The next call tries again.
     pub fn read(&mut self, cursor: &mut Cursor, max_bytes: usize) -> io::Result<Vec<Item>> {
         let mut items = Vec::new();
+        match self.read_into(&mut items, cursor, max_bytes) {
+            Err(error) if items.is_empty() => Err(error),
+            _ => Ok(items),
+        }
+    }
+
+    fn read_into(&mut self, items: &mut Vec<Item>, cursor: &mut Cursor, max_bytes: usize) -> io::Result<()> {
         let mut bytes = 0;
         while bytes < max_bytes {
             // What is settled is not even looked at, if it is whole segments.
@@ -360,7 +374,7 @@ impl<F: Folder> Log<F> {
                     let lost = cursor.next..number;
                     cursor.next = number + 1;
                     let record = (!self.settled.contains(number)).then(|| data.to_vec());
-                    self.note_lost(lost, segment, &mut items);
+                    self.note_lost(lost, segment, items);
                     if let Some(data) = record {
                         bytes += data.len() + HEAD;
                         items.push(Item::Record { number, data });
@@ -369,12 +383,12 @@ impl<F: Folder> Log<F> {
                 Some(_) => {}
                 // Numbers that no entry has are those of damaged records.
                 None => {
-                    self.note_lost(cursor.next..end, segment, &mut items);
+                    self.note_lost(cursor.next..end, segment, items);
                     cursor.next = end;
                 }
             }
         }
-        Ok(items)
+        Ok(())
     }
 
     fn note_lost(&mut self, mut numbers: Range<u64>, segment: u64, items: &mut Vec<Item>) {

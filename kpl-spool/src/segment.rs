@@ -37,6 +37,9 @@ const RECORD: u32 = 0;
 const OUTCOMES: u32 = 1;
 const ALL_OUTCOMES: u32 = 2;
 
+/// A larger buffer is not kept after a commit.
+const KEPT: usize = 1024 * 1024;
+
 /// How many bytes are read at once.
 const CHUNK: usize = 128 * 1024;
 
@@ -92,6 +95,7 @@ impl Writer {
     pub(crate) fn written(&mut self) {
         self.offset = self.end();
         self.buffer.clear();
+        self.buffer.shrink_to(KEPT);
     }
 
     fn entry(&mut self, kind: u32, index: u32, data: &[u8]) {
@@ -162,6 +166,8 @@ pub(crate) struct Scan {
     buffer: Vec<u8>,
     /// The offset of the buffer's first byte.
     start: u64,
+    /// A segment that was said to end at the first of these ends at the second.
+    short: Option<(u64, u64)>,
 }
 
 struct Head {
@@ -178,6 +184,7 @@ impl Scan {
             offset: HEADER as u64,
             buffer: Vec::new(),
             start: 0,
+            short: None,
         }
     }
 
@@ -289,12 +296,16 @@ impl Scan {
 
     /// Returns these bytes of the segment, fewer at its end.
     fn bytes(&mut self, segment: &mut dyn Segment, offset: u64, length: usize, end: u64) -> io::Result<&[u8]> {
-        let length = length.min(usize::try_from(end.saturating_sub(offset)).unwrap_or(usize::MAX));
+        let stated = end;
+        let end = self
+            .short
+            .filter(|(of, _)| *of == stated)
+            .map_or(stated, |(_, end)| end);
+        let most = usize::try_from(end.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let length = length.min(most);
         let is_here = offset >= self.start && offset + length as u64 <= self.start + self.buffer.len() as u64;
         if !is_here {
-            let wanted = length
-                .max(CHUNK)
-                .min(usize::try_from(end - offset).unwrap_or(usize::MAX));
+            let wanted = length.max(CHUNK).min(most);
             let kept = self.tail_from(offset);
             self.buffer.drain(..self.buffer.len() - kept);
             // What was once long is not kept.
@@ -310,6 +321,9 @@ impl Scan {
                     return Err(error);
                 }
             };
+            if kept + read < wanted {
+                self.short = Some((stated, offset + (kept + read) as u64));
+            }
             self.buffer.truncate(kept + read);
         }
         let from = usize::try_from(offset - self.start).unwrap_or(usize::MAX);

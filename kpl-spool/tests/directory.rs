@@ -160,10 +160,32 @@ fn a_later_version_is_refused() {
 }
 
 #[test]
+fn a_segment_that_was_cut_keeps_what_is_left() {
+    let folder = Folder::new();
+    let mut log = folder.open(&Options::default());
+    fill(&mut log, 3);
+    let segment = folder.segments().remove(0);
+    let size = fs::metadata(&segment).unwrap().len();
+    // Another program cuts the last record while the log is open.
+    fs::OpenOptions::new()
+        .write(true)
+        .open(&segment)
+        .unwrap()
+        .set_len(size - 50)
+        .unwrap();
+    assert_eq!(read_all(&mut log), (vec![vec![0; 100], vec![1; 100]], 1));
+}
+
+#[test]
 fn other_files_are_left_alone() {
     let folder = Folder::new();
     fill(&mut folder.open(&Options::default()), 1);
-    for name in ["1.kplspool", "0000000000000000000x.kplspool", "notes.txt"] {
+    for name in [
+        "1.kplspool",
+        "18446744073709551615.kplspool",
+        "0000000000000000000x.kplspool",
+        "notes.txt",
+    ] {
         fs::write(folder.0.join(name), "not a segment").unwrap();
     }
     assert_eq!(read_all(&mut folder.open(&Options::default())), (vec![vec![0; 100]], 0));

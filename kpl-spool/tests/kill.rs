@@ -19,7 +19,7 @@ fn open(folder: &Path, durability: Durability) -> Log<Directory> {
     let mut options = Options::default();
     options.durability = durability;
     options.segment_bytes = 20_000;
-    loop {
+    for _ in 0..10_000 {
         match Directory::open(folder) {
             Ok(directory) => return Log::open(directory, options).unwrap(),
             // A process that the other test starts has the files of this one for a moment, and with them the lock.
@@ -27,6 +27,7 @@ fn open(folder: &Path, durability: Durability) -> Log<Directory> {
             Err(error) => panic!("{error}"),
         }
     }
+    panic!("{} stays locked", folder.display());
 }
 
 /// Returns the texts of all records that are pending, and settles them.

@@ -157,6 +157,7 @@ impl Model {
         let mut uncommitted = Vec::new();
         let mut unsettled = Vec::new();
         let mut last = None;
+        let mut seen = BTreeSet::new();
         for _ in 0..self.rng.usize(1..150) {
             if self.disk.has_stopped() {
                 return Ok(());
@@ -169,8 +170,16 @@ impl Model {
                     let Ok(items) = log.read(&mut cursor, max) else {
                         continue;
                     };
+                    let is_end = items.is_empty();
                     for item in items {
+                        let before = unsettled.len();
                         self.check(item, &mut last, &mut unsettled)?;
+                        seen.extend(unsettled[before..].iter().map(|(_, id)| *id));
+                    }
+                    let is_missed =
+                        |(id, (_, fate)): (&u64, &(Vec<u8>, Fate))| *fate == Fate::Accepted && !seen.contains(id);
+                    if is_end && self.records.iter().any(is_missed) {
+                        return Err("there is nothing more to read, and an accepted record was not read".into());
                     }
                 }
                 _ => {
