@@ -41,7 +41,8 @@ impl fmt::Display for FleetError {
             Self::OtherStream { shard_id, difference } => write!(
                 f,
                 "the leases are of another stream, or of one that was deleted and created anew: shard {shard_id}: {difference}; choose \
-                 another name for the application, or stop all its workers and delete its table"
+                 another name for the application, or stop all its workers and delete its table; to read a shard from its oldest record \
+                 on, set its checkpoint to TRIM_HORIZON"
             ),
             Self::Option(error) => error.fmt(f),
         }

@@ -618,3 +618,26 @@ fn a_worker_whose_stream_is_created_anew_gives_its_leases_up() {
         "{outputs:?}"
     );
 }
+
+#[test]
+fn a_lease_that_has_ended_is_not_that_of_an_open_shard() {
+    let mut bench = Bench::new();
+    let mut ended = lease("a", None, 7);
+    ended.checkpoint = Checkpoint::Ended;
+    // The shard may just have been closed, and the list may be older.
+    bench.engine.listed(bench.now, Some(vec![shard("a", &[], false)]));
+    assert_eq!(bench.looked(&[ended.clone()]), []);
+    for _ in 0..10 {
+        bench.look(&[ended.clone()]);
+    }
+    bench.engine.listed(bench.now, Some(vec![shard("a", &[], true)]));
+    bench.outputs();
+    assert_eq!(bench.looked(&[ended.clone()]), []);
+    bench.engine.listed(bench.now, Some(vec![shard("a", &[], false)]));
+    bench.outputs();
+    let outputs = bench.looked(&[ended]);
+    assert!(
+        matches!(&outputs[..], [Output::OtherStream(other)] if other.difference == "the lease has ended, and the shard is open"),
+        "{outputs:?}"
+    );
+}

@@ -52,7 +52,7 @@ impl World {
             .leases(self.leases.clone())
             .reader(|reader| reader.fan_out("fleet"))
             .worker(name)
-            .failover(Duration::from_secs(5))
+            .failover(Duration::from_secs(15))
             .look_interval(Duration::from_millis(100))
             // A worker that is killed has made no checkpoint.
             .save_interval(Duration::from_secs(3600));

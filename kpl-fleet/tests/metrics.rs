@@ -98,5 +98,6 @@ fn what_is_not_renewed_is_counted_as_failed_and_lost() {
     let scrape = scraped(NoRenewals(MemoryLeases::new()), 12);
     assert!(value(&scrape, "LostLeases", ",Reason=\"NotRenewed\"") >= 2);
     // Each record asks for a checkpoint.
-    assert!(value(&scrape, "RenewLease_Failure", "") + value(&scrape, "UpdateLease_Failure", "") > 2);
+    assert!(value(&scrape, "RenewLease_Failure", "") > 0, "{scrape}");
+    assert!(value(&scrape, "UpdateLease_Failure", "") > 0, "{scrape}");
 }

@@ -71,6 +71,7 @@ class Side:
         self.daemon, self.workers, self.started = None, {}, 0
         self.counters = 0
         # Records are not put while shards split and merge: an aggregate belongs to one shard.
+        self.put_failed = None
         self.resharding, self.fed = threading.Lock(), threading.Event()
         local.create_stream(self.name, 5)
 
@@ -112,8 +113,8 @@ class Side:
                     input="".join(lines), text=True, capture_output=True, check=False, env={**os.environ, **CREDENTIALS},
                 )
             if put.returncode:
-                self.tell(f"kpl put: {put.stderr}")
-                raise Failed("kpl put")
+                self.put_failed = put.stderr
+                return
             self.counters += 2
             self.fed.wait(1)
 
@@ -234,6 +235,8 @@ class Side:
         self.disturb()
         self.fed.set()
         feeding.join()
+        if self.put_failed:
+            raise Failed(f"kpl put: {self.put_failed}")
         sent = self.counters * SENSORS
         self.tell(f"{sent} records are put")
         wait_for(f"{self.version}: {sent} records are not handled", 120, lambda: len({line[3:] for line in read_handled(self.file)}) >= sent)

@@ -1,6 +1,6 @@
 //! Whether leases are those of the stream that is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kpl_stream::client::ShardDescription;
@@ -27,6 +27,23 @@ pub fn other_shard<'a>(leases: impl IntoIterator<Item = &'a Lease>, shards: &[Sh
         let difference = difference(lease, listed.get(&*lease.key)?)?;
         let key = Arc::clone(&lease.key);
         Some(OtherShard { key, difference })
+    })
+}
+
+/// Returns the first of leases that have ended whose shard is open, and so is another one.
+pub(super) fn ended_although_open<'a>(
+    leases: impl IntoIterator<Item = &'a Lease>,
+    shards: &[ShardDescription],
+) -> Option<OtherShard> {
+    let open: BTreeSet<&str> = shards
+        .iter()
+        .filter(|shard| !shard.closed)
+        .map(|shard| &*shard.id)
+        .collect();
+    let lease = leases.into_iter().find(|lease| open.contains(&*lease.key))?;
+    Some(OtherShard {
+        key: Arc::clone(&lease.key),
+        difference: "the lease has ended, and the shard is open".into(),
     })
 }
 

@@ -19,6 +19,7 @@ use kpl_stream::client::ShardDescription;
 
 use self::balance::{Holder, Limits};
 use self::held::{Held, Phase};
+use self::identity::ended_although_open;
 pub use self::identity::{OtherShard, other_shard};
 use crate::lease::{Checkpoint, Lease, OwnerChange, Update};
 
@@ -239,8 +240,15 @@ impl Engine {
         if self.stopping {
             return;
         }
-        if let Some((shards, _)) = &self.shards {
-            if let Some(other) = other_shard(self.seen.values().map(|seen| &seen.lease), shards) {
+        if let Some((shards, listed)) = &self.shards {
+            let leases = self.seen.values().map(|seen| &seen.lease);
+            // By now the service has told all that it knew when the shard was read to its end.
+            let ended = self.seen.values().filter(|seen| {
+                seen.lease.is_ended() && listed.saturating_duration_since(seen.since) >= self.options.failover
+            });
+            let other =
+                other_shard(leases, shards).or_else(|| ended_although_open(ended.map(|seen| &seen.lease), shards));
+            if let Some(other) = other {
                 self.outputs.push_back(Output::OtherStream(other));
                 self.stop();
                 return;
@@ -457,7 +465,8 @@ impl Engine {
             return;
         };
         // What has happened meanwhile may have made the list wrong.
-        if now.saturating_duration_since(listed) > self.options.failover / 4 {
+        let is_old = asked.saturating_duration_since(listed) > self.options.failover / 4;
+        if is_old || now.saturating_duration_since(listed) > self.options.failover {
             self.list = Turn::At(now);
             return;
         }

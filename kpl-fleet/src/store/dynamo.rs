@@ -175,14 +175,14 @@ impl DynamoLeases {
         if self.application.is_some() {
             return Ok(());
         }
-        {
-            let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
-            if checked.is_some_and(|checked| checked.elapsed() < CHECK_INTERVAL) {
-                return Ok(());
-            }
-            *checked = Some(Instant::now());
+        let checked = || self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        if checked().is_some_and(|checked| checked.elapsed() < CHECK_INTERVAL) {
+            return Ok(());
         }
-        self.judge(self.state().await?.as_deref())
+        let asked = Instant::now();
+        self.judge(self.state().await?.as_deref())?;
+        *checked() = Some(asked);
+        Ok(())
     }
 
     /// Returns the state in which workers of the KCL 3 share the leases, if there is one.
