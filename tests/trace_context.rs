@@ -92,9 +92,9 @@ fn a_state_that_is_not_valid_is_left_out() {
     for valid in [
         "a=1",
         "a=1,b@c=2",
-        "a=1 ,\tb=2,,c=3=4",
+        "a=1 ,\tb=2,,3c=4",
         &members(32),
-        &format!("a={}", "x".repeat(510)),
+        &format!("a={},b={}", "x".repeat(254), "x".repeat(253)),
     ] {
         assert_eq!(state(valid).as_deref(), Some(valid));
     }
@@ -108,7 +108,12 @@ fn a_state_that_is_not_valid_is_left_out() {
         "a=é",
         "a=\n",
         &members(33),
-        &format!("a={}", "x".repeat(511)),
+        &format!("a={},b={}", "x".repeat(254), "x".repeat(254)),
+        &format!("a={}", "x".repeat(257)),
+        "c=3=4",
+        "A=1",
+        "a b=1",
+        "a@b@c=1",
     ] {
         assert_eq!(state(invalid), None, "{invalid:?}");
     }

@@ -23,7 +23,7 @@ use crate::wire::Tags;
 /// # Ok::<(), kpl_core::InvalidTraceContext>(())
 /// ```
 ///
-/// The feature `trace` of the crates kpl-stream, kpl-lambda, kpl-kcl and kpl-fleet writes and reads it.
+/// With their feature `trace`, the producer of kpl-stream writes it, and the functions of kpl-stream, kpl-fleet and kpl-lambda run in it.
 ///
 /// The tags are in the record itself, not in a table of its aggregate: `traceparent` takes 72 bytes of each record, and a
 /// `tracestate` of at most 113 bytes its length and 16 bytes more. The length of the whole record may take a byte more. A
@@ -76,9 +76,11 @@ impl TraceContext {
     pub const TRACESTATE: &str = "tracestate";
 
     const SAMPLED: u8 = 1;
+    /// The flags that are known: level 2 of the recommendation adds that the trace id is random.
+    const KNOWN: u8 = Self::SAMPLED | 2;
 
     /// Returns the context of what is caused by the span `parent_id`. `flags` are those of `traceparent`: 1 if the trace is
-    /// sampled.
+    /// sampled, 2 if its id is random. Others are left out.
     ///
     /// # Errors
     ///
@@ -90,15 +92,15 @@ impl TraceContext {
             _ => Ok(Self {
                 trace_id,
                 parent_id,
-                flags,
+                flags: flags & Self::KNOWN,
                 state: None,
             }),
         }
     }
 
     /// Returns the same context with what tracing systems add, the content of `tracestate`. One that is not a list of at
-    /// most 32 members `key=value`, in at most 512 printable ASCII characters, is left out, as the recommendation has it:
-    /// the trace goes on without it.
+    /// most 32 members `key=value` as the recommendation has them, or takes more than 512 characters, is left out: the trace
+    /// goes on without it.
     #[must_use]
     pub fn with_state(mut self, state: &str) -> Self {
         self.state = is_valid_state(state).then(|| state.into());
@@ -193,8 +195,8 @@ impl FromStr for TraceContext {
             (0, Some(_)) => return Err(InvalidTraceContext::TooLong),
             _ => {}
         }
-        // What more flags of later versions mean is not known.
-        let known = if version == 0 { 0xFF } else { Self::SAMPLED };
+        // What flags of later versions mean is not known.
+        let known = if version == 0 { Self::KNOWN } else { Self::SAMPLED };
         Self::new(trace_id, parent_id, flags & known)
     }
 }
@@ -212,14 +214,24 @@ fn hex<T: TryFrom<u128>>(text: &str, digits: usize) -> Result<T, InvalidTraceCon
 fn is_valid_state(state: &str) -> bool {
     const MAX_MEMBERS: usize = 32;
     const MAX_LEN: usize = 512;
+    const MAX_PART: usize = 256;
+    let is_key_byte = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'*' | b'/' | b'@');
+    let is_key = |key: &str| {
+        key.len() <= MAX_PART
+            && key.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit())
+            && key.bytes().all(is_key_byte)
+            && key.matches('@').count() <= 1
+    };
+    let is_value = |value: &str| {
+        (1..=MAX_PART).contains(&value.len()) && value.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'=')
+    };
     // Empty members are allowed.
     let is_member = |member: &str| match member.trim_matches([' ', '\t']) {
         "" => true,
-        member => matches!(member.split_once('='), Some((key, value)) if !key.is_empty() && !value.is_empty()),
+        member => matches!(member.split_once('='), Some((key, value)) if is_key(key) && is_value(value)),
     };
     state.len() <= MAX_LEN
         && !state.trim_matches([' ', '\t', ',']).is_empty()
-        && state.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
         && state.split(',').count() <= MAX_MEMBERS
         && state.split(',').all(is_member)
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use kpl_core::{Received, Undecodable};
+use tracing::Instrument as _;
 
 use crate::trace::{self, in_span};
 use crate::{Concurrency, DeadLetters, Error, Failures, OnFailure, Place, Progress};
@@ -82,7 +83,8 @@ impl<F> PerRecord<F> {
         match item {
             Ok(received) => {
                 let span = trace::span_of_record(&received);
-                progress.call(&place, || in_span(span, || (self.f)(received))).await
+                let called = progress.call(&place, || in_span(span.clone(), || (self.f)(received)));
+                called.instrument(span.clone()).await
             }
             Err(undecodable) => progress.call(&place, || dead_letters.handle(undecodable)).await,
         };
@@ -286,7 +288,8 @@ where
     let result = match progress.begin(first) {
         true => {
             let span = trace::span_of_records(&records);
-            progress.call(first, || in_span(span, || f(records))).await
+            let called = progress.call(first, || in_span(span.clone(), || f(records)));
+            called.instrument(span.clone()).await
         }
         false => None,
     };

@@ -1,4 +1,4 @@
-//! The traces of records: that of the one who sends, and those that handlers run in.
+//! The traces of records: the sender's, and those that handlers run in.
 
 use std::future::Future;
 
@@ -50,7 +50,7 @@ pub fn span_of_record<T>(record: &Received<T>) -> Span {
     #[cfg(feature = "trace")]
     if let Some(context) = record.trace_context() {
         let span = process(record, None);
-        // Without OpenTelemetry below the subscriber nothing comes of it.
+        // It fails if the subscriber has no layer of OpenTelemetry: then there is no trace either.
         let parent = opentelemetry::Context::new().with_remote_span_context(remote(&context));
         let _ = span.set_parent(parent);
         return span;
@@ -103,11 +103,23 @@ fn process<T>(first: &Received<T>, count: Option<usize>) -> Span {
         "messaging.destination.name" = stream,
         "messaging.destination.partition.id" = first.shard_id(),
         "messaging.batch.message_count" = count,
+        "otel.status_code" = tracing::field::Empty,
     )
 }
 
-/// Calls a function, and waits for its result, in a span.
-pub async fn in_span<Fut: Future>(span: Span, f: impl FnOnce() -> Fut) -> Fut::Output {
+/// Calls a function, and waits for its result, in a span, which says whether it failed.
+///
+/// # Errors
+///
+/// Those of the function.
+pub async fn in_span<Fut, R, E>(span: Span, f: impl FnOnce() -> Fut) -> Result<R, E>
+where
+    Fut: Future<Output = Result<R, E>>,
+{
     let future = span.in_scope(f);
-    future.instrument(span).await
+    let result = future.instrument(span.clone()).await;
+    if result.is_err() {
+        span.record("otel.status_code", "ERROR");
+    }
+    result
 }

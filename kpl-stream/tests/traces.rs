@@ -1,4 +1,4 @@
-//! Traces: from the one who sends to the function that handles the record, with a real server and the SDK of OpenTelemetry.
+//! Traces: from the sender to the function that handles the record, with a real server and the SDK of OpenTelemetry.
 
 #![cfg(all(feature = "aws", feature = "trace"))]
 

@@ -4,7 +4,7 @@
 //! ```text
 //! aws glue create-registry --registry-name streams
 //! aws glue create-schema --registry-id RegistryName=streams --schema-name clicks --data-format JSON \
-//!     --compatibility BACKWARD --schema-definition '{"type":"object"}'
+//!     --compatibility NONE --schema-definition '{"$schema":"http://json-schema.org/draft-07/schema#","type":"object"}'
 //! cargo run -p glue --features aws
 //! ```
 #![forbid(unsafe_code)]

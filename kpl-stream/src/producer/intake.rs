@@ -11,8 +11,8 @@ use super::error::UndeliveredRecord;
 use super::options::Options;
 use super::pipeline::{EncodedRecord, StreamId, StreamState};
 
-/// How many bytes of `max_buffered_bytes` each record takes besides its key, its payload and its tags: what the producer and its
-/// [`Delivery`](crate::Delivery) store for it.
+/// How many bytes of `max_buffered_bytes` each record takes besides its key, its payload and its tags: what the producer
+/// and its [`Delivery`](crate::Delivery) store for it.
 pub const BYTES_PER_RECORD: usize = 512;
 
 /// What a producer holds: the records without an outcome, of all its streams.

@@ -81,7 +81,7 @@ macro_rules! for_each_option {
             /// your readers do not filter.
             resend_strays_only: bool = false,
 
-            /// Whether records carry the trace of the one who sends: the tags `traceparent` and `tracestate` of
+            /// Whether records carry the trace of their sender: the tags `traceparent` and `tracestate` of
             /// [W3C Trace Context](https://www.w3.org/TR/trace-context/), with the current span of `tracing`, or else the
             /// current context of `opentelemetry`. Default: `false`. What it costs is with
             /// [`TraceContext`](kpl_core::TraceContext). Records with tags of that name keep theirs.

@@ -112,9 +112,10 @@ impl<T, F> EachRecord<T, F> {
         Some(self.call_once(record).await.map_err(Into::into))
     }
 
-    async fn call_once<Fut: Future>(&self, record: Received<T>) -> Fut::Output
+    async fn call_once<Fut, E>(&self, record: Received<T>) -> Result<(), E>
     where
         F: Fn(Received<T>) -> Fut,
+        Fut: Future<Output = Result<(), E>>,
     {
         in_span(span_of_record(&record), || (self.f)(record)).await
     }
