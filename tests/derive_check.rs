@@ -9,6 +9,7 @@
 
 use arbitrary::Arbitrary;
 use kpl::KplRecord;
+use kpl::codec::{Decode as _, Encode as _};
 use kpl::derive_support::{arbitrary_values, check};
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,62 @@ impl Reading {
     fn samples() -> [Self; 2] {
         [0.5, f64::NAN].map(|value| Self { sensor: 7, value })
     }
+}
+
+/// Uses of a deprecated type are warnings, but not in what the derive generates.
+mod deprecated {
+    #![deny(deprecated)]
+
+    use super::{Deserialize, KplRecord, Serialize};
+
+    #[deprecated]
+    #[derive(Debug, PartialEq, Serialize, Deserialize, KplRecord)]
+    #[kpl(codec = kpl::codec::Json, partition_key = "{sensor}", check = Self::samples)]
+    struct Old {
+        sensor: u32,
+    }
+
+    #[allow(deprecated)]
+    impl Old {
+        fn samples() -> Vec<Self> {
+            vec![Self { sensor: 7 }]
+        }
+    }
+}
+
+/// A variant that is not read does not move the others from the end, nor does one that is not written from anywhere.
+#[derive(Debug, PartialEq, Serialize, Deserialize, KplRecord)]
+#[kpl(codec = kpl::codec::Postcard, partition_key = "constant", check = <Self>::samples)]
+enum Skipping {
+    #[serde(skip_serializing)]
+    NotWritten,
+    First(u8),
+    Second(u8),
+    #[serde(skip)]
+    _Skipped,
+}
+
+impl Skipping {
+    fn samples() -> [Self; 2] {
+        [Self::First(1), Self::Second(2)]
+    }
+}
+
+/// Why the derive refuses a variant that is not read before one that is.
+#[test]
+fn serde_reads_another_variant() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    enum Moved {
+        #[serde(skip)]
+        _Skipped,
+        First(u8),
+        Second(u8),
+    }
+
+    let mut payload = Vec::new();
+    kpl::codec::Postcard::encode(&Moved::First(1), &mut payload).unwrap();
+    let read: Moved = kpl::codec::Postcard::decode(&payload).unwrap();
+    assert_eq!(read, Moved::Second(1));
 }
 
 /// Returns the message of the panic with which these values fail.
@@ -154,12 +211,17 @@ impl Refused {
 
 #[test]
 fn values_that_are_not_sent() {
-    let refused = |user, maps: &[u8]| Refused {
+    let refused = |user, lost, maps: &[u8]| Refused {
         user,
-        lost: 1,
+        lost,
         maps: maps.iter().map(|key| [(Some(*key), 0), (None, 0)].into()).collect(),
     };
-    check([refused(None, &[])]);
-    assert!(failure(vec![refused(Some(1), &[])]).contains("`lost: 1,` became `lost: 0,`"));
-    assert!(failure(vec![refused(Some(1), &[1])]).contains("cannot be written: Json: "));
+    check([refused(None, 1, &[1]), refused(Some(1), 0, &[])]);
+    let message = failure(vec![refused(None, 0, &[]), refused(None, 1, &[])]);
+    assert!(message.contains("Refused` was compared: "), "{message}");
+    let error = kpl::KeyError::Missing;
+    let rest = format!("\n  the first error: {error}\n  the value: Refused {{ user: None, lost: 0, maps: [] }}");
+    assert!(message.ends_with(&rest), "{message}");
+    assert!(failure(vec![refused(Some(1), 1, &[])]).contains("`lost: 1,` became `lost: 0,`"));
+    assert!(failure(vec![refused(Some(1), 1, &[1])]).contains("cannot be written: Json: "));
 }

@@ -23,7 +23,8 @@ pub(crate) fn expand(record: &Record<'_>) -> TokenStream {
     quote!(#impls #check)
 }
 
-/// Returns the test. It stands beside the type: the compiler does not find tests inside of others.
+/// Returns the test. It stands beside the type: the compiler does not find tests inside of others. Its body is that of a
+/// trait's function, in which the user's path may begin with `Self`.
 fn check_test(record: &Record<'_>, check: &Check<'_>) -> TokenStream {
     let (root, ident) = (&record.root, &record.input.ident);
     let test = format_ident!("kpl_check_{}", ident.unraw(), span = check.name.span());
@@ -32,14 +33,23 @@ fn check_test(record: &Record<'_>, check: &Check<'_>) -> TokenStream {
         None => quote_spanned!(at(check.name)=> __kpl::arbitrary_values::<#ident>()),
     };
     let call = quote_spanned!(at(check.name)=> __kpl::check::<#ident>);
+    let allow = allow();
     quote! {
         #[cfg(test)]
         #[doc(hidden)]
-        #[allow(non_snake_case, clippy::absolute_paths)]
+        #allow
         #[::core::prelude::v1::test]
         fn #test() {
             use #root::derive_support as __kpl;
-            #call(#values);
+            trait __Check {
+                fn __check();
+            }
+            impl __Check for #ident {
+                fn __check() {
+                    #call(#values);
+                }
+            }
+            <#ident as __Check>::__check();
         }
     }
 }
@@ -91,8 +101,20 @@ fn eliding<'a>(record: &'a Record<'a>) -> Option<&'a Own<'a>> {
 
 /// Returns the impls in a scope of their own, in which `__kpl` is the only name that they use.
 pub(crate) fn in_const(root: &Path, items: &TokenStream) -> TokenStream {
+    let allow = allow();
     quote! {
         #[doc(hidden)]
+        #allow
+        const _: () = {
+            use #root::derive_support as __kpl;
+            #items
+        };
+    }
+}
+
+/// Returns the attribute with which what the derive generates does not warn.
+fn allow() -> TokenStream {
+    quote! {
         #[allow(
             dead_code,
             deprecated,
@@ -101,10 +123,6 @@ pub(crate) fn in_const(root: &Path, items: &TokenStream) -> TokenStream {
             unused_qualifications,
             clippy::absolute_paths
         )]
-        const _: () = {
-            use #root::derive_support as __kpl;
-            #items
-        };
     }
 }
 

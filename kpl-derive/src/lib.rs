@@ -394,7 +394,11 @@ use syn::DeriveInput;
 /// * with `Json`, two names in a payload that are the same, such as `#[serde(tag = "type")]` on a struct and a field that
 ///   is named `type` or renamed to it;
 /// * with `Postcard` and `Bincode`, which do not write the names of fields, the attributes `flatten`, `untagged`, `tag`
-///   without `content`, and `skip_serializing_if`.
+///   without `content`, and `skip_serializing_if`;
+/// * with `Postcard` and `Bincode`, `skip` or `skip_deserializing` on a variant before one that is read: serde writes the
+///   index of a variant among all of them and reads it among those that are not skipped, so that a later variant would be
+///   read as another one. At the end such a variant does no harm. `FromKplRecord` does not report it: the type that is
+///   written may not have the variant.
 ///
 /// The rest is a test. With `check` the derive generates one, `kpl_check_` and the name of the type, beside the type. It
 /// writes values, reads them back and compares the values, their keys and their tags; the message of a failure starts with the
@@ -427,11 +431,15 @@ use syn::DeriveInput;
 ///
 /// `check` alone takes 256 arbitrary values, the same ones in every run: enable the feature `arbitrary` of the crate in
 /// `[dev-dependencies]`, and derive `Arbitrary` of the crate arbitrary, with `#[cfg_attr(test, derive(arbitrary::Arbitrary))]`.
-/// Values that cannot have a key are not compared. Values that are not equal to themselves, such as those with NaN,
-/// are compared by their payloads.
+/// Values whose partition key, explicit hash key or tags are an error, such as those that the function of
+/// `partition_key_with` refuses, are not compared; if all values are like this, or there are none, the test fails. Values
+/// that are not equal to themselves, such as those with NaN, are compared by their payloads.
 ///
-/// What is written must then be readable: `check` also reports a field with `skip_serializing` and without `default`, and, with
-/// `Postcard` and `Bincode`, a field that only one of `skip_serializing` and `skip_deserializing` leaves out.
+/// What is written must then be readable: `check` also reports
+///
+/// * a field with `skip_serializing`, or, with `Json`, with `skip_serializing_if`, that reading needs: it does not have a
+///   `default`, and is not a named field of type `Option` without `with` and `deserialize_with`;
+/// * with `Postcard` and `Bincode`, a field that only one of `skip_serializing` and `skip_deserializing` leaves out.
 ///
 /// # Re-exports
 ///

@@ -41,16 +41,26 @@ pub fn arbitrary_values<T: ArbitraryValue>() -> Vec<T> {
     T::arbitrary_values()
 }
 
-/// Writes each value, reads it and compares: the value, and its keys and tags. A value that cannot have a key is not sent
-/// and not compared. A value that is not equal to itself, such as one with NaN, is compared by its payload.
+/// Writes each value, reads it and compares: the value, and its keys and tags. A value whose keys or tags are an error is
+/// not sent and not compared. A value that is not equal to itself, such as one with NaN, is compared by its payload.
+///
+/// # Panics
+///
+/// If a value is not read as it was written, or if no value was compared.
 #[track_caller]
 #[expect(clippy::panic, reason = "a check says by a panic what is wrong")]
 pub fn check<T: KplRecord + FromKplRecordOwned + PartialEq + Debug>(values: impl IntoIterator<Item = T>) {
     let name = core::any::type_name::<T>();
-    let mut count = 0_usize;
+    let mut compared = 0_usize;
+    let mut refused = None;
     for sent in values {
-        count += 1;
-        let Ok(written) = Written::of(&sent) else { continue };
+        let written = match Written::of(&sent) {
+            Ok(written) => written,
+            Err(error) => {
+                refused.get_or_insert((sent, error));
+                continue;
+            }
+        };
         let payload = match &written.payload {
             Ok(payload) => payload,
             Err(error) => panic!("a `{name}` cannot be written: {error}\n  the value: {sent:?}"),
@@ -80,8 +90,16 @@ pub fn check<T: KplRecord + FromKplRecordOwned + PartialEq + Debug>(values: impl
             again.is_some_and(|again| again.beside == written.beside),
             "a `{name}` has other keys or tags once it is read\n  written: {sent:?}\n  read: {back:?}"
         );
+        compared += 1;
     }
-    assert!(count > 0, "there are no values of `{name}` to check");
+    match refused {
+        _ if compared > 0 => {}
+        Some((value, error)) => panic!(
+            "no value of `{name}` was compared: the keys or tags of all of them are errors\n  the first error: {error}\n  \
+             the value: {value:?}"
+        ),
+        None => panic!("there are no values of `{name}` to check"),
+    }
 }
 
 /// What travels of a value.

@@ -27,7 +27,8 @@ pub(super) fn conflicts(container: &Container<'_>, errors: &mut Errors) {
             .split(|c: char| !c.is_alphanumeric() && c != '_')
             .any(|word| word == name)
     };
-    if names("Json") {
+    let json = names("Json");
+    if json {
         container
             .shapes
             .iter()
@@ -36,10 +37,16 @@ pub(super) fn conflicts(container: &Container<'_>, errors: &mut Errors) {
     let positional = ["Postcard", "Bincode"].into_iter().find(|codec| names(codec));
     if let Some(codec) = positional {
         without_names(container, codec, errors);
+        moved_variants(container, codec, errors);
     }
     if container.attrs.check.is_some() {
-        for field in container.shapes.iter().flat_map(|shape| &shape.fields) {
-            written_or_read_only(container, field, positional, errors);
+        for shape in &container.shapes {
+            for field in shape.fields.iter().filter(|field| field.attrs.elide.is_none()) {
+                written_or_read_only(container, field, positional, errors);
+                if json {
+                    sometimes_written(container, shape, field, errors);
+                }
+            }
         }
     }
 }
@@ -124,6 +131,30 @@ fn without_names(container: &Container<'_>, codec: &str, errors: &mut Errors) {
     }
 }
 
+/// Reports variants that are not read before one that is: serde writes a variant's index among all variants and reads it
+/// among those that it reads. A type that is only read may leave out what its writer does not have.
+fn moved_variants(container: &Container<'_>, codec: &str, errors: &mut Errors) {
+    if container.derive == Derive::FromKplRecord {
+        return;
+    }
+    let not_read = |meta: &Meta| meta.path().is_ident("skip") || meta.path().is_ident("skip_deserializing");
+    let variants = container.shapes.iter().filter_map(|shape| shape.variant);
+    let variants: Vec<_> = variants.map(|variant| metas(&variant.attrs)).collect();
+    let last_read = variants.iter().rposition(|metas| !metas.iter().any(not_read));
+    let before = variants.iter().take(last_read.unwrap_or_default());
+    for meta in before.flatten().filter(|meta| not_read(meta)) {
+        let name = meta.path().to_token_stream();
+        errors.at(
+            meta,
+            format_args!(
+                "with `#[serde({name})]` the variants after this one would be read as others: `{codec}` does not write the \
+                 names of variants, and serde writes their indexes among all variants and reads them among those that \
+                 are not skipped; move this variant to the end"
+            ),
+        );
+    }
+}
+
 /// Reports a field that travels in one direction only, although what is written must be read.
 fn written_or_read_only(container: &Container<'_>, field: &Field<'_>, positional: Option<&str>, errors: &mut Errors) {
     let attributes = &field.ast.attrs;
@@ -131,20 +162,19 @@ fn written_or_read_only(container: &Container<'_>, field: &Field<'_>, positional
         !has(attributes, "skip_serializing"),
         !has(attributes, "skip_deserializing"),
     );
-    if written == read || field.attrs.elide.is_some() {
+    if written == read {
         return;
     }
     let name = match written {
         true => "skip_deserializing",
         false => "skip_serializing",
     };
-    let has_default = has(attributes, "default") || has(&container.input.attrs, "default") || is_option(&field.ast.ty);
     let message = match positional {
         Some(codec) => format!(
             "with `#[serde({name})]` the payload could not be read: `{codec}` does not write the names of fields; \
              write `#[serde(skip)]`"
         ),
-        None if read && !has_default => {
+        None if read && !may_be_missing(container, field) => {
             "the field is not written, and reading needs it: write `#[serde(skip)]`, or add `#[serde(default)]`".into()
         }
         None => return,
@@ -154,7 +184,37 @@ fn written_or_read_only(container: &Container<'_>, field: &Field<'_>, positional
     }
 }
 
-/// Returns whether tokens show an `Option`, which serde reads as `None` where there is nothing.
-fn is_option(ty: &Type) -> bool {
-    matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Option"))
+/// Reports a field that is left out for some values, although reading needs it. serde always writes the field of a
+/// newtype, and reads a flattened field from what is there.
+fn sometimes_written(container: &Container<'_>, shape: &Shape<'_>, field: &Field<'_>, errors: &mut Errors) {
+    let attributes = &field.ast.attrs;
+    let is_newtype = matches!(shape.style, Fields::Unnamed(_)) && shape.fields.len() == 1;
+    let travels_otherwise = ["flatten", "skip", "skip_deserializing", "skip_serializing"]
+        .into_iter()
+        .any(|name| has(attributes, name));
+    if is_newtype || travels_otherwise || may_be_missing(container, field) {
+        return;
+    }
+    for meta in metas(attributes) {
+        if meta.path().is_ident("skip_serializing_if") {
+            errors.at(
+                meta,
+                "the field is not written for some values, and reading needs it: add `#[serde(default)]`",
+            );
+        }
+    }
+}
+
+/// Returns whether serde can read the type without this field: it has a default, or is an `Option` with a name that serde
+/// reads by itself, as far as tokens show one.
+fn may_be_missing(container: &Container<'_>, field: &Field<'_>) -> bool {
+    let attributes = &field.ast.attrs;
+    let is_option = || {
+        let Type::Path(path) = &field.ast.ty else { return false };
+        path.path.segments.last().is_some_and(|last| last.ident == "Option")
+    };
+    let by_itself = || !has(attributes, "with") && !has(attributes, "deserialize_with");
+    has(attributes, "default")
+        || has(&container.input.attrs, "default")
+        || (field.ast.ident.is_some() && by_itself() && is_option())
 }

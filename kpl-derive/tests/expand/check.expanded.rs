@@ -53,9 +53,24 @@ const _: () = {
 };
 #[cfg(test)]
 #[doc(hidden)]
-#[allow(non_snake_case, clippy::absolute_paths)]
+#[allow(
+    dead_code,
+    deprecated,
+    non_snake_case,
+    private_bounds,
+    unused_qualifications,
+    clippy::absolute_paths
+)]
 #[::core::prelude::v1::test]
 fn kpl_check_type() {
     use ::kpl::derive_support as __kpl;
-    __kpl::check::<r#type>(r#type::samples());
+    trait __Check {
+        fn __check();
+    }
+    impl __Check for r#type {
+        fn __check() {
+            __kpl::check::<r#type>(r#type::samples());
+        }
+    }
+    <r#type as __Check>::__check();
 }
