@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::OnceLock;
 
 use data_encoding::BASE64;
-use kpl_core::codec::{CompressionOptions, Decode as _, Encode as _, Raw, Zstd, ZstdDictionary};
+use kpl_core::codec::{CompressionOptions, Decode as _, DefaultCompression, Encode as _, Raw, Zstd, ZstdDictionary};
 use kpl_core::{Aggregator, RawRecord};
 use serde_json::{Value, json};
 
@@ -161,11 +161,115 @@ fn no_more_is_read_than_asked_for() {
     let whole = json_lines(&clicks(400));
     let (start, _) = train(&directory, "start", &["--size", "1024"], &json_lines(&clicks(150)));
     let count = ["--size", "1024", "--count", "150"];
-    assert_eq!(start, train(&directory, "count", &count, &whole).0);
+    let (counted, told) = train(&directory, "count", &count, &whole);
+    assert_eq!(start, counted);
+    let ended = "kpl: the reading ended after 150 user records";
+    assert!(told.contains(&format!("{ended}, the limit of --count\n")), "{told}");
+    // The limit ends the reading when it is reached: what follows is not looked at.
+    let damaged = json_lines(&clicks(150)) + "{\n";
+    assert_eq!(start, train(&directory, "damaged", &count, &damaged).0);
     let bytes: usize = (0..150).map(|number| click(number).len() + "outer".len()).sum();
-    let bytes = bytes.to_string();
-    let bytes = ["--size", "1024", "--max-bytes", &bytes];
-    assert_eq!(start, train(&directory, "bytes", &bytes, &whole).0);
+    let max = bytes.to_string();
+    let max = ["--size", "1024", "--max-bytes", &max];
+    let (counted, told) = train(&directory, "bytes", &max, &whole);
+    assert_eq!(start, counted);
+    let limit = format!(
+        "{ended}: with the next one there would be more than {},{:03} bytes, the limit of --max-bytes\n",
+        bytes / 1000,
+        bytes % 1000
+    );
+    assert!(told.contains(&limit), "{told}");
+}
+
+#[test]
+fn a_large_record_does_not_end_the_reading() {
+    let directory = Directory::new();
+    let large: Vec<u8> = (0..3_000).flat_map(|number| click(number).into_bytes()).collect();
+    assert!(large.len() > 300_000);
+    let rest = clicks(200);
+    let limits = ["--size", "1024", "--max-bytes", "200000"];
+    // Plain, it takes the room of 128 KiB.
+    let plain = [&[record(&large, "1")], &rest[..]].concat();
+    let (_, told) = train(&directory, "plain", &limits, &json_lines(&plain));
+    assert!(
+        told.contains("kpl: 1 user record is longer than 131,072 bytes; only the start of it is used and counted\n"),
+        "{told}"
+    );
+    assert!(told.contains("trained with 161 user records, 40 held out:\n"), "{told}");
+    // Compressed, it must fit into what is left of the limit as a whole.
+    let compressed = zstd::encode_all(&large[..], 3).unwrap();
+    let input = json_lines(&[&[record(&compressed, "1")], &rest[..]].concat());
+    let file = directory.path().join("compressed");
+    let run = kpl(
+        &[&["train", "-o", file.to_str().unwrap()], &limits[..]].concat(),
+        &input,
+    );
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(
+        run.stderr
+            .contains(": decompressed by zstd it is longer than 200000 bytes, which is what is left of --max-bytes\n"),
+        "{run:?}"
+    );
+    assert!(
+        run.stdout.contains("trained with 160 user records, 40 held out:\n"),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn data_below_the_threshold_of_the_codec_is_named() {
+    let directory = Directory::new();
+    let data = |number| match number % 2 {
+        0 => click(number),
+        _ => click(number)[..100].to_owned(),
+    };
+    let records: Vec<_> = (0..200).map(|number| record(data(number).as_bytes(), "1")).collect();
+    let (_, told) = train(&directory, "short", &["--size", "1024"], &json_lines(&records));
+    let short = (0..200)
+        .filter(|number| number % 5 == 4 && data(*number).len() < DefaultCompression::THRESHOLD)
+        .count();
+    assert_eq!(short, 20);
+    assert!(
+        told.contains("\nshorter than 128 bytes: 20 of 40 held-out user records. "),
+        "{told}"
+    );
+    assert!(told.contains("sets CompressionOptions::THRESHOLD lower.\n"), "{told}");
+    let (_, told) = train(&directory, "long", &["--size", "1024"], &json_lines(&clicks(200)));
+    assert!(!told.contains("THRESHOLD"), "{told}");
+}
+
+#[test]
+fn at_most_one_dictionary_without_an_id_is_taken() {
+    let directory = Directory::new();
+    let text = click(7);
+    let raw = directory.file("raw", click(8));
+    let other = directory.file("other", click(9));
+    train(&directory, "trained", &["--size", "1024"], &json_lines(&clicks(200)));
+    let trained = directory.path().join("trained");
+    let trained = trained.to_str().unwrap();
+    let mut compressor = zstd::bulk::Compressor::with_dictionary(3, click(8).as_bytes()).unwrap();
+    let data = json_lines(&[record(&compressor.compress(text.as_bytes()).unwrap(), "1")]);
+    let read = |dictionaries: &[&str]| {
+        let options = dictionaries.iter().flat_map(|file| ["--dictionary", *file]);
+        let arguments: Vec<_> = ["deaggregate", "--decompress", "--data", "text"]
+            .into_iter()
+            .chain(options)
+            .collect();
+        kpl(&arguments, &data)
+    };
+    for dictionaries in [&[raw.as_str()][..], &[trained, &raw], &[&raw, trained]] {
+        assert_eq!(read(dictionaries).lines()[0]["Data"], text, "{dictionaries:?}");
+    }
+    let run = read(&[&raw, trained, &other]);
+    assert_eq!(run.code, 2, "{run:?}");
+    let problem = format!(
+        "these dictionaries do not have an id, so data cannot name the one that it needs: {raw}, {other}; give one of them"
+    );
+    assert!(run.stderr.contains(&problem), "{run:?}");
+    // A dictionary is of use only to what decompresses.
+    let run = kpl(&["deaggregate", "--dictionary", &raw], "");
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(run.stderr.contains("--decompress"), "{run:?}");
 }
 
 #[test]
@@ -184,6 +288,54 @@ fn a_file_is_replaced_only_by_force() {
     let run = kpl(&["train", "-o", &file, "--size", "512", "--force"], &input);
     assert_eq!(run.code, 0, "{run:?}");
     assert!(fs::read(&file).unwrap().len() <= 512);
+    // Nothing else is left in the directory.
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_file_stays_if_its_replacement_cannot_be_made() {
+    let directory = Directory::new();
+    let file = directory.file("dictionary", "mine");
+    let run = kpl(&["train", "-o", &file, "--force"], json_lines(&clicks(99)));
+    assert_eq!(run.code, 2, "{run:?}");
+    assert_eq!(fs::read(&file).unwrap(), b"mine");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_stays_and_its_file_is_replaced_with_its_permissions() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    let directory = Directory::new();
+    let file = directory.file("dictionary", "mine");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    let link = directory.path().join("link");
+    symlink(&file, &link).unwrap();
+    let input = json_lines(&clicks(100));
+    let run = kpl(
+        &["train", "-o", link.to_str().unwrap(), "--size", "512", "--force"],
+        &input,
+    );
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_ne!(fs::read(&file).unwrap(), b"mine");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+}
+
+#[test]
+fn the_directory_is_looked_for_before_anything_is_read() {
+    let directory = Directory::new();
+    let missing = directory.path().join("missing");
+    let file = missing.join("dictionary");
+    // What is read would be an error of its own.
+    let run = kpl(&["train", "--strict", "-o", file.to_str().unwrap()], "{\n");
+    assert_eq!(run.code, 2, "{run:?}");
+    let problem = format!("kpl: {}: {} is not a directory\n", file.display(), missing.display());
+    assert_eq!(run.stderr, problem);
+    let run = kpl(&["train", "-o", directory.path().to_str().unwrap(), "--force"], "");
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(run.stderr.ends_with(": this is a directory\n"), "{run:?}");
 }
 
 #[test]
@@ -238,10 +390,25 @@ fn a_stream_trains_as_its_records_do() {
         "",
     );
     assert_eq!(run.code, 0, "{run:?}");
-    assert_eq!(
-        fs::read(file).unwrap(),
-        train(&directory, "records", &["--size", "1024"], &input).0
+    assert!(
+        run.stdout.contains("trained with 160 user records, 40 held out:\n"),
+        "{run:?}"
     );
+    // The records come in any order, so that their dictionaries are as good as each other, but not the same.
+    let of_stream = fs::read(file).unwrap();
+    let (of_records, _) = train(&directory, "records", &["--size", "1024"], &input);
+    for dictionary in [of_stream, of_records] {
+        assert!(dictionary.len() <= 1024);
+        let mut compressor = zstd::bulk::Compressor::with_dictionary(3, &dictionary).unwrap();
+        let (mut plain, mut compressed) = (0, 0);
+        for click in (0..200).map(click) {
+            plain += click.len();
+            compressed += compressor.compress(click.as_bytes()).unwrap().len();
+        }
+        assert!(compressed * 2 < plain, "{compressed} {plain}");
+    }
     // Files, or a stream.
-    assert_eq!(kpl(&["train", "--stream", "clicks", "a", "-o", "b"], "").code, 2);
+    let run = kpl(&["train", "--stream", "clicks", "a", "-o", "b"], "");
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(run.stderr.contains("cannot be used with"), "{run:?}");
 }

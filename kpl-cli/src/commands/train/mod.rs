@@ -1,20 +1,20 @@
 //! `kpl train`: makes a dictionary of Zstandard from the records of a stream.
 
+mod output;
 mod report;
 mod samples;
 #[cfg(feature = "stream")]
 mod stream;
 
-use std::fs::File;
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 use zstd::dict;
 
+use self::output::Output;
 use self::report::Report;
 use self::samples::Samples;
-use crate::decompress::{Dictionary, dictionary};
+use crate::decompress::Dictionaries;
 use crate::forms::{at_least_one, positive_bytes};
 use crate::input::{self, Input};
 use crate::problems::{Problems, Stop, tell};
@@ -60,13 +60,13 @@ pub(crate) struct Train {
     #[arg(long, value_name = "COUNT", default_value_t = 100_000, value_parser = at_least_one)]
     count: usize,
 
-    /// Read this many bytes at most: the data of user records, decompressed, and their partition keys. They are held in memory
+    /// Read this many bytes at most: the data of user records, decompressed, and their partition keys. They are held in memory. Of data
+    /// that is longer than 128 KiB, only the start is used and counted
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 20, value_parser = positive_bytes)]
     max_bytes: usize,
 
-    /// A dictionary that data was compressed with by zstd. It can be given several times; data names the one that it needs
-    #[arg(long = "dictionary", value_name = "FILE", value_parser = dictionary, value_hint = ValueHint::FilePath)]
-    dictionaries: Vec<Dictionary>,
+    #[command(flatten)]
+    dictionaries: Dictionaries,
 
     /// Stop at the first record that is malformed or cannot be read
     #[arg(long)]
@@ -76,10 +76,9 @@ pub(crate) struct Train {
 impl Train {
     pub(crate) fn run(self, problems: &mut Problems) -> Result<(), Stop> {
         problems.strict = self.strict;
-        let output = self.output.display().to_string();
-        if self.output.exists() && !self.force {
-            return Err(Stop::Usage(format!("{output}: would be replaced; --force replaces it")));
-        }
+        let name = self.output.display().to_string();
+        let output =
+            Output::new(&self.output, self.force).map_err(|problem| Stop::Usage(format!("{name}: {problem}")))?;
         let mut samples = Samples::new(self.count, self.max_bytes, self.dictionaries.clone(), problems);
         match self.read(&mut samples) {
             Ok(()) | Err(Stop::Enough) => {}
@@ -106,9 +105,11 @@ impl Train {
             ))
         })?;
         let report = Report::new(&samples, &bytes).map_err(|error| Stop::Usage(error.to_string()))?;
-        write(&self.output, &bytes, self.force).map_err(|error| Stop::Usage(format!("{output}: {error}")))?;
+        output
+            .write(&bytes)
+            .map_err(|error| Stop::Usage(format!("{name}: {error}")))?;
         report.warn();
-        draw::print(&report.draw(&output))
+        draw::print(&report.draw(&name))
     }
 
     fn read(&self, samples: &mut Samples<'_>) -> Result<(), Stop> {
@@ -118,12 +119,4 @@ impl Train {
         }
         input::read(&self.input, samples)
     }
-}
-
-fn write(file: &Path, bytes: &[u8], replace: bool) -> io::Result<()> {
-    let mut file = match replace {
-        true => File::create(file)?,
-        false => File::create_new(file)?,
-    };
-    file.write_all(bytes)
 }

@@ -19,6 +19,9 @@ const LEVEL: i32 = 3;
 /// The user records are counted in aggregated records of two PUT payload units.
 const AGGREGATED: usize = 51_200;
 
+/// `CompressionOptions::THRESHOLD` of the codec `Zstd`, if a program does not choose another: it does not compress what is shorter.
+const THRESHOLD: usize = 128;
+
 /// A dictionary that saves less than this, in percent of what is left without it, is not worth that all readers need it.
 const WORTH: f64 = 5.0;
 
@@ -28,6 +31,8 @@ pub(super) struct Report {
     trained: usize,
     trained_bytes: usize,
     held_out: usize,
+    /// How many of those that are held out are shorter than [`THRESHOLD`].
+    short: usize,
     plain: Held,
     zstd: Held,
     dictionary: Held,
@@ -52,6 +57,7 @@ impl Report {
             trained: samples.sizes.len(),
             trained_bytes: samples.training.len(),
             held_out: records.len(),
+            short: records.iter().filter(|record| record.data.len() < THRESHOLD).count(),
             plain: Held::new(records, |_| Ok(Vec::new()))?,
             zstd: Held::new(records, |data| zstd.compress(data))?,
             dictionary: Held::new(records, |data| with_dictionary.compress(data))?,
@@ -115,6 +121,19 @@ impl Report {
             "PUT payload units: in aggregated records of {} bytes",
             thousands(AGGREGATED as u64)
         );
+        if self.short > 0 {
+            line!(self);
+            line!(
+                self,
+                "shorter than {THRESHOLD} bytes: {} of {} held-out user records. The codec Zstd leaves such data as it is;",
+                thousands(self.short as u64),
+                thousands(self.held_out as u64)
+            );
+            line!(
+                self,
+                "it shrinks as shown only if the program sets CompressionOptions::THRESHOLD lower."
+            );
+        }
         self.text
     }
 }
@@ -138,5 +157,15 @@ impl Held {
             bytes,
             cost: repacked.cost(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kpl_core::codec::{CompressionOptions, DefaultCompression};
+
+    #[test]
+    fn the_threshold_is_the_default_of_the_codec() {
+        assert_eq!(super::THRESHOLD, DefaultCompression::THRESHOLD);
     }
 }

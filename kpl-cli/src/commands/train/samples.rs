@@ -3,7 +3,7 @@
 use kpl_core::{Deaggregator, RawRecord};
 
 use crate::compression::Compression;
-use crate::decompress::{Dictionary, open};
+use crate::decompress::{Dictionaries, Limit, NotDecompressed, open};
 use crate::draw;
 use crate::input::{self, Entry, Sink};
 use crate::problems::{Location, Problems, Stop, tell};
@@ -12,7 +12,7 @@ use crate::user_records::{self, not_an_aggregate};
 /// One of this many user records is held out.
 const HELD_OUT: usize = 5;
 
-/// Of longer data only the start is trained with, as `zstd --train` does it: short data is what a dictionary is for.
+/// Of longer data only the start is kept, as `zstd --train` does it: short data is what a dictionary is for.
 const LONGEST: usize = 128 << 10;
 
 #[derive(Debug)]
@@ -29,14 +29,24 @@ pub(super) struct Samples<'p> {
     max_bytes: usize,
     /// How many were compressed.
     compressed: u64,
-    dictionaries: Vec<Dictionary>,
+    /// How many are longer than [`LONGEST`].
+    cut: u64,
+    dictionaries: Dictionaries,
+    reached: Option<Reached>,
+}
+
+/// The limit that ended the reading.
+#[derive(Clone, Copy, Debug)]
+enum Reached {
+    Count,
+    Bytes,
 }
 
 impl<'p> Samples<'p> {
     pub(super) fn new(
         max_count: usize,
         max_bytes: usize,
-        dictionaries: Vec<Dictionary>,
+        dictionaries: Dictionaries,
         problems: &'p mut Problems,
     ) -> Self {
         Self {
@@ -49,47 +59,84 @@ impl<'p> Samples<'p> {
             bytes: 0,
             max_bytes,
             compressed: 0,
+            cut: 0,
             dictionaries,
+            reached: None,
         }
     }
 
     /// Takes a user record. It is an end, and not an error, if there are enough.
     pub(super) fn add(&mut self, location: Location<'_>, key: Option<&str>, data: &[u8]) -> Result<(), Stop> {
-        if self.count >= self.max_count {
-            return Err(Stop::Enough);
-        }
         // A stream may ignore partition keys; an aggregated record needs one.
         let key = key.filter(|key| !key.is_empty()).unwrap_or("-");
         let left = self.max_bytes.saturating_sub(self.bytes);
         let plain = match Compression::of(data) {
-            Some(compression) => match open(compression, data, self.max_bytes, &self.dictionaries) {
-                Ok(plain) => plain,
-                Err(problem) => return self.problems.left_out(location, problem),
-            },
+            Some(compression) => {
+                let limit = Limit {
+                    bytes: left,
+                    name: "which is what is left of --max-bytes",
+                };
+                match open(compression, data, limit, &self.dictionaries) {
+                    Ok(plain) => plain,
+                    // A record that takes most of what may be read is an exception, and others may follow.
+                    Err(NotDecompressed::TooLarge { .. }) if left < self.max_bytes / 2 => {
+                        return Err(self.end(Reached::Bytes));
+                    }
+                    Err(problem) => return self.problems.left_out(location, problem),
+                }
+            }
             None => data.into(),
         };
-        let bytes = plain.data.len() + key.len();
+        let data = plain.data.get(..LONGEST).unwrap_or(&plain.data);
+        let bytes = data.len() + key.len();
         if bytes > left {
-            return Err(Stop::Enough);
+            return Err(self.end(Reached::Bytes));
         }
-        if plain.data.is_empty() {
+        if data.is_empty() {
             return Ok(());
         }
         self.bytes += bytes;
         self.compressed += u64::from(plain.compression.is_some());
+        self.cut += u64::from(data.len() < plain.data.len());
         self.count += 1;
         if self.count.is_multiple_of(HELD_OUT) {
-            self.held_out.push(RawRecord::new(key, plain.data));
+            self.held_out.push(RawRecord::new(key, data));
         } else {
-            let data = plain.data.get(..LONGEST).unwrap_or(&plain.data);
             self.training.extend_from_slice(data);
             self.sizes.push(data.len());
+        }
+        if self.count >= self.max_count {
+            return Err(self.end(Reached::Count));
         }
         Ok(())
     }
 
-    /// Says what was done to some of them.
+    fn end(&mut self, reached: Reached) -> Stop {
+        self.reached = Some(reached);
+        Stop::Enough
+    }
+
+    /// Says what ended the reading, and what was done to some of them.
     pub(super) fn tell(&self) {
+        let records = draw::count(self.count as u64, "user record");
+        match self.reached {
+            Some(Reached::Count) => tell(format_args!("the reading ended after {records}, the limit of --count")),
+            Some(Reached::Bytes) => tell(format_args!(
+                "the reading ended after {records}: with the next one there would be more than {}, the limit of --max-bytes",
+                draw::count(self.max_bytes as u64, "byte")
+            )),
+            None => {}
+        }
+        if self.cut > 0 {
+            let longest = draw::thousands(LONGEST as u64);
+            let (records, of) = match self.cut {
+                1 => ("1 user record is".to_owned(), "it"),
+                cut => (format!("{} user records are", draw::thousands(cut)), "each of them"),
+            };
+            tell(format_args!(
+                "{records} longer than {longest} bytes; only the start of {of} is used and counted"
+            ));
+        }
         if self.compressed > 0 {
             let records = draw::count(self.compressed, "user record");
             let were = if self.compressed == 1 { "was" } else { "were" };
