@@ -1,6 +1,6 @@
 //! Whether leases are those of the stream that is read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kpl_stream::client::ShardDescription;
@@ -18,36 +18,27 @@ pub struct OtherShard {
 }
 
 /// Returns the first lease whose shard is another one, of the same id: of another stream, or of one that was deleted and created anew.
+/// With each lease is whether the shards were listed long after it had ended, if it has.
 ///
-/// A shard keeps its hash keys and its first sequence number as long as it lives
+/// A shard keeps its hash keys and its first sequence number as long as it lives, and is not opened again
 /// ([Shard](https://docs.aws.amazon.com/kinesis/latest/APIReference/API_Shard.html)).
-pub fn other_shard<'a>(leases: impl IntoIterator<Item = &'a Lease>, shards: &[ShardDescription]) -> Option<OtherShard> {
+pub(super) fn other_shard<'a>(
+    leases: impl IntoIterator<Item = (&'a Lease, bool)>,
+    shards: &[ShardDescription],
+) -> Option<OtherShard> {
     let listed: BTreeMap<&str, &ShardDescription> = shards.iter().map(|shard| (&*shard.id, shard)).collect();
-    leases.into_iter().find_map(|lease| {
-        let difference = difference(lease, listed.get(&*lease.key)?)?;
+    leases.into_iter().find_map(|(lease, has_ended_before)| {
+        let shard = listed.get(&*lease.key)?;
+        let is_open_again =
+            || (has_ended_before && !shard.closed).then(|| "the lease has ended, and the shard is open".into());
+        let difference = difference(lease, shard).or_else(is_open_again)?;
         let key = Arc::clone(&lease.key);
         Some(OtherShard { key, difference })
     })
 }
 
-/// Returns the first of leases that have ended whose shard is open, and so is another one.
-pub(super) fn ended_although_open<'a>(
-    leases: impl IntoIterator<Item = &'a Lease>,
-    shards: &[ShardDescription],
-) -> Option<OtherShard> {
-    let open: BTreeSet<&str> = shards
-        .iter()
-        .filter(|shard| !shard.closed)
-        .map(|shard| &*shard.id)
-        .collect();
-    let lease = leases.into_iter().find(|lease| open.contains(&*lease.key))?;
-    Some(OtherShard {
-        key: Arc::clone(&lease.key),
-        difference: "the lease has ended, and the shard is open".into(),
-    })
-}
-
-fn difference(lease: &Lease, shard: &ShardDescription) -> Option<String> {
+/// Returns what a lease and the shard with its key have that shows that the lease is of another one.
+pub(crate) fn difference(lease: &Lease, shard: &ShardDescription) -> Option<String> {
     if let Some(range) = lease.range.filter(|range| *range != shard.range) {
         return Some(format!(
             "the lease has the hash keys {} to {}, and the shard {} to {}",
@@ -81,7 +72,7 @@ mod tests {
     fn found(key: &str, range: Option<HashKeyRange>, checkpoint: Checkpoint) -> Option<String> {
         let mut lease = Lease::new(key, checkpoint);
         lease.range = range;
-        other_shard([&lease], &[shard()]).map(|other| other.difference)
+        other_shard([(&lease, false)], &[shard()]).map(|other| other.difference)
     }
 
     fn after(number: &str) -> Checkpoint {

@@ -19,8 +19,9 @@ use kpl_stream::client::ShardDescription;
 
 use self::balance::{Holder, Limits};
 use self::held::{Held, Phase};
-use self::identity::ended_although_open;
-pub use self::identity::{OtherShard, other_shard};
+pub use self::identity::OtherShard;
+pub(crate) use self::identity::difference;
+use self::identity::other_shard;
 use crate::lease::{Checkpoint, Lease, OwnerChange, Update};
 
 /// What an engine needs to know.
@@ -241,14 +242,14 @@ impl Engine {
             return;
         }
         if let Some((shards, listed)) = &self.shards {
-            let leases = self.seen.values().map(|seen| &seen.lease);
-            // By now the service has told all that it knew when the shard was read to its end.
-            let ended = self.seen.values().filter(|seen| {
-                seen.lease.is_ended() && listed.saturating_duration_since(seen.since) >= self.options.failover
+            let leases = self.seen.values().map(|seen| {
+                let stood_still = listed.saturating_duration_since(seen.since);
+                (
+                    &seen.lease,
+                    seen.lease.is_ended() && stood_still >= self.options.failover,
+                )
             });
-            let other =
-                other_shard(leases, shards).or_else(|| ended_although_open(ended.map(|seen| &seen.lease), shards));
-            if let Some(other) = other {
+            if let Some(other) = other_shard(leases, shards) {
                 self.outputs.push_back(Output::OtherStream(other));
                 self.stop();
                 return;

@@ -130,12 +130,19 @@ fn compare(
     shards: &[ShardDescription],
     add: &mut impl FnMut(ProblemKind, &str, String),
 ) {
+    let listed: BTreeMap<&str, &ShardDescription> = shards.iter().map(|shard| (&*shard.id, shard)).collect();
     for lease in rows.values() {
-        if let Some(other) = engine::other_shard([*lease], shards) {
-            add(ProblemKind::OtherStream, &lease.key, other.difference);
-        } else if !lease.is_ended() && !shards.iter().any(|shard| *shard.id == *lease.key) {
-            let message = "it was not read to its end, and the service does not know the shard any more";
-            add(ProblemKind::LeaseWithoutShard, &lease.key, message.into());
+        match listed.get(&*lease.key) {
+            Some(shard) => {
+                if let Some(difference) = engine::difference(lease, shard) {
+                    add(ProblemKind::OtherStream, &lease.key, difference);
+                }
+            }
+            None if !lease.is_ended() => {
+                let message = "it was not read to its end, and the service does not know the shard any more";
+                add(ProblemKind::LeaseWithoutShard, &lease.key, message.into());
+            }
+            None => {}
         }
     }
     for lease in engine::missing_leases(rows, shards) {
