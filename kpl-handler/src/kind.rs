@@ -9,9 +9,8 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use kpl_core::{Received, Undecodable};
-use tracing::Instrument as _;
 
-use crate::trace::{self, in_span};
+use crate::trace::{span_of_record, span_of_records};
 use crate::{Concurrency, DeadLetters, Error, Failures, OnFailure, Place, Progress};
 
 /// A record, or why it cannot be decoded.
@@ -82,9 +81,8 @@ impl<F> PerRecord<F> {
         }
         match item {
             Ok(received) => {
-                let span = trace::span_of_record(&received);
-                let called = progress.call(&place, || in_span(span.clone(), || (self.f)(received)));
-                called.instrument(span.clone()).await
+                let span = span_of_record(&received);
+                progress.call_in(span, &place, || (self.f)(received)).await
             }
             Err(undecodable) => progress.call(&place, || dead_letters.handle(undecodable)).await,
         };
@@ -287,9 +285,8 @@ where
     };
     let result = match progress.begin(first) {
         true => {
-            let span = trace::span_of_records(&records);
-            let called = progress.call(first, || in_span(span.clone(), || f(records)));
-            called.instrument(span.clone()).await
+            let span = span_of_records(&records);
+            progress.call_in(span, first, || f(records)).await
         }
         false => None,
     };

@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, Shared, select};
+use tracing::Span;
 
+use crate::trace::in_span;
 use crate::{Error, OnFailure, Place, catch_panic};
 
 /// The progress of a batch, such as an event of Lambda, shared by everything that is handled concurrently.
@@ -143,6 +145,17 @@ impl Progress {
             },
         };
         result.map_err(|error| self.failed(place, &error)).ok()
+    }
+
+    /// As [`call`](Self::call), in a span, which has the report of a failure as well.
+    pub(crate) async fn call_in<F, Fut, R, E>(&self, span: Span, place: &Place, f: F) -> Option<R>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<R, E>>,
+        E: Into<Error>,
+    {
+        let called = async { self.call(place, f).await.ok_or(()) };
+        in_span(span, || called).await.ok()
     }
 
     /// Notes that a user record was not handled.

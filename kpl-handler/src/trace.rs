@@ -116,8 +116,7 @@ pub async fn in_span<Fut, R, E>(span: Span, f: impl FnOnce() -> Fut) -> Result<R
 where
     Fut: Future<Output = Result<R, E>>,
 {
-    let future = span.in_scope(f);
-    let result = future.instrument(span.clone()).await;
+    let result = span.in_scope(f).instrument(span.clone()).await;
     if result.is_err() {
         span.record("otel.status_code", "ERROR");
     }
