@@ -128,8 +128,13 @@ async fn ask(options: &Leases) -> Result<Report, Stop> {
         Some(table) => DynamoLeases::shared(&config, table, application),
         None => DynamoLeases::new(&config, application),
     };
+    let mut before = None;
+    if let Some(pause) = options.watch {
+        before = Some((store.read_table().await.map_err(refused)?, Instant::now()));
+        sleep(pause).await;
+    }
     let client = AwsClient::new(&config);
-    // Before the table: a shard that comes into being meanwhile would seem to lack a lease.
+    // Right before the table: a shard that comes into being meanwhile would seem to lack a lease, or a lease its shard.
     let shards = match stream {
         Some(stream) => Some(
             client
@@ -139,15 +144,8 @@ async fn ask(options: &Leases) -> Result<Report, Stop> {
         ),
         None => None,
     };
-    let mut table = store.read_table().await.map_err(refused)?;
-    let mut before = None;
-    if let Some(pause) = options.watch {
-        let begin = Instant::now();
-        sleep(pause).await;
-        let later = store.read_table().await.map_err(refused)?;
-        before = Some((std::mem::replace(&mut table, later), begin.elapsed()));
-    }
-    let before = before.as_ref().map(|(table, time)| (table, *time));
+    let table = store.read_table().await.map_err(refused)?;
+    let before = before.as_ref().map(|(table, begin)| (table, begin.elapsed()));
     let mut report = Report::new(&table, before, table.problems(shards.as_deref()));
     if let Some(stream) = stream.filter(|_| options.lag) {
         add_lag(&client, stream, &table, &mut report).await;
