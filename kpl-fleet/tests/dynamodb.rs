@@ -12,7 +12,7 @@ use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableDescription,
 };
 use fastrand::Rng;
 use kpl_core::{FromKplRecord, HashKeyRange, Position, ReadError, UserRecord};
@@ -33,6 +33,11 @@ const TABLES: [&str; 2] = [
 ];
 
 type Item = HashMap<String, AttributeValue>;
+
+async fn described(client: &Client, name: &str) -> TableDescription {
+    let answer = client.describe_table().table_name(name).send().await;
+    answer.unwrap().table.unwrap()
+}
 
 /// Returns the configuration for the server of `.ci/dynamodb`.
 async fn config() -> SdkConfig {
@@ -377,14 +382,7 @@ async fn many_applications_share_a_table_and_each_has_its_own_rows() {
     for store in &stores {
         store.prepare().await.unwrap();
     }
-    let described = client
-        .describe_table()
-        .table_name(&name)
-        .send()
-        .await
-        .unwrap()
-        .table
-        .unwrap();
+    let described = described(&client, &name).await;
     let keys: Vec<_> = described
         .key_schema()
         .iter()
@@ -460,14 +458,7 @@ async fn requests_are_counted_by_operation() {
 #[ignore = "needs moto: .ci/dynamodb"]
 async fn a_table_is_created_on_demand_and_without_deletion_protection() {
     let (client, name, _) = table("created").await;
-    let described = client
-        .describe_table()
-        .table_name(&name)
-        .send()
-        .await
-        .unwrap()
-        .table
-        .unwrap();
+    let described = described(&client, &name).await;
     let billing = described.billing_mode_summary.unwrap().billing_mode;
     assert_eq!(billing, Some(BillingMode::PayPerRequest));
     assert_ne!(described.deletion_protection_enabled, Some(true));

@@ -2,6 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+#[path = "../../kpl-stream/tests/common/scrape.rs"]
+mod scrape;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +13,6 @@ use futures_core::future::BoxFuture;
 use kpl_core::RawRecord;
 use kpl_fleet::{Changed, Fleet, Lease, LeaseStore, MemoryLeases, OwnerChange, Received, StoreError, Update};
 use kpl_testkit::service::{Service, Shard, Stream};
-use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::time::sleep;
 
 /// A store that does not answer renewals.
@@ -42,31 +44,21 @@ impl LeaseStore for NoRenewals {
     }
 }
 
-/// Runs a worker for so many seconds, and returns the metrics as Prometheus scrapes them.
+/// Runs a worker for this many seconds, and returns its metrics.
 fn scraped(store: impl LeaseStore, seconds: u64) -> String {
-    let recorder = PrometheusBuilder::new().build_recorder();
-    let handle = recorder.handle();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    metrics::with_local_recorder(&recorder, || {
-        runtime.block_on(async {
-            let service = Service::new(Stream::new([Shard::new("a", &["1"]), Shard::new("b", &["2"])]));
-            let run = Fleet::<RawRecord>::builder("app", "lines")
-                .client(Arc::new(service))
-                .leases(store)
-                .start(kpl_fleet::Start::TrimHorizon)
-                .worker("one")
-                .run(|_: Received<RawRecord>| async { Ok::<_, Infallible>(()) });
-            tokio::select! {
-                ended = run => panic!("{ended:?}"),
-                () = sleep(Duration::from_secs(seconds)) => {}
-            }
-        });
-    });
-    handle.render()
+    scrape::scraped(async {
+        let service = Service::new(Stream::new([Shard::new("a", &["1"]), Shard::new("b", &["2"])]));
+        let run = Fleet::<RawRecord>::builder("app", "lines")
+            .client(Arc::new(service))
+            .leases(store)
+            .start(kpl_fleet::Start::TrimHorizon)
+            .worker("one")
+            .run(|_: Received<RawRecord>| async { Ok::<_, Infallible>(()) });
+        tokio::select! {
+            ended = run => panic!("{ended:?}"),
+            () = sleep(Duration::from_secs(seconds)) => {}
+        }
+    })
 }
 
 fn value(scrape: &str, metric: &str, labels: &str) -> u64 {

@@ -1,6 +1,9 @@
 //! What a reader reports through the `metrics` facade.
 #![forbid(unsafe_code)]
 
+#[path = "common/scrape.rs"]
+mod scrape;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,30 +12,19 @@ use kpl_stream::client::{ReadClient, RequestError};
 use kpl_stream::reader::Reader;
 use kpl_testkit::aggregate_into_one;
 use kpl_testkit::service::{Service, Shard, Stream};
-use metrics_exporter_prometheus::PrometheusBuilder;
 
-/// Reads the stream to its end, and returns the metrics as Prometheus scrapes them.
+/// Reads the stream to its end, and returns the metrics.
 fn scraped(service: &Arc<Service>, max_records: usize) -> String {
-    let recorder = PrometheusBuilder::new().build_recorder();
-    let handle = recorder.handle();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    metrics::with_local_recorder(&recorder, || {
-        runtime.block_on(async {
-            let mut reader = Reader::<RawRecord>::builder()
-                .client(Arc::clone(service) as Arc<dyn ReadClient>)
-                .max_records(max_records)
-                .end_when_idle(Duration::from_secs(1))
-                .build("clicks")
-                .await
-                .unwrap();
-            while reader.next().await.transpose().unwrap().is_some() {}
-        });
-    });
-    handle.render()
+    scrape::scraped(async {
+        let mut reader = Reader::<RawRecord>::builder()
+            .client(Arc::clone(service) as Arc<dyn ReadClient>)
+            .max_records(max_records)
+            .end_when_idle(Duration::from_secs(1))
+            .build("clicks")
+            .await
+            .unwrap();
+        while reader.next().await.transpose().unwrap().is_some() {}
+    })
 }
 
 #[test]

@@ -5,7 +5,7 @@ import collections
 import dataclasses
 import functools
 
-from proof import Failed, position
+from proof import Failed, a_record_comes_twice, a_record_is_lost, position
 
 FAILOVER = 8  # seconds
 # Beyond these a lease was not handed over, however busy the machine is. The figures are printed.
@@ -227,21 +227,12 @@ CHECKS = (
 )
 
 
-def a_record_is_lost(evidence):
-    gone = evidence.handled[len(evidence.handled) // 2]
-    evidence.handled = [each for each in evidence.handled if (each.sensor, each.counter) != (gone.sensor, gone.counter)]
-
-
 def a_record_is_made_up(evidence):
     evidence.handled.append(evidence.handled[-1]._replace(counter=10_000_000))
 
 
 def the_daemon_handles_nothing(evidence):
     evidence.handled = [each._replace(process="rust-0") for each in evidence.handled]
-
-
-def a_record_comes_twice(evidence):
-    evidence.handled.append(evidence.handled[-1])
 
 
 def a_worker_does_not_have_the_lease(evidence):

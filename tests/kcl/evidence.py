@@ -7,7 +7,7 @@ import json
 import pathlib
 import re
 
-from proof import Failed, position, read_handled
+from proof import Failed, a_record_comes_twice, a_record_is_lost, position, read_handled
 
 
 @dataclasses.dataclass
@@ -218,17 +218,8 @@ CHECKS = (
 )
 
 
-def a_record_is_lost(evidence):
-    gone = evidence.handled[len(evidence.handled) // 2]
-    evidence.handled = [each for each in evidence.handled if (each.sensor, each.counter) != (gone.sensor, gone.counter)]
-
-
 def a_record_is_made_up(evidence):
     evidence.handled.append(evidence.handled[-1]._replace(counter=10_000))
-
-
-def a_record_comes_twice(evidence):
-    evidence.handled.append(evidence.handled[-1])
 
 
 def a_checkpoint_is_later(evidence):

@@ -42,3 +42,12 @@ def prove(evidence, breaks):
             continue
         raise Failed(f"{check_of.__name__} does not see {breaking.__name__}")
     return len(breaks)
+
+
+def a_record_is_lost(evidence):
+    gone = evidence.handled[len(evidence.handled) // 2]
+    evidence.handled = [each for each in evidence.handled if (each.sensor, each.counter) != (gone.sensor, gone.counter)]
+
+
+def a_record_comes_twice(evidence):
+    evidence.handled.append(evidence.handled[-1])
