@@ -53,7 +53,7 @@ impl From<io::Error> for OpenError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AppendError {
-    /// There is no room until other records have outcomes.
+    /// The log is full until other records have outcomes.
     Full,
     /// It is larger than the log may be.
     TooLarge {

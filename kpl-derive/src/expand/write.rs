@@ -165,7 +165,7 @@ fn template<'a>(literal: &LitStr, pieces: &'a [KeyPiece<'a>], buffer: &Ident) ->
                     path => quote_spanned!(at(literal)=> &#binding #(.#path)*),
                 };
                 values.push(match formatting_trait(spec) {
-                    // If there is no such field, a probe of its type would be a second error.
+                    // If the field does not exist, a probe of its type would be a second error.
                     "Display" if !path.is_empty() => quote!(__kpl::DisplayKind.part(#reference)),
                     "Display" => {
                         let kind = key_kind(&reference);

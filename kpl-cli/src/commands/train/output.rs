@@ -15,7 +15,7 @@ pub(super) struct Output {
 
 #[derive(Debug)]
 enum Kind {
-    /// There is no such file yet.
+    /// The file does not exist yet.
     New,
     /// A file that is replaced once the new one is whole.
     Replaced(Permissions),
