@@ -11,7 +11,7 @@ use std::ops::Range;
 pub enum OpenError {
     /// A segment was written by a later version of this crate.
     Version {
-        /// The first number of the segment, which is its name.
+        /// The first number of the segment, with which its name begins.
         segment: u64,
         /// The version of its format.
         version: u32,

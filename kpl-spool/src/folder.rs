@@ -2,38 +2,39 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// A place for segments. Tests bring one that crashes.
 pub trait Folder: fmt::Debug + Send {
-    /// Returns the first number and the size of each segment, in bytes.
+    /// Returns the name and the size of each segment, in bytes.
     ///
     /// # Errors
     ///
     /// If the folder cannot be read.
-    fn list(&self) -> io::Result<Vec<(u64, u64)>>;
+    fn list(&self) -> io::Result<Vec<(SegmentName, u64)>>;
 
     /// Creates a segment. It must not exist.
     ///
     /// # Errors
     ///
     /// If it exists, or cannot be created.
-    fn create(&self, first: u64) -> io::Result<Box<dyn Segment>>;
+    fn create(&self, name: SegmentName) -> io::Result<Box<dyn Segment>>;
 
     /// Opens a segment to read it.
     ///
     /// # Errors
     ///
     /// If it does not exist, or cannot be opened.
-    fn open(&self, first: u64) -> io::Result<Box<dyn Segment>>;
+    fn open(&self, name: SegmentName) -> io::Result<Box<dyn Segment>>;
 
     /// Removes a segment.
     ///
     /// # Errors
     ///
     /// If it does not exist, or cannot be removed.
-    fn remove(&self, first: u64) -> io::Result<()>;
+    fn remove(&self, name: SegmentName) -> io::Result<()>;
 
     /// Returns once the names of the segments survive a crash of the machine.
     ///
@@ -41,6 +42,25 @@ pub trait Folder: fmt::Debug + Send {
     ///
     /// If that cannot be made sure.
     fn sync(&self) -> io::Result<()>;
+}
+
+/// The name of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub struct SegmentName {
+    /// The number of its first record. No other segment of the log has the same.
+    pub first: u64,
+    /// A random number, which no copy of its bytes in another segment has.
+    pub salt: u64,
+}
+
+impl SegmentName {
+    /// Returns a name with a new salt.
+    pub(crate) fn new(first: u64) -> Self {
+        // The standard library's source of random numbers: the keys of hash maps.
+        let salt = RandomState::new().hash_one(first);
+        Self { first, salt }
+    }
 }
 
 /// A file of the log.
@@ -115,8 +135,8 @@ impl Directory {
         &self.path
     }
 
-    fn file(&self, first: u64) -> PathBuf {
-        self.path.join(format!("{first:020}.{EXTENSION}"))
+    fn file(&self, SegmentName { first, salt }: SegmentName) -> PathBuf {
+        self.path.join(format!("{first:020}-{salt:016x}.{EXTENSION}"))
     }
 }
 
@@ -145,29 +165,34 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Returns the first number that the name of a segment states.
-fn first_number(name: &Path) -> Option<u64> {
-    let is_segment = name.extension()? == EXTENSION;
-    let digits = name.file_stem()?.to_str()?;
-    let is_number = digits.len() == 20 && digits.bytes().all(|digit| digit.is_ascii_digit());
-    let first = (is_segment && is_number).then(|| digits.parse().ok()).flatten();
-    first.filter(|first| *first <= MAX_FIRST)
+/// Returns the name of a segment that a file has, if it is one.
+fn segment_name(file: &Path) -> Option<SegmentName> {
+    let digits = |text: &str, len: usize| text.len() == len && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if file.extension()? != EXTENSION {
+        return None;
+    }
+    let (first, salt) = file.file_stem()?.to_str()?.split_once('-')?;
+    if !digits(first, 20) || !digits(salt, 16) {
+        return None;
+    }
+    let (first, salt) = (first.parse().ok()?, u64::from_str_radix(salt, 16).ok()?);
+    (first <= MAX_FIRST).then_some(SegmentName { first, salt })
 }
 
 impl Folder for Directory {
-    fn list(&self) -> io::Result<Vec<(u64, u64)>> {
+    fn list(&self) -> io::Result<Vec<(SegmentName, u64)>> {
         let mut segments = Vec::new();
         for file in fs::read_dir(&self.path)? {
             let file = file?;
-            if let Some(first) = first_number(Path::new(&file.file_name())) {
-                segments.push((first, file.metadata()?.len()));
+            if let Some(name) = segment_name(Path::new(&file.file_name())) {
+                segments.push((name, file.metadata()?.len()));
             }
         }
         Ok(segments)
     }
 
-    fn create(&self, first: u64) -> io::Result<Box<dyn Segment>> {
-        let path = self.file(first);
+    fn create(&self, name: SegmentName) -> io::Result<Box<dyn Segment>> {
+        let path = self.file(name);
         let file = OpenOptions::new()
             .read(true)
             .append(true)
@@ -176,14 +201,14 @@ impl Folder for Directory {
         Ok(Box::new(SegmentFile { file, path }))
     }
 
-    fn open(&self, first: u64) -> io::Result<Box<dyn Segment>> {
-        let path = self.file(first);
+    fn open(&self, name: SegmentName) -> io::Result<Box<dyn Segment>> {
+        let path = self.file(name);
         let file = File::open(&path)?;
         Ok(Box::new(SegmentFile { file, path }))
     }
 
-    fn remove(&self, first: u64) -> io::Result<()> {
-        fs::remove_file(self.file(first))
+    fn remove(&self, name: SegmentName) -> io::Result<()> {
+        fs::remove_file(self.file(name))
     }
 
     fn sync(&self) -> io::Result<()> {

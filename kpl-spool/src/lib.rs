@@ -12,6 +12,6 @@ mod segment;
 mod settled;
 
 pub use error::{AppendError, CommitError, OpenError};
-pub use folder::{Directory, Folder, Segment};
+pub use folder::{Directory, Folder, Segment, SegmentName};
 pub use log::{Cursor, Durability, Item, Log, Options};
 pub use segment::MAX_DATA;

@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Range;
 
 use crate::error::{AppendError, CommitError, OpenError};
-use crate::folder::{Folder, Segment};
+use crate::folder::{Folder, Segment, SegmentName};
 use crate::segment::{Entry, HEAD, HeaderProblem, MAX_DATA, Scan, Writer};
 use crate::settled::Numbers;
 
@@ -70,7 +70,7 @@ pub struct Log<F> {
 
 #[derive(Debug)]
 struct Info {
-    first: u64,
+    name: SegmentName,
     size: u64,
 }
 
@@ -88,7 +88,7 @@ pub enum Item {
     Lost {
         /// Their numbers.
         numbers: Range<u64>,
-        /// The first number of the segment that they were in, which is its name.
+        /// The first number of the segment that they were in, with which its name begins.
         segment: u64,
     },
 }
@@ -116,9 +116,9 @@ impl<F: Folder> Log<F> {
         let mut segments: Vec<_> = folder
             .list()?
             .into_iter()
-            .map(|(first, size)| Info { first, size })
+            .map(|(name, size)| Info { name, size })
             .collect();
-        segments.sort_unstable_by_key(|segment| segment.first);
+        segments.sort_unstable_by_key(|segment| segment.name);
         let mut log = Self {
             folder,
             options,
@@ -140,15 +140,15 @@ impl<F: Folder> Log<F> {
     /// Finds out which records have outcomes: from the newest segment that states all of them, and from those after it.
     fn recover(&mut self) -> Result<(), OpenError> {
         for (index, info) in self.segments.iter().enumerate().rev() {
-            let mut file = self.folder.open(info.first)?;
-            let mut scan = Scan::new(info.first);
+            let mut file = self.folder.open(info.name)?;
+            let mut scan = Scan::new(info.name);
             if let Some(HeaderProblem::Version(version)) = scan.header(&mut *file, info.size)? {
                 return Err(OpenError::Version {
-                    segment: info.first,
+                    segment: info.name.first,
                     version,
                 });
             }
-            let mut end = info.first;
+            let mut end = info.name.first;
             let mut states_all = false;
             while let Some(entry) = scan.next(&mut *file, info.size)? {
                 match entry {
@@ -165,9 +165,9 @@ impl<F: Folder> Log<F> {
             }
             self.next = self.next.max(end);
             // The name of the next segment must be another.
-            if index + 1 == self.segments.len() && self.next == info.first {
+            if index + 1 == self.segments.len() && self.next == info.name.first {
                 self.next += 1;
-                self.settled.add(info.first..self.next);
+                self.settled.add(info.name.first..self.next);
             }
             if states_all {
                 break;
@@ -175,7 +175,7 @@ impl<F: Folder> Log<F> {
         }
         self.uncommitted = self.next..self.next;
         if let Some(oldest) = self.segments.front() {
-            self.settled.add(0..oldest.first);
+            self.settled.add(0..oldest.name.first);
         }
         self.pending = self.next - self.settled.count_in(&(0..self.next));
         Ok(())
@@ -197,9 +197,11 @@ impl<F: Folder> Log<F> {
         }
         let number = self.next;
         let settled = &self.settled;
-        let writer = self.writer.get_or_insert_with(|| Writer::begin(number, settled));
+        let writer = self
+            .writer
+            .get_or_insert_with(|| Writer::begin(SegmentName::new(number), settled));
         // A segment has fewer entries than bytes.
-        let index = u32::try_from(number - writer.first).map_err(|_| AppendError::Full)?;
+        let index = u32::try_from(number - writer.name.first).map_err(|_| AppendError::Full)?;
         writer.record(index, data);
         self.next += 1;
         self.uncommitted.end = self.next;
@@ -232,7 +234,7 @@ impl<F: Folder> Log<F> {
         if !self.unsaved.is_empty() {
             match &mut self.writer {
                 Some(writer) => writer.outcomes(&self.unsaved),
-                None => self.writer = Some(Writer::begin(next, &self.settled)),
+                None => self.writer = Some(Writer::begin(SegmentName::new(next), &self.settled)),
             }
         }
         if self.writer.as_ref().is_some_and(|writer| !writer.buffer.is_empty()) {
@@ -252,7 +254,7 @@ impl<F: Folder> Log<F> {
         let is_synced = self.options.durability == Durability::Synced;
         let (file, is_new) = match &mut self.file {
             Some(file) => (file, false),
-            none => (none.insert(self.folder.create(writer.first)?), true),
+            none => (none.insert(self.folder.create(writer.name)?), true),
         };
         file.append(&writer.buffer)?;
         if is_synced {
@@ -262,10 +264,10 @@ impl<F: Folder> Log<F> {
             }
         }
         writer.written();
-        let (first, size) = (writer.first, writer.offset);
-        self.note_size(first, size);
+        let (name, size) = (writer.name, writer.offset);
+        self.note_size(name, size);
         if size >= self.options.segment_bytes {
-            self.skip_name(first);
+            self.skip_name(name.first);
             (self.writer, self.file) = (None, None);
         }
         Ok(())
@@ -276,11 +278,11 @@ impl<F: Folder> Log<F> {
         self.is_safe = false;
         let file = self.file.take();
         if let Some(writer) = self.writer.take() {
-            self.skip_name(writer.first);
+            self.skip_name(writer.name.first);
             // It may exist although creating it has failed.
-            if let Some(file) = file.or_else(|| self.folder.open(writer.first).ok()) {
+            if let Some(file) = file.or_else(|| self.folder.open(writer.name).ok()) {
                 let size = file.size().unwrap_or_else(|_| writer.end()).max(writer.offset);
-                self.note_size(writer.first, size);
+                self.note_size(writer.name, size);
             }
         }
         let numbers = self.uncommitted.clone();
@@ -289,15 +291,15 @@ impl<F: Folder> Log<F> {
         CommitError { error, numbers }
     }
 
-    fn note_size(&mut self, first: u64, size: u64) {
-        match self.segments.back_mut().filter(|info| info.first == first) {
+    fn note_size(&mut self, name: SegmentName, size: u64) {
+        match self.segments.back_mut().filter(|info| info.name == name) {
             Some(info) => {
                 self.written += size - info.size;
                 info.size = size;
             }
             None => {
                 self.written += size;
-                self.segments.push_back(Info { first, size });
+                self.segments.push_back(Info { name, size });
             }
         }
     }
@@ -319,11 +321,11 @@ impl<F: Folder> Log<F> {
         }
         let low = self.settled.end_of(0).unwrap_or(0);
         while let (Some(oldest), Some(second)) = (self.segments.front(), self.segments.get(1)) {
-            if low < second.first {
+            if low < second.name.first {
                 return;
             }
             let size = oldest.size;
-            match self.folder.remove(oldest.first) {
+            match self.folder.remove(oldest.name) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return,
                 _ => drop(self.segments.pop_front()),
             }
@@ -353,22 +355,24 @@ impl<F: Folder> Log<F> {
             if cursor.next >= self.uncommitted.start {
                 break;
             }
-            let place = self.segments.partition_point(|segment| segment.first <= cursor.next);
+            let place = self
+                .segments
+                .partition_point(|segment| segment.name.first <= cursor.next);
             let Some(info) = place.checked_sub(1).and_then(|place| self.segments.get(place)) else {
                 break;
             };
             // Where the numbers of this segment end.
             let end = match self.segments.get(place) {
-                Some(following) => following.first,
+                Some(following) => following.name.first,
                 None => self.uncommitted.start,
             };
-            if cursor.segment.as_ref().is_none_or(|(scan, _)| scan.first != info.first) {
-                cursor.segment = Some((Scan::new(info.first), self.folder.open(info.first)?));
+            if cursor.segment.as_ref().is_none_or(|(scan, _)| scan.name != info.name) {
+                cursor.segment = Some((Scan::new(info.name), self.folder.open(info.name)?));
             }
             let Some((scan, file)) = &mut cursor.segment else {
                 break;
             };
-            let segment = info.first;
+            let segment = info.name.first;
             match scan.next(&mut **file, info.size)? {
                 Some(Entry::Record { number, data }) if (cursor.next..end).contains(&number) => {
                     let lost = cursor.next..number;

@@ -13,14 +13,15 @@
 //! kind 2   all outcomes: the same, of all records that have any. The first entry of a segment
 //! ```
 //!
-//! Numbers are little-endian. The file's name is the first number, in 20 decimal digits, and `.kplspool`. A CRC is CRC-32C of
-//! the first number, u64, the offset of the entry in the file, u64, and the bytes: so a copy of an entry, for instance in the data of
-//! a record that is itself a spool, is not a valid entry at another place.
+//! Numbers are little-endian. The file's name is the first number, in 20 decimal digits, `-`, a random number, the salt, in 16 hexadecimal
+//! ones, and `.kplspool`. A CRC is CRC-32C of the first number, the salt, the offset of the entry in the file, each u64, and the bytes: so a
+//! copy of an entry, for instance in the data of a record that is itself a spool, is not a valid entry at another place or in another
+//! segment.
 
 use std::io;
 use std::ops::Range;
 
-use crate::folder::Segment;
+use crate::folder::{Segment, SegmentName};
 use crate::settled::Numbers;
 
 /// The size of the header of a segment, in bytes.
@@ -44,18 +45,18 @@ const KEPT: usize = 1024 * 1024;
 const CHUNK: usize = 128 * 1024;
 
 /// Returns the CRC of bytes at a place.
-fn crc(first: u64, offset: u64, bytes: &[u8]) -> u32 {
-    let mut place = [0; 16];
-    let (number, position) = place.split_at_mut(8);
-    number.copy_from_slice(&first.to_le_bytes());
-    position.copy_from_slice(&offset.to_le_bytes());
+fn crc(name: SegmentName, offset: u64, bytes: &[u8]) -> u32 {
+    let mut place = [0; 24];
+    for (part, number) in place.chunks_exact_mut(8).zip([name.first, name.salt, offset]) {
+        part.copy_from_slice(&number.to_le_bytes());
+    }
     crc32c::crc32c_append(crc32c::crc32c(&place), bytes)
 }
 
 /// Writes entries to a buffer that is to be written to a segment at an offset.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    pub(crate) first: u64,
+    pub(crate) name: SegmentName,
     /// The offset in the segment where the buffer begins.
     pub(crate) offset: u64,
     pub(crate) buffer: Vec<u8>,
@@ -63,14 +64,14 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Begins a segment: its header, and the outcomes of all records.
-    pub(crate) fn begin(first: u64, outcomes: &Numbers) -> Self {
+    pub(crate) fn begin(name: SegmentName, outcomes: &Numbers) -> Self {
         let mut header = Vec::with_capacity(HEADER);
         header.extend_from_slice(MAGIC);
         header.extend_from_slice(&VERSION.to_le_bytes());
-        let sum = crc(first, 0, &header);
+        let sum = crc(name, 0, &header);
         header.extend_from_slice(&sum.to_le_bytes());
         let mut writer = Self {
-            first,
+            name,
             offset: 0,
             buffer: header,
         };
@@ -103,16 +104,12 @@ impl Writer {
         let mut head = [0; HEAD];
         let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
         debug_assert!(data.len() <= MAX_DATA);
-        let sums = (
-            (kind << 30) | length,
-            index,
-            crc(self.first, offset + HEAD as u64, data),
-        );
+        let sums = ((kind << 30) | length, index, crc(self.name, offset + HEAD as u64, data));
         let (fields, sum) = head.split_at_mut(12);
         for (field, value) in fields.chunks_exact_mut(4).zip([sums.0, sums.1, sums.2]) {
             field.copy_from_slice(&value.to_le_bytes());
         }
-        sum.copy_from_slice(&crc(self.first, offset, fields).to_le_bytes());
+        sum.copy_from_slice(&crc(self.name, offset, fields).to_le_bytes());
         self.buffer.extend_from_slice(&head);
         self.buffer.extend_from_slice(data);
     }
@@ -160,7 +157,7 @@ pub(crate) enum HeaderProblem {
 /// Reads the entries of a segment, a chunk at a time.
 #[derive(Debug)]
 pub(crate) struct Scan {
-    pub(crate) first: u64,
+    pub(crate) name: SegmentName,
     /// Where the next entry begins.
     pub(crate) offset: u64,
     buffer: Vec<u8>,
@@ -178,9 +175,9 @@ struct Head {
 }
 
 impl Scan {
-    pub(crate) fn new(first: u64) -> Self {
+    pub(crate) fn new(name: SegmentName) -> Self {
         Self {
-            first,
+            name,
             offset: HEADER as u64,
             buffer: Vec::new(),
             start: 0,
@@ -190,12 +187,12 @@ impl Scan {
 
     /// Returns what is wrong with the header.
     pub(crate) fn header(&mut self, segment: &mut dyn Segment, end: u64) -> io::Result<Option<HeaderProblem>> {
-        let first = self.first;
+        let name = self.name;
         let bytes = self.bytes(segment, 0, HEADER, end)?;
         let (Some(fields), Some(sum)) = (bytes.get(..12), number_at(bytes, 12)) else {
             return Ok(Some(HeaderProblem::Damaged));
         };
-        let is_ours = fields.starts_with(MAGIC) && sum == crc(first, 0, fields);
+        let is_ours = fields.starts_with(MAGIC) && sum == crc(name, 0, fields);
         Ok(match number_at(fields, 8).filter(|_| is_ours) {
             None => Some(HeaderProblem::Damaged),
             Some(VERSION) => None,
@@ -219,11 +216,11 @@ impl Scan {
         };
         let from = offset + HEAD as u64;
         self.offset = from + head.length as u64;
-        let first = self.first;
+        let name = self.name;
         let data = self.bytes(segment, from, head.length, end)?;
         Ok(Some(match head.kind {
             RECORD => Entry::Record {
-                number: first.saturating_add(u64::from(head.index)),
+                number: name.first.saturating_add(u64::from(head.index)),
                 data,
             },
             kind => Entry::Outcomes {
@@ -264,15 +261,15 @@ impl Scan {
             return Ok(None);
         };
         let from = offset + HEAD as u64;
-        let first = self.first;
+        let name = self.name;
         let data = self.bytes(segment, from, head.length, end)?;
-        let is_valid = data.len() == head.length && crc(first, from, data) == head.data_crc;
+        let is_valid = data.len() == head.length && crc(name, from, data) == head.data_crc;
         Ok(is_valid.then_some(head))
     }
 
     /// Returns the head at an offset, if that is valid.
     fn head(&mut self, segment: &mut dyn Segment, offset: u64, end: u64) -> io::Result<Option<Head>> {
-        let first = self.first;
+        let name = self.name;
         let bytes = self.bytes(segment, offset, HEAD, end)?;
         let read = |at| number_at(bytes, at);
         let (Some(fields), Some(kind_and_length), Some(index), Some(data_crc), Some(sum)) =
@@ -285,7 +282,7 @@ impl Scan {
         let is_plausible = kind <= ALL_OUTCOMES
             && (kind == RECORD || length.is_multiple_of(16))
             && offset + (HEAD + length) as u64 <= end
-            && sum == crc(first, offset, fields);
+            && sum == crc(name, offset, fields);
         Ok(is_plausible.then_some(Head {
             kind,
             length,

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fastrand::Rng;
-use kpl_spool::{Folder, Segment};
+use kpl_spool::{Folder, Segment, SegmentName};
 
 const SECTOR: usize = 512;
 
@@ -32,9 +32,9 @@ pub(crate) struct Faults {
 
 #[derive(Debug)]
 struct State {
-    files: BTreeMap<u64, File>,
+    files: BTreeMap<SegmentName, File>,
     /// What a crash leaves for sure of the names.
-    synced: BTreeMap<u64, File>,
+    synced: BTreeMap<SegmentName, File>,
     faults: Faults,
     /// How many calls there are until the machine stops.
     left: Option<u64>,
@@ -135,7 +135,7 @@ fn failure() -> io::Error {
 }
 
 impl Folder for Disk {
-    fn list(&self) -> io::Result<Vec<(u64, u64)>> {
+    fn list(&self) -> io::Result<Vec<(SegmentName, u64)>> {
         self.with(|state| {
             if state.fails(0) {
                 return Err(failure());
@@ -147,15 +147,16 @@ impl Folder for Disk {
         })
     }
 
-    fn create(&self, first: u64) -> io::Result<Box<dyn Segment>> {
+    fn create(&self, name: SegmentName) -> io::Result<Box<dyn Segment>> {
         self.with(|state| {
             let fails = state.fails(state.faults.create);
             if fails && state.rng.bool() {
                 return Err(failure());
             }
-            assert!(!state.files.contains_key(&first), "segment {first} is created twice");
+            let is_new = state.files.keys().all(|other| other.first != name.first);
+            assert!(is_new, "segment {name:?} is created twice");
             let file = File::default();
-            state.files.insert(first, Arc::clone(&file));
+            state.files.insert(name, Arc::clone(&file));
             match fails {
                 true => Err(failure()),
                 false => Ok(Box::new(Open {
@@ -166,12 +167,12 @@ impl Folder for Disk {
         })
     }
 
-    fn open(&self, first: u64) -> io::Result<Box<dyn Segment>> {
+    fn open(&self, name: SegmentName) -> io::Result<Box<dyn Segment>> {
         self.with(|state| {
             if state.fails(state.faults.read) {
                 return Err(failure());
             }
-            let file = state.files.get(&first).ok_or(io::ErrorKind::NotFound)?;
+            let file = state.files.get(&name).ok_or(io::ErrorKind::NotFound)?;
             Ok(Box::new(Open {
                 file: Arc::clone(file),
                 disk: self.clone(),
@@ -179,11 +180,11 @@ impl Folder for Disk {
         })
     }
 
-    fn remove(&self, first: u64) -> io::Result<()> {
+    fn remove(&self, name: SegmentName) -> io::Result<()> {
         self.with(|state| {
             let fails = state.fails(state.faults.remove);
             if !fails || state.rng.bool() {
-                state.files.remove(&first).ok_or(io::ErrorKind::NotFound)?;
+                state.files.remove(&name).ok_or(io::ErrorKind::NotFound)?;
             }
             if fails { Err(failure()) } else { Ok(()) }
         })
