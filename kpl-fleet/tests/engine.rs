@@ -641,3 +641,37 @@ fn a_lease_that_has_ended_is_not_that_of_an_open_shard() {
         "{outputs:?}"
     );
 }
+
+#[test]
+fn a_lease_at_the_latest_record_waits_for_its_line_and_is_read_from_the_beginning() {
+    let mut bench = Bench::new();
+    let closed = [shard("old", &[], true), shard("parent", &["old"], true)];
+    let shards = closed.into_iter().chain([shard("a", &["parent"], false)]);
+    let ended = |key| {
+        let mut lease = lease(key, None, 0);
+        lease.checkpoint = Checkpoint::Ended;
+        lease
+    };
+    let mut child = lease("a", None, 0);
+    child.checkpoint = Checkpoint::Latest;
+    child.parents = vec!["parent".into()];
+    bench.engine.listed(bench.now, Some(shards.collect()));
+    // The request to add the child was under way for long: the fleet has read the oldest shard meanwhile, and the next one is to be added.
+    let mut leases = vec![ended("old"), child];
+    bench.looked(&leases);
+    for _ in 0..3 {
+        bench.pass(1000);
+        let outputs = bench.looked(&leases);
+        assert!(
+            !outputs.iter().any(|output| matches!(output, Output::Update(..))),
+            "{outputs:?}"
+        );
+    }
+    leases.push(ended("parent"));
+    bench.pass(1000);
+    let outputs = bench.looked(&leases);
+    let (number, _) = update(&outputs);
+    let outputs = bench.updated(number, Updated::Done);
+    let is_start = |output: &Output| matches!(output, Output::Start(_, Checkpoint::TrimHorizon));
+    assert!(outputs.iter().any(is_start), "{outputs:?}");
+}

@@ -20,7 +20,7 @@ pub(super) struct Held {
     /// As this worker knows it to be in the table.
     lease: Lease,
     /// Whether shards that it came from have leases.
-    has_parents: bool,
+    ancestors_were_read: bool,
     token: u64,
     request: Option<Request>,
     /// When the first of the requests was made of which it is not known whether they were carried out.
@@ -67,11 +67,11 @@ fn usable(failover: Duration) -> Duration {
 }
 
 impl Held {
-    pub(super) fn taking(lease: Lease, has_parents: bool, number: u64, now: Instant, update: Update) -> Self {
+    pub(super) fn taking(lease: Lease, ancestors_were_read: bool, number: u64, now: Instant, update: Update) -> Self {
         Self {
             phase: Phase::Taking,
             lease,
-            has_parents,
+            ancestors_were_read,
             token: number,
             request: Some(Request {
                 number,
@@ -305,7 +305,7 @@ impl Held {
         } else if self.phase == Phase::Taking {
             self.phase = Phase::Handling;
             let from = match &self.lease.checkpoint {
-                Checkpoint::Latest if self.has_parents => Checkpoint::TrimHorizon,
+                Checkpoint::Latest if self.ancestors_were_read => Checkpoint::TrimHorizon,
                 checkpoint => checkpoint.clone(),
             };
             outputs.push_back(Output::Start(self.handling(), from));

@@ -10,7 +10,7 @@ mod held;
 mod identity;
 mod plan;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -158,6 +158,8 @@ pub struct Engine {
     list: Turn,
     /// A list of shards, and when it came. A look that is asked for later shows what it lacks.
     shards: Option<(Vec<ShardDescription>, Instant)>,
+    /// The parents of each shard that was listed last.
+    parents: BTreeMap<String, Vec<String>>,
     /// Whether the leases were compared with the shards of the stream. Before, none is taken.
     is_compared: bool,
     stopping: bool,
@@ -197,6 +199,7 @@ impl Engine {
             look: Turn::At(now),
             list: Turn::At(now),
             shards: None,
+            parents: BTreeMap::new(),
             is_compared: false,
             stopping: false,
         }
@@ -270,6 +273,8 @@ impl Engine {
         };
         self.list = Turn::At(now + pause);
         if let Some(shards) = shards {
+            let parents = shards.iter().map(|shard| (shard.id.clone(), shard.parents.clone()));
+            self.parents = parents.collect();
             self.shards = Some((shards, now));
             if let Turn::At(_) = self.look {
                 self.look = Turn::At(now);
@@ -419,13 +424,9 @@ impl Engine {
             };
             let mut update = Update::new(&seen.lease);
             update.owner = OwnerChange::Take(Arc::clone(&self.options.worker));
-            // What its parents have was read, so what it has is read from the beginning.
-            let has_parents = seen
-                .lease
-                .parents
-                .iter()
-                .any(|parent| self.seen.contains_key(&**parent));
-            let held = Held::taking(seen.lease.clone(), has_parents, number, now, update.clone());
+            // What its ancestors have was read, so what it has is read from the beginning.
+            let ancestors_were_read = seen.lease.parents.iter().any(|parent| self.has_line(parent));
+            let held = Held::taking(seen.lease.clone(), ancestors_were_read, number, now, update.clone());
             self.held.insert(key, held);
             self.outputs.push_back(Output::Update(number, update));
         }
@@ -436,10 +437,26 @@ impl Engine {
         let lease = &seen.lease;
         let is_over = |parent: &String| match self.seen.get(&**parent) {
             Some(parent) => parent.lease.is_ended(),
+            // It is added when those before it have ended. Leases are removed from the oldest on.
+            None if lease.checkpoint == Checkpoint::Latest && self.has_line(parent) => false,
             // A look is not of one moment: it may have missed a parent that was added together with the shard.
             None => seen.first < asked,
         };
         !lease.is_ended() && !lease.is_handed_over && lease.parents.iter().all(is_over)
+    }
+
+    /// Returns whether a shard or one of those that it came from has a lease.
+    fn has_line(&self, shard: &str) -> bool {
+        let (mut line, mut known) = (vec![shard], BTreeSet::new());
+        while let Some(shard) = line.pop() {
+            if self.seen.contains_key(shard) {
+                return true;
+            }
+            if known.insert(shard) {
+                line.extend(self.parents.get(shard).into_iter().flatten().map(String::as_str));
+            }
+        }
+        false
     }
 
     fn holder(&self, seen: &Seen, asked: Instant) -> Holder {
