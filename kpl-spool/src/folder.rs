@@ -99,12 +99,12 @@ const LOCK: &str = "lock";
 /// The largest number that the name of a segment states. A file with a larger one is not a segment: no log gets there.
 const MAX_FIRST: u64 = u64::MAX / 2;
 
-/// A folder of the file system, locked for this process.
+/// A folder of the file system, locked for this process, or only read.
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
     /// The lock ends with the file, and so with the process, however that ends.
-    _lock: File,
+    lock: Option<File>,
 }
 
 impl Directory {
@@ -126,7 +126,32 @@ impl Directory {
             }
             TryLockError::Error(error) => at(error),
         })?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, lock: Some(lock) })
+    }
+
+    /// Opens a folder to look at what is in it, also while another process writes to it. A commit that has something to write fails.
+    /// A segment may be removed by the other process between two calls.
+    ///
+    /// # Errors
+    ///
+    /// If it is not a folder that can be read.
+    pub fn look_at(path: impl Into<PathBuf>) -> io::Result<Self> {
+        let path = path.into();
+        match fs::read_dir(&path) {
+            Ok(_) => Ok(Self { path, lock: None }),
+            Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+        }
+    }
+
+    /// Returns an error if the folder is only read.
+    fn writable(&self) -> io::Result<()> {
+        match self.lock {
+            Some(_) => Ok(()),
+            None => Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "the folder is only read",
+            )),
+        }
     }
 
     /// Returns the path of the folder.
@@ -192,6 +217,7 @@ impl Folder for Directory {
     }
 
     fn create(&self, name: SegmentName) -> io::Result<Box<dyn Segment>> {
+        self.writable()?;
         let path = self.file(name);
         let file = OpenOptions::new()
             .read(true)
@@ -208,6 +234,7 @@ impl Folder for Directory {
     }
 
     fn remove(&self, name: SegmentName) -> io::Result<()> {
+        self.writable()?;
         fs::remove_file(self.file(name))
     }
 

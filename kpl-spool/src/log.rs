@@ -93,12 +93,21 @@ pub enum Item {
     },
 }
 
-/// Where reading goes on.
+/// Where reading goes on. The default is the beginning of the log.
 #[derive(Debug, Default)]
 pub struct Cursor {
     segment: Option<(Scan, Box<dyn Segment>)>,
     /// The number of the next record.
     next: u64,
+    /// A segment and an offset in it: no record from `next` on is before that.
+    from: Option<(SegmentName, u64)>,
+}
+
+impl Cursor {
+    /// Leaves out the records before this number.
+    pub fn skip_to(&mut self, number: u64) {
+        self.next = self.next.max(number);
+    }
 }
 
 impl<F: Folder> Log<F> {
@@ -367,7 +376,11 @@ impl<F: Folder> Log<F> {
                 None => self.uncommitted.start,
             };
             if cursor.segment.as_ref().is_none_or(|(scan, _)| scan.name != info.name) {
-                cursor.segment = Some((Scan::new(info.name), self.folder.open(info.name)?));
+                let mut scan = Scan::new(info.name);
+                if let Some((_, offset)) = cursor.from.take_if(|(name, _)| *name == info.name) {
+                    scan.offset = scan.offset.max(offset);
+                }
+                cursor.segment = Some((scan, self.folder.open(info.name)?));
             }
             let Some((scan, file)) = &mut cursor.segment else {
                 break;
@@ -410,6 +423,28 @@ impl<F: Folder> Log<F> {
             numbers.start = end;
             items.push(Item::Lost { numbers: lost, segment });
         }
+    }
+
+    /// Returns a cursor for the records that are appended from now on.
+    #[must_use]
+    pub fn end(&self) -> Cursor {
+        Cursor {
+            segment: None,
+            next: self.next,
+            from: self.writer.as_ref().map(|writer| (writer.name, writer.end())),
+        }
+    }
+
+    /// Returns the number that the next record gets.
+    #[must_use]
+    pub const fn next_number(&self) -> u64 {
+        self.next
+    }
+
+    /// Returns the lowest number, from this one on, of a record that has no outcome, or [`next_number`](Self::next_number) if all have one.
+    #[must_use]
+    pub fn first_pending(&self, from: u64) -> u64 {
+        self.settled.end_of(from).unwrap_or(from).min(self.next)
     }
 
     /// Returns how many records have no outcome.

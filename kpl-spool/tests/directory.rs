@@ -68,6 +68,59 @@ fn fill(log: &mut Log<Directory>, count: u8) {
 }
 
 #[test]
+fn what_another_process_writes_can_be_looked_at() {
+    let folder = Folder::new();
+    assert!(
+        Directory::look_at(&folder.0)
+            .unwrap_err()
+            .to_string()
+            .contains("kpl-spool-test")
+    );
+    let mut log = folder.open(&small_segments());
+    fill(&mut log, 30);
+    let files = folder.segments();
+    let mut other = Log::open(Directory::look_at(&folder.0).unwrap(), small_segments()).unwrap();
+    assert_eq!((other.pending(), read_all(&mut other).0.len()), (30, 30));
+    for number in 0..30 {
+        other.settle(number);
+    }
+    other.append(b"not written").unwrap();
+    let error = other.commit().unwrap_err();
+    assert_eq!(error.error.kind(), io::ErrorKind::PermissionDenied);
+    assert_eq!(folder.segments(), files);
+    assert_eq!(log.pending(), 30);
+}
+
+#[test]
+fn a_cursor_at_the_end_reads_what_follows() {
+    let folder = Folder::new();
+    let mut log = folder.open(&small_segments());
+    for before in 0..25 {
+        fill(&mut log, before);
+        let (mut cursor, first) = (log.end(), log.next_number());
+        fill(&mut log, 30);
+        cursor.skip_to(first + 7);
+        let mut numbers = Vec::new();
+        loop {
+            let items = log.read(&mut cursor, 500).unwrap();
+            if items.is_empty() {
+                break;
+            }
+            numbers.extend(items.into_iter().map(|item| match item {
+                Item::Record { number, .. } => number,
+                Item::Lost { numbers, .. } => panic!("{numbers:?} are lost"),
+            }));
+        }
+        assert_eq!(numbers.first(), Some(&(first + 7)));
+        assert_eq!(numbers.len(), 23);
+        assert_eq!(log.first_pending(first), first);
+        (0..log.next_number()).for_each(|number| log.settle(number));
+        assert_eq!(log.first_pending(0), log.next_number());
+        log.commit().unwrap();
+    }
+}
+
+#[test]
 fn a_second_process_is_refused() {
     let folder = Folder::new();
     let log = folder.open(&Options::default());

@@ -26,6 +26,7 @@ pub use kpl_handler::{Concurrency, Failures, OnFailure, ShardRecords};
 pub use producer::blocking;
 #[doc(hidden)]
 pub use producer::pipeline;
+pub use producer::spool;
 pub use producer::{
     Attempt, AttemptError, Attempts, BYTES_PER_RECORD, Buffered, CloseError, Delivery, DeliveryError, EncodedRecord,
     Failure, FailureReason, OpenError, OpenErrorKind, Options, Producer, ProducerBuilder, Receipt, SendAll,

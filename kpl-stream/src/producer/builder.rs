@@ -7,6 +7,7 @@ use kpl_core::InvalidOption;
 
 use super::Producer;
 use super::options::{Options, for_each_option};
+use super::spool::Spool;
 use crate::client::WriteClient;
 
 /// Sets the client and the options of a [`Producer`]. The options are named after the KPL's.
@@ -32,6 +33,7 @@ use crate::client::WriteClient;
 pub struct ProducerBuilder<C = Arc<dyn WriteClient>> {
     client: C,
     options: Options,
+    spool: Option<Spool>,
 }
 
 impl Producer {
@@ -40,6 +42,7 @@ impl Producer {
         ProducerBuilder {
             client: (),
             options: Options::default(),
+            spool: None,
         }
     }
 }
@@ -57,7 +60,16 @@ impl<C> ProducerBuilder<C> {
         ProducerBuilder {
             client: Arc::new(client),
             options: self.options,
+            spool: self.spool,
         }
+    }
+
+    /// Keeps what is accepted in a [spool](crate::spool) on the disk until it has an outcome.
+    ///
+    /// `record_ttl` is unlimited then, unless it is set to another value than its default.
+    pub fn spool(mut self, spool: Spool) -> Self {
+        self.spool = Some(spool);
+        self
     }
 
     /// Sets all options at once.
@@ -85,8 +97,11 @@ impl ProducerBuilder {
     ///
     /// # Errors
     ///
-    /// [`InvalidOption`] if an option is out of its range.
-    pub fn build(self) -> Result<Producer, InvalidOption> {
-        Producer::new(self.options, self.client)
+    /// [`InvalidOption`] if an option is out of its range, or if the spool has been used before.
+    pub fn build(mut self) -> Result<Producer, InvalidOption> {
+        if self.spool.is_some() && self.options.record_ttl == Options::default().record_ttl {
+            self.options.record_ttl = Duration::MAX;
+        }
+        Producer::new(self.options, self.client, self.spool)
     }
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::sync::oneshot;
 
-use super::outcome::{Failure, Receipt};
+use super::outcome::{Failure, FailureReason, Receipt};
 
 type Outcome = Result<Receipt, Failure>;
 type OutcomeReceiver = oneshot::Receiver<Outcome>;
@@ -22,20 +22,49 @@ pub struct Delivery<T> {
     pending: Option<(T, OutcomeReceiver)>,
 }
 
-/// Where the pipeline sends an outcome.
-#[derive(Debug)]
-pub(crate) struct OutcomeSender(oneshot::Sender<Outcome>);
+/// Where the pipeline sends an outcome. The default is that of a record that has no delivery.
+#[derive(Debug, Default)]
+pub(crate) struct OutcomeSender {
+    sender: Option<oneshot::Sender<Outcome>>,
+    /// The number of the record in the spool.
+    pub(crate) spooled: Option<u64>,
+}
 
 pub(crate) fn channel() -> (OutcomeSender, OutcomeReceiver) {
     let (sender, receiver) = oneshot::channel();
-    (OutcomeSender(sender), receiver)
+    let sender = OutcomeSender {
+        sender: Some(sender),
+        spooled: None,
+    };
+    (sender, receiver)
 }
 
 impl OutcomeSender {
-    pub(crate) fn complete(self, outcome: Outcome) {
-        if let Err(Err(failure)) = self.0.send(outcome) {
-            log_unseen(&failure);
+    /// Returns the same for a record that has this number in the spool.
+    pub(crate) fn of(self, number: u64) -> Self {
+        Self {
+            spooled: Some(number),
+            ..self
         }
+    }
+
+    /// Returns whether a delivery waits for the outcome.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.sender.as_ref().is_some_and(|sender| !sender.is_closed())
+    }
+
+    /// Sends the outcome to the delivery. Returns it if the record has none.
+    pub(crate) fn complete(self, outcome: Outcome) -> Option<Outcome> {
+        let Some(sender) = self.sender else {
+            return Some(outcome);
+        };
+        match sender.send(outcome) {
+            // The next process sends it.
+            Err(Err(failure)) if failure.reason == FailureReason::Spooled => {}
+            Err(Err(failure)) => log_unseen(&failure),
+            _ => {}
+        }
+        None
     }
 }
 
@@ -62,8 +91,9 @@ impl<T> Drop for Delivery<T> {
         if let Some((_, receiver)) = &mut self.pending {
             // From here on, the sender logs a failure itself.
             receiver.close();
-            if let Ok(Err(failure)) = receiver.try_recv() {
-                log_unseen(&failure);
+            match receiver.try_recv() {
+                Ok(Err(failure)) if failure.reason != FailureReason::Spooled => log_unseen(&failure),
+                _ => {}
             }
         }
     }

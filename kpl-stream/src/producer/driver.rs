@@ -13,8 +13,9 @@ use super::delivery::OutcomeSender;
 use super::error::UndeliveredRecord;
 use super::intake::{Intake, Message, TOGETHER};
 use super::metrics;
-use super::outcome::FailureReason;
-use super::pipeline::{FlushId, Output, Pipeline, RequestId, StreamId, StreamState};
+use super::outcome::{Failure, FailureReason, Receipt};
+use super::pipeline::{EncodedRecord, FlushId, Output, Pipeline, RequestId, StreamId, StreamState};
+use super::spool::Gate;
 use crate::client::{PutResult, RequestError, StreamDescription, WriteClient};
 use crate::clock;
 
@@ -32,6 +33,9 @@ pub(crate) struct Driver {
     messages: Vec<Message>,
     /// Set while everything is being given up: collects the records that had no outcome.
     undelivered: Option<Vec<UndeliveredRecord>>,
+    spool: Option<Arc<Gate>>,
+    /// The numbers in the spool of records that have outcomes, until the spool is told.
+    settled: Vec<u64>,
 }
 
 #[derive(Debug)]
@@ -41,7 +45,12 @@ enum Answer {
 }
 
 impl Driver {
-    pub(crate) fn new(pipeline: Pipeline<OutcomeSender>, client: Arc<dyn WriteClient>, intake: Arc<Intake>) -> Self {
+    pub(crate) fn new(
+        pipeline: Pipeline<OutcomeSender>,
+        client: Arc<dyn WriteClient>,
+        intake: Arc<Intake>,
+        spool: Option<Arc<Gate>>,
+    ) -> Self {
         Self {
             pipeline,
             client,
@@ -54,6 +63,8 @@ impl Driver {
             freed: (0, 0),
             messages: Vec::new(),
             undelivered: None,
+            spool,
+            settled: Vec::new(),
         }
     }
 
@@ -150,16 +161,7 @@ impl Driver {
                 } => {
                     self.freed.0 += 1;
                     self.freed.1 += self.intake.cost(&record) as usize;
-                    if let (Some(undelivered), Err(failure)) = (&mut self.undelivered, &outcome)
-                        && failure.reason == FailureReason::Closed
-                    {
-                        undelivered.push(UndeliveredRecord {
-                            stream: Arc::clone(&failure.stream),
-                            record,
-                            may_have_been_written: failure.may_have_been_written,
-                        });
-                    }
-                    handle.complete(outcome);
+                    self.resolve(handle, record, outcome);
                 }
                 Output::Flushed { id } => {
                     self.release();
@@ -174,11 +176,37 @@ impl Driver {
         metrics::record(self.pipeline.take_measures());
     }
 
-    /// Returns to the budget the room of records that have an outcome.
+    /// Passes on the outcome of a record.
+    fn resolve(&mut self, handle: OutcomeSender, record: EncodedRecord, mut outcome: Result<Receipt, Failure>) {
+        if let Err(failure) = &mut outcome
+            && failure.reason == FailureReason::Closed
+        {
+            if handle.spooled.is_some() {
+                failure.reason = FailureReason::Spooled;
+            } else if let Some(undelivered) = &mut self.undelivered {
+                undelivered.push(UndeliveredRecord {
+                    stream: Arc::clone(&failure.stream),
+                    record,
+                    may_have_been_written: failure.may_have_been_written,
+                });
+                return drop(handle.complete(outcome));
+            }
+        }
+        let is_spooled = matches!(&outcome, Err(failure) if failure.reason == FailureReason::Spooled);
+        self.settled.extend(handle.spooled.filter(|_| !is_spooled));
+        if let (Some(outcome), Some(spool)) = (handle.complete(outcome), &self.spool) {
+            spool.report(record, outcome);
+        }
+    }
+
+    /// Returns to the budget the room of records that have an outcome, and tells the spool.
     fn release(&mut self) {
         let (records, bytes) = std::mem::take(&mut self.freed);
         if records > 0 {
             self.intake.release(records, bytes);
+        }
+        if let Some(spool) = self.spool.as_ref().filter(|_| !self.settled.is_empty()) {
+            spool.settle(&mut self.settled);
         }
     }
 
@@ -242,9 +270,14 @@ impl Drop for Driver {
                 outcome,
             } = output
             {
-                self.intake.release(1, self.intake.cost(&record) as usize);
-                handle.complete(outcome);
+                self.freed.0 += 1;
+                self.freed.1 += self.intake.cost(&record) as usize;
+                self.resolve(handle, record, outcome);
             }
+        }
+        self.release();
+        if let Some(spool) = &self.spool {
+            spool.end();
         }
     }
 }

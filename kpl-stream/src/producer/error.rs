@@ -6,6 +6,7 @@ use std::sync::Arc;
 use kpl_core::AggregateError;
 
 use super::pipeline::EncodedRecord;
+use super::spool::SpoolError;
 use crate::client::RequestError;
 
 /// A record that was not accepted: the record itself, and the reason.
@@ -34,6 +35,11 @@ pub enum SendErrorKind {
     },
     /// There is no room now. Only [`try_send`](crate::StreamProducer::try_send) returns this; the other methods wait.
     Full,
+    /// It could not be stored in the [spool](crate::spool), so it was not accepted.
+    Spool(SpoolError),
+    /// The producer has no [spool](crate::spool). Only [`spool`](crate::StreamProducer::spool) and
+    /// [`try_spool`](crate::StreamProducer::try_spool) return this.
+    NoSpool,
     /// The producer is closed.
     Closed,
 }
@@ -49,6 +55,8 @@ impl fmt::Display for SendErrorKind {
                 )
             }
             Self::Full => f.write_str("the producer has no room for the record now"),
+            Self::Spool(error) => write!(f, "the record cannot be stored in the spool: {error}"),
+            Self::NoSpool => f.write_str("the producer has no spool"),
             Self::Closed => f.write_str("the producer is closed"),
         }
     }
@@ -72,6 +80,7 @@ impl<T> std::error::Error for SendError<T> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.kind {
             SendErrorKind::Record(error) => error.source(),
+            SendErrorKind::Spool(error) => Some(error),
             _ => None,
         }
     }
@@ -100,6 +109,8 @@ pub enum OpenErrorKind {
     Closed,
     /// The method was called outside of a tokio runtime, which the producer requires.
     NoRuntime,
+    /// The thread that keeps the spool cannot be started.
+    Spool(SpoolError),
 }
 
 impl fmt::Display for OpenErrorKind {
@@ -108,6 +119,7 @@ impl fmt::Display for OpenErrorKind {
             Self::NotFound(error) => write!(f, "the stream does not exist: {error}"),
             Self::Configuration(error) => error.fmt(f),
             Self::Closed => f.write_str("the producer is closed"),
+            Self::Spool(error) => write!(f, "the thread that keeps the spool cannot be started: {error}"),
             Self::NoRuntime => f.write_str("the producer needs a tokio runtime, but was called outside of one"),
         }
     }
@@ -128,23 +140,28 @@ impl std::error::Error for OpenError {}
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct CloseError {
-    /// The records without an outcome, in the order of acceptance.
+    /// The records without an outcome, in the order of acceptance. With a spool there are none: they are in it.
     pub undelivered: Vec<UndeliveredRecord>,
+    /// How many records are in the spool without an outcome: the next producer that opens it sends them.
+    pub spooled: u64,
 }
 
 impl fmt::Debug for CloseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CloseError")
             .field("undelivered", &format_args!("{} records", self.undelivered.len()))
+            .field("spooled", &self.spooled)
             .finish()
     }
 }
 
 impl fmt::Display for CloseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.undelivered.len() {
-            1 => f.write_str("1 record had no outcome in time"),
-            count => write!(f, "{count} records had no outcome in time"),
+        match (self.undelivered.len(), self.spooled) {
+            (0, 1) => f.write_str("1 record had no outcome in time, and stays in the spool"),
+            (0, count) => write!(f, "{count} records had no outcome in time, and stay in the spool"),
+            (1, _) => f.write_str("1 record had no outcome in time"),
+            (count, _) => write!(f, "{count} records had no outcome in time"),
         }
     }
 }

@@ -71,9 +71,11 @@ impl fmt::Debug for Intake {
 }
 
 impl Intake {
-    pub(crate) fn new(options: &Options) -> Self {
+    /// Creates a queue. Part of the budget may be for records on their way into a spool.
+    pub(crate) fn new(options: &Options, has_spool: bool) -> Self {
         // The rest is for requests under way.
-        let max_bytes = options.max_buffered_bytes / 4 * 3;
+        let quarters = if has_spool { 2 } else { 3 };
+        let max_bytes = options.max_buffered_bytes / 4 * quarters;
         Self {
             queue: Mutex::default(),
             wake: Notify::new(),
@@ -158,6 +160,23 @@ impl Intake {
             self.wake.notify_one();
         }
         Ok(())
+    }
+
+    /// Hands messages to the driver. Returns them if the driver has ended.
+    pub(crate) fn put_all(&self, mut messages: Vec<Message>) -> Vec<Message> {
+        let mut queue = self.lock();
+        if queue.closed {
+            return messages;
+        }
+        let before = queue.messages.len();
+        queue.messages.append(&mut messages);
+        let wake = queue.asleep || (before < MANY && queue.messages.len() >= MANY);
+        queue.asleep &= !wake;
+        drop(queue);
+        if wake {
+            self.wake.notify_one();
+        }
+        messages
     }
 
     /// Stops accepting records; those in the queue stay.

@@ -12,13 +12,16 @@ mod outcome;
 pub mod pipeline;
 mod send_all;
 mod sink;
+pub mod spool;
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use kpl_core::{InvalidOption, KplRecord};
+use kpl_spool::Directory;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -36,6 +39,7 @@ use self::delivery::OutcomeSender;
 use self::driver::Driver;
 use self::intake::{Intake, Message};
 use self::pipeline::{Pipeline, StreamId};
+use self::spool::{Append, Gate, Keeper, Spool, SpoolError, Spooled};
 use crate::client::{ErrorClass, WriteClient};
 
 /// Sends records to any number of streams, with one memory budget, shared connections, and a typed handle for each
@@ -58,7 +62,15 @@ struct Shared {
     client: Arc<dyn WriteClient>,
     intake: Arc<Intake>,
     /// Set until the first stream is opened; from then on the pipeline runs on the caller's runtime.
-    idle: Mutex<Option<Pipeline<OutcomeSender>>>,
+    idle: Mutex<Option<Idle>>,
+    spool: Option<Arc<Gate>>,
+}
+
+/// What will run.
+#[derive(Debug)]
+struct Idle {
+    pipeline: Pipeline<OutcomeSender>,
+    keeper: Option<Keeper<Directory>>,
 }
 
 impl Drop for Shared {
@@ -70,14 +82,35 @@ impl Drop for Shared {
 }
 
 impl Producer {
-    fn new(options: Options, client: Arc<dyn WriteClient>) -> Result<Self, InvalidOption> {
-        let pipeline = Pipeline::new(options.clone(), fastrand::u64(..))?;
+    fn new(options: Options, client: Arc<dyn WriteClient>, spool: Option<Spool>) -> Result<Self, InvalidOption> {
+        let mut pipeline = Pipeline::new(options.clone(), fastrand::u64(..))?;
+        let intake = Arc::new(Intake::new(&options, spool.is_some()));
+        let (mut keeper, mut gate) = (None, None);
+        if let Some(spool) = spool {
+            let (least, max_bytes) = (2 * options.max_user_record_size as u64, spool.max_bytes());
+            if max_bytes < least {
+                let range = format_args!("at least twice max_user_record_size, {least}");
+                return Err(InvalidOption::new(
+                    "max_bytes of the spool",
+                    format_args!("{max_bytes}"),
+                    range,
+                ));
+            }
+            let log = spool
+                .take()
+                .ok_or_else(|| InvalidOption::new("spool", format_args!("in use"), "that of no other producer"))?;
+            pipeline.keep_trying();
+            let made = Arc::new(Gate::new(options.max_buffered_bytes / 4, spool.on_outcome()));
+            keeper = Some(Keeper::new(log, Arc::clone(&made), Arc::clone(&intake), spool.every()));
+            gate = Some(made);
+        }
         Ok(Self {
             shared: Arc::new(Shared {
                 client,
-                intake: Arc::new(Intake::new(&options)),
-                idle: Mutex::new(Some(pipeline)),
+                intake,
+                idle: Mutex::new(Some(Idle { pipeline, keeper })),
                 options,
+                spool: gate,
             }),
         })
     }
@@ -154,8 +187,16 @@ impl Producer {
         if idle.is_some() {
             let runtime = Handle::try_current().map_err(|_| OpenErrorKind::NoRuntime)?;
             let (client, intake) = (Arc::clone(&self.shared.client), Arc::clone(&self.shared.intake));
-            if let Some(pipeline) = idle.take() {
-                runtime.spawn(Driver::new(pipeline, client, intake).run());
+            if let Some(Idle { pipeline, keeper }) = idle.take() {
+                // If the thread cannot be started, the driver ends when it is dropped.
+                let driver = Driver::new(pipeline, client, intake, self.shared.spool.clone());
+                if let Some(keeper) = keeper {
+                    let thread = thread::Builder::new().name("kpl-spool".into());
+                    thread
+                        .spawn(|| keeper.run())
+                        .map_err(|error| OpenErrorKind::Spool(error.into()))?;
+                }
+                runtime.spawn(driver.run());
             }
         }
         Ok(())
@@ -163,7 +204,16 @@ impl Producer {
 
     /// Waits until every record that was accepted before has its outcome. Meanwhile, those records do not wait to be
     /// sent together with others.
+    ///
+    /// With a spool, this includes the records that earlier processes have left.
     pub async fn flush(&self) {
+        if let Some(spool) = &self.shared.spool {
+            // Without a runtime, or if it was closed, nothing can be waited for.
+            if self.start().is_ok() {
+                spool.flush().await;
+            }
+            return;
+        }
         let (reply, answer) = oneshot::channel();
         if self.shared.intake.put(Message::Flush(reply)).is_ok() && self.is_started() {
             // An error means that the producer was closed, so everything has its outcome.
@@ -171,13 +221,36 @@ impl Producer {
         }
     }
 
+    /// Waits until every record that was accepted before is in the [spool](crate::spool), or was refused because it could not be
+    /// stored. Returns at once without a spool.
+    ///
+    /// [`send`](StreamProducer::send) and [`spool`](StreamProducer::spool) have waited for that already.
+    pub async fn sync_spool(&self) {
+        if let Some(spool) = &self.shared.spool
+            && self.is_started()
+        {
+            spool.sync().await;
+        }
+    }
+
+    /// Returns what is in the [spool](crate::spool), as of a moment ago, or `None` without one.
+    #[must_use]
+    pub fn spooled(&self) -> Option<Spooled> {
+        self.shared.spool.as_ref().map(|spool| spool.spooled())
+    }
+
     /// Stops accepting records, and waits, at most for `timeout`, until those that were accepted have their outcome.
+    ///
+    /// With a spool, the records without an outcome stay there, and the next producer that opens it sends them.
     ///
     /// # Errors
     ///
-    /// [`CloseError`] with the records that did not have an outcome in time. Their deliveries resolve to errors as
-    /// well.
+    /// [`CloseError`] with the records that did not have an outcome in time, or with their number if they are in a spool. Their
+    /// deliveries resolve to errors as well.
     pub async fn close(&self, timeout: Duration) -> Result<(), CloseError> {
+        if let Some(spool) = &self.shared.spool {
+            return self.close_spool(spool, timeout).await;
+        }
         self.shared.intake.refuse_new();
         if !self.is_started() {
             self.shared.intake.close();
@@ -189,12 +262,35 @@ impl Producer {
             return Ok(());
         }
         match answer.await {
-            Ok(undelivered) if !undelivered.is_empty() => Err(CloseError { undelivered }),
+            Ok(undelivered) if !undelivered.is_empty() => Err(CloseError {
+                undelivered,
+                spooled: 0,
+            }),
             _ => Ok(()),
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Option<Pipeline<OutcomeSender>>> {
+    async fn close_spool(&self, spool: &Gate, timeout: Duration) -> Result<(), CloseError> {
+        spool.refuse_new();
+        // Also if nothing was sent: earlier processes may have left records. Without a runtime, they stay.
+        if self.start().is_ok() {
+            let _ = tokio::time::timeout(timeout, spool.flush()).await;
+            let (reply, answer) = oneshot::channel();
+            if self.shared.intake.put(Message::Abandon(reply)).is_ok() {
+                let _ = answer.await;
+            }
+            spool.ended().await;
+        }
+        match spool.spooled().records {
+            0 => Ok(()),
+            spooled => Err(CloseError {
+                undelivered: Vec::new(),
+                spooled,
+            }),
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Option<Idle>> {
         self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -263,15 +359,25 @@ impl<T: KplRecord> StreamProducer<T> {
     ///
     /// If the future is dropped while it waits for room, the record is not sent.
     ///
+    /// With a [spool](crate::spool), it also waits until the record is stored. If the future is dropped while it waits for that, the record
+    /// may be sent.
+    ///
     /// # Errors
     ///
     /// [`SendError`] with the record, if its payload cannot be encoded, its keys are not valid, it is larger than
-    /// `max_user_record_size`, or the producer is closed.
+    /// `max_user_record_size`, it cannot be stored in the spool, or the producer is closed.
     pub async fn send(&self, record: T) -> Result<Delivery<T>, SendError<T>> {
         let encoded = match self.encode(&record) {
             Ok(encoded) => encoded,
             Err(kind) => return Err(SendError { record, kind }),
         };
+        if let Some(spool) = &self.producer.shared.spool {
+            let (sender, receiver) = delivery::channel();
+            return match self.store(spool, encoded, sender).await {
+                Ok(()) => Ok(Delivery::new(record, receiver)),
+                Err(kind) => Err(SendError { record, kind }),
+            };
+        }
         match self
             .producer
             .shared
@@ -286,6 +392,9 @@ impl<T: KplRecord> StreamProducer<T> {
 
     /// Sends a record if there is room for it now.
     ///
+    /// With a [spool](crate::spool), the record is stored a moment later: [`sync_spool`](Producer::sync_spool) waits for that. If it cannot
+    /// be stored, its outcome is [`FailureReason::NotStored`].
+    ///
     /// # Errors
     ///
     /// [`SendError`] with the record, if there is no room, and in all cases in which [`send`](Self::send) returns one.
@@ -294,6 +403,13 @@ impl<T: KplRecord> StreamProducer<T> {
             Ok(encoded) => encoded,
             Err(kind) => return Err(SendError { record, kind }),
         };
+        if let Some(spool) = &self.producer.shared.spool {
+            let (sender, receiver) = delivery::channel();
+            return match self.try_store(spool, encoded, sender) {
+                Ok(()) => Ok(Delivery::new(record, receiver)),
+                Err(kind) => Err(SendError { record, kind }),
+            };
+        }
         match self
             .producer
             .shared
@@ -307,6 +423,79 @@ impl<T: KplRecord> StreamProducer<T> {
             }),
             Err(_) => Err(closed(record)),
         }
+    }
+
+    /// Stores a record in the [spool](crate::spool), from where it is sent. Its outcome goes to the function of
+    /// [`on_outcome`](crate::spool::SpoolOptions::on_outcome), also if another process sends it.
+    ///
+    /// If the future is dropped, the record may be sent.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] with the record, if the producer has no spool, and in all cases in which [`send`](Self::send) returns one.
+    pub async fn spool(&self, record: T) -> Result<(), SendError<T>> {
+        let stored = match (self.encode(&record), &self.producer.shared.spool) {
+            (Err(kind), _) => Err(kind),
+            (_, None) => Err(SendErrorKind::NoSpool),
+            (Ok(encoded), Some(spool)) => self.store(spool, encoded, OutcomeSender::default()).await,
+        };
+        stored.map_err(|kind| SendError { record, kind })
+    }
+
+    /// Does what [`spool`](Self::spool) does if there is room for the record now, but does not wait until it is stored:
+    /// [`sync_spool`](Producer::sync_spool) does. If it cannot be stored, its outcome is [`FailureReason::NotStored`].
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] with the record, if there is no room, and in all cases in which [`spool`](Self::spool) returns one.
+    pub fn try_spool(&self, record: T) -> Result<(), SendError<T>> {
+        let stored = match (self.encode(&record), &self.producer.shared.spool) {
+            (Err(kind), _) => Err(kind),
+            (_, None) => Err(SendErrorKind::NoSpool),
+            (Ok(encoded), Some(spool)) => self.try_store(spool, encoded, OutcomeSender::default()),
+        };
+        stored.map_err(|kind| SendError { record, kind })
+    }
+
+    /// Stores a record in the spool, and waits until it is there.
+    async fn store(&self, spool: &Gate, record: EncodedRecord, outcome: OutcomeSender) -> Result<(), SendErrorKind> {
+        let cost = self.producer.shared.intake.cost(&record);
+        spool.reserve(cost).await.map_err(|_| SendErrorKind::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        self.append(spool, record, Some(reply), outcome)?;
+        match answer.await {
+            Ok(stored) => stored.map_err(SendErrorKind::Spool),
+            Err(_) => Err(SendErrorKind::Closed),
+        }
+    }
+
+    fn try_store(&self, spool: &Gate, record: EncodedRecord, outcome: OutcomeSender) -> Result<(), SendErrorKind> {
+        match spool.try_reserve(self.producer.shared.intake.cost(&record)) {
+            Ok(true) => self.append(spool, record, None, outcome),
+            Ok(false) => Err(SendErrorKind::Full),
+            Err(_) => Err(SendErrorKind::Closed),
+        }
+    }
+
+    fn append(
+        &self,
+        spool: &Gate,
+        record: EncodedRecord,
+        stored: Option<oneshot::Sender<Result<(), SpoolError>>>,
+        outcome: OutcomeSender,
+    ) -> Result<(), SendErrorKind> {
+        let cost = self.producer.shared.intake.cost(&record);
+        let append = Append {
+            stream: Arc::clone(&self.name),
+            id: self.id,
+            record,
+            stored,
+            outcome,
+        };
+        spool.append(append).map_err(|_| {
+            spool.release([cost]);
+            SendErrorKind::Closed
+        })
     }
 
     fn encode(&self, record: &T) -> Result<EncodedRecord, SendErrorKind> {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use kpl_core::{AggregateError, Position};
 
+use super::spool::SpoolError;
 use crate::client::{EntryError, RequestError, Written};
 use crate::clock;
 
@@ -308,6 +309,13 @@ pub enum FailureReason {
     Expired(Option<Arc<AttemptError>>),
     /// The producer was closed or dropped before the record had an outcome.
     Closed,
+    /// The producer was closed or dropped before the record had an outcome, and the record is in the [spool](crate::spool): the next
+    /// producer that opens it sends it.
+    Spooled,
+    /// It could not be stored in the [spool](crate::spool), and was not sent.
+    NotStored(SpoolError),
+    /// It was damaged on the disk before it could be sent from the [spool](crate::spool).
+    Damaged,
 }
 
 impl fmt::Display for FailureReason {
@@ -319,6 +327,9 @@ impl fmt::Display for FailureReason {
             Self::Expired(None) => f.write_str("its time to live ended before it was sent"),
             Self::Expired(Some(error)) => write!(f, "its time to live ended; the last error was {error}"),
             Self::Closed => f.write_str("the producer was closed before it had an outcome"),
+            Self::Spooled => f.write_str("the producer was closed before it had an outcome, and it stays in the spool"),
+            Self::NotStored(error) => write!(f, "it could not be stored in the spool: {error}"),
+            Self::Damaged => f.write_str("it was damaged in the spool"),
         }
     }
 }

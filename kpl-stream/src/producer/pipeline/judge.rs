@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::InFlight;
 use super::lane::Verdict;
@@ -91,6 +92,22 @@ impl<H> Stream<H> {
             }
             self.reschedule(lane, turn);
         }
+    }
+
+    /// Returns the error of a request as one that may pass, unless it is about its records.
+    pub(super) fn may_pass(&mut self, mut error: RequestError, now: Instant) -> RequestError {
+        if error.class == ErrorClass::NotFound {
+            self.shards.forget(now);
+        }
+        let is_about_records = match error.class {
+            ErrorClass::TooLarge => true,
+            ErrorClass::Permanent => may_be_one_entry(&error.code),
+            _ => false,
+        };
+        if error.class.is_final() && !is_about_records {
+            error.class = ErrorClass::Transient;
+        }
+        error
     }
 
     /// Processes a request that failed as a whole.

@@ -103,6 +103,8 @@ pub struct Pipeline<H> {
     next_record: u64,
     flushes: Flushes,
     random: Rng,
+    /// Whether records are tried again if a request fails for a reason that is not theirs.
+    keeps_trying: bool,
     out: Out<H>,
 }
 
@@ -143,8 +145,15 @@ impl<H> Pipeline<H> {
             next_record: 0,
             flushes: Flushes::new(),
             random: Rng::with_seed(seed),
+            keeps_trying: false,
             out: Out::new(),
         })
+    }
+
+    /// From now on, a request that fails as a whole for a reason that may pass does not fail its records: there are no valid credentials, it
+    /// is not allowed, or the stream does not exist.
+    pub fn keep_trying(&mut self) {
+        self.keeps_trying = true;
     }
 
     /// Opens a stream, or returns the one that was already opened with that name. If that one was not found, or no request
@@ -191,6 +200,7 @@ impl<H> Pipeline<H> {
         let mut count = 0;
         for (record, handle) in records {
             let held = Held {
+                maybe_written: record.maybe_written,
                 record,
                 handle,
                 number: self.next_record,
@@ -198,7 +208,6 @@ impl<H> Pipeline<H> {
                 flush: self.flushes.next(),
                 lane: 0,
                 failed: None,
-                maybe_written: false,
             };
             self.next_record += 1;
             count += 1;
@@ -227,6 +236,10 @@ impl<H> Pipeline<H> {
         };
         let mut turn = Turn::new(now, &self.flushes, &mut self.out);
         turn.out.measures.answered(&state.name, &request.entries, times);
+        let answer = match answer {
+            Err(error) if self.keeps_trying => Err(state.may_pass(error, now)),
+            answer => answer,
+        };
         state.judge(request, answer, times, &mut turn);
         state.follow_mode(&mut turn);
         self.settle(stream, now);

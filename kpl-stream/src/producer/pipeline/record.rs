@@ -5,7 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kpl_core::{AggregateError, ByteCount, CodecError, HashKey, KeyError, KplRecord, PartitionKey, Tags, TraceContext};
+use kpl_core::{
+    AggregateError, ByteCount, CodecError, HashKey, InvalidPartitionKey, KeyError, KplRecord, PartitionKey, Tags,
+    TraceContext,
+};
 
 use crate::clock;
 use crate::producer::options::Options;
@@ -40,6 +43,8 @@ pub struct EncodedRecord {
     hash_key: HashKey,
     explicit: bool,
     always_wrapped: bool,
+    /// Whether an earlier process may have written it.
+    pub(crate) maybe_written: bool,
     tags: Option<Box<Tags<'static>>>,
 }
 
@@ -69,16 +74,34 @@ impl EncodedRecord {
         let checked = PartitionKey::new(key)?;
         let hash_key = explicit.unwrap_or_else(|| checked.hash_key());
         let payload = record.payload(payload)?;
-        let mut bytes = Vec::with_capacity(key.len() + payload.len());
-        bytes.extend_from_slice(key.as_bytes());
-        bytes.extend_from_slice(payload);
         Ok(Self {
             key_len: key.len(),
-            bytes: bytes.into_boxed_slice(),
+            bytes: joined(key, payload),
             hash_key,
             explicit: explicit.is_some(),
             always_wrapped: record.always_wrapped(),
+            maybe_written: false,
             tags: (!tags.is_empty()).then(|| Box::new(tags.into_owned())),
+        })
+    }
+
+    /// Returns a record that was encoded before.
+    pub(crate) fn from_parts(
+        key: &str,
+        explicit: Option<HashKey>,
+        tags: Tags<'static>,
+        payload: &[u8],
+        always_wrapped: bool,
+    ) -> Result<Self, InvalidPartitionKey> {
+        let checked = PartitionKey::new(key)?;
+        Ok(Self {
+            key_len: key.len(),
+            bytes: joined(key, payload),
+            hash_key: explicit.unwrap_or_else(|| checked.hash_key()),
+            explicit: explicit.is_some(),
+            always_wrapped,
+            maybe_written: false,
+            tags: (!tags.is_empty()).then(|| Box::new(tags)),
         })
     }
 
@@ -126,11 +149,22 @@ impl EncodedRecord {
         self
     }
 
+    pub(crate) const fn is_always_wrapped(&self) -> bool {
+        self.always_wrapped
+    }
+
     /// Returns the size of the partition key and the payload, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         self.bytes.len()
     }
+}
+
+fn joined(key: &str, payload: &[u8]) -> Box<[u8]> {
+    let mut bytes = Vec::with_capacity(key.len() + payload.len());
+    bytes.extend_from_slice(key.as_bytes());
+    bytes.extend_from_slice(payload);
+    bytes.into_boxed_slice()
 }
 
 impl fmt::Debug for EncodedRecord {

@@ -1,0 +1,482 @@
+//! The thread that owns the log: it stores what is accepted, hands it to the driver when there is room, and notes outcomes.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kpl_spool::{AppendError, Cursor, Folder, Item, Log};
+use tokio::sync::oneshot;
+
+use super::entry::{EntryError, SpooledRecord, encode};
+use super::gate::{Append, Gate, Step, Work};
+use super::{SpoolError, Spooled};
+use crate::clock;
+use crate::producer::delivery::OutcomeSender;
+use crate::producer::intake::{Intake, Message};
+use crate::producer::outcome::{Attempts, Failure, FailureReason};
+use crate::producer::pipeline::{EncodedRecord, StreamId};
+
+/// How much is read from the disk at once, in bytes.
+const WINDOW: usize = 256 * 1024;
+
+/// The pause after the disk has failed, at first and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// How often a full log is tried again.
+const FULL_PAUSE: Duration = Duration::from_millis(10);
+
+/// The senders of outcomes of this many records are kept before those are removed that nothing waits for.
+const SWEEP: usize = 1024;
+
+pub(crate) struct Keeper<F: Folder> {
+    log: Log<F>,
+    gate: Arc<Gate>,
+    intake: Arc<Intake>,
+    /// How long records wait to be committed together.
+    every: Duration,
+    /// Records with lower numbers are of earlier processes.
+    first_own: u64,
+    /// Where the records begin that are on the disk only. If there is none, the driver has all of them.
+    behind: Option<Cursor>,
+    /// Those that were read and do not fit into memory yet.
+    read: VecDeque<(u64, SpooledRecord)>,
+    /// Where the outcomes of records that are on the disk only will be sent.
+    senders: HashMap<u64, (Arc<str>, OutcomeSender)>,
+    sweep_at: usize,
+    /// What waits until the log has room.
+    held_up: VecDeque<Step>,
+    /// Records that stay for a later version of this crate, as ranges from start to end.
+    foreign: Vec<(u64, u64)>,
+    streams: HashMap<Arc<str>, StreamId>,
+    /// Those who wait until the records before a number have outcomes.
+    flushes: Vec<(u64, oneshot::Sender<()>)>,
+    /// Whether the driver has records or will get some that must not wait for others.
+    hurries: bool,
+    /// Set while the disk fails.
+    trouble: Option<Trouble>,
+    /// After reading has failed, when it is tried again.
+    read_at: Option<Instant>,
+    is_full: bool,
+    buffer: Vec<u8>,
+}
+
+/// The disk has failed.
+struct Trouble {
+    error: SpoolError,
+    until: Instant,
+    pause: Duration,
+}
+
+impl<F: Folder> fmt::Debug for Keeper<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeper").field("log", &self.log).finish_non_exhaustive()
+    }
+}
+
+impl<F: Folder> Keeper<F> {
+    pub(crate) fn new(log: Log<F>, gate: Arc<Gate>, intake: Arc<Intake>, every: Duration) -> Self {
+        let keeper = Self {
+            every,
+            first_own: log.next_number(),
+            behind: (log.pending() > 0).then(Cursor::default),
+            log,
+            gate,
+            intake,
+            read: VecDeque::new(),
+            senders: HashMap::new(),
+            sweep_at: SWEEP,
+            held_up: VecDeque::new(),
+            foreign: Vec::new(),
+            streams: HashMap::new(),
+            flushes: Vec::new(),
+            hurries: false,
+            trouble: None,
+            read_at: None,
+            is_full: false,
+            buffer: Vec::new(),
+        };
+        keeper.tell();
+        keeper
+    }
+
+    /// Runs until the driver has ended and everything that was handed over is stored.
+    pub(crate) fn run(self) {
+        // Told last, when the folder is not locked any more.
+        let _ended = Ended(Arc::clone(&self.gate));
+        self.work_until_the_end();
+    }
+
+    fn work_until_the_end(mut self) {
+        let mut not_before = Instant::now();
+        // What is left of earlier processes is read at once.
+        let mut until = self.behind.is_some().then_some(not_before);
+        loop {
+            let work = self.gate.take(not_before, until);
+            let now = Instant::now();
+            let ends = work.ends;
+            self.work(work, now);
+            if ends {
+                return;
+            }
+            not_before = now + self.every;
+            until = self.wake_at(now);
+        }
+    }
+
+    /// Returns when there is something to do although nothing arrives.
+    fn wake_at(&self, now: Instant) -> Option<Instant> {
+        let trouble = self.trouble.as_ref().map(|trouble| trouble.until);
+        let full = (!self.held_up.is_empty()).then(|| now + FULL_PAUSE);
+        [trouble, full, self.read_at].into_iter().flatten().min()
+    }
+
+    fn work(&mut self, work: Work, now: Instant) {
+        for number in work.settled {
+            self.log.settle(number);
+        }
+        self.held_up.extend(work.steps);
+        self.store(now);
+        self.read_back(now);
+        if std::mem::take(&mut self.hurries) {
+            // So that records do not wait for others. When they have outcomes is known otherwise.
+            let (reply, _) = oneshot::channel();
+            let _ = self.intake.put(Message::Flush(reply));
+        }
+        self.report_flushed();
+        self.tell();
+    }
+
+    /// Stores what was handed over, as far as there is room, and passes on what is stored.
+    fn store(&mut self, now: Instant) {
+        let trouble = self.trouble.as_ref().filter(|trouble| now < trouble.until);
+        let trouble = trouble.map(|trouble| trouble.error.clone());
+        let start = self.log.end();
+        let mut stored = Vec::with_capacity(self.held_up.len());
+        let mut syncs = Vec::new();
+        let mut is_full = false;
+        while let Some(step) = self.held_up.pop_front() {
+            let append = match step {
+                Step::Append(append) => append,
+                Step::Sync(reply) => {
+                    syncs.push(reply);
+                    continue;
+                }
+                Step::Flush(reply) => {
+                    self.flushes.push((self.log.next_number(), reply));
+                    self.hurries = true;
+                    continue;
+                }
+            };
+            if let Some(error) = &trouble {
+                self.refuse(append, error);
+                continue;
+            }
+            self.buffer.clear();
+            let entry = encode(&append.stream, &append.record, &mut self.buffer).map_err(|error| error.to_string());
+            match entry.map(|()| self.log.append(&self.buffer)) {
+                Ok(Ok(number)) => stored.push((number, append)),
+                Ok(Err(AppendError::Full)) => {
+                    self.held_up.push_front(Step::Append(append));
+                    is_full = true;
+                    break;
+                }
+                Ok(Err(error)) => self.refuse(append, &invalid(error.to_string())),
+                Err(error) => self.refuse(append, &invalid(error)),
+            }
+        }
+        if is_full && !self.is_full {
+            tracing::warn!(
+                bytes = self.log.bytes(),
+                "the spool is full: records wait until others have outcomes"
+            );
+        }
+        self.is_full = is_full;
+        if trouble.is_none() {
+            self.commit(stored, start, now);
+        }
+        self.tell();
+        for reply in syncs {
+            // The receiver may have stopped waiting, here and below.
+            let _ = reply.send(());
+        }
+    }
+
+    /// Commits what was appended, and passes it on.
+    fn commit(&mut self, stored: Vec<(u64, Append)>, start: Cursor, now: Instant) {
+        match self.log.commit() {
+            Ok(()) => {
+                if self.trouble.take().is_some() {
+                    tracing::info!("the spool can be written again");
+                }
+                self.pass_on(stored, start);
+            }
+            Err(error) => {
+                let error = SpoolError::from(error.error);
+                self.failed(error.clone(), now);
+                for (_, append) in stored {
+                    self.refuse(append, &error);
+                }
+            }
+        }
+    }
+
+    fn failed(&mut self, error: SpoolError, now: Instant) {
+        metrics::counter!("SpoolErrors").increment(1);
+        let pause = match &self.trouble {
+            None => PAUSES.0,
+            Some(trouble) => (trouble.pause * 2).min(PAUSES.1),
+        };
+        if self.trouble.is_none() {
+            tracing::error!(%error, "the spool cannot be written: records are refused");
+        }
+        self.trouble = Some(Trouble {
+            error,
+            until: now + pause,
+            pause,
+        });
+    }
+
+    /// Reports that a record was not stored.
+    fn refuse(&self, append: Append, error: &SpoolError) {
+        self.gate.release([self.intake.cost(&append.record)]);
+        match append.stored {
+            Some(stored) => drop(stored.send(Err(error.clone()))),
+            None => {
+                let reason = FailureReason::NotStored(error.clone());
+                self.fail(append.outcome, append.stream, append.record, reason);
+            }
+        }
+    }
+
+    fn fail(&self, outcome: OutcomeSender, stream: Arc<str>, record: EncodedRecord, reason: FailureReason) {
+        if let Some(outcome) = outcome.complete(Err(failure(stream, reason))) {
+            self.gate.report(record, outcome);
+        }
+    }
+
+    /// Tells that records are stored, and hands them to the driver unless older ones wait for room.
+    fn pass_on(&mut self, stored: Vec<(u64, Append)>, mut start: Cursor) {
+        let costs = stored.iter().map(|(_, append)| self.intake.cost(&append.record));
+        self.gate.release(costs);
+        let mut messages = Vec::with_capacity(stored.len());
+        let mut first_behind = None;
+        for (number, append) in stored {
+            let Append {
+                stream,
+                id,
+                record,
+                stored,
+                outcome,
+            } = append;
+            if let Some(stored) = stored {
+                let _ = stored.send(Ok(()));
+            }
+            if self.streams.get(&stream) != Some(&id) {
+                self.streams.insert(Arc::clone(&stream), id);
+            }
+            let is_next = self.behind.is_none() && first_behind.is_none();
+            if is_next && matches!(self.intake.try_reserve(self.intake.cost(&record)), Ok(true)) {
+                messages.push(Message::Record(id, record, outcome.of(number)));
+            } else {
+                first_behind.get_or_insert(number);
+                self.keep_sender(number, stream, outcome);
+            }
+        }
+        if let (None, Some(number)) = (&self.behind, first_behind) {
+            start.skip_to(number);
+            self.behind = Some(start);
+        }
+        self.hand_over(messages);
+    }
+
+    /// Keeps the sender of an outcome, if anything waits for it.
+    fn keep_sender(&mut self, number: u64, stream: Arc<str>, outcome: OutcomeSender) {
+        if outcome.is_awaited() {
+            self.senders.insert(number, (stream, outcome));
+            if self.senders.len() >= self.sweep_at {
+                self.senders.retain(|_, (_, outcome)| outcome.is_awaited());
+                self.sweep_at = (self.senders.len() * 2).max(SWEEP);
+            }
+        }
+    }
+
+    fn hand_over(&mut self, messages: Vec<Message>) {
+        if messages.is_empty() {
+            return;
+        }
+        self.hurries |= !self.flushes.is_empty();
+        for message in self.intake.put_all(messages) {
+            self.intake.give_back(&message);
+            if let Message::Record(id, record, outcome) = message {
+                let stream = self.streams.iter().find(|(_, other)| **other == id);
+                let stream = stream.map_or_else(|| "".into(), |(stream, _)| Arc::clone(stream));
+                self.fail(outcome, stream, record, FailureReason::Spooled);
+            }
+        }
+    }
+
+    /// Hands records that are on the disk only to the driver, as long as there is room.
+    fn read_back(&mut self, now: Instant) {
+        if self.read_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.read_at = None;
+        let mut messages = Vec::new();
+        while self.behind.is_some() && self.read_at.is_none() {
+            while let Some((number, spooled)) = self.read.pop_front() {
+                let Ok(true) = self.intake.try_reserve(self.intake.cost(&spooled.record)) else {
+                    self.read.push_front((number, spooled));
+                    return self.hand_over(messages);
+                };
+                let Some(id) = self.stream(&spooled.stream) else {
+                    // The driver has ended.
+                    return self.hand_over(messages);
+                };
+                let outcome = self.senders.remove(&number).map(|(_, outcome)| outcome);
+                messages.push(Message::Record(
+                    id,
+                    spooled.record,
+                    outcome.unwrap_or_default().of(number),
+                ));
+            }
+            self.hand_over(std::mem::take(&mut messages));
+            self.read_window(now);
+        }
+    }
+
+    fn stream(&mut self, name: &Arc<str>) -> Option<StreamId> {
+        if let Some(id) = self.streams.get(name) {
+            return Some(*id);
+        }
+        let (reply, answer) = oneshot::channel();
+        self.intake.put(Message::Open(name.to_string(), reply)).ok()?;
+        let id = answer.blocking_recv().ok()?;
+        self.streams.insert(Arc::clone(name), id);
+        Some(id)
+    }
+
+    /// Reads some records that are on the disk only. If there are none, the driver has everything.
+    fn read_window(&mut self, now: Instant) {
+        let Some(cursor) = &mut self.behind else {
+            return;
+        };
+        let items = match self.log.read(cursor, WINDOW) {
+            Ok(items) => items,
+            Err(error) => {
+                metrics::counter!("SpoolErrors").increment(1);
+                tracing::error!(%error, "the spool cannot be read: it is tried again in {} s", PAUSES.1.as_secs());
+                self.read_at = Some(now + PAUSES.1);
+                return;
+            }
+        };
+        if items.is_empty() {
+            self.behind = None;
+        }
+        for item in items {
+            match item {
+                Item::Record { number, data } => match SpooledRecord::decode(&data) {
+                    Ok(mut spooled) => {
+                        spooled.record.maybe_written = number < self.first_own;
+                        self.read.push_back((number, spooled));
+                    }
+                    Err(error) => self.pass_over(number, &error),
+                },
+                Item::Lost { numbers, segment } => {
+                    metrics::counter!("SpoolRecordsLost").increment(numbers.end - numbers.start);
+                    tracing::error!(
+                        segment,
+                        records = numbers.end - numbers.start,
+                        "the spool is damaged: records are lost"
+                    );
+                    for number in numbers {
+                        if let Some((stream, outcome)) = self.senders.remove(&number) {
+                            drop(outcome.complete(Err(failure(stream, FailureReason::Damaged))));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Leaves a record where it is: a version of this crate that knows it may read it.
+    fn pass_over(&mut self, number: u64, error: &EntryError) {
+        match self.foreign.last_mut() {
+            Some((_, end)) if *end == number => *end += 1,
+            _ => {
+                tracing::error!(number, %error, "a record of the spool cannot be read: it stays");
+                self.foreign.push((number, number + 1));
+            }
+        }
+    }
+
+    fn report_flushed(&mut self) {
+        let mut first = self.log.first_pending(0);
+        for (start, end) in &self.foreign {
+            if *start <= first && first < *end {
+                first = self.log.first_pending(*end);
+            }
+        }
+        for (number, reply) in std::mem::take(&mut self.flushes) {
+            if number <= first {
+                let _ = reply.send(());
+            } else if !reply.is_closed() {
+                self.flushes.push((number, reply));
+            }
+        }
+    }
+
+    fn tell(&self) {
+        let spooled = Spooled {
+            records: self.log.pending(),
+            bytes: self.log.bytes(),
+            is_full: self.is_full,
+        };
+        metrics::gauge!("SpoolRecordsPending").set(spooled.records as f64);
+        metrics::gauge!("SpoolBytes").set(spooled.bytes as f64);
+        self.gate.tell(spooled);
+    }
+}
+
+impl<F: Folder> Drop for Keeper<F> {
+    fn drop(&mut self) {
+        // Also after a panic.
+        self.gate.end();
+        for step in std::mem::take(&mut self.held_up) {
+            if let Step::Append(append) = step
+                && append.stored.is_none()
+            {
+                self.fail(append.outcome, append.stream, append.record, FailureReason::Closed);
+            }
+        }
+        for (_, (stream, outcome)) in std::mem::take(&mut self.senders) {
+            drop(outcome.complete(Err(failure(stream, FailureReason::Spooled))));
+        }
+        self.tell();
+    }
+}
+
+/// Tells that the thread has ended, also after a panic.
+struct Ended(Arc<Gate>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.has_ended();
+    }
+}
+
+fn failure(stream: Arc<str>, reason: FailureReason) -> Failure {
+    Failure {
+        stream,
+        reason,
+        attempts: Attempts::failed(clock::now(), None),
+        may_have_been_written: false,
+    }
+}
+
+fn invalid(message: String) -> SpoolError {
+    SpoolError {
+        kind: std::io::ErrorKind::InvalidInput,
+        message: message.into(),
+    }
+}
