@@ -42,6 +42,8 @@ use self::commands::leases::Leases;
 use self::commands::manual::{Completions, Man};
 #[cfg(feature = "stream")]
 use self::commands::put::Put;
+#[cfg(feature = "stream")]
+use self::commands::spool::Spool;
 use self::commands::stats::Stats;
 #[cfg(feature = "stream")]
 use self::commands::tail::Tail;
@@ -52,7 +54,7 @@ use self::terminal::Writing;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  all of the input came out
-  1  some of it did not, --strict stopped at the first problem, or leases have problems
+  1  some of it did not, --strict stopped at the first problem, or leases or a spool have problems
   2  the command line or the configuration of AWS is wrong, or a file cannot be opened
   3  the service refused a request or cannot be reached
   129, 130, 143  SIGHUP, Ctrl-C or SIGTERM ended it, and everything that it had read came out";
@@ -82,6 +84,8 @@ enum Command {
     Kcl(Kcl),
     #[cfg(feature = "stream")]
     Leases(Leases),
+    #[cfg(feature = "stream")]
+    Spool(Spool),
     Completions(Completions),
     Man(Man),
 }
@@ -109,6 +113,8 @@ fn main() -> ExitCode {
         Command::Kcl(options) => options.run(),
         #[cfg(feature = "stream")]
         Command::Leases(options) => options.run(&mut problems),
+        #[cfg(feature = "stream")]
+        Command::Spool(options) => options.run(&mut problems),
         Command::Completions(options) => options.run(Args::command()),
         Command::Man(options) => options.run(Args::command(), EXIT_CODES),
     };

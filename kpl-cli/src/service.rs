@@ -9,7 +9,7 @@ use aws_credential_types::provider::ProvideCredentials as _;
 use clap::{Args, ValueHint};
 
 use crate::arn;
-use crate::problems::Stop;
+use crate::problems::{Stop, tell};
 
 /// Where the service is, and which credentials to use.
 #[derive(Debug, Args)]
@@ -31,6 +31,21 @@ impl Service {
     /// Returns the configuration: the files and environment variables of the AWS CLI, and the options of the command
     /// line. The ARN of the stream has a region as well.
     pub(crate) async fn config(&self, stream: &str) -> Result<SdkConfig, Stop> {
+        let config = self.load(stream).await?;
+        check_credentials(&config).await.map_err(Stop::Usage)?;
+        Ok(config)
+    }
+
+    /// Returns the configuration, as [`config`](Self::config) does, for what can wait until there are credentials.
+    pub(crate) async fn config_for_later(&self, stream: &str) -> Result<SdkConfig, Stop> {
+        let config = self.load(stream).await?;
+        if let Err(problem) = check_credentials(&config).await {
+            tell(problem);
+        }
+        Ok(config)
+    }
+
+    async fn load(&self, stream: &str) -> Result<SdkConfig, Stop> {
         let region = self.region_for(stream)?;
         let mut config = aws_config::defaults(BehaviorVersion::latest());
         if let Some(profile) = &self.profile {
@@ -55,12 +70,9 @@ impl Service {
                 "there is no region: set --region, AWS_REGION, or the region of a profile".into(),
             ));
         }
-        check_credentials(&config).await?;
         Ok(config)
     }
-}
 
-impl Service {
     /// Returns the region that the command line or the ARN of the stream asks for. If the environment or the command line asks
     /// for another one than the ARN, one of them is a mistake.
     fn region_for(&self, stream: &str) -> Result<Option<String>, Stop> {
@@ -90,7 +102,7 @@ impl Service {
 }
 
 /// Without credentials every request fails, and a retry does not help.
-async fn check_credentials(config: &SdkConfig) -> Result<(), Stop> {
+async fn check_credentials(config: &SdkConfig) -> Result<(), String> {
     let Some(provider) = config.credentials_provider() else {
         return Ok(());
     };
@@ -103,7 +115,7 @@ async fn check_credentials(config: &SdkConfig) -> Result<(), Stop> {
         text = format!("{text}: {error}");
         cause = error.source();
     }
-    Err(Stop::Usage(one_line(&text)))
+    Err(one_line(&text))
 }
 
 /// The SDK lists where it looked for credentials, one line each.

@@ -220,8 +220,14 @@ impl<F: Folder> Log<F> {
 
     /// A record has its outcome: it is not read again, also by a process that opens the log later, from the next commit on.
     pub fn settle(&mut self, number: u64) {
-        if number < self.next {
-            self.settle_all(number..number + 1);
+        self.settle_range(number..number.saturating_add(1));
+    }
+
+    /// The records with these numbers have their outcomes, as with [`settle`](Self::settle).
+    pub fn settle_range(&mut self, numbers: Range<u64>) {
+        let numbers = numbers.start..numbers.end.min(self.next);
+        if !numbers.is_empty() {
+            self.settle_all(numbers);
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Throughput is in user records of 100 bytes, from `send` to their outcomes. `producer` is all of it, on one thread and on
 //! two; `pipeline` has no tokio and no senders; `codec_and_digest` is what packing the same records takes at least. Before
-//! that it prints the latency that the producer adds at low load, and the bytes on the wire.
+//! that it prints the latency that the producer adds at low load, and the bytes on the wire. `spool` is the producer with records on the
+//! disk.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,6 +14,7 @@ use futures_core::future::BoxFuture;
 use kpl_core::{Aggregator, HashKey, HashKeyRange, RawRecord, SealedRecord, Shard, ShardMap, seal_all};
 use kpl_stream::client::{PutResult, RequestError, StreamDescription, WriteClient, Written};
 use kpl_stream::pipeline::{Output, Pipeline};
+use kpl_stream::spool::{Durability, Spool};
 use kpl_stream::{EncodedRecord, Options, Producer, StreamProducer};
 use kpl_testkit::even_shards;
 use tokio::runtime::{Builder, Runtime};
@@ -223,6 +225,62 @@ fn codec_and_digest(criterion: &mut Criterion) {
     group.finish();
 }
 
+const SPOOLED: usize = 1_000_000;
+
+/// The producer with a spool in the folder of `KPL_SPOOL_BENCH`, or else in that for temporary files, beside the same without one. Outcomes
+/// are not waited for one by one.
+fn spool(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("spool");
+    group.throughput(Throughput::Elements(SPOOLED as u64)).sample_size(10);
+    let folder = std::env::var_os("KPL_SPOOL_BENCH").map_or_else(std::env::temp_dir, Into::into);
+    let folder = folder.join(format!("kpl-spool-bench-{}", std::process::id()));
+    let durabilities = [
+        ("none", None),
+        ("written", Some(Durability::Written)),
+        ("synced", Some(Durability::default())),
+    ];
+    for (name, durability) in durabilities {
+        let runtime = one_thread();
+        let mut builder = Producer::builder().client(AtOnce::new(1)).options(options());
+        if let Some(durability) = durability {
+            let spool = Spool::dir(&folder).durability(durability).max_bytes(8 << 30);
+            builder = builder.spool(spool.open().expect("a folder"));
+        }
+        let producer = builder.build().expect("valid options");
+        let stream = runtime
+            .block_on(producer.stream::<RawRecord>("clicks"))
+            .expect("a stream");
+        group.bench_function(name, |bencher| {
+            bencher.iter_batched(
+                || records().into_iter().cycle().take(SPOOLED).collect::<Vec<_>>(),
+                |records| {
+                    let stream = stream.clone();
+                    let sending = async move {
+                        for record in records {
+                            match durability {
+                                None => drop(stream.send(record).await.expect("room")),
+                                Some(_) => {
+                                    if let Err(error) = stream.try_spool(record) {
+                                        stream.spool(error.record).await.expect("room");
+                                    }
+                                }
+                            }
+                        }
+                        stream.producer().flush().await;
+                    };
+                    runtime.block_on(runtime.spawn(sending)).expect("sent");
+                },
+                criterion::BatchSize::LargeInput,
+            );
+        });
+        runtime
+            .block_on(producer.close(Duration::from_secs(60)))
+            .expect("everything is sent");
+    }
+    let _ = std::fs::remove_dir_all(folder);
+    group.finish();
+}
+
 /// One record every 5 ms: how long after `record_max_buffered_time` its outcome is known.
 fn added_latency(_: &mut Criterion) {
     let buffered = Options::default().record_max_buffered_time;
@@ -276,6 +334,6 @@ fn config() -> Criterion {
 criterion_group! {
     name = benches;
     config = config();
-    targets = added_latency, bytes_on_the_wire, codec_and_digest, pipeline, whole
+    targets = added_latency, bytes_on_the_wire, codec_and_digest, pipeline, whole, spool
 }
 criterion_main!(benches);

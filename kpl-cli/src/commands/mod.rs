@@ -9,6 +9,8 @@ pub(crate) mod leases;
 pub(crate) mod manual;
 #[cfg(feature = "stream")]
 pub(crate) mod put;
+#[cfg(feature = "stream")]
+pub(crate) mod spool;
 pub(crate) mod stats;
 #[cfg(feature = "stream")]
 pub(crate) mod tail;

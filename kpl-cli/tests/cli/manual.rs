@@ -3,7 +3,7 @@
 use crate::support::{Directory, command, kpl, run};
 
 #[cfg(feature = "stream")]
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 10] = [
     "deaggregate",
     "aggregate",
     "inspect",
@@ -13,6 +13,7 @@ const COMMANDS: [&str; 9] = [
     "put",
     "tail",
     "leases",
+    "spool",
 ];
 #[cfg(not(feature = "stream"))]
 const COMMANDS: [&str; 6] = ["deaggregate", "aggregate", "inspect", "stats", "train", "kcl"];

@@ -9,7 +9,7 @@ use kpl_stream::client::{PutResult, RequestError, StreamDescription, WriteClient
 
 /// How much was sent so far.
 #[derive(Debug, Default)]
-pub(super) struct Counters {
+pub(crate) struct Counters {
     requests: AtomicU64,
     kinesis_records: AtomicU64,
     aggregated: AtomicU64,
@@ -18,30 +18,30 @@ pub(super) struct Counters {
 
 impl Counters {
     /// Returns how many PutRecords requests were made.
-    pub(super) fn requests(&self) -> u64 {
+    pub(crate) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 
     /// Returns how many Kinesis records were written.
-    pub(super) fn kinesis_records(&self) -> u64 {
+    pub(crate) fn kinesis_records(&self) -> u64 {
         self.kinesis_records.load(Ordering::Relaxed)
     }
 
     /// Returns how many of them were aggregated.
-    pub(super) fn aggregated(&self) -> u64 {
+    pub(crate) fn aggregated(&self) -> u64 {
         self.aggregated.load(Ordering::Relaxed)
     }
 
     /// Returns how many bytes they had: their data and their partition keys.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 }
 
 #[derive(Debug)]
-pub(super) struct CountingClient {
-    pub(super) client: Arc<dyn WriteClient>,
-    pub(super) sent: Arc<Counters>,
+pub(crate) struct CountingClient {
+    pub(crate) client: Arc<dyn WriteClient>,
+    pub(crate) sent: Arc<Counters>,
 }
 
 impl WriteClient for CountingClient {

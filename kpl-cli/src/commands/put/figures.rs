@@ -15,7 +15,7 @@ const RETRIES: &str = "retries";
 
 /// The figures so far.
 #[derive(Debug)]
-pub(super) struct Figures {
+pub(crate) struct Figures {
     started: Instant,
     sent: Arc<Counters>,
     /// Whether nothing is really sent.
@@ -26,8 +26,10 @@ pub(super) struct Figures {
     /// Why, by the codes of the errors.
     reasons: BTreeMap<String, u64>,
     maybe_twice: u64,
-    pub(super) not_delivered: u64,
-    pub(super) left_out: u64,
+    pub(crate) not_delivered: u64,
+    pub(crate) left_out: u64,
+    /// How many records stay in the spool, if there is one.
+    pub(crate) spooled: Option<u64>,
     /// The size of the input, if all of it are files.
     input: Option<u64>,
     /// How much of it has its outcome.
@@ -35,7 +37,7 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    pub(super) fn new(sent: Arc<Counters>, is_dry: bool, input: Option<u64>) -> Self {
+    pub(crate) fn new(sent: Arc<Counters>, is_dry: bool, input: Option<u64>) -> Self {
         Self {
             input,
             done: 0,
@@ -49,11 +51,12 @@ impl Figures {
             maybe_twice: 0,
             not_delivered: 0,
             left_out: 0,
+            spooled: None,
         }
     }
 
     /// Counts a record of this many bytes that was delivered.
-    pub(super) fn deliver(&mut self, receipt: &Receipt, bytes: usize) {
+    pub(crate) fn deliver(&mut self, receipt: &Receipt, bytes: usize) {
         self.delivered += 1;
         self.bytes += bytes as u64;
         self.retry(receipt.attempts(), None);
@@ -61,7 +64,7 @@ impl Figures {
     }
 
     /// Counts a record that was not delivered.
-    pub(super) fn give_up(&mut self, failure: &Failure) {
+    pub(crate) fn give_up(&mut self, failure: &Failure) {
         self.not_delivered += 1;
         // Nothing followed the last attempt.
         let last = failure.attempts.iter().last().and_then(|attempt| attempt.error);
@@ -80,7 +83,7 @@ impl Figures {
     }
 
     /// Notes that this many bytes of the input have their outcome.
-    pub(super) fn finish(&mut self, bytes: u64) {
+    pub(crate) fn finish(&mut self, bytes: u64) {
         self.done += bytes;
     }
 
@@ -123,7 +126,7 @@ impl Figures {
     }
 
     /// Returns the table for the end.
-    pub(super) fn table(&self) -> String {
+    pub(crate) fn table(&self) -> String {
         let mut rows = vec![
             ("user records delivered", self.delivered),
             ("Kinesis records", self.sent.kinesis_records()),
@@ -140,6 +143,9 @@ impl Figures {
                 ("  bytes", self.sent.bytes()),
                 ("requests", self.sent.requests()),
             ];
+        }
+        if let Some(spooled) = self.spooled {
+            rows.push(("left in the spool", spooled));
         }
         if self.left_out > 0 {
             rows.push(("lines left out", self.left_out));
@@ -164,22 +170,22 @@ impl Figures {
 
 /// Shows the progress on standard error, if that is a terminal.
 #[derive(Clone, Debug)]
-pub(super) struct Progress(ProgressBar);
+pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
     /// The time between two drawings.
-    pub(super) const INTERVAL: Duration = Duration::from_millis(100);
+    pub(crate) const INTERVAL: Duration = Duration::from_millis(100);
 
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let style = ProgressStyle::default_spinner();
         Self(ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style))
     }
 
-    pub(super) fn bar(&self) -> ProgressBar {
+    pub(crate) fn bar(&self) -> ProgressBar {
         self.0.clone()
     }
 
-    pub(super) fn draw(&self, figures: &Figures, under_way: usize) {
+    pub(crate) fn draw(&self, figures: &Figures, under_way: usize) {
         if !self.0.is_hidden() {
             self.0.set_message(figures.line(under_way));
             self.0.tick();
@@ -187,11 +193,11 @@ impl Progress {
     }
 
     /// Hides the progress while something else is written to standard error.
-    pub(super) fn suspend<R>(&self, write: impl FnOnce() -> R) -> R {
+    pub(crate) fn suspend<R>(&self, write: impl FnOnce() -> R) -> R {
         self.0.suspend(write)
     }
 
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.0.finish_and_clear();
     }
 }

@@ -1,13 +1,14 @@
 //! `kpl put`: puts lines into a stream.
 
-mod client;
+pub(crate) mod client;
 mod dry_run;
-mod figures;
+pub(crate) mod figures;
 mod key;
 mod pending;
 mod reading;
 mod record;
 mod rows;
+mod spooling;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -20,7 +21,8 @@ use kpl_core::DEFAULT_MAX_SIZE;
 use kpl_stream::aws::AwsClient;
 use kpl_stream::client::WriteClient;
 use kpl_stream::{
-    Delivery, DeliveryError, OpenErrorKind, Producer, SendError, SendErrorKind, StreamProducer, StreamState,
+    Delivery, DeliveryError, OpenErrorKind, Producer, ProducerBuilder, SendError, SendErrorKind, StreamProducer,
+    StreamState,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Interval, interval};
@@ -33,6 +35,7 @@ use self::pending::{Outcomes, Pending, Sent};
 use self::reading::{Line, LineForm, Message, ObjectForm};
 use self::record::Record;
 use self::rows::RowKey;
+use crate::commands::spool::sending::Folder;
 use crate::forms::{DataEncoding, max_size, positive_seconds};
 use crate::interrupts::{self, Interrupts};
 use crate::problems::{Location, Problems, Stop, tell};
@@ -52,6 +55,9 @@ use crate::{log, shards, user_record_line};
 ///
 /// Ctrl-C, SIGTERM and SIGHUP stop reading: what was read is sent, then the figures are written. A second one gives up on the records
 /// that do not have an outcome yet: each of them is reported on standard error.
+///
+/// With --spool, everything that is read is on the disk before it is sent, and stays there until it is delivered: it survives `kill -9`,
+/// reboots, and outages of any length. Nothing is read while it cannot be stored.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -59,7 +65,8 @@ Examples:
   tail -F access.log | kpl put logs --lines --key fixed:$HOSTNAME
   kpl put clicks events.jsonl --key-field /user/id
   kpl put clicks events.csv --csv --key-column user
-  kpl put clicks events.jsonl --key-field /user/id --dry-run")]
+  kpl put clicks events.jsonl --key-field /user/id --dry-run
+  journalctl -f -o cat | kpl put logs --lines --spool /var/lib/logs/spool")]
 pub(crate) struct Put {
     /// The stream: its name or its ARN
     #[arg(value_name = "STREAM")]
@@ -112,9 +119,9 @@ pub(crate) struct Put {
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 100)]
     buffer_time: u32,
 
-    /// How long to retry a record
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = positive_seconds)]
-    record_ttl: Duration,
+    /// How long to retry a record; the default is 30, and with --spool without end
+    #[arg(long, value_name = "SECONDS", value_parser = positive_seconds)]
+    record_ttl: Option<Duration>,
 
     /// How much to send to a shard, in percent of its limit
     #[arg(long, value_name = "PERCENT", default_value_t = 150, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_RATE_LIMIT)))]
@@ -122,7 +129,7 @@ pub(crate) struct Put {
 
     /// Do everything but send, and write what the records would become: how many Kinesis records and requests, of how many bytes.
     /// The service is not asked for anything
-    #[arg(long)]
+    #[arg(long, conflicts_with = "path")]
     dry_run: bool,
 
     /// The shards of the stream in a dry run, which has one otherwise: a file with the JSON of `aws kinesis list-shards`, or a
@@ -135,13 +142,38 @@ pub(crate) struct Put {
     strict: bool,
 
     #[command(flatten)]
+    folder: Folder,
+
+    /// Wait until everything in the folder is delivered. Otherwise it ends when everything that was read is stored, after at most 5
+    /// seconds; the next run sends the rest
+    #[arg(long, requires = "path")]
+    wait: bool,
+
+    #[command(flatten)]
     service: Service,
 }
 
 impl Put {
     pub(crate) fn run(self, problems: &mut Problems) -> Result<(), Stop> {
         problems.strict = self.strict;
-        interrupts::run(|interrupts| run(self, interrupts, problems))
+        match self.folder.path {
+            Some(_) => interrupts::run(|interrupts| spooling::run(self, interrupts, problems)),
+            None => interrupts::run(|interrupts| run(self, interrupts, problems)),
+        }
+    }
+
+    /// Sets the options of a producer.
+    fn set<C>(&self, producer: ProducerBuilder<C>) -> ProducerBuilder<C> {
+        let producer = producer
+            .aggregation_max_size(self.max_size)
+            .max_user_record_size(self.max_record_size)
+            .record_max_buffered_time(Duration::from_millis(self.buffer_time.into()))
+            .rate_limit(self.rate_limit)
+            .ordered(self.ordered);
+        match self.record_ttl {
+            Some(record_ttl) => producer.record_ttl(record_ttl),
+            None => producer,
+        }
     }
 
     fn form(&self) -> LineForm {
@@ -165,21 +197,11 @@ async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) 
         client: client(&options).await?,
         sent: Arc::clone(&sent),
     };
-    let rate_limit = if options.dry_run {
-        MAX_RATE_LIMIT
-    } else {
-        options.rate_limit
-    };
-    let producer = Producer::builder()
-        .client(client)
-        .aggregation_max_size(options.max_size)
-        .max_user_record_size(options.max_record_size)
-        .record_max_buffered_time(Duration::from_millis(options.buffer_time.into()))
-        .record_ttl(options.record_ttl)
-        .rate_limit(rate_limit)
-        .ordered(options.ordered)
-        .build()
-        .map_err(|error| Stop::Usage(error.to_string()))?;
+    let mut producer = options.set(Producer::builder().client(client));
+    if options.dry_run {
+        producer = producer.rate_limit(MAX_RATE_LIMIT);
+    }
+    let producer = producer.build().map_err(|error| Stop::Usage(error.to_string()))?;
     let stream = tokio::select! {
         stream = open(&producer, &options.stream) => stream?,
         () = interrupts.times(1) => {
@@ -212,10 +234,7 @@ async fn run(options: Put, mut interrupts: Interrupts, problems: &mut Problems) 
     let result = match result {
         // Only a signal leads to this.
         Err(Stop::Enough) => {
-            match &putting.last {
-                Some((file, line)) => tell(format_args!("interrupted after {}", location(file, *line))),
-                None => tell(NOTHING),
-            }
+            tell_interrupted(putting.last.as_ref());
             drained
         }
         result => result.and(drained),
@@ -253,6 +272,21 @@ async fn open(producer: &Producer, name: &str) -> Result<StreamProducer<Record>,
         tell(format_args!("stream {name}: {state}"));
     }
     Ok(stream)
+}
+
+fn tell_interrupted(last: Option<&(Arc<str>, u64)>) {
+    match last {
+        Some((file, line)) => tell(format_args!("interrupted after {}", location(file, *line))),
+        None => tell(NOTHING),
+    }
+}
+
+/// Returns a record as it was in the input.
+fn text(form: &LineForm, record: &Record) -> String {
+    match form {
+        LineForm::Json(ObjectForm::Record(data)) => user_record_line::write(record.raw(), *data),
+        _ => String::from_utf8_lossy(record.data()).into_owned(),
+    }
 }
 
 /// A line of a file.
@@ -348,7 +382,7 @@ impl Putting<'_> {
                 Ok(())
             }
             Err(SendError { record, kind, .. }) => {
-                let text = self.text(&record);
+                let text = text(&self.form, &record);
                 self.leave_out(line, size, &format!("{kind}: {text}"))
             }
         }
@@ -401,7 +435,7 @@ impl Putting<'_> {
                 Ok(receipt) => self.figures.deliver(&receipt, outcome.bytes),
                 Err(DeliveryError { record, failure, .. }) => {
                     self.figures.give_up(&failure);
-                    let problem = format!("{failure}: {}", self.text(&record));
+                    let problem = format!("{failure}: {}", text(&self.form, &record));
                     let location = location(&outcomes.file, outcome.line);
                     let told = self.progress.suspend(|| self.problems.not_delivered(location, problem));
                     finished = finished.and(told);
@@ -417,14 +451,6 @@ impl Putting<'_> {
         self.note(line);
         let location = location(&self.file, line);
         self.progress.suspend(|| self.problems.left_out(location, problem))
-    }
-
-    /// Returns a record as it was in the input.
-    fn text(&self, record: &Record) -> String {
-        match self.form {
-            LineForm::Json(ObjectForm::Record(data)) => user_record_line::write(record.raw(), data),
-            _ => String::from_utf8_lossy(record.data()).into_owned(),
-        }
     }
 
     /// Counts the outcomes that nothing waits for, and shows the progress.

@@ -1,7 +1,8 @@
-//! `kpl put` and `kpl tail`, on a server.
+//! `kpl put`, `kpl tail` and `kpl spool`, on a server.
 
 mod put;
 mod server;
+mod spool;
 mod tail;
 
 #[cfg(unix)]

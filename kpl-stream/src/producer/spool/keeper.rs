@@ -132,8 +132,11 @@ impl<F: Folder> Keeper<F> {
     }
 
     fn work(&mut self, work: Work, now: Instant) {
-        for number in work.settled {
-            self.log.settle(number);
+        // Neighbours often have their outcomes together.
+        for run in work.settled.chunk_by(|one, next| one + 1 == *next) {
+            if let (Some(first), Some(last)) = (run.first(), run.last()) {
+                self.log.settle_range(*first..last + 1);
+            }
         }
         self.held_up.extend(work.steps);
         self.store(now);

@@ -92,6 +92,9 @@ impl Default for Durability {
     }
 }
 
+/// Records that arrive within this time are written together.
+const WRITTEN_TOGETHER: Duration = Duration::from_millis(1);
+
 type OnOutcome = dyn Fn(SpoolOutcome) + Send + Sync;
 
 /// The options of a spool: the result of [`Spool::dir`].
@@ -217,7 +220,7 @@ impl Spool {
     /// Returns how long records wait to be committed together.
     pub(crate) fn every(&self) -> Duration {
         match self.0.options.durability {
-            Durability::Written => Duration::ZERO,
+            Durability::Written => WRITTEN_TOGETHER,
             Durability::Synced { every } => every,
         }
     }
