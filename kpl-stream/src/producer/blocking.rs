@@ -37,7 +37,7 @@ use super::outcome::Receipt;
 ///
 /// Methods that block panic if they are called inside async code, where they would block other tasks:
 /// [`start`](Self::start), [`stream`](Self::stream), [`flush`](Self::flush), [`close`](Self::close),
-/// [`StreamProducer::send`] and [`Delivery::wait`]. Inside tokio, call them in `spawn_blocking`, or use
+/// [`sync_spool`](Self::sync_spool), [`StreamProducer::send`], [`StreamProducer::spool`] and [`Delivery::wait`]. Inside tokio, call them in `spawn_blocking`, or use
 /// [`as_async`](Self::as_async).
 #[derive(Clone, Debug)]
 pub struct Producer {
@@ -122,6 +122,12 @@ impl Producer {
         self.runtime.handle.block_on(self.producer.flush());
     }
 
+    /// Waits until every record that was accepted before is in the spool, as
+    /// [`Producer::sync_spool`](crate::Producer::sync_spool) does.
+    pub fn sync_spool(&self) {
+        self.runtime.handle.block_on(self.producer.sync_spool());
+    }
+
     /// Closes the producer, as [`Producer::close`](crate::Producer::close) does.
     ///
     /// # Errors
@@ -175,6 +181,25 @@ impl<T: KplRecord> StreamProducer<T> {
     pub fn try_send(&self, record: T) -> Result<Delivery<T>, SendError<T>> {
         let sent = self.stream.try_send(record);
         sent.map(|delivery| self.delivery(delivery))
+    }
+
+    /// Stores a record in the spool, as [`StreamProducer::spool`](crate::StreamProducer::spool) does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`StreamProducer::spool`](crate::StreamProducer::spool).
+    pub fn spool(&self, record: T) -> Result<(), SendError<T>> {
+        self.runtime.handle.block_on(self.stream.spool(record))
+    }
+
+    /// Stores a record in the spool if there is room for it now, as [`StreamProducer::try_spool`](crate::StreamProducer::try_spool) does.
+    /// It never blocks.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`StreamProducer::try_spool`](crate::StreamProducer::try_spool).
+    pub fn try_spool(&self, record: T) -> Result<(), SendError<T>> {
+        self.stream.try_spool(record)
     }
 
     fn delivery(&self, delivery: crate::Delivery<T>) -> Delivery<T> {
