@@ -483,3 +483,270 @@ fn invalid(message: String) -> SpoolError {
         message: message.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::io;
+    use std::path::PathBuf;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use fastrand::Rng;
+    use kpl_core::RawRecord;
+    use kpl_spool::{Directory, Options as LogOptions, Segment, SegmentName};
+
+    use super::*;
+    use crate::producer::delivery;
+    use crate::producer::options::Options;
+    use crate::producer::pipeline::Pipeline;
+
+    /// A folder whose disk fails while it is told to.
+    #[derive(Debug)]
+    struct Flaky {
+        folder: Directory,
+        fails: Arc<AtomicBool>,
+    }
+
+    #[derive(Debug)]
+    struct FlakySegment {
+        segment: Box<dyn Segment>,
+        fails: Arc<AtomicBool>,
+    }
+
+    fn fail(fails: &AtomicBool) -> io::Result<()> {
+        match fails.load(Ordering::Relaxed) {
+            true => Err(io::Error::other("the disk fails")),
+            false => Ok(()),
+        }
+    }
+
+    impl Folder for Flaky {
+        fn list(&self) -> io::Result<Vec<(SegmentName, u64)>> {
+            self.folder.list()
+        }
+
+        fn create(&self, name: SegmentName) -> io::Result<Box<dyn Segment>> {
+            fail(&self.fails)?;
+            let segment = self.folder.create(name)?;
+            let fails = Arc::clone(&self.fails);
+            Ok(Box::new(FlakySegment { segment, fails }))
+        }
+
+        fn open(&self, name: SegmentName) -> io::Result<Box<dyn Segment>> {
+            fail(&self.fails)?;
+            self.folder.open(name)
+        }
+
+        fn remove(&self, name: SegmentName) -> io::Result<()> {
+            fail(&self.fails)?;
+            self.folder.remove(name)
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            fail(&self.fails)
+        }
+    }
+
+    impl Segment for FlakySegment {
+        fn read_at(&mut self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            self.segment.read_at(buffer, offset)
+        }
+
+        fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+            // Whoever tears a page may have written a part of it.
+            let written = if fail(&self.fails).is_ok() {
+                bytes.len()
+            } else {
+                bytes.len() / 2
+            };
+            self.segment.append(bytes.get(..written).unwrap_or_default())?;
+            fail(&self.fails)
+        }
+
+        fn sync(&mut self) -> io::Result<()> {
+            fail(&self.fails)
+        }
+
+        fn size(&self) -> io::Result<u64> {
+            self.segment.size()
+        }
+    }
+
+    /// What a keeper is tested with.
+    struct World {
+        path: PathBuf,
+        fails: Arc<AtomicBool>,
+        keeper: Keeper<Flaky>,
+        gate: Arc<Gate>,
+        intake: Arc<Intake>,
+        stream: StreamId,
+        now: Instant,
+        next: u64,
+        /// Who waits for a record to be stored.
+        asked: Vec<(u64, oneshot::Receiver<Result<(), SpoolError>>)>,
+        accepted: BTreeSet<u64>,
+        refused: BTreeSet<u64>,
+        /// What the driver has: the number in the log, and the record's own.
+        held: BTreeMap<u64, u64>,
+        handed_over: Vec<u64>,
+        deliveries: Vec<oneshot::Receiver<Result<crate::Receipt, Failure>>>,
+    }
+
+    impl World {
+        fn new(seed: u64) -> Self {
+            let path = std::env::temp_dir().join(format!("kpl-keeper-{}-{seed}", std::process::id()));
+            let mut options = Options::default();
+            options.max_user_record_size = 1000;
+            options.max_buffered_bytes = 40_000;
+            let mut log = LogOptions::default();
+            log.max_bytes = 6000;
+            let fails = Arc::new(AtomicBool::new(false));
+            let folder = Flaky {
+                folder: Directory::open(&path).unwrap(),
+                fails: Arc::clone(&fails),
+            };
+            let intake = Arc::new(Intake::new(&options, true));
+            let gate = Arc::new(Gate::new(options.max_buffered_bytes / 4, None));
+            let log = Log::open(folder, log).unwrap();
+            let now = Instant::now();
+            Self {
+                path,
+                fails,
+                keeper: Keeper::new(log, Arc::clone(&gate), Arc::clone(&intake), Duration::ZERO),
+                gate,
+                intake,
+                stream: Pipeline::<()>::new(options, 0).unwrap().open("clicks", now),
+                now,
+                next: 0,
+                asked: Vec::new(),
+                accepted: BTreeSet::new(),
+                refused: BTreeSet::new(),
+                held: BTreeMap::new(),
+                handed_over: Vec::new(),
+                deliveries: Vec::new(),
+            }
+        }
+
+        fn append(&mut self, rng: &mut Rng) -> Option<Step> {
+            let record = RawRecord::new(self.next.to_string(), vec![b'.'; rng.usize(..200)]);
+            let record = EncodedRecord::new(&record).unwrap();
+            if !matches!(self.gate.try_reserve(self.intake.cost(&record)), Ok(true)) {
+                return None;
+            }
+            let (reply, asked) = oneshot::channel();
+            let (outcome, delivery) = delivery::channel();
+            self.deliveries.push(delivery);
+            self.asked.push((self.next, asked));
+            self.next += 1;
+            Some(Step::Append(Append {
+                stream: "clicks".into(),
+                id: self.stream,
+                record,
+                stored: Some(reply),
+                outcome,
+            }))
+        }
+
+        /// Does what the driver does: takes records, and reports outcomes.
+        fn drive(&mut self, rng: &mut Rng) -> Vec<u64> {
+            let mut messages = Vec::new();
+            self.intake.take(&mut messages);
+            for message in messages {
+                if let Message::Record(_, record, outcome) = message {
+                    let number = record.partition_key().parse().unwrap();
+                    self.handed_over.push(number);
+                    self.held.insert(outcome.spooled.unwrap(), number);
+                    self.intake.release(1, self.intake.cost(&record) as usize);
+                }
+            }
+            let mut settled: Vec<u64> = self.held.keys().copied().filter(|_| rng.bool()).collect();
+            rng.shuffle(&mut settled);
+            settled
+        }
+
+        fn step(&mut self, rng: &mut Rng) {
+            self.now += Duration::from_millis(rng.u64(..200));
+            self.fails.store(rng.u8(..4) == 0, Ordering::Relaxed);
+            let steps = (0..rng.usize(..10)).filter_map(|_| self.append(rng)).collect();
+            let settled = if rng.bool() { self.drive(rng) } else { Vec::new() };
+            self.held.retain(|number, _| !settled.contains(number));
+            let work = Work {
+                steps,
+                settled,
+                ends: false,
+            };
+            self.keeper.work(work, self.now);
+            self.hear();
+        }
+
+        /// Hears which records are stored, and which are not.
+        fn hear(&mut self) {
+            let (accepted, refused) = (&mut self.accepted, &mut self.refused);
+            self.asked.retain_mut(|(number, asked)| {
+                match asked.try_recv() {
+                    Ok(Ok(())) => accepted.insert(*number),
+                    Ok(Err(_)) => refused.insert(*number),
+                    Err(_) => return true,
+                };
+                false
+            });
+        }
+    }
+
+    /// With a disk that fails now and then, and a small log and little memory, both full again and again.
+    #[test]
+    fn what_is_accepted_is_handed_over_once_and_in_order_or_is_in_the_log() {
+        let (mut count, mut refused) = (0, 0);
+        for seed in 0..100 {
+            let mut rng = Rng::with_seed(seed);
+            let mut world = World::new(seed);
+            for _ in 0..rng.usize(..200) {
+                world.step(&mut rng);
+            }
+            let still_held: BTreeSet<u64> = world.held.values().copied().collect();
+            let World {
+                path,
+                keeper,
+                accepted,
+                handed_over,
+                ..
+            } = world;
+            (count, refused) = (count + accepted.len(), refused + world.refused.len());
+            drop(keeper);
+
+            assert!(
+                handed_over.is_sorted_by(|one, next| one < next),
+                "seed {seed}: {handed_over:?}"
+            );
+            let handed_over: BTreeSet<u64> = handed_over.into_iter().collect();
+            assert!(handed_over.is_subset(&accepted), "seed {seed}");
+            let mut log = Log::open(Directory::open(&path).unwrap(), LogOptions::default()).unwrap();
+            let mut left = BTreeSet::new();
+            let mut cursor = Cursor::default();
+            loop {
+                let items = log.read(&mut cursor, 10_000).unwrap();
+                if items.is_empty() {
+                    break;
+                }
+                for item in items {
+                    let Item::Record { data, .. } = item else {
+                        panic!("seed {seed}: {item:?}");
+                    };
+                    let record = SpooledRecord::decode(&data).unwrap().record;
+                    left.insert(record.partition_key().parse::<u64>().unwrap());
+                }
+            }
+            let waiting: BTreeSet<u64> = accepted.difference(&handed_over).copied().collect();
+            assert!(waiting.is_subset(&left), "seed {seed}: {waiting:?} are not in {left:?}");
+            assert!(
+                still_held.is_subset(&left),
+                "seed {seed}: {still_held:?} are not in {left:?}"
+            );
+            std::fs::remove_dir_all(path).unwrap();
+        }
+        assert!(
+            count > 10_000 && refused > 1000,
+            "{count} were accepted, {refused} refused"
+        );
+    }
+}
