@@ -1,9 +1,10 @@
-//! Disks that are full.
+//! Disks that are full, and disks that become read-only. `.ci/spool` runs what is ignored here, on disks that it mounts.
 #![forbid(unsafe_code)]
 
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -196,4 +197,70 @@ fn a_full_disk_has_room_again_when_records_have_outcomes() {
         room: Arc::clone(&room),
     });
     fs::remove_dir_all(path).unwrap();
+}
+
+/// The folder of a disk that `.ci/spool` has mounted.
+fn mounted() -> PathBuf {
+    PathBuf::from(std::env::var_os("KPL_SMALL_DISK").expect("KPL_SMALL_DISK, a folder")).join("log")
+}
+
+#[test]
+#[ignore = ".ci/spool mounts a small disk"]
+fn full() {
+    a_full_disk(|| Directory::open(mounted()).unwrap());
+
+    // What takes the room belongs to another program, which removes it.
+    let other = mounted().with_file_name("other");
+    let free = |log: &mut Log<Directory>| {
+        for (number, _) in pending(log) {
+            log.settle(number);
+        }
+        let _ = log.commit();
+        log.commit().unwrap();
+    };
+    let mut log = open(Directory::open(mounted()).unwrap());
+    free(&mut log);
+    fs::write(&other, vec![1; 1 << 20]).unwrap();
+    let (refused, error) = fill(&mut log, 0);
+    assert_eq!(error.error.kind(), ErrorKind::StorageFull, "{error}");
+    fs::remove_file(other).unwrap();
+    append(&mut log, 50_000..50_010).expect("there is room");
+    let expected: Vec<u64> = (0..refused.start).chain(50_000..50_010).collect();
+    assert_eq!(ids(&mut log), expected);
+    drop(log);
+    let there = ids(&mut open(Directory::open(mounted()).unwrap()));
+    assert!(expected.iter().all(|id| there.contains(id)));
+}
+
+/// The file that `KPL_DISK_ERROR` names is one of the kernel: writing to it is an error of the disk, which then is read-only.
+#[test]
+#[ignore = ".ci/spool mounts a disk that becomes read-only"]
+fn read_only() {
+    let mut log = open(Directory::open(mounted()).unwrap());
+    append(&mut log, 0..100).unwrap();
+    let trigger = std::env::var_os("KPL_DISK_ERROR").expect("KPL_DISK_ERROR, a file");
+    fs::write(trigger, "1").unwrap();
+    let error = append(&mut log, 100..110).unwrap_err();
+    println!("{error}");
+    assert_eq!(error.numbers.end - error.numbers.start, 10);
+    // The first error may be another one, of what was being written.
+    let error = append(&mut log, 110..120).unwrap_err();
+    println!("{error}");
+    assert_eq!(error.error.kind(), ErrorKind::ReadOnlyFilesystem, "{error}");
+    assert_eq!(ids(&mut log), (0..100).collect::<Vec<_>>());
+    drop(log);
+    let error = Directory::open(mounted()).unwrap_err();
+    println!("{error}");
+    assert_eq!(error.kind(), ErrorKind::ReadOnlyFilesystem, "{error}");
+    assert!(error.to_string().contains(&*mounted().to_string_lossy()), "{error}");
+}
+
+#[test]
+#[ignore = ".ci/spool mounts the disk of the test before again"]
+fn writable_again() {
+    let mut log = open(Directory::open(mounted()).unwrap());
+    let there = ids(&mut log);
+    assert!(there.starts_with(&(0..100).collect::<Vec<_>>()), "{there:?}");
+    append(&mut log, 200..210).unwrap();
+    assert!(ids(&mut log).ends_with(&(200..210).collect::<Vec<_>>()));
 }
