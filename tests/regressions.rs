@@ -20,8 +20,8 @@ macro_rules! targets {
 
 targets!(batches body deaggregate digest position roundtrip sharded typed);
 
-/// Targets that the tests/regressions.rs of kpl-stream, kpl-kcl and kpl-fleet run.
-const ELSEWHERE: [&str; 3] = ["pipeline", "kcl_protocol", "lease_row"];
+/// Targets that the tests/regressions.rs of kpl-stream, kpl-kcl, kpl-fleet and kpl-spool run.
+const ELSEWHERE: [&str; 4] = ["pipeline", "kcl_protocol", "lease_row", "spool_segment"];
 
 /// No target is left out, and no file lies where it is never run.
 #[test]

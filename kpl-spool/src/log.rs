@@ -64,8 +64,11 @@ pub struct Log<F> {
     unsaved: Numbers,
     /// How many records are not settled.
     pending: u64,
-    /// Whether the newest segment is sure to be there. Until then, an older one is the newest, and must stay.
-    is_safe: bool,
+    /// The first number of the newest segment that is sure to be there. It must stay, and so must those after it. Until one is known, all
+    /// stay.
+    safe: Option<u64>,
+    /// The segment from which [`recover`](Self::recover) has all outcomes.
+    recovered: Option<SegmentName>,
 }
 
 #[derive(Debug)]
@@ -140,7 +143,8 @@ impl<F: Folder> Log<F> {
             settled: Numbers::default(),
             unsaved: Numbers::default(),
             pending: 0,
-            is_safe: false,
+            safe: None,
+            recovered: None,
         };
         log.recover()?;
         Ok(log)
@@ -179,6 +183,7 @@ impl<F: Folder> Log<F> {
                 self.settled.add(info.name.first..self.next);
             }
             if states_all {
+                self.recovered = Some(info.name);
                 break;
             }
         }
@@ -243,7 +248,7 @@ impl<F: Folder> Log<F> {
     ///
     /// [`CommitError`] with the numbers of the records that are not in the log. They are settled; a process that opens the log later
     /// may find some of them all the same. Records that were settled are written by a later commit. The log can be used on: it
-    /// begins another segment.
+    /// begins another segment. Segments whose records all have outcomes are removed all the same, so that a full disk has room again.
     pub fn commit(&mut self) -> Result<(), CommitError> {
         let next = self.next;
         if !self.unsaved.is_empty() {
@@ -253,20 +258,25 @@ impl<F: Folder> Log<F> {
             }
         }
         if self.writer.as_ref().is_some_and(|writer| !writer.buffer.is_empty()) {
-            self.write().map_err(|error| self.abandon(error))?;
+            if let Err(error) = self.write() {
+                let error = self.abandon(error);
+                self.make_safe();
+                self.remove_settled();
+                return Err(error);
+            }
             self.unsaved.clear();
             self.uncommitted = self.next..self.next;
-            self.is_safe = true;
+            self.safe = self.segments.back().map(|segment| segment.name.first);
         }
         self.remove_settled();
         Ok(())
     }
 
     fn write(&mut self) -> io::Result<()> {
+        let is_synced = self.is_synced();
         let Some(writer) = &mut self.writer else {
             return Ok(());
         };
-        let is_synced = self.options.durability == Durability::Synced;
         let (file, is_new) = match &mut self.file {
             Some(file) => (file, false),
             none => (none.insert(self.folder.create(writer.name)?), true),
@@ -290,7 +300,6 @@ impl<F: Folder> Log<F> {
 
     /// Nothing more is written to the segment: what is in it after a failure, is not known.
     fn abandon(&mut self, error: io::Error) -> CommitError {
-        self.is_safe = false;
         let file = self.file.take();
         if let Some(writer) = self.writer.take() {
             self.skip_name(writer.name.first);
@@ -331,12 +340,12 @@ impl<F: Folder> Log<F> {
     /// Removes segments from the oldest on, as long as all their records have outcomes. What cannot be removed now is tried again
     /// with the next commit.
     fn remove_settled(&mut self) {
-        if !self.is_safe {
+        let Some(safe) = self.safe else {
             return;
-        }
+        };
         let low = self.settled.end_of(0).unwrap_or(0);
         while let (Some(oldest), Some(second)) = (self.segments.front(), self.segments.get(1)) {
-            if low < second.name.first {
+            if low < second.name.first || oldest.name.first >= safe {
                 return;
             }
             let size = oldest.size;
@@ -345,7 +354,28 @@ impl<F: Folder> Log<F> {
                 _ => drop(self.segments.pop_front()),
             }
             self.written -= size;
+            // If the outcomes of its records could not be written, only the absence of the segment tells them. So it must stay absent.
+            if !self.unsaved.is_empty() && self.is_synced() && self.folder.sync().is_err() {
+                return;
+            }
         }
+    }
+
+    /// Makes sure that the segment stays from which this process has all outcomes, if it has not written any itself.
+    fn make_safe(&mut self) {
+        if let (None, Some(name)) = (self.safe, self.recovered) {
+            let synced = || {
+                self.folder.open(name)?.sync()?;
+                self.folder.sync()
+            };
+            if !self.is_synced() || synced().is_ok() {
+                self.safe = Some(name.first);
+            }
+        }
+    }
+
+    fn is_synced(&self) -> bool {
+        self.options.durability == Durability::Synced
     }
 
     /// Returns the next records without an outcome, at least one if there is any, and at most about this many bytes. Only records that
