@@ -89,8 +89,11 @@ pub struct CommitError {
 
 impl fmt::Display for CommitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.numbers.end - self.numbers.start;
-        write!(f, "{count} records were not written: {}", self.error)
+        match self.numbers.end - self.numbers.start {
+            0 => write!(f, "outcomes were not written: {}", self.error),
+            1 => write!(f, "1 record was not written: {}", self.error),
+            count => write!(f, "{count} records were not written: {}", self.error),
+        }
     }
 }
 

@@ -97,7 +97,7 @@ pub trait Segment: fmt::Debug + Send {
 const EXTENSION: &str = "kplspool";
 const LOCK: &str = "lock";
 /// The largest number that the name of a segment states. A file with a larger one is not a segment: no log gets there.
-const MAX_FIRST: u64 = u64::MAX / 2;
+pub(crate) const MAX_FIRST: u64 = u64::MAX / 2;
 
 /// A folder of the file system, locked for this process, or only read.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Range;
 
 use crate::error::{AppendError, CommitError, OpenError};
-use crate::folder::{Folder, Segment, SegmentName};
+use crate::folder::{Folder, MAX_FIRST, Segment, SegmentName};
 use crate::segment::{Entry, HEAD, HeaderProblem, MAX_DATA, Scan, Writer};
 use crate::settled::Numbers;
 
@@ -104,9 +104,17 @@ pub struct Cursor {
     next: u64,
     /// A segment and an offset in it: no record from `next` on is before that.
     from: Option<(SegmentName, u64)>,
+    /// Whether what the disk cannot read counts as damaged.
+    passes_unreadable: bool,
 }
 
 impl Cursor {
+    /// From now on, blocks of 4 KiB that the disk cannot read count as damaged: the records in them are lost, and reading goes on after them.
+    /// Otherwise [`Log::read`] returns the error, and tries again with the next call.
+    pub fn pass_unreadable(&mut self) {
+        self.passes_unreadable = true;
+    }
+
     /// Leaves out the records before this number.
     pub fn skip_to(&mut self, number: u64) {
         self.next = self.next.max(number);
@@ -169,6 +177,7 @@ impl<F: Folder> Log<F> {
                     Entry::Outcomes { all, ranges } => {
                         states_all |= all;
                         for range in ranges {
+                            let range = range.start..range.end.min(MAX_FIRST);
                             end = end.max(range.end);
                             self.settled.add(range);
                         }
@@ -337,12 +346,39 @@ impl<F: Folder> Log<F> {
         }
     }
 
-    /// Removes segments from the oldest on, as long as all their records have outcomes. What cannot be removed now is tried again
-    /// with the next commit.
+    /// Removes segments whose records all have outcomes. What cannot be removed now is tried again with the next commit.
     fn remove_settled(&mut self) {
-        let Some(safe) = self.safe else {
-            return;
-        };
+        if let Some(safe) = self.safe {
+            self.remove_oldest(safe);
+            // Of the others, only what is written tells that their records have outcomes.
+            if self.unsaved.is_empty() {
+                self.remove_between(safe);
+            }
+        }
+    }
+
+    /// Removes segments after the oldest: one record without an outcome keeps its own segment, not those that follow.
+    fn remove_between(&mut self, safe: u64) {
+        let mut index = 1;
+        while let (Some(info), Some(next)) = (self.segments.get(index), self.segments.get(index + 1)) {
+            let (name, size) = (info.name, info.size);
+            if name.first >= safe {
+                return;
+            }
+            if self.settled.end_of(name.first).is_none_or(|end| end < next.name.first) {
+                index += 1;
+                continue;
+            }
+            match self.folder.remove(name) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return,
+                _ => drop(self.segments.remove(index)),
+            }
+            self.written -= size;
+        }
+    }
+
+    /// Removes segments from the oldest on.
+    fn remove_oldest(&mut self, safe: u64) {
         let low = self.settled.end_of(0).unwrap_or(0);
         while let (Some(oldest), Some(second)) = (self.segments.front(), self.segments.get(1)) {
             if low < second.name.first || oldest.name.first >= safe {
@@ -421,6 +457,7 @@ impl<F: Folder> Log<F> {
             let Some((scan, file)) = &mut cursor.segment else {
                 break;
             };
+            scan.passes_unreadable = cursor.passes_unreadable;
             let segment = info.name.first;
             match scan.next(&mut **file, info.size)? {
                 Some(Entry::Record { number, data }) if (cursor.next..end).contains(&number) => {
@@ -467,6 +504,7 @@ impl<F: Folder> Log<F> {
         Cursor {
             segment: None,
             next: self.next,
+            passes_unreadable: false,
             from: self.writer.as_ref().map(|writer| (writer.name, writer.end())),
         }
     }

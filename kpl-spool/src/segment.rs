@@ -165,6 +165,8 @@ pub(crate) struct Scan {
     start: u64,
     /// A segment that was said to end at the first of these ends at the second.
     short: Option<(u64, u64)>,
+    /// Whether blocks that cannot be read are taken for others, which are not valid.
+    pub(crate) passes_unreadable: bool,
 }
 
 struct Head {
@@ -182,6 +184,7 @@ impl Scan {
             buffer: Vec::new(),
             start: 0,
             short: None,
+            passes_unreadable: false,
         }
     }
 
@@ -310,7 +313,10 @@ impl Scan {
             self.start = offset;
             self.buffer.resize(wanted, 0);
             let rest = self.buffer.get_mut(kept..).unwrap_or_default();
-            let read = segment.read_at(rest, offset + kept as u64);
+            let read = match segment.read_at(rest, offset + kept as u64) {
+                Err(_) if self.passes_unreadable => read_blocks(segment, rest, offset + kept as u64),
+                read => read,
+            };
             let read = match read {
                 Ok(read) => read,
                 Err(error) => {
@@ -336,4 +342,25 @@ impl Scan {
             false => 0,
         }
     }
+}
+/// The size of the blocks that a disk reads as a whole, in bytes.
+const BLOCK: u64 = 4096;
+
+/// Reads block by block. What cannot be read is zeros, which are not a valid entry.
+fn read_blocks(segment: &mut dyn Segment, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut read = 0;
+    while let Some(rest) = buffer.get_mut(read..).filter(|rest| !rest.is_empty()) {
+        let at = offset + read as u64;
+        let in_block = usize::try_from(BLOCK - at % BLOCK)
+            .unwrap_or(rest.len())
+            .min(rest.len());
+        let (block, _) = rest.split_at_mut(in_block);
+        match segment.read_at(block, at) {
+            Ok(count) if count == in_block => {}
+            Ok(count) => return Ok(read + count),
+            Err(_) => block.fill(0),
+        }
+        read += in_block;
+    }
+    Ok(read)
 }

@@ -120,6 +120,101 @@ fn a_cursor_at_the_end_reads_what_follows() {
     }
 }
 
+/// A folder of which some blocks cannot be read.
+#[derive(Debug)]
+struct BadSectors(Directory, std::ops::Range<u64>);
+
+#[derive(Debug)]
+struct BadSegment(Box<dyn kpl_spool::Segment>, std::ops::Range<u64>);
+
+impl kpl_spool::Folder for BadSectors {
+    fn list(&self) -> io::Result<Vec<(kpl_spool::SegmentName, u64)>> {
+        self.0.list()
+    }
+
+    fn create(&self, name: kpl_spool::SegmentName) -> io::Result<Box<dyn kpl_spool::Segment>> {
+        self.0.create(name)
+    }
+
+    fn open(&self, name: kpl_spool::SegmentName) -> io::Result<Box<dyn kpl_spool::Segment>> {
+        Ok(Box::new(BadSegment(self.0.open(name)?, self.1.clone())))
+    }
+
+    fn remove(&self, name: kpl_spool::SegmentName) -> io::Result<()> {
+        self.0.remove(name)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+}
+
+impl kpl_spool::Segment for BadSegment {
+    fn read_at(&mut self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        match offset < self.1.end && offset + buffer.len() as u64 > self.1.start {
+            true => Err(io::Error::other("Input/output error")),
+            false => self.0.read_at(buffer, offset),
+        }
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.append(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.0.sync()
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.0.size()
+    }
+}
+
+#[test]
+fn a_sector_that_cannot_be_read_costs_the_records_in_it() {
+    let folder = Folder::new();
+    let mut log = folder.open(&Options::default());
+    fill(&mut log, 250);
+    drop(log);
+    // The next one begins a segment, which is what the one after it reads first.
+    let mut log = folder.open(&Options::default());
+    fill(&mut log, 1);
+    drop(log);
+    let bad = BadSectors(Directory::open(&folder.0).unwrap(), 8192..12_288);
+    let mut log = Log::open(bad, Options::default()).unwrap();
+    let mut cursor = Cursor::default();
+    let error = log.read(&mut cursor, 1_000_000).unwrap_err();
+    assert_eq!(error.to_string(), "Input/output error");
+    cursor.pass_unreadable();
+    let (mut there, mut lost) = (0, 0);
+    for item in log.read(&mut cursor, 1_000_000).unwrap() {
+        match item {
+            Item::Record { .. } => there += 1,
+            Item::Lost { numbers, .. } => lost += numbers.end - numbers.start,
+        }
+    }
+    // An entry takes 116 bytes: 4,096 bytes have a part of 36 or 37.
+    assert_eq!((there + lost, there >= 251 - 37), (251, true), "{lost} are lost");
+}
+
+#[test]
+fn a_record_without_an_outcome_keeps_its_own_segment_only() {
+    let folder = Folder::new();
+    let mut log = folder.open(&small_segments());
+    fill(&mut log, 1);
+    for _ in 0..10 {
+        let first = log.next_number();
+        fill(&mut log, 50);
+        log.settle_range(first..log.next_number());
+        log.commit().unwrap();
+    }
+    assert!(folder.segments().len() <= 4, "{:?}", folder.segments());
+    assert_eq!((log.pending(), read_all(&mut log)), (1, (vec![vec![0; 100]], 0)));
+    drop(log);
+    let mut log = folder.open(&small_segments());
+    assert_eq!((log.pending(), read_all(&mut log)), (1, (vec![vec![0; 100]], 0)));
+}
+
 #[test]
 fn a_second_process_is_refused() {
     let folder = Folder::new();

@@ -286,8 +286,11 @@ async fn what_is_wrong_with_all_records_fails_none() {
 async fn a_record_that_is_refused_is_given_to_the_function() {
     let (folder, service, outcomes) = (Folder::new(), Service::default(), Outcomes::default());
     service.0.lock().unwrap().poison = Some("57");
-    let stream = open(builder(&service, outcomes.of(folder.spool()))).await;
-    spool_all(&stream, 0..100).await;
+    let stream = open(builder(&service, outcomes.of(folder.spool())).record_max_buffered_time(SOON)).await;
+    spool_all(&stream, 0..57).await;
+    // Also that of a record whose delivery was dropped.
+    drop(stream.send(record(57)).await.unwrap());
+    spool_all(&stream, 58..100).await;
     stream.producer().close(LONG).await.unwrap();
     let expected: Vec<u32> = (0..100).filter(|number| *number != 57).collect();
     assert_eq!(service.taken_sorted(), expected);
@@ -500,9 +503,9 @@ async fn without_a_spool_there_is_none() {
         .build()
         .unwrap_err();
     assert!(
-        error
-            .to_string()
-            .contains("max_bytes of the spool is 1000000, but must be at least twice"),
+        error.to_string().contains(
+            "max_bytes of the spool is 1000000, but must be at least 2228224, for records of max_user_record_size"
+        ),
         "{error}"
     );
 }

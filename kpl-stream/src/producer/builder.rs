@@ -66,8 +66,9 @@ impl<C> ProducerBuilder<C> {
 
     /// Keeps what is accepted in a [spool](crate::spool) on the disk until it has an outcome.
     ///
-    /// `record_ttl` is unlimited then, unless it is set to another value than its default.
+    /// This makes `record_ttl` unlimited. For a limit, call [`record_ttl`](Self::record_ttl) after it.
     pub fn spool(mut self, spool: Spool) -> Self {
+        self.options.record_ttl = Duration::MAX;
         self.spool = Some(spool);
         self
     }
@@ -98,10 +99,7 @@ impl ProducerBuilder {
     /// # Errors
     ///
     /// [`InvalidOption`] if an option is out of its range, or if the spool has been used before.
-    pub fn build(mut self) -> Result<Producer, InvalidOption> {
-        if self.spool.is_some() && self.options.record_ttl == Options::default().record_ttl {
-            self.options.record_ttl = Duration::MAX;
-        }
+    pub fn build(self) -> Result<Producer, InvalidOption> {
         Producer::new(self.options, self.client, self.spool)
     }
 }

@@ -53,14 +53,13 @@ impl OutcomeSender {
         self.sender.as_ref().is_some_and(|sender| !sender.is_closed())
     }
 
-    /// Sends the outcome to the delivery. Returns it if the record has none.
+    /// Sends the outcome to the delivery. Returns it if the record is in the spool and has none.
     pub(crate) fn complete(self, outcome: Outcome) -> Option<Outcome> {
         let Some(sender) = self.sender else {
             return Some(outcome);
         };
         match sender.send(outcome) {
-            // The next process sends it.
-            Err(Err(failure)) if failure.reason == FailureReason::Spooled => {}
+            Err(outcome) if self.spooled.is_some() => return Some(outcome),
             Err(Err(failure)) => log_unseen(&failure),
             _ => {}
         }

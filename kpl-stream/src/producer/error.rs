@@ -33,7 +33,8 @@ pub enum SendErrorKind {
         /// `max_user_record_size`.
         max_size: usize,
     },
-    /// There is no room now. Only [`try_send`](crate::StreamProducer::try_send) returns this; the other methods wait.
+    /// There is no room now. Only [`try_send`](crate::StreamProducer::try_send) and [`try_spool`](crate::StreamProducer::try_spool) return
+    /// this; the other methods wait.
     Full,
     /// It could not be stored in the [spool](crate::spool), so it was not accepted.
     Spool(SpoolError),
@@ -140,7 +141,8 @@ impl std::error::Error for OpenError {}
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct CloseError {
-    /// The records without an outcome, in the order of acceptance. With a spool there are none: they are in it.
+    /// The records without an outcome, in the order of acceptance. With a spool there are none: they are in it, and those that were waiting
+    /// because it was full have failed as closed.
     pub undelivered: Vec<UndeliveredRecord>,
     /// How many records are in the spool without an outcome: the next producer that opens it sends them.
     pub spooled: u64,

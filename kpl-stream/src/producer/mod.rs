@@ -46,7 +46,8 @@ use crate::client::{ErrorClass, WriteClient};
 /// stream.
 ///
 /// Cloning it is cheap. It runs until [`close`](Self::close) is called or the last of its clones and handles is
-/// dropped: then every record without an outcome fails as closed, and its [`Delivery`] returns the record.
+/// dropped: then every record without an outcome fails as closed, and its [`Delivery`] returns the record. With a [`spool`], they stay there
+/// for the next producer.
 ///
 /// A process that forks must build a new producer in the child. The child has a copy of the parent's producer, but not
 /// the threads that run it: it accepts records until its budget is used up, and none of them ever has an outcome. `send`,
@@ -87,9 +88,11 @@ impl Producer {
         let intake = Arc::new(Intake::new(&options, spool.is_some()));
         let (mut keeper, mut gate) = (None, None);
         if let Some(spool) = spool {
-            let (least, max_bytes) = (2 * options.max_user_record_size as u64, spool.max_bytes());
+            // Two records, with the longest names.
+            let least = 2 * (options.max_user_record_size as u64 + (1 << 16));
+            let max_bytes = spool.max_bytes();
             if max_bytes < least {
-                let range = format_args!("at least twice max_user_record_size, {least}");
+                let range = format_args!("at least {least}, for records of max_user_record_size");
                 return Err(InvalidOption::new(
                     "max_bytes of the spool",
                     format_args!("{max_bytes}"),

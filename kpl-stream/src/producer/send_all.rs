@@ -63,7 +63,8 @@ impl<T> std::error::Error for SendAllError<T> {
 
 impl<T: KplRecord> StreamProducer<T> {
     /// Sends records while the result is polled, and returns their outcomes in the order of the records. It waits if
-    /// there is no room; at most `max_buffered_records` records are in flight.
+    /// there is no room; at most `max_buffered_records` records are in flight. With a [spool](crate::spool), there is room for records as
+    /// long as the disk has some, so this option is what bounds the memory of records that wait for their outcomes here.
     ///
     /// ```
     /// # async fn example(clicks: kpl_stream::StreamProducer<kpl_core::RawRecord>) {

@@ -1,11 +1,15 @@
 //! `kpl put --spool`: everything that is read is stored, and sent from there.
 
+use std::collections::VecDeque;
+use std::fmt::Display;
+use std::io::ErrorKind;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kpl_core::{KplRecord, RawRecord};
+use kpl_core::RawRecord;
 use kpl_stream::aws::AwsClient;
+use kpl_stream::spool::SpoolError;
 use kpl_stream::{EncodedRecord, OpenError, SendError, SendErrorKind, StreamProducer, StreamState};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -49,7 +53,7 @@ pub(super) async fn run(mut options: Put, interrupts: Interrupts, problems: &mut
         last: None,
         interrupts: interrupts.clone(),
         problems,
-        is_told: false,
+        unstored: VecDeque::new(),
     };
     let read = spooling.read(&mut input).await;
     // The reading thread can stop.
@@ -87,8 +91,8 @@ struct Spooling<'p> {
     last: Option<(Arc<str>, u64)>,
     interrupts: Interrupts,
     problems: &'p mut Problems,
-    /// Whether it was told that nothing can be stored.
-    is_told: bool,
+    /// What was handed over and could not be stored. Nothing is read until it is.
+    unstored: VecDeque<EncodedRecord>,
 }
 
 impl Spooling<'_> {
@@ -98,16 +102,17 @@ impl Spooling<'_> {
             tokio::select! {
                 biased;
                 () = self.interrupts.times(1) => return Err(Stop::Enough),
-                () = self.sending.ticks() => self.sending.tick(self.problems)?,
+                () = self.sending.ticks() => {
+                    self.sending.tick(self.problems)?;
+                    self.store_again().await?;
+                }
                 message = input.recv() => match message {
                     Some(Message::Lines(file, lines)) => {
                         self.file = file;
                         for line in lines {
                             self.line(line).await?;
                         }
-                        for record in self.sending.returned() {
-                            self.store_again(record).await?;
-                        }
+                        self.store_again().await?;
                     }
                     Some(Message::End(result)) => return result,
                     None => return Ok(()),
@@ -120,10 +125,7 @@ impl Spooling<'_> {
         let Line { line, size, record } = line;
         let problem = match record {
             Err(problem) => Some(problem),
-            Ok(record) => match self.store(&self.stream.clone(), record).await? {
-                Ok(()) => None,
-                Err(SendError { record, kind, .. }) => Some(format!("{kind}: {}", text(&self.form, &record))),
-            },
+            Ok(record) => self.hand_over(record).await?,
         };
         self.last = Some((Arc::clone(&self.file), line));
         self.sending.figures(|figures| {
@@ -139,92 +141,130 @@ impl Spooling<'_> {
         }
     }
 
-    /// Stores a record, and waits until there is room, and as long as the disk fails.
-    async fn store<T: KplRecord>(
-        &mut self,
-        stream: &StreamProducer<T>,
-        record: T,
-    ) -> Result<Result<(), SendError<T>>, Stop> {
-        let mut stored = stream.try_spool(record);
-        loop {
-            let record = match stored {
+    /// Hands over a record, and waits until there is room for it. Returns what is wrong with it.
+    async fn hand_over(&mut self, record: Record) -> Result<Option<String>, Stop> {
+        let problem = |form: &LineForm, SendError { record, kind, .. }| format!("{kind}: {}", text(form, &record));
+        let record = match self.stream.try_spool(record) {
+            Ok(()) => return Ok(None),
+            Err(SendError {
+                record,
+                kind: SendErrorKind::Full,
+                ..
+            }) => record,
+            Err(error) => return Ok(Some(problem(&self.form, error))),
+        };
+        let stream = self.stream.clone();
+        let mut storing = pin!(stream.spool(record));
+        let stored = loop {
+            tokio::select! {
+                biased;
+                () = self.interrupts.times(1) => return Err(Stop::Enough),
+                stored = &mut storing => break stored,
+                () = self.sending.ticks() => self.sending.tick(self.problems)?,
+            }
+        };
+        match stored {
+            Err(SendError {
+                record,
+                kind: SendErrorKind::Spool(error),
+                ..
+            }) if may_pass(&error) => match EncodedRecord::new(&record) {
+                Ok(record) => {
+                    self.unstored.push_back(record);
+                    Ok(None)
+                }
+                Err(error) => Ok(Some(format!("{error}: {}", text(&self.form, &record)))),
+            },
+            Err(error) => Ok(Some(problem(&self.form, error))),
+            Ok(()) => Ok(None),
+        }
+    }
+
+    /// Stores what was handed over and could not be stored, and waits as long as that takes.
+    async fn store_again(&mut self) -> Result<(), Stop> {
+        self.unstored.extend(self.sending.returned());
+        let mut is_told = false;
+        while let Some(record) = self.unstored.pop_front() {
+            let stored = tokio::select! {
+                biased;
+                () = self.interrupts.times(1) => {
+                    self.unstored.push_front(record);
+                    return Err(Stop::Enough);
+                }
+                stored = self.again.spool(record.clone()) => stored,
+            };
+            match stored {
+                Ok(()) => is_told = false,
                 Err(SendError {
-                    record,
-                    kind: SendErrorKind::Full,
-                    ..
-                }) => record,
-                Err(SendError {
-                    record,
                     kind: SendErrorKind::Spool(error),
                     ..
-                }) => {
-                    if !std::mem::replace(&mut self.is_told, true) {
-                        self.sending
-                            .suspend(|| tell(format_args!("nothing is read until the spool can be written: {error}")));
+                }) if may_pass(&error) => {
+                    self.unstored.push_front(record);
+                    if !std::mem::replace(&mut is_told, true) {
+                        let text = format_args!("nothing is read until the spool can be written: {error}");
+                        self.sending.suspend(|| tell(text));
                     }
                     tokio::select! {
-                        () = self.interrupts.times(1) => {}
+                        () = self.interrupts.times(1) => return Err(Stop::Enough),
                         () = sleep(PAUSE) => {}
                     }
-                    record
+                    self.sending.tick(self.problems)?;
                 }
-                stored => {
-                    self.is_told = false;
-                    return Ok(stored);
-                }
-            };
-            let mut storing = pin!(stream.spool(record));
-            stored = loop {
-                tokio::select! {
-                    biased;
-                    () = self.interrupts.times(1) => return Err(Stop::Enough),
-                    stored = &mut storing => break stored,
-                    () = self.sending.ticks() => self.sending.tick(self.problems)?,
-                }
-            };
-        }
-    }
-
-    /// Stores a record that could not be stored before.
-    async fn store_again(&mut self, record: EncodedRecord) -> Result<(), Stop> {
-        // It is not lost if this one is interrupted.
-        let copy = record.clone();
-        match self.store(&self.again.clone(), record).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(SendError { record, kind, .. })) => self.give_up(&record, &kind),
-            Err(stop) => {
-                if let Err(SendError { record, kind, .. }) = self.again.spool(copy).await {
-                    self.give_up(&record, &kind)?;
-                }
-                Err(stop)
+                Err(SendError { kind, .. }) => self.give_up(&record, &kind)?,
             }
         }
+        Ok(())
     }
 
-    fn give_up(&mut self, record: &EncodedRecord, kind: &SendErrorKind) -> Result<(), Stop> {
+    fn give_up(&mut self, record: &EncodedRecord, problem: &dyn Display) -> Result<(), Stop> {
         let mut raw = RawRecord::new(record.partition_key(), record.data());
         raw.explicit_hash_key = record.explicit_hash_key();
-        let problem = format!("{kind}: {}", user_record_line::write(&raw, None));
+        let problem = format!("{problem}: {}", user_record_line::write(&raw, None));
         self.sending.figures(|figures| figures.not_delivered += 1);
-        self.sending
-            .suspend(|| self.problems.not_delivered(Location::default(), problem))
+        let location = Location {
+            file: &self.file,
+            ..Location::default()
+        };
+        self.sending.suspend(|| self.problems.not_delivered(location, problem))
     }
 
-    /// Waits until everything that was read is stored. What cannot be stored is reported if it was interrupted.
+    /// Waits until everything that was read is stored. After a signal, what cannot be stored at once is reported, and after another one
+    /// also what waits for room.
     async fn store_rest(&mut self) -> Result<(), Stop> {
         let mut result = Ok(());
+        let signals = 1 + u32::from(self.interrupts.any());
         loop {
-            self.sending.producer.sync_spool().await;
-            let returned = self.sending.returned();
-            if returned.is_empty() {
+            let producer = self.sending.producer.clone();
+            let mut stored = pin!(producer.sync_spool());
+            let is_stored = loop {
+                tokio::select! {
+                    biased;
+                    () = self.interrupts.times(signals) => break false,
+                    () = &mut stored => break true,
+                    () = self.sending.ticks() => result = result.and(self.sending.tick(self.problems)),
+                }
+            };
+            if is_stored && self.store_again().await.is_ok() && self.unstored.is_empty() {
                 return result;
             }
-            for record in returned {
-                match self.store_again(record).await {
-                    Err(Stop::Enough) => {}
-                    stored => result = result.and(stored),
-                }
+            if self.interrupts.any() {
+                break;
             }
         }
+        for record in std::mem::take(&mut self.unstored) {
+            let stored = tokio::select! {
+                stored = self.again.spool(record.clone()) => stored.map_err(|error| error.kind.to_string()),
+                () = sleep(PAUSE) => Err("it was not stored".to_owned()),
+            };
+            if let Err(problem) = stored {
+                result = result.and(self.give_up(&record, &problem));
+            }
+        }
+        result
     }
+}
+
+/// Returns whether it is worth waiting: the error is not about the record.
+fn may_pass(error: &SpoolError) -> bool {
+    error.kind != ErrorKind::InvalidInput
 }

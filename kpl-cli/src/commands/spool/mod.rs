@@ -43,7 +43,7 @@ enum Action {
         #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
         folder: PathBuf,
     },
-    /// Write the records that have no outcome as JSON Lines, which `kpl put` reads. They stay in the folder
+    /// Write the records that have no outcome as JSON Lines, which `kpl put` reads, without their tags. They stay in the folder
     Dump {
         /// The folder
         #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]

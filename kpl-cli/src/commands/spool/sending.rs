@@ -77,8 +77,8 @@ pub(crate) struct Sending {
 struct Outcomes {
     figures: Figures,
     failed: Vec<(EncodedRecord, Failure)>,
-    /// Those that could not be stored.
-    returned: Vec<EncodedRecord>,
+    /// Those that could not be stored, until they are taken.
+    returned: Vec<(EncodedRecord, Failure)>,
 }
 
 /// How long deliveries are waited for at the end, unless for all of them.
@@ -163,7 +163,8 @@ impl Sending {
 
     /// Returns the records that were handed over and could not be stored since the last call.
     pub(crate) fn returned(&self) -> Vec<EncodedRecord> {
-        std::mem::take(&mut lock(&self.outcomes).returned)
+        let returned = std::mem::take(&mut lock(&self.outcomes).returned);
+        returned.into_iter().map(|(record, _)| record).collect()
     }
 
     pub(crate) fn figures<R>(&self, change: impl FnOnce(&mut Figures) -> R) -> R {
@@ -207,6 +208,15 @@ impl Sending {
             .close(Duration::ZERO)
             .await
             .map_or_else(|error| error.spooled, |()| 0);
+        {
+            let mut outcomes = lock(&self.outcomes);
+            let returned = std::mem::take(&mut outcomes.returned);
+            outcomes.figures.not_delivered += returned.len() as u64;
+            outcomes.failed.extend(returned);
+        }
+        if producer.spooled().is_some_and(|spooled| spooled.lost > 0) {
+            problems.found();
+        }
         result = result.and(self.tick(problems));
         self.progress.end();
         if left > 0 {
@@ -233,7 +243,9 @@ impl Outcomes {
         let SpoolOutcome { record, result, .. } = outcome;
         match result {
             Ok(receipt) => self.figures.deliver(&receipt, record.size()),
-            Err(failure) if matches!(failure.reason, FailureReason::NotStored(_)) => self.returned.push(record),
+            Err(failure) if matches!(failure.reason, FailureReason::NotStored(_)) => {
+                self.returned.push((record, failure))
+            }
             Err(failure) => {
                 self.figures.give_up(&failure);
                 self.failed.push((record, failure));

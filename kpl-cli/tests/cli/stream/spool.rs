@@ -182,6 +182,7 @@ fn damage_is_told_and_costs_only_what_it_hits() {
     }
     let drain = server.kpl(&["spool", "drain", path], "");
     assert!(drain.stderr.contains("the spool is damaged"), "{drain:?}");
+    assert_eq!(drain.code, 1, "{drain:?}");
     let expected: Vec<String> = expected(0..100).into_iter().filter(|data| data != "line 50").collect();
     assert_eq!(delivered(&server), expected);
 }
@@ -285,4 +286,114 @@ fn records_that_the_service_refuses_are_reported() {
     let again = format!(r#"{{"PartitionKey"{again}"#);
     assert_eq!(serde_json::from_str::<Value>(&again).unwrap(), line);
     assert_eq!(server.kpl(&["put", "clicks"], &again).code, 0);
+}
+
+/// `kpl put` while there is no service, with a small spool.
+fn put_into_little(spool: &str) -> Child {
+    let arguments = [
+        "put",
+        "clicks",
+        "--lines",
+        "--spool",
+        spool,
+        "--spool-size",
+        "300000",
+        "--max-record-size",
+        "1000",
+    ];
+    let mut command = outside(&arguments);
+    command
+        .args(["--region", "us-east-1", "--endpoint-url", "http://127.0.0.1:1"])
+        .env("AWS_ACCESS_KEY_ID", "key")
+        .env("AWS_SECRET_ACCESS_KEY", "secret")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+#[test]
+fn two_signals_end_it_although_the_spool_is_full() {
+    let directory = Directory::new();
+    let spool = directory.path().join("spool");
+    let path = spool.to_str().unwrap();
+    let mut child = put_into_little(path);
+    let mut stdin = child.stdin.take().unwrap();
+    let writer = thread::spawn(move || {
+        // The pipe fills when nothing more is read.
+        (0..)
+            .take_while(|number| writeln!(stdin, "line {number}").is_ok())
+            .last()
+    });
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut told: Vec<String> = Vec::new();
+    while !told.iter().any(|line| line.contains("the spool is full")) {
+        told.push(lines.next().unwrap().unwrap());
+    }
+    let rest = thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<String>>());
+    interrupt(&child);
+    thread::sleep(Duration::from_millis(300));
+    interrupt(&child);
+    let code = child.wait().unwrap().code();
+    writer.join().unwrap();
+    told.extend(rest.join().unwrap());
+
+    // Each line that was read is in the spool, or was reported.
+    let interrupted = told
+        .iter()
+        .find_map(|line| line.strip_prefix("kpl: interrupted after standard input:"));
+    let last: u32 = interrupted.unwrap().parse().unwrap();
+    let stored = kpl(&["spool", "dump", path, "--data", "text"], "").lines();
+    let mut accounted: BTreeSet<String> = stored.iter().map(data).collect();
+    assert!(accounted.len() > 1000, "{}", accounted.len());
+    let mut reported = 0;
+    for line in &told {
+        if let Some((_, json)) = line.split_once("{\"PartitionKey\"") {
+            let json: Value = serde_json::from_str(&format!("{{\"PartitionKey\"{json}")).unwrap();
+            let bytes = data_encoding::BASE64.decode(data(&json).as_bytes()).unwrap();
+            accounted.insert(String::from_utf8(bytes).unwrap());
+            reported += 1;
+        }
+    }
+    let missing: Vec<String> = expected(0..last)
+        .into_iter()
+        .filter(|line| !accounted.contains(line))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "{} of {last}: {:?}",
+        missing.len(),
+        &missing[..3.min(missing.len())]
+    );
+    assert_eq!(code, Some(if reported > 0 { 3 } else { 130 }));
+}
+
+#[test]
+fn nothing_is_read_while_it_cannot_be_stored() {
+    let (server, directory) = (Server::start(1), Directory::new());
+    let spool = directory.path().join("spool");
+    let path = spool.to_str().unwrap();
+    let mut child = server.spawn(&[
+        "put", "clicks", "--lines", "--key", "fixed:k", "--spool", path, "--wait",
+    ]);
+    let mut stdin = child.stdin.take().unwrap();
+    writeln!(stdin, "line 0").unwrap();
+    server.wait_for_records("shardId-000000000000", 1);
+    fs::remove_dir_all(&spool).unwrap();
+    for number in 1..100 {
+        writeln!(stdin, "line {number}").unwrap();
+    }
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let told = lines.find(|line| {
+        line.as_ref()
+            .unwrap()
+            .contains("nothing is read until the spool can be written")
+    });
+    assert!(told.is_some());
+    // The folder comes back, and everything is stored and sent, in whatever order.
+    fs::create_dir(&spool).unwrap();
+    drop(stdin);
+    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{rest:?}");
+    assert_eq!(delivered(&server), expected(0..100));
 }

@@ -101,7 +101,7 @@ impl<H> Stream<H> {
         }
         let is_about_records = match error.class {
             ErrorClass::TooLarge => true,
-            ErrorClass::Permanent => may_be_one_entry(&error.code),
+            ErrorClass::Permanent => may_be_one_entry(&error.code) && self.refusals < REFUSED_IN_A_ROW,
             _ => false,
         };
         if error.class.is_final() && !is_about_records {

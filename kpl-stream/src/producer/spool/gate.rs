@@ -61,6 +61,7 @@ pub(crate) struct Gate {
     records: AtomicU64,
     bytes: AtomicU64,
     is_full: AtomicBool,
+    lost: AtomicU64,
     has_ended: watch::Sender<bool>,
 }
 
@@ -88,6 +89,7 @@ impl Gate {
             records: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             is_full: AtomicBool::new(false),
+            lost: AtomicU64::new(0),
             has_ended: watch::Sender::new(false),
         }
     }
@@ -249,6 +251,7 @@ impl Gate {
         self.records.store(spooled.records, Ordering::Relaxed);
         self.bytes.store(spooled.bytes, Ordering::Relaxed);
         self.is_full.store(spooled.is_full, Ordering::Relaxed);
+        self.lost.store(spooled.lost, Ordering::Relaxed);
     }
 
     pub(super) fn has_ended(&self) {
@@ -260,6 +263,7 @@ impl Gate {
             records: self.records.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
             is_full: self.is_full.load(Ordering::Relaxed),
+            lost: self.lost.load(Ordering::Relaxed),
         }
     }
 }

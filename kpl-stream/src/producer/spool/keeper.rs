@@ -23,6 +23,12 @@ const WINDOW: usize = 256 * 1024;
 /// The pause after the disk has failed, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
+/// After this many failures in a row, what cannot be read counts as damaged.
+const READ_FAILURES: u32 = 12;
+
+/// How many windows are read before what has arrived meanwhile is stored.
+const WINDOWS: usize = 64;
+
 /// How often a full log is tried again.
 const FULL_PAUSE: Duration = Duration::from_millis(10);
 
@@ -46,8 +52,8 @@ pub(crate) struct Keeper<F: Folder> {
     sweep_at: usize,
     /// What waits until the log has room.
     held_up: VecDeque<Step>,
-    /// Records that stay for a later version of this crate, as ranges from start to end.
-    foreign: Vec<(u64, u64)>,
+    /// Records that cannot be decoded, as ranges from start to end. They stay: a later version of this crate may know them.
+    undecodable: Vec<(u64, u64)>,
     streams: HashMap<Arc<str>, StreamId>,
     /// Those who wait until the records before a number have outcomes.
     flushes: Vec<(u64, oneshot::Sender<()>)>,
@@ -55,10 +61,16 @@ pub(crate) struct Keeper<F: Folder> {
     hurries: bool,
     /// Set while the disk fails.
     trouble: Option<Trouble>,
-    /// After reading has failed, when it is tried again.
+    /// When reading goes on, if there is no reason before.
     read_at: Option<Instant>,
+    /// How often reading has failed in a row.
+    read_failures: u32,
     is_full: bool,
+    /// How many records were damaged.
+    lost: u64,
     buffer: Vec<u8>,
+    /// Dropped last, when the folder is not locked any more.
+    _ended: Ended,
 }
 
 /// The disk has failed.
@@ -81,19 +93,22 @@ impl<F: Folder> Keeper<F> {
             first_own: log.next_number(),
             behind: (log.pending() > 0).then(Cursor::default),
             log,
+            _ended: Ended(Arc::clone(&gate)),
             gate,
             intake,
             read: VecDeque::new(),
             senders: HashMap::new(),
             sweep_at: SWEEP,
             held_up: VecDeque::new(),
-            foreign: Vec::new(),
+            undecodable: Vec::new(),
             streams: HashMap::new(),
             flushes: Vec::new(),
             hurries: false,
             trouble: None,
             read_at: None,
+            read_failures: 0,
             is_full: false,
+            lost: 0,
             buffer: Vec::new(),
         };
         keeper.tell();
@@ -101,13 +116,7 @@ impl<F: Folder> Keeper<F> {
     }
 
     /// Runs until the driver has ended and everything that was handed over is stored.
-    pub(crate) fn run(self) {
-        // Told last, when the folder is not locked any more.
-        let _ended = Ended(Arc::clone(&self.gate));
-        self.work_until_the_end();
-    }
-
-    fn work_until_the_end(mut self) {
+    pub(crate) fn run(mut self) {
         let mut not_before = Instant::now();
         // What is left of earlier processes is read at once.
         let mut until = self.behind.is_some().then_some(not_before);
@@ -119,7 +128,7 @@ impl<F: Folder> Keeper<F> {
             if ends {
                 return;
             }
-            not_before = now + self.every;
+            not_before = clock::after(now, self.every);
             until = self.wake_at(now);
         }
     }
@@ -139,6 +148,10 @@ impl<F: Folder> Keeper<F> {
             }
         }
         self.held_up.extend(work.steps);
+        if work.ends {
+            // There is no other time to try it again.
+            self.trouble = None;
+        }
         self.store(now);
         self.read_back(now);
         if std::mem::take(&mut self.hurries) {
@@ -326,7 +339,7 @@ impl<F: Folder> Keeper<F> {
         }
         self.read_at = None;
         let mut messages = Vec::new();
-        while self.behind.is_some() && self.read_at.is_none() {
+        for _ in 0..WINDOWS {
             while let Some((number, spooled)) = self.read.pop_front() {
                 let Ok(true) = self.intake.try_reserve(self.intake.cost(&spooled.record)) else {
                     self.read.push_front((number, spooled));
@@ -344,8 +357,12 @@ impl<F: Folder> Keeper<F> {
                 ));
             }
             self.hand_over(std::mem::take(&mut messages));
+            if self.behind.is_none() || self.read_at.is_some() {
+                return;
+            }
             self.read_window(now);
         }
+        self.read_at = Some(now);
     }
 
     fn stream(&mut self, name: &Arc<str>) -> Option<StreamId> {
@@ -368,11 +385,18 @@ impl<F: Folder> Keeper<F> {
             Ok(items) => items,
             Err(error) => {
                 metrics::counter!("SpoolErrors").increment(1);
-                tracing::error!(%error, "the spool cannot be read: it is tried again in {} s", PAUSES.1.as_secs());
+                self.read_failures += 1;
+                if self.read_failures < READ_FAILURES {
+                    tracing::error!(%error, "the spool cannot be read: it is tried again in {} s", PAUSES.1.as_secs());
+                } else {
+                    tracing::error!(%error, "the spool cannot be read: the records there are given up");
+                    cursor.pass_unreadable();
+                }
                 self.read_at = Some(now + PAUSES.1);
                 return;
             }
         };
+        self.read_failures = 0;
         if items.is_empty() {
             self.behind = None;
         }
@@ -383,15 +407,13 @@ impl<F: Folder> Keeper<F> {
                         spooled.record.maybe_written = number < self.first_own;
                         self.read.push_back((number, spooled));
                     }
-                    Err(error) => self.pass_over(number, &error),
+                    Err(error) => self.leave(number, &error),
                 },
                 Item::Lost { numbers, segment } => {
-                    metrics::counter!("SpoolRecordsLost").increment(numbers.end - numbers.start);
-                    tracing::error!(
-                        segment,
-                        records = numbers.end - numbers.start,
-                        "the spool is damaged: records are lost"
-                    );
+                    let count = numbers.end - numbers.start;
+                    self.lost += count;
+                    metrics::counter!("SpoolRecordsLost").increment(count);
+                    tracing::error!(segment, records = count, "the spool is damaged: records are lost");
                     for number in numbers {
                         if let Some((stream, outcome)) = self.senders.remove(&number) {
                             drop(outcome.complete(Err(failure(stream, FailureReason::Damaged))));
@@ -402,20 +424,20 @@ impl<F: Folder> Keeper<F> {
         }
     }
 
-    /// Leaves a record where it is: a version of this crate that knows it may read it.
-    fn pass_over(&mut self, number: u64, error: &EntryError) {
-        match self.foreign.last_mut() {
+    /// Leaves a record where it is.
+    fn leave(&mut self, number: u64, error: &EntryError) {
+        match self.undecodable.last_mut() {
             Some((_, end)) if *end == number => *end += 1,
             _ => {
-                tracing::error!(number, %error, "a record of the spool cannot be read: it stays");
-                self.foreign.push((number, number + 1));
+                tracing::error!(number, %error, "a record of the spool cannot be decoded: it stays");
+                self.undecodable.push((number, number + 1));
             }
         }
     }
 
     fn report_flushed(&mut self) {
         let mut first = self.log.first_pending(0);
-        for (start, end) in &self.foreign {
+        for (start, end) in &self.undecodable {
             if *start <= first && first < *end {
                 first = self.log.first_pending(*end);
             }
@@ -434,6 +456,7 @@ impl<F: Folder> Keeper<F> {
             records: self.log.pending(),
             bytes: self.log.bytes(),
             is_full: self.is_full,
+            lost: self.lost,
         };
         metrics::gauge!("SpoolRecordsPending").set(spooled.records as f64);
         metrics::gauge!("SpoolBytes").set(spooled.bytes as f64);
@@ -443,8 +466,10 @@ impl<F: Folder> Keeper<F> {
 
 impl<F: Folder> Drop for Keeper<F> {
     fn drop(&mut self) {
-        // Also after a panic.
+        // Also after a panic, and if it never ran.
         self.gate.end();
+        let now = Instant::now();
+        self.held_up.extend(self.gate.take(now, None).steps);
         for step in std::mem::take(&mut self.held_up) {
             if let Step::Append(append) = step
                 && append.stored.is_none()
@@ -595,9 +620,11 @@ mod tests {
     impl World {
         fn new(seed: u64) -> Self {
             let path = std::env::temp_dir().join(format!("kpl-keeper-{}-{seed}", std::process::id()));
-            let mut options = Options::default();
-            options.max_user_record_size = 1000;
-            options.max_buffered_bytes = 40_000;
+            let options = Options {
+                max_user_record_size: 1000,
+                max_buffered_bytes: 40_000,
+                ..Options::default()
+            };
             let mut log = LogOptions::default();
             log.max_bytes = 6000;
             let fails = Arc::new(AtomicBool::new(false));

@@ -29,12 +29,15 @@
 //!
 //! An outcome releases a record: a receipt, or a failure that is the record's own, such as one that the service refuses. What is wrong with
 //! all records is not: while there are no valid credentials, while the stream does not exist or may not be written to, records stay and are
-//! tried again. With a spool, `record_ttl` is unlimited unless it is set.
+//! tried again. [`ProducerBuilder::spool`](crate::ProducerBuilder::spool) makes `record_ttl` unlimited; a limit that is set after it holds.
+//!
+//! Records that are tried again without end take room: first in memory, where those of other streams then wait behind them, and at last on
+//! the disk. Streams that must not wait for each other need producers with spools of their own.
 //!
 //! The next process that opens the folder sends what has no outcome first, in order, and after it what is new. Those records may be there
 //! twice: their receipts say `may_be_duplicated`. They have no [`Delivery`](crate::Delivery), so their outcomes go to the function of
-//! [`SpoolOptions::on_outcome`], and so do those of records that were sent by [`spool`](crate::StreamProducer::spool). Without such a
-//! function, their failures are logged as errors.
+//! [`SpoolOptions::on_outcome`], and so do those of records that were sent by [`spool`](crate::StreamProducer::spool), or whose delivery was
+//! dropped before. Without such a function, their failures are logged as errors.
 //!
 //! While memory has room, records are sent from memory, and the disk is only written. When the service does not take them, memory fills, and
 //! further records stay on the disk until there is room; they are read again a few at a time, in order. User records are stored, not
@@ -45,7 +48,8 @@
 //! If records cannot be written, because the disk is full or broken or the folder is not there any more, `send` fails with
 //! [`SendErrorKind::Spool`](crate::SendErrorKind::Spool), and the error returns the record: nothing is accepted that is not stored. What was
 //! accepted before is sent from memory as before. Writing is tried again after a pause of 100 ms that grows to 5 s, in which records are
-//! refused at once. When `max_bytes` are in use, `send` waits and `try_send` refuses, as they do without a spool when memory is full; a
+//! refused at once. After a failed sync it is not known what the disk has, so a later process may find a record all the same that was refused
+//! so. When `max_bytes` are in use, `send` waits and `try_send` refuses, as they do without a spool when memory is full; a
 //! warning says so once.
 //!
 //! The format of the files is described with the crate [`kpl-spool`](https://docs.rs/kpl-spool), that of the records in them in
@@ -121,8 +125,8 @@ impl SpoolOptions {
         self
     }
 
-    /// A function that gets the outcomes of records that have no [`Delivery`](crate::Delivery): those of an earlier process, and those sent
-    /// by [`spool`](crate::StreamProducer::spool). It must not block: it runs where the producer runs. A panic in it is logged.
+    /// A function that gets the outcomes of records that have no [`Delivery`](crate::Delivery): those of an earlier process, those sent by
+    /// [`spool`](crate::StreamProducer::spool), and those whose delivery was dropped before. It must not block: it runs where the producer runs. A panic in it is logged.
     ///
     /// ```no_run
     /// # fn dead_letter(_: kpl_stream::EncodedRecord) {}
@@ -242,7 +246,7 @@ pub struct SpoolOutcome {
     pub result: Result<Receipt, Failure>,
 }
 
-/// The most and the least about a spool at a moment: the result of [`Producer::spooled`](crate::Producer::spooled).
+/// What is in a spool at a moment: the result of [`Producer::spooled`](crate::Producer::spooled).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Spooled {
@@ -252,6 +256,8 @@ pub struct Spooled {
     pub bytes: u64,
     /// Whether records wait because `max_bytes` are in use.
     pub is_full: bool,
+    /// How many records were damaged on the disk, of those that this producer has read.
+    pub lost: u64,
 }
 
 /// A spool cannot be opened, read or written.
