@@ -289,7 +289,10 @@ async fn debug_shows_no_payloads() {
     let mut texts = vec![format!("{producer:?}"), format!("{clicks:?}"), format!("{delivery:?}")];
     let error = producer.close(Duration::from_millis(50)).await.unwrap_err();
     assert_eq!(error.undelivered.len(), 1000);
-    assert_eq!(format!("{error:?}"), "CloseError { undelivered: 1000 records, spooled: 0 }");
+    assert_eq!(
+        format!("{error:?}"),
+        "CloseError { undelivered: 1000 records, spooled: 0 }"
+    );
     texts.extend([
         format!("{:?}", error.undelivered[0]),
         format!("{:?}", delivery.await.unwrap_err()),

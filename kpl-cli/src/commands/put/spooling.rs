@@ -10,7 +10,7 @@ use std::time::Duration;
 use kpl_core::RawRecord;
 use kpl_stream::aws::AwsClient;
 use kpl_stream::spool::SpoolError;
-use kpl_stream::{EncodedRecord, OpenError, SendError, SendErrorKind, StreamProducer, StreamState};
+use kpl_stream::{EncodedRecord, OpenError, SendError, SendErrorKind, StreamProducer};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
@@ -41,7 +41,6 @@ pub(super) async fn run(mut options: Put, interrupts: Interrupts, problems: &mut
         .stream_unchecked(&options.stream)
         .await
         .map_err(unopened)?;
-    tokio::spawn(tell_state(stream.clone()));
     let form = options.form();
     let mut input = reading::start(options.files, form.clone())?;
     let mut spooling = Spooling {
@@ -70,13 +69,6 @@ pub(super) async fn run(mut options: Put, interrupts: Interrupts, problems: &mut
         read => read,
     };
     sending.finish(result.and(stored).and(ended))
-}
-
-/// Tells if the stream does not take records now: they are stored all the same.
-async fn tell_state(stream: StreamProducer<Record>) {
-    if let Ok(state @ (StreamState::Unpredicted(_) | StreamState::Unknown(_))) = stream.state().await {
-        tell(format_args!("stream {}: {state}", stream.name()));
-    }
 }
 
 struct Spooling<'p> {
