@@ -12,7 +12,7 @@ use kpl_stream::aws::AwsClient;
 use kpl_stream::spool::SpoolError;
 use kpl_stream::{EncodedRecord, OpenError, SendError, SendErrorKind, StreamProducer};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::reading::{self, Line, LineForm, Message};
 use super::record::Record;
@@ -243,10 +243,12 @@ impl Spooling<'_> {
                 break;
             }
         }
+        let until = Instant::now() + PAUSE;
         for record in std::mem::take(&mut self.unstored) {
             let stored = tokio::select! {
+                biased;
                 stored = self.again.spool(record.clone()) => stored.map_err(|error| error.kind.to_string()),
-                () = sleep(PAUSE) => Err("it was not stored".to_owned()),
+                () = sleep_until(until) => Err("it was not stored".to_owned()),
             };
             if let Err(problem) = stored {
                 result = result.and(self.give_up(&record, &problem));
