@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -31,23 +31,22 @@ fn expected(numbers: std::ops::Range<u32>) -> Vec<String> {
     numbers.map(|number| format!("line {number}")).collect()
 }
 
+/// `kpl`, where no service can be reached.
+fn without_service(arguments: &[&str]) -> Command {
+    let mut command = outside(arguments);
+    command
+        .args(["--region", "us-east-1", "--endpoint-url", "http://127.0.0.1:1"])
+        .env("AWS_ACCESS_KEY_ID", "key")
+        .env("AWS_SECRET_ACCESS_KEY", "secret")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
 /// Puts lines while there is no service. They stay in the spool.
 fn put_into_nothing(spool: &str, numbers: std::ops::Range<u32>) -> Run {
-    let mut command = outside(&[
-        "put",
-        "clicks",
-        "--lines",
-        "--key",
-        "fixed:k",
-        "--spool",
-        spool,
-        "--region",
-        "us-east-1",
-    ]);
-    command
-        .args(["--endpoint-url", "http://127.0.0.1:1"])
-        .env("AWS_ACCESS_KEY_ID", "key")
-        .env("AWS_SECRET_ACCESS_KEY", "secret");
+    let mut command = without_service(&["put", "clicks", "--lines", "--key", "fixed:k", "--spool", spool]);
     run(&mut command, lines(numbers).as_bytes())
 }
 
@@ -130,21 +129,8 @@ fn a_drain_that_is_interrupted_leaves_the_rest() {
     let spool = directory.path().join("spool");
     let spool = spool.to_str().unwrap();
     assert_eq!(put_into_nothing(spool, 0..10).code, 0);
-    let mut command = outside(&[
-        "spool",
-        "drain",
-        spool,
-        "--region",
-        "us-east-1",
-        "--endpoint-url",
-        "http://127.0.0.1:1",
-    ]);
-    command
-        .env("AWS_ACCESS_KEY_ID", "key")
-        .env("AWS_SECRET_ACCESS_KEY", "secret")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    let mut command = without_service(&["spool", "drain", spool]);
+    command.stdin(Stdio::null());
     let mut child = command.spawn().unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
@@ -269,11 +255,7 @@ fn records_that_the_service_refuses_are_reported() {
         "0.3",
         "--wait",
     ];
-    let mut command = outside(&put);
-    command
-        .args(["--region", "us-east-1", "--endpoint-url", "http://127.0.0.1:1"])
-        .env("AWS_ACCESS_KEY_ID", "key")
-        .env("AWS_SECRET_ACCESS_KEY", "secret");
+    let mut command = without_service(&put);
     let line = json!({"PartitionKey": "anna", "ExplicitHashKey": "7", "Data": "/wD+"});
     let put = run(&mut command, format!("{line}\n").as_bytes());
     assert_eq!(put.code, 3, "{put:?}");
@@ -301,15 +283,7 @@ fn put_into_little(spool: &str) -> Child {
         "--max-record-size",
         "1000",
     ];
-    let mut command = outside(&arguments);
-    command
-        .args(["--region", "us-east-1", "--endpoint-url", "http://127.0.0.1:1"])
-        .env("AWS_ACCESS_KEY_ID", "key")
-        .env("AWS_SECRET_ACCESS_KEY", "secret")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command.spawn().unwrap()
+    without_service(&arguments).spawn().unwrap()
 }
 
 #[test]
