@@ -292,7 +292,7 @@ def another_makes_a_checkpoint(evidence):
 
 def a_parent_does_not_end(evidence):
     parent = next(parents[0] for parents in evidence.parents.values() if parents)
-    evidence.changes = [change for change in evidence.changes if change.shard != parent or not change.checkpoint.startswith("SHARD_END")]
+    evidence.changes = [change for change in evidence.changes if change.shard != parent or not (change.checkpoint or "").startswith("SHARD_END")]
 
 
 def a_child_comes_early(evidence):
