@@ -52,6 +52,9 @@
 //! so. When `max_bytes` are in use, `send` waits and `try_send` refuses, as they do without a spool when memory is full; a
 //! warning says so once.
 //!
+//! A part of the disk that cannot be read is tried again for a minute; then the records in it are given up, logged as lost, and counted in
+//! [`Spooled::lost`]. If it is a part of the newest file, the spool cannot be opened, and the error says so.
+//!
 //! The format of the files is described with the crate [`kpl-spool`](https://docs.rs/kpl-spool), that of the records in them in
 //! `src/producer/spool/entry.rs`. The command `kpl spool` lists, checks, prints and drains a folder.
 
