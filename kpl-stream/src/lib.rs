@@ -34,3 +34,8 @@ pub use producer::{
 };
 #[doc(inline)]
 pub use reader::Reader;
+
+/// Its examples are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/migrating.md")]
+struct Migrating;
