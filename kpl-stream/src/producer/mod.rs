@@ -191,6 +191,7 @@ impl Producer {
             let runtime = Handle::try_current().map_err(|_| OpenErrorKind::NoRuntime)?;
             let (client, intake) = (Arc::clone(&self.shared.client), Arc::clone(&self.shared.intake));
             if let Some(Idle { pipeline, keeper }) = idle.take() {
+                metrics::describe();
                 // If the thread cannot be started, the driver ends when it is dropped.
                 let driver = Driver::new(pipeline, client, intake, self.shared.spool.clone());
                 if let Some(keeper) = keeper {

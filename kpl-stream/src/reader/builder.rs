@@ -331,6 +331,7 @@ impl<T> ReaderBuilder<T> {
             shard_bytes_per_second,
             ..
         } = self.options;
+        super::metrics::describe();
         InvalidOption::check("max_records", max_records, 1..=MAX_RECORDS)?;
         InvalidOption::check(
             "shard_bytes_per_second",

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, Histogram, Label, SharedString, counter, gauge, histogram};
+use metrics::{
+    Counter, Gauge, Histogram, Label, SharedString, Unit, counter, describe_counter, describe_gauge,
+    describe_histogram, gauge, histogram,
+};
 
 use crate::labels::{ERROR_CODE, SHARD_ID, STREAM_NAME};
 
@@ -14,6 +17,34 @@ const REQUEST_TIME: &str = "KinesisDataFetcher.getRecords.Time";
 /// The KCL's `KinesisDataFetcher.getRecords.Success` is an average; a counter of failures is what alarms need.
 const REQUEST_FAILURES: &str = "KinesisDataFetcher.getRecords.Failure";
 const SUBSCRIPTION_FAILURES: &str = "SubscribeToShard.Failure";
+
+/// Tells the recorder what the metrics are, for its help texts.
+pub(super) fn describe() {
+    let counters = [
+        (RECORDS_PROCESSED, Unit::Count, "User records that were passed on"),
+        (
+            DATA_BYTES_PROCESSED,
+            Unit::Bytes,
+            "Data of Kinesis records that were received",
+        ),
+        (
+            REQUEST_FAILURES,
+            Unit::Count,
+            "GetRecords requests that failed, by the error's code",
+        ),
+        (
+            SUBSCRIPTION_FAILURES,
+            Unit::Count,
+            "Subscriptions to shards that failed, by the error's code",
+        ),
+    ];
+    for (name, unit, text) in counters {
+        describe_counter!(name, unit, text);
+    }
+    let behind = "How far the last answer was behind the latest record of its shard";
+    describe_gauge!(MILLIS_BEHIND_LATEST, Unit::Milliseconds, behind);
+    describe_histogram!(REQUEST_TIME, Unit::Milliseconds, "Time that a GetRecords request took");
+}
 
 /// The metrics of a shard.
 pub(super) struct Metrics {

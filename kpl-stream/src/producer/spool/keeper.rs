@@ -14,6 +14,7 @@ use super::{SpoolError, Spooled};
 use crate::clock;
 use crate::producer::delivery::OutcomeSender;
 use crate::producer::intake::{Intake, Message};
+use crate::producer::metrics;
 use crate::producer::outcome::{Attempts, Failure, FailureReason};
 use crate::producer::pipeline::{EncodedRecord, StreamId};
 
@@ -238,7 +239,7 @@ impl<F: Folder> Keeper<F> {
     }
 
     fn failed(&mut self, error: SpoolError, now: Instant) {
-        metrics::counter!("SpoolErrors").increment(1);
+        metrics::spool_failed();
         let pause = match &self.trouble {
             None => PAUSES.0,
             Some(trouble) => (trouble.pause * 2).min(PAUSES.1),
@@ -384,7 +385,7 @@ impl<F: Folder> Keeper<F> {
         let items = match self.log.read(cursor, WINDOW) {
             Ok(items) => items,
             Err(error) => {
-                metrics::counter!("SpoolErrors").increment(1);
+                metrics::spool_failed();
                 self.read_failures += 1;
                 if self.read_failures < READ_FAILURES {
                     tracing::error!(%error, "the spool cannot be read: it is tried again in {} s", PAUSES.1.as_secs());
@@ -412,7 +413,7 @@ impl<F: Folder> Keeper<F> {
                 Item::Lost { numbers, segment } => {
                     let count = numbers.end - numbers.start;
                     self.lost += count;
-                    metrics::counter!("SpoolRecordsLost").increment(count);
+                    metrics::spool_lost(count);
                     tracing::error!(segment, records = count, "the spool is damaged: records are lost");
                     for number in numbers {
                         if let Some((stream, outcome)) = self.senders.remove(&number) {
@@ -458,8 +459,7 @@ impl<F: Folder> Keeper<F> {
             is_full: self.is_full,
             lost: self.lost,
         };
-        metrics::gauge!("SpoolRecordsPending").set(spooled.records as f64);
-        metrics::gauge!("SpoolBytes").set(spooled.bytes as f64);
+        metrics::spooled(spooled);
         self.gate.tell(spooled);
     }
 }

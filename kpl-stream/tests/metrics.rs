@@ -1,4 +1,4 @@
-//! What a reader reports through the `metrics` facade.
+//! What readers and producers report through the `metrics` facade.
 #![forbid(unsafe_code)]
 
 #[path = "common/scrape.rs"]
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kpl_core::RawRecord;
+use kpl_stream::Producer;
 use kpl_stream::client::{ReadClient, RequestError};
 use kpl_stream::reader::Reader;
 use kpl_testkit::aggregate_into_one;
@@ -38,6 +39,8 @@ fn records_bytes_requests_and_failures_are_counted_by_shard() {
     let scrape = scraped(&service, 2);
     let bytes = "plainrecord".len() + aggregate.len();
     for line in [
+        "# HELP RecordsProcessed User records that were passed on\n".to_owned(),
+        "# HELP MillisBehindLatest How far the last answer was behind the latest record of its shard\n".to_owned(),
         r#"RecordsProcessed{StreamName="clicks",ShardId="a"} 5"#.to_owned(),
         format!(r#"DataBytesProcessed{{StreamName="clicks",ShardId="a"}} {bytes}"#),
         r#"MillisBehindLatest{StreamName="clicks",ShardId="a"} 0"#.to_owned(),
@@ -55,4 +58,35 @@ fn records_bytes_requests_and_failures_are_counted_by_shard() {
     let scrape = scraped(&service, 10);
     let failures = r#"KinesisDataFetcher_getRecords_Failure{StreamName="clicks",ShardId="a",ErrorCode="ProvisionedThroughputExceededException"} 2"#;
     assert!(scrape.contains(failures), "{scrape}");
+}
+
+#[test]
+fn producers_count_and_explain_what_they_count() {
+    let service = Service::new(Stream::with_shards(1));
+    let scrape = scrape::scraped(async {
+        let producer = Producer::builder().client(service).build().unwrap();
+        let stream = producer.stream::<RawRecord>("clicks").await.unwrap();
+        for number in 0..5 {
+            drop(stream.send(RawRecord::new(number.to_string(), "data")).await.unwrap());
+        }
+        producer.close(Duration::from_secs(30)).await.unwrap();
+    });
+    for line in [
+        "# HELP UserRecordsPut User records that were written\n",
+        "# HELP RequestTime Time that a PutRecords request took\n",
+        "# HELP UserRecordsPending User records in memory that have no outcome yet\n",
+        "UserRecordsReceived{StreamName=\"clicks\"} 5\n",
+        "UserRecordsPending{StreamName=\"clicks\"} 0\n",
+    ] {
+        assert!(scrape.contains(line), "{line} is not in\n{scrape}");
+    }
+    // Each metric that is reported is explained.
+    let explained: Vec<&str> = scrape.lines().filter_map(|line| line.strip_prefix("# HELP ")).collect();
+    for line in scrape.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let name = line.split(' ').next().unwrap();
+        assert!(
+            explained.iter().any(|help| help.starts_with(&format!("{name} "))),
+            "{name} in\n{scrape}"
+        );
+    }
 }
