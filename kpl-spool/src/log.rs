@@ -515,7 +515,7 @@ impl<F: Folder> Log<F> {
         self.next
     }
 
-    /// Returns the lowest number, from this one on, of a record that has no outcome, or [`next_number`](Self::next_number) if all have one.
+    /// Returns the lowest number, from this one on, of a record without an outcome, or [`next_number`](Self::next_number).
     #[must_use]
     pub fn first_pending(&self, from: u64) -> u64 {
         self.settled.end_of(from).unwrap_or(from).min(self.next)

@@ -343,6 +343,7 @@ impl Scan {
         }
     }
 }
+
 /// The size of the blocks that a disk reads as a whole, in bytes.
 const BLOCK: u64 = 4096;
 

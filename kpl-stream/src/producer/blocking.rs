@@ -37,8 +37,8 @@ use super::outcome::Receipt;
 ///
 /// Methods that block panic if they are called inside async code, where they would block other tasks:
 /// [`start`](Self::start), [`stream`](Self::stream), [`flush`](Self::flush), [`close`](Self::close),
-/// [`sync_spool`](Self::sync_spool), [`StreamProducer::send`], [`StreamProducer::spool`] and [`Delivery::wait`]. Inside tokio, call them in `spawn_blocking`, or use
-/// [`as_async`](Self::as_async).
+/// [`sync_spool`](Self::sync_spool), [`StreamProducer::send`], [`StreamProducer::spool`] and [`Delivery::wait`]. Inside
+/// tokio, call them in `spawn_blocking`, or use [`as_async`](Self::as_async).
 #[derive(Clone, Debug)]
 pub struct Producer {
     producer: crate::Producer,

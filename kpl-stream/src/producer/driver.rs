@@ -178,22 +178,22 @@ impl Driver {
 
     /// Passes on the outcome of a record.
     fn resolve(&mut self, handle: OutcomeSender, record: EncodedRecord, mut outcome: Result<Receipt, Failure>) {
-        if let Err(failure) = &mut outcome
-            && failure.reason == FailureReason::Closed
-        {
-            if handle.spooled.is_some() {
-                failure.reason = FailureReason::Spooled;
-            } else if let Some(undelivered) = &mut self.undelivered {
+        let Some(number) = handle.spooled else {
+            if let (Some(undelivered), Err(failure)) = (&mut self.undelivered, &outcome)
+                && failure.reason == FailureReason::Closed
+            {
                 undelivered.push(UndeliveredRecord {
                     stream: Arc::clone(&failure.stream),
                     record,
                     may_have_been_written: failure.may_have_been_written,
                 });
-                return drop(handle.complete(outcome));
             }
+            return drop(handle.complete(outcome));
+        };
+        match &mut outcome {
+            Err(failure) if failure.reason == FailureReason::Closed => failure.reason = FailureReason::Spooled,
+            _ => self.settled.push(number),
         }
-        let is_spooled = matches!(&outcome, Err(failure) if failure.reason == FailureReason::Spooled);
-        self.settled.extend(handle.spooled.filter(|_| !is_spooled));
         if let (Some(outcome), Some(spool)) = (handle.complete(outcome), &self.spool) {
             spool.report(record, outcome);
         }

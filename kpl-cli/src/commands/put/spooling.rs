@@ -7,7 +7,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kpl_core::RawRecord;
 use kpl_stream::aws::AwsClient;
 use kpl_stream::spool::SpoolError;
 use kpl_stream::{EncodedRecord, OpenError, SendError, SendErrorKind, StreamProducer};
@@ -17,10 +16,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::reading::{self, Line, LineForm, Message};
 use super::record::Record;
 use super::{Put, location, tell_interrupted, text};
+use crate::commands::spool::line_of;
 use crate::commands::spool::sending::Sending;
 use crate::interrupts::Interrupts;
 use crate::problems::{Location, Problems, Stop, tell};
-use crate::user_record_line;
 
 /// The pause before storing is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -209,9 +208,7 @@ impl Spooling<'_> {
     }
 
     fn give_up(&mut self, record: &EncodedRecord, problem: &dyn Display) -> Result<(), Stop> {
-        let mut raw = RawRecord::new(record.partition_key(), record.data());
-        raw.explicit_hash_key = record.explicit_hash_key();
-        let problem = format!("{problem}: {}", user_record_line::write(&raw, None));
+        let problem = format!("{problem}: {}", line_of(record, None));
         self.sending.figures(|figures| figures.not_delivered += 1);
         let location = Location {
             file: &self.file,

@@ -1,38 +1,42 @@
 //! Looks into the folder of a spool, and changes nothing.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use kpl_core::RawRecord;
 use kpl_spool::{Cursor, Directory, Folder as _, Item, Log, Options};
 use kpl_stream::spool::{EntryError, SpooledRecord};
 
+use super::line_of;
 use crate::draw::{self, count, thousands};
 use crate::forms::DataEncoding;
 use crate::problems::{Location, Problems, Stop, tell};
-use crate::user_record_line;
 
 /// How much is read at once, in bytes.
 const WINDOW: usize = 1024 * 1024;
 
-/// What is in a folder, or why it cannot be looked at.
-fn open(folder: &Path) -> Result<Log<Directory>, Stop> {
-    let at = |error: &dyn std::fmt::Display| Stop::Usage(format!("{}: {error}", folder.display()));
-    let directory = Directory::look_at(folder).map_err(|error| Stop::Usage(error.to_string()))?;
+fn look_at(folder: &Path) -> Result<Directory, Stop> {
+    Directory::look_at(folder).map_err(|error| Stop::Usage(error.to_string()))
+}
+
+/// Returns what is in a folder.
+fn open(folder: &Path, directory: Directory) -> Result<Log<Directory>, Stop> {
     let mut options = Options::default();
     options.max_bytes = u64::MAX;
-    Log::open(directory, options).map_err(|error| at(&error))
+    Log::open(directory, options).map_err(|error| unread(folder, error))
+}
+
+fn unread(folder: &Path, error: impl Display) -> Stop {
+    Stop::Usage(format!("{}: {error}", folder.display()))
 }
 
 pub(super) fn list(folder: &Path) -> Result<(), Stop> {
-    let log = open(folder)?;
-    let directory = Directory::look_at(folder).map_err(|error| Stop::Usage(error.to_string()))?;
-    let unread = |error| Stop::Usage(format!("{}: {error}", folder.display()));
-    let mut segments = directory.list().map_err(unread)?;
+    let directory = look_at(folder)?;
+    let mut segments = directory.list().map_err(|error| unread(folder, error))?;
     segments.sort_unstable();
+    let log = open(folder, directory)?;
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = writeln!(text, "{:<24}{:>14}", "without an outcome", thousands(log.pending()));
@@ -56,11 +60,11 @@ enum Read {
 
 /// Reads every record without an outcome.
 fn each(folder: &Path, mut take: impl FnMut(Read) -> Result<(), Stop>) -> Result<(), Stop> {
-    let mut log = open(folder)?;
+    let mut log = open(folder, look_at(folder)?)?;
     let mut cursor = Cursor::default();
     loop {
         let items = log.read(&mut cursor, WINDOW);
-        let items = items.map_err(|error| Stop::Usage(format!("{}: {error}", folder.display())))?;
+        let items = items.map_err(|error| unread(folder, error))?;
         if items.is_empty() {
             return Ok(());
         }
@@ -146,9 +150,7 @@ pub(super) fn dump(
                 *others.entry(spooled.stream).or_default() += 1;
                 return Ok(());
             }
-            let mut record = RawRecord::new(spooled.record.partition_key(), spooled.record.data());
-            record.explicit_hash_key = spooled.record.explicit_hash_key();
-            writeln!(out, "{}", user_record_line::write(&record, Some(data)))?;
+            writeln!(out, "{}", line_of(&spooled.record, Some(data)))?;
         }
         Ok(())
     })?;

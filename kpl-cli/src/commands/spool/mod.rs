@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueHint};
+use kpl_core::RawRecord;
+use kpl_stream::EncodedRecord;
 use kpl_stream::aws::AwsClient;
 
 use self::sending::{Folder, Sending};
@@ -14,6 +16,14 @@ use crate::forms::{DataEncoding, positive_seconds};
 use crate::interrupts::{self, Interrupts};
 use crate::problems::{Problems, Stop};
 use crate::service::Service;
+use crate::user_record_line;
+
+/// Returns a record of a spool as a line that `kpl put` reads.
+pub(crate) fn line_of(record: &EncodedRecord, data: Option<DataEncoding>) -> String {
+    let mut raw = RawRecord::new(record.partition_key(), record.data());
+    raw.explicit_hash_key = record.explicit_hash_key();
+    user_record_line::write(&raw, data)
+}
 
 /// Look at, check, print or send what `kpl put --spool` or a producer has left in its folder
 #[derive(Debug, Args)]
@@ -36,8 +46,7 @@ enum Action {
         #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
         folder: PathBuf,
     },
-    /// Read every record that has no outcome, and show how many there are for each stream, and how many are damaged. Exits
-    /// with 1 if any is
+    /// Read every record without an outcome, and show how many each stream has, and how many are damaged. Exits with 1 if any is
     Verify {
         /// The folder
         #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]

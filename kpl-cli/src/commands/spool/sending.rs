@@ -7,18 +7,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum, ValueHint};
-use kpl_core::RawRecord;
 use kpl_stream::client::WriteClient;
 use kpl_stream::spool::{Durability, Spool, SpoolOutcome};
 use kpl_stream::{EncodedRecord, Failure, FailureReason, Producer, ProducerBuilder};
 use tokio::time::{Interval, interval};
 
+use super::line_of;
 use crate::commands::put::client::{Counters, CountingClient};
 use crate::commands::put::figures::{Figures, Progress};
 use crate::draw::count;
 use crate::interrupts::Interrupts;
+use crate::log;
 use crate::problems::{Location, Problems, Stop, tell};
-use crate::{log, user_record_line};
 
 /// The folder of a spool, and how records are kept in it.
 #[derive(Debug, Args)]
@@ -148,9 +148,7 @@ impl Sending {
         drop(outcomes);
         let mut result = Ok(());
         for (record, failure) in failed {
-            let mut raw = RawRecord::new(record.partition_key(), record.data());
-            raw.explicit_hash_key = record.explicit_hash_key();
-            let problem = format!("{failure}: {}", user_record_line::write(&raw, None));
+            let problem = format!("{failure}: {}", line_of(&record, None));
             let location = Location {
                 file: &self.folder,
                 ..Location::default()

@@ -44,7 +44,7 @@ fn without_service(arguments: &[&str]) -> Command {
     command
 }
 
-/// Puts lines while there is no service. They stay in the spool.
+/// Puts lines while the service cannot be reached. They stay in the spool.
 fn put_into_nothing(spool: &str, numbers: std::ops::Range<u32>) -> Run {
     let mut command = without_service(&["put", "clicks", "--lines", "--key", "fixed:k", "--spool", spool]);
     run(&mut command, lines(numbers).as_bytes())
@@ -270,7 +270,7 @@ fn records_that_the_service_refuses_are_reported() {
     assert_eq!(server.kpl(&["put", "clicks"], &again).code, 0);
 }
 
-/// `kpl put` while there is no service, with a small spool.
+/// `kpl put` with a small spool, while the service cannot be reached.
 fn put_into_little(spool: &str) -> Child {
     let arguments = [
         "put",

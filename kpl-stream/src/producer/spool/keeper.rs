@@ -212,7 +212,10 @@ impl<F: Folder> Keeper<F> {
         if trouble.is_none() {
             self.commit(stored, start, now);
         }
-        self.tell();
+        if !syncs.is_empty() {
+            // Who waited sees what is stored.
+            self.tell();
+        }
         for reply in syncs {
             // The receiver may have stopped waiting, here and below.
             let _ = reply.send(());
@@ -578,7 +581,7 @@ mod tests {
         }
 
         fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-            // Whoever tears a page may have written a part of it.
+            // A write that fails may have written a part.
             let written = if fail(&self.fails).is_ok() {
                 bytes.len()
             } else {
