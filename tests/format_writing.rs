@@ -77,6 +77,30 @@ mod bytes {
         assert_eq!(support::oracle::read(body).unwrap().encode_to_vec(), body);
     }
 
+    /// Indexes and lengths on both sides of where a varint gets longer, with and without an explicit hash key.
+    #[test]
+    fn are_those_of_the_oracle_at_each_length_of_a_number() {
+        use prost::Message as _;
+        let lengths = [
+            0, 1, 123, 124, 125, 126, 127, 128, 129, 16_376, 16_377, 16_378, 16_379, 16_380, 16_384, 2_097_152,
+        ];
+        let mut records: Vec<_> = (0..16_390_u32)
+            .map(|number| raw(&format!("key {number}"), vec![7; number as usize % 5]))
+            .collect();
+        for number in [0, 1, 126, 127, 128, 129, 16_382, 16_383, 16_384, 16_385] {
+            let keep_small = if number % 2 == 0 { lengths.len() - 1 } else { 10 };
+            for length in &lengths[..keep_small] {
+                records.push(raw(&format!("key {number}"), vec![8; *length]));
+                records.push(raw_at(&format!("key {number}"), number, vec![9; *length]));
+            }
+        }
+        records.push(raw("the last", vec![10; lengths[lengths.len() - 1]]));
+        let sealed = aggregate_into_one(&records);
+        let body = &sealed.data[4..sealed.data.len() - 16];
+        assert!(support::oracle::read(body).unwrap().encode_to_vec() == body);
+        assert!(contents(&sealed) == records);
+    }
+
     /// "Size is exact, never estimated": the formula of section 1, for one record and for what each next one adds.
     #[test]
     fn are_as_many_as_the_formula_says() {

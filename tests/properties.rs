@@ -145,6 +145,22 @@ mod writing {
             }
         }
 
+        /// What an aggregator wrote before leaves no trace in what it writes next.
+        #[test]
+        fn an_aggregator_that_is_used_again_writes_as_a_new_one(
+            options in strategies::options(),
+            batches in vec(vec(strategies::record(), 0..20), 1..6),
+        ) {
+            let mut again = options.aggregator::<RawRecord>();
+            for batch in &batches {
+                let mut new = options.aggregator::<RawRecord>();
+                for record in batch {
+                    prop_assert!(again.push(record).ok() == new.push(record).ok());
+                }
+                prop_assert!(again.finish() == new.finish());
+            }
+        }
+
         /// The bytes are those that the oracle writes from what it reads.
         #[test]
         fn the_bytes_are_canonical(records in vec(strategies::record(), 1..30)) {

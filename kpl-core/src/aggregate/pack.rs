@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::AggregateError;
 use super::options::Options;
-use super::seal::{Effective, UnsealedRecord};
+use super::seal::{Effective, Unsealed, UnsealedRecord};
 use crate::key::{HashKey, PartitionKey};
 use crate::record::KplRecord;
 use crate::wire::{MAGIC, Parts, Tags, Writer};
@@ -53,6 +53,8 @@ pub(crate) struct Packer {
     writer: Writer,
     /// The explicit hash key of the first record.
     first_explicit: Option<HashKey>,
+    /// The most bytes that the data of the aggregate may have. 0 if there is no aggregate: then nothing fits in.
+    limit: usize,
     /// The length of the first record's data, if it would be sent raw if it stayed alone.
     raw_len: Option<usize>,
     /// Whether a record is held that must be wrapped even when alone.
@@ -65,29 +67,59 @@ impl Packer {
             options,
             writer: Writer::default(),
             first_explicit: None,
+            limit: 0,
             raw_len: None,
             always_wrapped: false,
         }
     }
 
+    /// Adds a record, and returns the aggregate that this completed, if any.
     #[inline]
     pub(crate) fn push(&mut self, record: &Encoded<'_>) -> Result<Option<UnsealedRecord>, AggregateError> {
+        if self.push_small(record) {
+            return Ok(None);
+        }
         self.check_alone(record)?;
         Ok(self.add(record))
     }
 
+    /// Does all that there is to do for most records: adds one that is small and has neither an explicit hash key nor
+    /// tags to the aggregate that is held. Returns false, and does nothing, if there is more to do.
+    #[inline]
+    fn push_small(&mut self, record: &Encoded<'_>) -> bool {
+        let Parts {
+            partition_key,
+            explicit_hash_key: None,
+            data,
+            ..
+        } = record.parts
+        else {
+            return false;
+        };
+        let small = self.is_small(record)
+            && self.count() + 1 < self.options.max_count
+            && self.writer.push_small(partition_key, data, self.limit);
+        self.always_wrapped |= small & record.always_wrapped;
+        small
+    }
+
     /// Checks that a record is small enough on its own. This must hold no matter what is held: it may have to be sent
     /// alone.
-    #[inline]
     pub(crate) fn check_alone(&self, record: &Encoded<'_>) -> Result<(), AggregateError> {
+        if self.is_small(record) {
+            return Ok(());
+        }
+        self.check_alone_exactly(record)
+    }
+
+    /// Returns whether a record is small enough on its own, without knowing its exact size.
+    #[inline]
+    fn is_small(&self, record: &Encoded<'_>) -> bool {
         // Framing, an explicit hash key, and an outer partition key of 256 characters take less than this.
         const MORE_THAN_ALL_ELSE: usize = 2048;
         let parts = &record.parts;
         let rough = parts.data.len() + parts.partition_key.len() + MORE_THAN_ALL_ELSE;
-        if rough <= self.options.max_size && parts.tags.is_empty() {
-            return Ok(());
-        }
-        self.check_alone_exactly(record)
+        rough <= self.options.max_size && parts.tags.is_empty()
     }
 
     fn check_alone_exactly(&self, record: &Encoded<'_>) -> Result<(), AggregateError> {
@@ -111,16 +143,23 @@ impl Packer {
 
     /// Adds a record that passed [`check_alone`](Self::check_alone), and returns the aggregate that this completed, if
     /// any.
-    #[inline]
     pub(crate) fn add(&mut self, record: &Encoded<'_>) -> Option<UnsealedRecord> {
-        let plan = self.writer.plan(&record.parts);
-        let size = self.writer.size() + plan.added + self.outer_key_len();
-        if self.is_empty() || size > self.options.max_size {
-            return self.start_next(record);
+        if self.fit_in(record) {
+            self.take_if_full()
+        } else {
+            self.start_next(record)
         }
-        self.always_wrapped |= record.always_wrapped;
-        self.writer.push(&record.parts, plan);
-        self.take_if_full()
+    }
+
+    /// Adds a record to the aggregate that is held. Returns false if there is none, or if the record does not fit in.
+    fn fit_in(&mut self, record: &Encoded<'_>) -> bool {
+        let plan = self.writer.plan(&record.parts);
+        let fits = self.writer.size() + plan.added <= self.limit;
+        if fits {
+            self.always_wrapped |= record.always_wrapped;
+            self.writer.push(&record.parts, &plan);
+        }
+        fits
     }
 
     /// Takes what is held, if anything, and starts the next aggregate with a record.
@@ -132,7 +171,8 @@ impl Packer {
         self.raw_len = self.may_be_raw(record).then_some(parts.data.len());
         self.always_wrapped = record.always_wrapped;
         let plan = self.writer.plan(parts);
-        self.writer.push(parts, plan);
+        self.writer.push(parts, &plan);
+        self.limit = self.options.max_size.saturating_sub(self.outer_key_len());
         // Only a maximum count of 1 makes the new one full, and then nothing was held.
         full.or_else(|| self.take_if_full())
     }
@@ -205,6 +245,7 @@ impl Packer {
         let first = PartitionKey::new(self.writer.first_partition_key()).ok()?.into_owned();
         let raw_len = self.raw_len();
         let user_records = self.writer.count();
+        self.limit = 0;
         let effective = match self.first_explicit {
             Some(key) => Effective::Explicit(key),
             None => Effective::OfPartitionKey(first.clone()),
@@ -220,12 +261,12 @@ impl Packer {
                 self.options.outer_partition_key.clone().unwrap_or(first),
             ),
         };
-        Some(UnsealedRecord {
+        Some(UnsealedRecord::new(Unsealed {
             data,
             partition_key,
             effective,
             user_records,
             aggregated: raw_len.is_none(),
-        })
+        }))
     }
 }

@@ -1,5 +1,6 @@
 //! Sealing: the digest of one aggregate, or of many at once.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -26,7 +27,11 @@ use crate::wire::MAGIC;
 /// ```
 #[derive(Clone)]
 #[must_use = "it holds user records that would be lost"]
-pub struct UnsealedRecord {
+pub struct UnsealedRecord(Box<Unsealed>);
+
+/// What an [`UnsealedRecord`] points to: a pointer is returned by each push at less cost than all of this.
+#[derive(Clone)]
+pub(super) struct Unsealed {
     pub(super) data: Vec<u8>,
     pub(super) partition_key: PartitionKey<'static>,
     pub(super) effective: Effective,
@@ -42,10 +47,14 @@ pub(super) enum Effective {
 }
 
 impl UnsealedRecord {
+    pub(super) fn new(unsealed: Unsealed) -> Self {
+        Self(Box::new(unsealed))
+    }
+
     /// Computes the digest of this record alone.
     #[must_use = "it holds user records that would be lost"]
     pub fn seal(self) -> SealedRecord {
-        let digest = if self.aggregated {
+        let digest = if self.0.aggregated {
             md5(self.body())
         } else {
             Digest::default()
@@ -55,54 +64,55 @@ impl UnsealedRecord {
 
     /// Returns the bytes that the digest is computed over; empty if the record is not an aggregate.
     fn body(&self) -> &[u8] {
-        let aggregate = if self.aggregated { &self.data[..] } else { &[] };
+        let aggregate = if self.0.aggregated { &self.0.data[..] } else { &[] };
         aggregate.strip_prefix(&MAGIC).unwrap_or_default()
     }
 
-    fn seal_with(mut self, digest: Digest) -> SealedRecord {
-        if self.aggregated {
-            self.data.extend_from_slice(&digest);
+    fn seal_with(self, digest: Digest) -> SealedRecord {
+        let mut unsealed = *self.0;
+        if unsealed.aggregated {
+            unsealed.data.extend_from_slice(&digest);
         }
         SealedRecord {
-            data: self.data,
-            explicit_hash_key: match self.effective {
+            data: unsealed.data,
+            explicit_hash_key: match unsealed.effective {
                 Effective::Explicit(key) => key,
                 Effective::OfPartitionKey(key) => key.hash_key(),
             },
-            partition_key: self.partition_key,
-            user_records: self.user_records,
-            aggregated: self.aggregated,
+            partition_key: unsealed.partition_key,
+            user_records: unsealed.user_records,
+            aggregated: unsealed.aggregated,
         }
     }
 
     /// Returns how many user records are inside.
     #[must_use]
     pub const fn user_records(&self) -> usize {
-        self.user_records
+        self.0.user_records
     }
 
     /// Returns whether the record is an aggregate. If not, it is the payload of one user record.
     #[must_use]
     pub const fn is_aggregated(&self) -> bool {
-        self.aggregated
+        self.0.aggregated
     }
 
     /// Returns how many bytes the sealed record will count towards the service's limits: the data and the partition
     /// key.
     #[must_use]
     pub fn size(&self) -> usize {
-        let digest = if self.aggregated { size_of::<Digest>() } else { 0 };
-        self.data.len() + digest + self.partition_key.as_str().len()
+        let digest = if self.0.aggregated { size_of::<Digest>() } else { 0 };
+        self.0.data.len() + digest + self.0.partition_key.as_str().len()
     }
 }
 
 impl fmt::Debug for UnsealedRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UnsealedRecord")
-            .field("data", &ByteCount(self.data.len()))
-            .field("partition_key", &self.partition_key)
-            .field("user_records", &self.user_records)
-            .field("aggregated", &self.aggregated)
+            .field("data", &ByteCount(self.0.data.len()))
+            .field("partition_key", &self.0.partition_key)
+            .field("user_records", &self.0.user_records)
+            .field("aggregated", &self.0.aggregated)
             .finish_non_exhaustive()
     }
 }
@@ -125,7 +135,9 @@ pub fn seal_all(records: impl IntoIterator<Item = UnsealedRecord>) -> Vec<Sealed
             *body = record.body();
         }
         let mut digests = [Digest::default(); SEALED_TOGETHER];
-        md5_many(&bodies, &mut digests);
+        if let (Some(bodies), Some(digests)) = (bodies.get(..group.len()), digests.get_mut(..group.len())) {
+            md5_many(bodies, digests);
+        }
         sealed.extend(
             group
                 .drain(..)

@@ -2,7 +2,7 @@
 //!
 //! An aggregated record ends with the MD5 of its body, so writing or checking a batch of records
 //! means hashing many messages of similar size. Each step of MD5 waits for the step before, so
-//! nothing speeds up a single message, but the vector registers of a machine can hash several
+//! little speeds up a single message, but the vector registers of a machine can hash several
 //! messages in the time of one. Use [`md5()`] for one message, and [`md5_many`] or [`md5_each`] as
 //! soon as there are two: they choose the widest vectors that the machine has ([`Lanes`]).
 //!
@@ -39,6 +39,7 @@ mod prefetch;
     allow(dead_code, unused_imports, unused_macros)
 )]
 mod rounds;
+mod scalar;
 mod schedule;
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 mod sse2;
@@ -46,8 +47,6 @@ mod sse2;
 mod tests;
 
 use core::fmt;
-
-use md5::Digest as _;
 
 /// The 16 bytes of an MD5 digest.
 pub type Digest = [u8; 16];
@@ -63,7 +62,7 @@ const FEW: usize = 8;
 /// ```
 #[must_use]
 pub fn md5(message: &[u8]) -> Digest {
-    md5::Md5::digest(message).into()
+    schedule::one(message)
 }
 
 /// Hashes many messages at once: the first message into the first digest, and so on.
@@ -187,7 +186,7 @@ fn each(lanes: Lanes, messages: &mut dyn Iterator<Item = (usize, &[u8])>, done: 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Lanes {
-    /// One message after the other, with the `md-5` crate: all machines.
+    /// One message after the other: all machines.
     One,
     /// 4 messages in a register of 128 bits: SSE2 or NEON.
     Four,
@@ -242,7 +241,7 @@ impl Lanes {
 impl fmt::Display for Lanes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Self::One => "1 lane (md-5)",
+            Self::One => "1 lane",
             Self::Four if cfg!(target_arch = "aarch64") => "4 lanes (NEON)",
             Self::Four => "4 lanes (SSE2)",
             Self::Eight => "8 lanes (AVX2)",

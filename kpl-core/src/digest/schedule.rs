@@ -3,6 +3,7 @@
 use super::Digest;
 use super::lanes::Kernel;
 use super::rounds::{Block, Group, INITIAL};
+use super::scalar;
 
 /// Groups of lanes that a kernel can advance together.
 const GROUPS: usize = 2;
@@ -49,11 +50,15 @@ pub(super) fn run<const L: usize>(
     // One lane of a vector is slower than using no vector at all.
     if used == 1 {
         let lane = &lanes[0];
-        let mut state = states.get(0);
-        md5::block_api::compress(&mut state, lane.whole);
-        md5::block_api::compress(&mut state, lane.rest_of_end());
-        done(lane.index, digest(state));
+        done(lane.index, lane.finish(states.get(0)));
     }
+}
+
+/// Returns the digest of one message.
+pub(super) fn one(message: &[u8]) -> Digest {
+    let mut lane = Lane::EMPTY;
+    lane.fill(0, message);
+    lane.finish(INITIAL)
 }
 
 /// Advances all `lanes` until the first of them has used up its input. Returns the number of blocks.
@@ -107,6 +112,13 @@ impl<'m> Lane<'m> {
         if let Some(length) = end.last_chunk_mut() {
             *length = (message.len() as u64).wrapping_mul(8).to_le_bytes();
         }
+    }
+
+    /// Returns the digest of the message, of which this state is that of the blocks so far.
+    fn finish(&self, mut state: [u32; 4]) -> Digest {
+        scalar::compress(&mut state, self.whole);
+        scalar::compress(&mut state, self.rest_of_end());
+        digest(state)
     }
 
     /// Returns the next blocks that are contiguous in memory, or none at the end of the message.

@@ -103,7 +103,9 @@ impl KplRecord for RawRecord {
 
     #[inline]
     fn tags(&self, tags: &mut Tags<'_>) -> Result<(), KeyError> {
-        tags.extend(&self.tags);
+        if !self.tags.is_empty() {
+            tags.append(&self.tags);
+        }
         Ok(())
     }
 

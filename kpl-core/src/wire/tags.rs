@@ -61,6 +61,11 @@ impl<'a> Tags<'a> {
         Ok(())
     }
 
+    /// Adds all tags of another record.
+    pub(crate) fn append(&mut self, tags: &Tags<'_>) {
+        self.extend(tags);
+    }
+
     /// Returns the encoded tags, without other fields, so that more can be added.
     fn own(&mut self) -> &mut Vec<u8> {
         if let Cow::Borrowed(_) = self.0 {
