@@ -1,10 +1,12 @@
 //! kpl beside prost + md-5, what a Rust programmer would write without it. One command: `cargo bench --bench codec`.
 //!
 //! Throughput is in bytes of aggregate. `by_hand` calls the payload codec alone on the same payloads, `raw` packs or
-//! unpacks the same payloads without decoding them, and `md-5` is the checksum alone of the same bytes.
+//! unpacks the same payloads without decoding them, `md-5` is the checksum alone of the same bytes, and `limit` is what writing takes at
+//! least.
 
 mod compressed;
 mod copies;
+mod limit;
 mod prost_peer;
 mod shape;
 mod typed;
@@ -93,6 +95,10 @@ fn encode(c: &mut Criterion) {
             if count == 1 {
                 group.bench_function(BenchmarkId::new(shape.size.to_string(), "md-5"), |b| {
                     b.iter(|| Md5::digest(black_box(&sealed[0].data)));
+                });
+            } else {
+                group.bench_function(BenchmarkId::new(shape.size.to_string(), "limit"), |b| {
+                    b.iter(|| limit::write(black_box(&batch)));
                 });
             }
         }

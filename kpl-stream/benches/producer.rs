@@ -5,97 +5,28 @@
 //! that it prints the latency that the producer adds at low load, and the bytes on the wire. `spool` is the producer with records on the
 //! disk.
 
+mod at_once;
+
 use std::hint::black_box;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use futures_core::future::BoxFuture;
-use kpl_core::{Aggregator, HashKey, HashKeyRange, RawRecord, SealedRecord, Shard, ShardMap, seal_all};
-use kpl_stream::client::{PutResult, RequestError, StreamDescription, WriteClient, Written};
-use kpl_stream::pipeline::{Output, Pipeline};
+use kpl_core::{Aggregator, RawRecord, ShardMap, seal_all};
+use kpl_stream::pipeline::Pipeline;
 use kpl_stream::spool::{Durability, Spool};
 use kpl_stream::{EncodedRecord, Options, Producer, StreamProducer};
-use kpl_testkit::even_shards;
 use tokio::runtime::{Builder, Runtime};
+
+use self::at_once::{AtOnce, options, pump};
 
 const RECORDS: usize = 100_000;
 const SIZE: usize = 100;
-
-/// Answers at once that every entry was written.
-#[derive(Debug)]
-struct AtOnce {
-    shards: Vec<Shard>,
-    written: Vec<(HashKeyRange, Written)>,
-    bytes: AtomicUsize,
-}
-
-impl AtOnce {
-    fn new(count: u128) -> Self {
-        let shards = even_shards(count);
-        let written = shards
-            .iter()
-            .map(|shard| {
-                let written = Written::new(&*shard.id, "49590338271490256608559692538361571095921575989136588898");
-                (shard.range, written)
-            })
-            .collect();
-        Self {
-            shards,
-            written,
-            bytes: AtomicUsize::new(0),
-        }
-    }
-
-    fn answer(&self, entries: &[SealedRecord]) -> Vec<PutResult> {
-        let bytes: usize = entries
-            .iter()
-            .map(|entry| entry.data.len() + entry.partition_key.as_str().len())
-            .sum();
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        entries
-            .iter()
-            .map(|entry| Ok(self.written(entry.explicit_hash_key)))
-            .collect()
-    }
-
-    fn written(&self, key: HashKey) -> Written {
-        let place = self.written.iter().find(|(range, _)| range.contains(key));
-        place.expect("the ranges hold every key").1.clone()
-    }
-}
-
-impl WriteClient for AtOnce {
-    fn put_records<'a>(
-        &'a self,
-        _: &'a str,
-        entries: Vec<SealedRecord>,
-    ) -> BoxFuture<'a, Result<Vec<PutResult>, RequestError>> {
-        Box::pin(async move { Ok(self.answer(&entries)) })
-    }
-
-    fn open_shards<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<Shard>, RequestError>> {
-        Box::pin(async { Ok(self.shards.clone()) })
-    }
-
-    fn describe_stream<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<StreamDescription, RequestError>> {
-        Box::pin(async { Ok(StreamDescription::default()) })
-    }
-}
 
 fn records() -> Vec<RawRecord> {
     (0..RECORDS)
         .map(|number| RawRecord::new(format!("customer-{:05}", number % 10_000), vec![number as u8; SIZE]))
         .collect()
-}
-
-/// More than any shard of AWS takes: the client is to be the limit.
-const RATE_LIMIT: u32 = 1_000_000;
-
-fn options() -> Options {
-    let mut options = Options::default();
-    options.rate_limit = RATE_LIMIT;
-    options
 }
 
 async fn open(client: AtOnce) -> StreamProducer<RawRecord> {
@@ -183,23 +114,6 @@ fn through_pipeline(records: &[RawRecord], client: &AtOnce) -> usize {
         now += Duration::from_millis(1);
         resolved += pump(&mut pipeline, client, now);
     }
-    resolved
-}
-
-fn pump(pipeline: &mut Pipeline<usize>, client: &AtOnce, now: Instant) -> usize {
-    let mut resolved = 0;
-    while let Some(output) = pipeline.poll(now) {
-        match output {
-            Output::PutRecords { id, entries, .. } => pipeline.answered(id, Ok(client.answer(&entries)), now),
-            Output::ListShards { id, .. } => {
-                let shards = client.shards.clone();
-                pipeline.listed(id, Ok((shards, StreamDescription::default())), now);
-            }
-            Output::Resolved { .. } => resolved += 1,
-            _ => {}
-        }
-    }
-    drop(pipeline.take_measures());
     resolved
 }
 

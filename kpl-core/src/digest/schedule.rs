@@ -56,9 +56,23 @@ pub(super) fn run<const L: usize>(
 
 /// Returns the digest of one message.
 pub(super) fn one(message: &[u8]) -> Digest {
-    let mut lane = Lane::EMPTY;
-    lane.fill(0, message);
-    lane.finish(INITIAL)
+    let (whole, rest) = message.as_chunks();
+    let mut state = INITIAL;
+    scalar::compress(&mut state, whole);
+    let mut end = [[0; 64]; 2];
+    let bytes = end.as_flattened_mut();
+    bytes[..rest.len()].copy_from_slice(rest);
+    bytes[rest.len()] = 0x80;
+    let end = if rest.len() + 1 + 8 <= 64 {
+        &mut end[..1]
+    } else {
+        &mut end[..]
+    };
+    if let Some(length) = end.as_flattened_mut().last_chunk_mut() {
+        *length = (message.len() as u64).wrapping_mul(8).to_le_bytes();
+    }
+    scalar::compress(&mut state, end);
+    digest(state)
 }
 
 /// Advances all `lanes` until the first of them has used up its input. Returns the number of blocks.

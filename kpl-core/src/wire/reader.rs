@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 
 use super::cursor::{Cursor, Field, InvalidBody, MAX_DEPTH, Mistake, Problem, WireType};
 use super::fields::{Part, part};
@@ -31,6 +32,8 @@ pub struct AggregatedRecord<'a> {
     partition_keys: Vec<&'a str>,
     explicit_hash_keys: Vec<&'a str>,
     body: &'a [u8],
+    /// From the first user record to the end of the last: where [`records`](Self::records) looks for them.
+    occupied: Range<usize>,
     count: usize,
 }
 
@@ -60,29 +63,41 @@ impl<'a> AggregatedRecord<'a> {
         self.partition_keys.clear();
         self.explicit_hash_keys.clear();
         self.body = body;
+        self.occupied = body.len()..0;
         self.count = 0;
 
         let mut cursor = Cursor::new(body, MAGIC.len());
         while !cursor.is_empty() {
-            let (count, rest) = short_records(cursor.rest());
-            self.count += count;
+            let before = cursor.rest();
+            let (count, rest) = canonical_records(before);
             cursor.advance_to(rest);
-            if let Some((_, rest)) = long_record(rest) {
-                self.count += 1;
-                cursor.advance_to(rest);
+            if count > 0 {
+                self.found(count, before, rest);
                 continue;
             }
-            if rest.is_empty() {
-                break;
+            while let Some((key, rest)) = short_key(cursor.rest()) {
+                self.partition_keys.push(key);
+                cursor.advance_to(rest);
+            }
+            cursor.advance_to(after_short_fields(cursor.rest(), UNKNOWN));
+            if cursor.rest().len() < before.len() {
+                continue;
             }
             match part(&mut cursor, self.count)? {
                 Part::PartitionKey(key) => self.partition_keys.push(key),
                 Part::ExplicitHashKey(key) => self.explicit_hash_keys.push(key),
-                Part::UserRecord(_) => self.count += 1,
+                Part::UserRecord(_) => self.found(1, before, cursor.rest()),
                 Part::Unknown => {}
             }
         }
         Ok(())
+    }
+
+    /// Notes that there are this many records between two places of the body.
+    fn found(&mut self, count: usize, before: &[u8], after: &[u8]) {
+        self.count += count;
+        self.occupied.start = self.occupied.start.min(self.body.len() - before.len());
+        self.occupied.end = self.body.len() - after.len();
     }
 
     /// Returns the partition keys that records refer to by their index.
@@ -111,8 +126,9 @@ impl<'a> AggregatedRecord<'a> {
 
     /// Returns the user records, in their order. The first has the sub-sequence number 0.
     #[must_use]
-    pub const fn records(&self) -> WireRecords<'a> {
-        WireRecords::new(self.body, MAGIC.len())
+    pub fn records(&self) -> WireRecords<'a> {
+        let records = self.body.get(self.occupied.clone()).unwrap_or_default();
+        WireRecords::new(records, MAGIC.len() + self.occupied.start)
     }
 }
 
@@ -218,6 +234,52 @@ fn in_field(field: Field) -> impl Fn(Mistake) -> (Field, Mistake) {
 #[inline]
 fn canonical_record(bytes: &[u8]) -> Option<(WireRecord<'_>, &[u8])> {
     short_record(bytes).or_else(|| long_record(bytes))
+}
+
+/// Returns how many canonical records are at the start of the bytes, and what comes after them.
+fn canonical_records(bytes: &[u8]) -> (usize, &[u8]) {
+    let (mut count, mut rest) = short_records(bytes);
+    while let Some((_, after)) = long_record(rest) {
+        let (more, after) = short_records(after);
+        count += 1 + more;
+        rest = after;
+    }
+    (count, rest)
+}
+
+/// Reads a partition key of less than 128 bytes at the start of the bytes. [`part`] would read the same, but more slowly.
+#[inline]
+fn short_key(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let [0x0A, len @ 0..0x80, rest @ ..] = bytes else {
+        return None;
+    };
+    let (key, rest) = rest.split_at_checked(usize::from(*len))?;
+    Some((core::str::from_utf8(key).ok()?, rest))
+}
+
+/// The tag of a field whose number is not one of the format's: this or a larger one.
+const UNKNOWN: u8 = 4 << 3;
+
+/// The tag of any field.
+const ANY: u8 = 1 << 3;
+
+/// Returns what comes after the fields at the start of the bytes that are varints of one byte or have a length of one byte, if
+/// their tags are at least `from` and not that of a user record. [`Cursor::skip`] would skip the same, but more slowly.
+fn after_short_fields(mut bytes: &[u8], from: u8) -> &[u8] {
+    while let [tag @ ..0x80, value @ 0..0x80, rest @ ..] = bytes
+        && *tag >= from
+        && tag >> 3 != 3
+    {
+        bytes = match tag & 7 {
+            0 => rest,
+            2 => match rest.get(usize::from(*value)..) {
+                Some(rest) => rest,
+                None => return bytes,
+            },
+            _ => return bytes,
+        };
+    }
+    bytes
 }
 
 /// Returns how many short records are at the start of the bytes, and what comes after them.
@@ -330,13 +392,16 @@ impl<'a> Iterator for WireRecords<'a> {
             *self = after;
             return Some(record);
         }
-        while !self.cursor.is_empty() {
+        loop {
+            self.cursor.advance_to(after_short_fields(self.cursor.rest(), ANY));
+            if self.cursor.is_empty() {
+                return None;
+            }
             match self.cursor.field().ok()? {
                 (3, _) => return WireRecord::read(self.cursor.message().ok()?).ok(),
                 other => self.cursor.skip(other, MAX_DEPTH).ok()?,
             }
         }
-        None
     }
 }
 

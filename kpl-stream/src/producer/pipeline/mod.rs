@@ -198,21 +198,23 @@ impl<H> Pipeline<H> {
         };
         let mut turn = Turn::new(now, &self.flushes, &mut self.out);
         let mut count = 0;
-        for (record, handle) in records {
-            let held = Held {
+        let flush = self.flushes.next();
+        let mut held = records.into_iter().map(|(record, handle)| {
+            let number = self.next_record;
+            self.next_record += 1;
+            count += 1;
+            Held {
                 maybe_written: record.maybe_written,
                 record,
                 handle,
-                number: self.next_record,
+                number,
                 arrived: now,
-                flush: self.flushes.next(),
+                flush,
                 lane: 0,
                 failed: None,
-            };
-            self.next_record += 1;
-            count += 1;
-            state.route(held, &mut turn);
-        }
+            }
+        });
+        state.route_all(&mut held, &mut turn);
         turn.out.measures.add(UserRecordsReceived, &state.name, count as f64);
         state.pending += count;
         self.flushes.accepted(count);

@@ -19,6 +19,8 @@ pub(super) struct Packer {
     aggregation_enabled: bool,
     aggregation_max_size: usize,
     aggregation_max_count: usize,
+    /// How many records the last Kinesis record had: room for as many in the next.
+    last_count: usize,
 }
 
 /// A Kinesis record that is complete except for its digest, and the user records in it.
@@ -59,6 +61,7 @@ impl Packer {
             aggregation_enabled: options.aggregation_enabled,
             aggregation_max_size: options.aggregation_max_size,
             aggregation_max_count: options.aggregation_max_count,
+            last_count: 0,
         })
     }
 
@@ -100,7 +103,17 @@ impl Packer {
         source: &mut impl Source<H>,
         refused: &mut Vec<(Held<H>, AggregateError)>,
     ) -> Option<Packed<H>> {
-        let mut records = Vec::new();
+        let packed = self.pack(source, refused)?;
+        self.last_count = packed.records.len();
+        Some(packed)
+    }
+
+    fn pack<H>(
+        &mut self,
+        source: &mut impl Source<H>,
+        refused: &mut Vec<(Held<H>, AggregateError)>,
+    ) -> Option<Packed<H>> {
+        let mut records = Vec::with_capacity(self.last_count);
         while let Some(held) = source.pop() {
             match self.aggregator().push_unsealed(&held.record) {
                 Ok(None) => records.push(held),

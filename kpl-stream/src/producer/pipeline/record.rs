@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use kpl_core::digest::{Digest, md5_each};
 use kpl_core::{
     AggregateError, ByteCount, CodecError, HashKey, InvalidPartitionKey, KeyError, KplRecord, PartitionKey, Tags,
     TraceContext,
@@ -40,12 +41,22 @@ pub struct EncodedRecord {
     /// The partition key, then the payload.
     bytes: Box<[u8]>,
     key_len: usize,
+    /// The explicit hash key, or that of the partition key, or 0 while it is not known.
     hash_key: HashKey,
-    explicit: bool,
+    origin: Origin,
     always_wrapped: bool,
     /// Whether an earlier process may have written it.
     pub(crate) maybe_written: bool,
     tags: Option<Box<Tags<'static>>>,
+}
+
+/// Where the hash key of a record comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Explicit,
+    PartitionKey,
+    /// It is that of the partition key, and was not computed yet.
+    Unknown,
 }
 
 impl EncodedRecord {
@@ -71,18 +82,29 @@ impl EncodedRecord {
         record.tags(&mut tags)?;
         let explicit = record.explicit_hash_key()?;
         let key = record.partition_key(key)?;
-        let checked = PartitionKey::new(key)?;
-        let hash_key = explicit.unwrap_or_else(|| checked.hash_key());
+        PartitionKey::new(key)?;
         let payload = record.payload(payload)?;
-        Ok(Self {
+        let tags = (!tags.is_empty()).then(|| Box::new(tags.into_owned()));
+        Ok(Self::checked(key, explicit, tags, payload, record.always_wrapped()))
+    }
+
+    /// Returns a record with a partition key that is valid.
+    fn checked(
+        key: &str,
+        explicit: Option<HashKey>,
+        tags: Option<Box<Tags<'static>>>,
+        payload: &[u8],
+        always_wrapped: bool,
+    ) -> Self {
+        Self {
             key_len: key.len(),
             bytes: joined(key, payload),
-            hash_key,
-            explicit: explicit.is_some(),
-            always_wrapped: record.always_wrapped(),
+            hash_key: explicit.unwrap_or(HashKey::new(0)),
+            origin: explicit.map_or(Origin::Unknown, |_| Origin::Explicit),
+            always_wrapped,
             maybe_written: false,
-            tags: (!tags.is_empty()).then(|| Box::new(tags.into_owned())),
-        })
+            tags,
+        }
     }
 
     /// Returns a record that was encoded before.
@@ -93,35 +115,50 @@ impl EncodedRecord {
         payload: &[u8],
         always_wrapped: bool,
     ) -> Result<Self, InvalidPartitionKey> {
-        let checked = PartitionKey::new(key)?;
-        Ok(Self {
-            key_len: key.len(),
-            bytes: joined(key, payload),
-            hash_key: explicit.unwrap_or_else(|| checked.hash_key()),
-            explicit: explicit.is_some(),
-            always_wrapped,
-            maybe_written: false,
-            tags: (!tags.is_empty()).then(|| Box::new(tags)),
-        })
+        PartitionKey::new(key)?;
+        let tags = (!tags.is_empty()).then(|| Box::new(tags));
+        Ok(Self::checked(key, explicit, tags, payload, always_wrapped))
     }
 
     /// Returns the partition key.
     #[must_use]
     pub fn partition_key(&self) -> &str {
-        let key = self.bytes.get(..self.key_len).unwrap_or_default();
-        std::str::from_utf8(key).unwrap_or_default()
+        std::str::from_utf8(self.key()).unwrap_or_default()
     }
 
     /// Returns the explicit hash key, if it has one.
     #[must_use]
     pub fn explicit_hash_key(&self) -> Option<HashKey> {
-        self.explicit.then_some(self.hash_key)
+        (self.origin == Origin::Explicit).then_some(self.hash_key)
     }
 
     /// Returns the effective hash key: the explicit one, or the MD5 of the partition key.
     #[must_use]
-    pub const fn hash_key(&self) -> HashKey {
-        self.hash_key
+    pub fn hash_key(&self) -> HashKey {
+        match self.origin {
+            Origin::Explicit | Origin::PartitionKey => self.hash_key,
+            Origin::Unknown => HashKey::of_partition_key(self.partition_key()),
+        }
+    }
+
+    /// Computes the hash keys of records that have none yet, together: that takes a fraction of the time.
+    pub(crate) fn compute_hash_keys<'r>(records: impl Iterator<Item = &'r mut Self>) {
+        let mut records: Vec<&mut Self> = records.filter(|record| record.origin == Origin::Unknown).collect();
+        let mut digests = vec![Digest::default(); records.len()];
+        let keys = records.iter().map(|record| record.key());
+        md5_each(keys, |index, digest| {
+            if let Some(place) = digests.get_mut(index) {
+                *place = digest;
+            }
+        });
+        for (record, digest) in records.iter_mut().zip(digests) {
+            record.hash_key = HashKey::new(u128::from_be_bytes(digest));
+            record.origin = Origin::PartitionKey;
+        }
+    }
+
+    fn key(&self) -> &[u8] {
+        self.bytes.get(..self.key_len).unwrap_or_default()
     }
 
     /// Returns the payload.
@@ -186,7 +223,9 @@ impl KplRecord for EncodedRecord {
     }
 
     fn tags(&self, tags: &mut Tags<'_>) -> Result<(), KeyError> {
-        tags.extend(self.tags.iter().flat_map(|tags| tags.iter()));
+        if let Some(own) = &self.tags {
+            tags.extend(&**own);
+        }
         Ok(())
     }
 

@@ -1,0 +1,63 @@
+"""Checks that reading and writing are as many times faster than prost and md-5 as benches/ratios.json says.
+
+    python3 benches/check.py            measures, and ends with 1 if a ratio is below 90 % of its figure twice in a row
+    python3 benches/check.py --write    makes the ratios of the last `cargo bench --bench codec` the figures
+
+Both sides of a ratio are the best samples of one run. The figures are those of a machine with as many lanes (`digest::Lanes`);
+on another machine nothing is checked. CARGO_TARGET_DIR is honoured.
+"""
+
+import json
+import subprocess
+import sys
+
+from report import ROOT, SIZES, TARGET, Criterion, detected_lanes
+
+FIGURES = ROOT / "benches/ratios.json"
+GROUPS = ("decode_one", "decode_batch", "encode_one", "encode_batch")
+ALL = [f"{group}/{size}" for group in GROUPS for size in SIZES]
+LEAST = 0.9
+
+
+def ratios(names):
+    """How many times the rate of prost kpl has, by the last run."""
+    rates = Criterion(TARGET / "criterion").rates
+    missing = [name for name in names if f"{name}/kpl" not in rates or f"{name}/prost" not in rates]
+    if missing:
+        sys.exit(f"not measured: {', '.join(missing)}")
+    return {name: rates[f"{name}/kpl"] / rates[f"{name}/prost"] for name in names}
+
+
+def measure(names):
+    pattern = f"^({'|'.join(names)})/(kpl|prost)$"
+    short = ["--warm-up-time", "0.5", "--measurement-time", "1", "--sample-size", "20"]
+    command = ["cargo", "bench", "--quiet", "--bench", "codec", "--", *short, pattern]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return ratios(names)
+
+
+def main():
+    lanes = str(detected_lanes())
+    figures = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+    if sys.argv[1:] == ["--write"]:
+        figures[lanes] = {name: round(value, 2) for name, value in ratios(ALL).items()}
+        FIGURES.write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n")
+        return
+    if lanes not in figures:
+        print(f"bench: nothing is checked with {lanes} lanes")
+        return
+    wanted = figures[lanes]
+    slow = list(wanted)
+    for attempt in ("first", "second"):
+        found = measure(slow)
+        for name in slow:
+            print(f"bench: {name}: {found[name]:.2f} times prost, {found[name] / wanted[name]:.0%} of {wanted[name]}")
+        slow = [name for name in slow if found[name] < LEAST * wanted[name]]
+        if not slow:
+            return
+        print(f"bench: below {LEAST:.0%} in the {attempt} run: {', '.join(slow)}")
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
