@@ -54,7 +54,7 @@ fn answer_of(request: &str) -> Result<Value, Refusal> {
         "version" => Ok(json!({"version": concat!("kpl-core ", env!("CARGO_PKG_VERSION"))})),
         "read" => read(parsed(fields)?, policy),
         "write" => write(parsed(fields)?, policy),
-        "hash_key" => hash_key(&parsed(fields)?),
+        "hash_key" => hash_key(&parsed(fields)?, policy),
         _ => Err(Refusal::Unsupported(format!("operation {operation:?}"))),
     }
 }
@@ -275,7 +275,10 @@ struct Keys {
     explicit_hash_key: Option<String>,
 }
 
-fn hash_key(keys: &Keys) -> Result<Value, Refusal> {
+fn hash_key(keys: &Keys, policy: Option<&str>) -> Result<Value, Refusal> {
+    if let Some(other) = policy.filter(|policy| *policy != "strict") {
+        return Err(Refusal::Unsupported(format!("policy {other:?}")));
+    }
     let partition_key = PartitionKey::new(keys.partition_key.as_str()).map_err(Refusal::error)?;
     let explicit = keys.explicit_hash_key.as_deref().map(str::parse::<HashKey>);
     let explicit = explicit.transpose().map_err(Refusal::error)?;

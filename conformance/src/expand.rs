@@ -54,10 +54,7 @@ fn joined(parts: &[Value]) -> String {
     for part in parts {
         let (part, count) = repeated(part).unwrap_or((part, 1));
         let decoded = part.as_str().and_then(|text| BASE64.decode(text.as_bytes()).ok());
-        let decoded = decoded.unwrap_or_default();
-        for _ in 0..count {
-            bytes.extend_from_slice(&decoded);
-        }
+        bytes.extend(decoded.unwrap_or_default().repeat(count));
     }
     BASE64.encode(&bytes)
 }
