@@ -2,8 +2,8 @@
 
 use data_encoding::BASE64;
 use kpl_core::{
-    AggregatorBuilder, Deaggregator, HashKey, HashKeyRange, KinesisRecord, MalformedPolicy, PartitionKey, Position, RawRecord,
-    SealedRecord, Shard, ShardMap, StrayPolicy, UserRecord,
+    AggregatorBuilder, Deaggregator, HashKey, HashKeyRange, KinesisRecord, MalformedPolicy, PartitionKey, Position,
+    RawRecord, SealedRecord, Shard, ShardMap, StrayPolicy, UserRecord,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;

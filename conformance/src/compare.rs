@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use kpl_core::HashKey;
 use serde_json::Value;
 
 use crate::vectors::Case;
@@ -32,10 +33,12 @@ pub fn judge(case: &Case<'_>, answer: &str) -> Verdict {
     if let Some(reason) = unsupported(&got) {
         return Verdict::Unsupported(reason);
     }
+    let is_written = case.request.get("operation").and_then(Value::as_str) == Some("write");
     let mut comparison = Comparison {
-        optional: match case.request.get("operation").and_then(Value::as_str) {
-            Some("read") => &OPTIONAL_WHEN_READ,
-            _ => &OPTIONAL_WHEN_WRITTEN,
+        is_written,
+        optional: match is_written {
+            true => &OPTIONAL_WHEN_WRITTEN,
+            false => &OPTIONAL_WHEN_READ,
         },
         required: &case.vector.requires,
         not_reported: None,
@@ -44,7 +47,9 @@ pub fn judge(case: &Case<'_>, answer: &str) -> Verdict {
     comparison.answers(&case.expected, &got);
     match (comparison.differences, comparison.not_reported) {
         (differences, None) if differences.is_empty() => Verdict::Passed,
-        (differences, Some(field)) if differences.is_empty() => Verdict::Unsupported(format!("{field} is not reported")),
+        (differences, Some(field)) if differences.is_empty() => {
+            Verdict::Unsupported(format!("{field} is not reported"))
+        }
         (differences, _) => Verdict::Failed(differences),
     }
 }
@@ -59,6 +64,7 @@ pub(crate) fn unsupported(got: &Value) -> Option<String> {
 }
 
 struct Comparison<'c> {
+    is_written: bool,
     optional: &'c [&'static str],
     required: &'c [String],
     not_reported: Option<String>,
@@ -75,7 +81,10 @@ impl Comparison<'_> {
             (Some(_), Some(_)) => return,
             (None, None) => {}
         }
-        self.errors(expected.get("errors"), got.get("errors").filter(|errors| !errors.is_null()));
+        self.errors(
+            expected.get("errors"),
+            got.get("errors").filter(|errors| !errors.is_null()),
+        );
         for (name, expected) in expected.as_object().into_iter().flatten() {
             if name != "errors" {
                 self.value(name, name, expected, got.get(name));
@@ -110,13 +119,23 @@ impl Comparison<'_> {
             return;
         };
         match (expected, got) {
-            // What is reported as null is not reported, too, unless it may be null.
-            (expected, Value::Null) if !expected.is_null() && self.optional.contains(&name) && name != "explicitHashKey" => {
+            // What is null is not reported, either; but an explicit hash key may be none.
+            (expected, Value::Null)
+                if !expected.is_null() && self.optional.contains(&name) && name != "explicitHashKey" =>
+            {
                 self.value(path, name, expected, None);
             }
             (Value::Object(expected), Value::Object(got)) => {
                 for (name, expected) in expected {
-                    self.value(&format!("{path}.{name}"), name, expected, got.get(name));
+                    let path = format!("{path}.{name}");
+                    match (got.get(name), got.get("partitionKey").and_then(Value::as_str)) {
+                        // What is sent without an explicit hash key goes where its partition key says.
+                        (Some(Value::Null), Some(key)) if self.is_written && name == "explicitHashKey" => {
+                            let effective = HashKey::of_partition_key(key).to_string();
+                            self.value(&path, name, expected, Some(&effective.into()));
+                        }
+                        (got, _) => self.value(&path, name, expected, got),
+                    }
                 }
             }
             (Value::Array(expected), Value::Array(got)) => {

@@ -90,7 +90,9 @@ fn check_data(data: &Value) -> Result<(), String> {
         let (part, _) = repeated(part).unwrap_or((part, 1));
         let is_base64 = part.as_str().is_some_and(|text| BASE64.decode(text.as_bytes()).is_ok());
         if !is_base64 {
-            return Err(format!("\"data\" is neither base64 nor a list of parts that are: {part}"));
+            return Err(format!(
+                "\"data\" is neither base64 nor a list of parts that are: {part}"
+            ));
         }
     }
     Ok(())

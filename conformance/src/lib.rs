@@ -29,7 +29,7 @@ pub use self::answer::answer;
 pub use self::compare::{Verdict, judge};
 pub use self::expand::expand;
 pub use self::report::{Failure, GroupReport, Report, run};
-pub use self::runner::{MAX_ANSWER, Runner, RunnerError};
+pub use self::runner::{Implementation, MAX_ANSWER, Runner, RunnerError};
 pub use self::vectors::{Case, Group, InvalidVectors, Vector, built_in};
 
 /// The version of the vectors and of the contract with runners.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::VERSION;
 use crate::compare::{Verdict, judge};
-use crate::runner::{Runner, RunnerError};
+use crate::runner::{Implementation, RunnerError};
 use crate::vectors::Group;
 
 /// A runner that does not answer so many requests in a row is not asked any more.
@@ -91,15 +91,22 @@ impl Report {
     }
 }
 
-/// Asks a runner for all vectors. One that does not answer is started anew for the next vector; after three in a row the rest is not
+/// Asks an implementation for all vectors. One that does not answer is started anew for the next vector; after three in a row the rest is not
 /// asked.
 ///
 /// # Errors
 ///
 /// [`RunnerError`] if the runner cannot be started, or does not even answer the first request, which is for its version.
-pub fn run(
+///
+/// ```
+/// let groups = kpl_conformance::built_in()?;
+/// let report = kpl_conformance::run(&groups[4..5], || Ok(kpl_conformance::answer))?;
+/// assert_eq!((report.groups[0].name.as_str(), report.failures().count()), ("hash-keys", 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn run<I: Implementation>(
     groups: &[Group],
-    mut start: impl FnMut() -> Result<Runner, RunnerError>,
+    mut start: impl FnMut() -> Result<I, RunnerError>,
 ) -> Result<Report, RunnerError> {
     let mut runner = start()?;
     let version = runner.ask(&json!({"operation": "version", "contract": VERSION}))?;

@@ -16,6 +16,23 @@ pub const MAX_ANSWER: u64 = 256 << 20;
 /// How long a runner may take to end once its input has ended.
 const TIME_TO_END: Duration = Duration::from_secs(5);
 
+/// What answers requests: a [`Runner`], or in the same process a function from a request to an answer, such as
+/// [`answer`](crate::answer).
+pub trait Implementation {
+    /// Sends a request and returns the line that answers it.
+    ///
+    /// # Errors
+    ///
+    /// [`RunnerError`] if there is no answer. The implementation is then of no more use.
+    fn ask(&mut self, request: &Value) -> Result<String, RunnerError>;
+}
+
+impl<F: FnMut(&str) -> String> Implementation for F {
+    fn ask(&mut self, request: &Value) -> Result<String, RunnerError> {
+        Ok(self(&request.to_string()))
+    }
+}
+
 /// A runner's process. Dropping it ends the process.
 #[derive(Debug)]
 pub struct Runner {
@@ -72,19 +89,6 @@ impl Runner {
         })
     }
 
-    /// Sends a request and returns the line that answers it.
-    ///
-    /// # Errors
-    ///
-    /// [`RunnerError`] if there is no answer. The runner is then of no more use.
-    pub fn ask(&mut self, request: &Value) -> Result<String, RunnerError> {
-        let mut line = request.to_string().into_bytes();
-        line.push(b'\n');
-        let answer = self.answer_to(line);
-        self.is_lost |= answer.is_err();
-        answer
-    }
-
     fn answer_to(&mut self, line: Vec<u8>) -> Result<String, RunnerError> {
         let sent = self.requests.as_ref().map(|requests| requests.send(line));
         if !matches!(sent, Some(Ok(()))) {
@@ -119,6 +123,16 @@ impl Runner {
                 _ => return None,
             }
         }
+    }
+}
+
+impl Implementation for Runner {
+    fn ask(&mut self, request: &Value) -> Result<String, RunnerError> {
+        let mut line = request.to_string().into_bytes();
+        line.push(b'\n');
+        let answer = self.answer_to(line);
+        self.is_lost |= answer.is_err();
+        answer
     }
 }
 

@@ -106,7 +106,11 @@ impl Group {
         // Files of another version may have another form, so the version comes first.
         match value.get("version").and_then(Value::as_u64) {
             Some(VERSION) => {}
-            Some(version) => return Err(invalid(format!("its version is {version}, and only {VERSION} is known"))),
+            Some(version) => {
+                return Err(invalid(format!(
+                    "its version is {version}, and only {VERSION} is known"
+                )));
+            }
             None => return Err(invalid("it has no \"version\"".to_owned())),
         }
         let group: Self = serde_json::from_value(value).map_err(|error| invalid(error.to_string()))?;

@@ -10,8 +10,7 @@ const EFFECTIVE: &str = "The effective hash key of a user record is its explicit
                          an unsigned 128-bit big-endian integer.";
 const FORM: &str = "An explicit hash key is `0|[1-9][0-9]{0,38}`, with a value from 0 to 2^128-1; `+5`, `007`, `-0`, `\"\"` and `2^128` are \
                     errors when writing.";
-const KEY: &str =
-    "A partition key has 1 to 256 Unicode characters (not bytes: 256 four-byte characters are legal, 257 of anything are not).";
+const KEY: &str = "A partition key has 1 to 256 Unicode characters (not bytes: 256 four-byte characters are legal, 257 of anything are not).";
 const RANGE: &str = "A shard owns [StartingHashKey, EndingHashKey], both inclusive.";
 const DROPS: &str = "If ANY inner record's effective hash key is outside the range, the KCL drops the WHOLE aggregate; a reader has three \
                      policies: no filter, dropping the aggregate, dropping the strays.";
@@ -47,7 +46,10 @@ pub(crate) fn hash_keys() -> Group {
         ("of-four-bytes", "\u{1F980}"),
         ("of-a-byte-order-mark", "\u{FEFF}a"),
         ("of-a-number", "7"),
-        ("of-a-long-key", "a longer partition key, of more bytes than a block of MD5 has, which are 64"),
+        (
+            "of-a-long-key",
+            "a longer partition key, of more bytes than a block of MD5 has, which are 64",
+        ),
     ] {
         let expected = u128::from_be_bytes(md5(text.as_bytes()));
         vectors.push(any(format!("hash-keys/{id}"), EFFECTIVE, hash_key(text), is(expected)));
@@ -58,7 +60,12 @@ pub(crate) fn hash_keys() -> Group {
         .find(|text| md5(text.as_bytes())[..2] == [0, 0])
         .expect("one of them");
     let value = u128::from_be_bytes(md5(short.as_bytes()));
-    vectors.push(any("hash-keys/with-zeros-in-front", EFFECTIVE, hash_key(&short), is(value)));
+    vectors.push(any(
+        "hash-keys/with-zeros-in-front",
+        EFFECTIVE,
+        hash_key(&short),
+        is(value),
+    ));
     for (id, value) in [
         ("zero", 0),
         ("one", 1),
@@ -118,7 +125,13 @@ pub(crate) fn hash_keys() -> Group {
 }
 
 /// Reads a batch as the reader of a shard with this range, under each of the three policies.
-fn within(id: &str, rule: &str, batch: &[Value], range: [u128; 2], [keep, strays, aggregate]: [Vec<Value>; 3]) -> Vector {
+fn within(
+    id: &str,
+    rule: &str,
+    batch: &[Value],
+    range: [u128; 2],
+    [keep, strays, aggregate]: [Vec<Value>; 3],
+) -> Vector {
     by_policy(
         format!("hash-ranges/{id}"),
         rule,
@@ -136,7 +149,11 @@ pub(crate) fn hash_ranges() -> Group {
     let at = |keys: &[u128]| {
         let mut fields = vec![key("k")];
         fields.extend(keys.iter().map(|key| table_entry(&key.to_string())));
-        fields.extend(keys.iter().enumerate().map(|(index, key)| record_at(0, index as u64, key.to_string())));
+        fields.extend(
+            keys.iter()
+                .enumerate()
+                .map(|(index, key)| record_at(0, index as u64, key.to_string())),
+        );
         aggregate_of(&fields)
     };
     let of = |keys: &[(u64, u128)]| -> Vec<Value> {
@@ -151,7 +168,11 @@ pub(crate) fn hash_ranges() -> Group {
         ("the-whole-range", &[0, u128::MAX], [0, u128::MAX]),
         ("the-lowest", &[0, 99], [0, 99]),
         ("the-highest", &[u128::MAX - 1, u128::MAX], [u128::MAX - 1, u128::MAX]),
-        ("around-2-to-the-127", &[1 << 127, (1 << 127) + 1], [1 << 127, u128::MAX]),
+        (
+            "around-2-to-the-127",
+            &[1 << 127, (1 << 127) + 1],
+            [1 << 127, u128::MAX],
+        ),
     ] {
         let batch = [kinesis(1, at(keys))];
         vectors.push(within(id, RANGE, &batch, range, [all(keys), all(keys), all(keys)]));
@@ -162,7 +183,12 @@ pub(crate) fn hash_ranges() -> Group {
         ("first-of-three", &[5, 10, 11], [10, 20], &[(1, 10), (2, 11)]),
         ("last-of-three", &[10, 11, 500], [10, 20], &[(0, 10), (1, 11)]),
         ("all-of-them", &[1, 2], [10, 20], &[]),
-        ("2-to-the-127-less-1", &[(1 << 127) - 1, 1 << 127], [1 << 127, u128::MAX], &[(1, 1 << 127)]),
+        (
+            "2-to-the-127-less-1",
+            &[(1 << 127) - 1, 1 << 127],
+            [1 << 127, u128::MAX],
+            &[(1, 1 << 127)],
+        ),
         // As text they would be in the range.
         ("longer-numbers", &[100, 15], [10, 20], &[(1, 15)]),
     ] {

@@ -7,8 +7,7 @@ use serde_json::json;
 use crate::make::{any, group, inner, read_one, records, user, with, write, written};
 
 const TEXT: &str = "A partition key is any Unicode text, and its bytes are those of UTF-8, unchanged: no normalisation, no change of case.";
-const LENGTH: &str =
-    "A partition key has 1 to 256 Unicode characters (not bytes: 256 four-byte characters are legal, 257 of anything are not).";
+const LENGTH: &str = "A partition key has 1 to 256 Unicode characters (not bytes: 256 four-byte characters are legal, 257 of anything are not).";
 const HASH: &str = "The effective hash key of a user record is its explicit hash key if it has one, else MD5(partition key in UTF-8) read as an \
                     unsigned 128-bit big-endian integer.";
 const READ: &str = "Inside a valid aggregate, in order, for every record: partition key = table[index].";
@@ -118,7 +117,11 @@ pub(crate) fn keys() -> Group {
             any(
                 format!("keys/257-characters-of-{name}"),
                 LENGTH,
-                write(json!([user("a", "1"), user(&character.repeat(257), "refused"), user("a", "2")])),
+                write(json!([
+                    user("a", "1"),
+                    user(&character.repeat(257), "refused"),
+                    user("a", "2")
+                ])),
                 with(
                     written([aggregate_of(&[key("a"), record(0, "1"), record(0, "2")])]),
                     "errors",

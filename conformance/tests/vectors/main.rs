@@ -46,7 +46,11 @@ fn the_files_are_these_vectors() {
             fs::write(&path, &text).unwrap();
         }
         let file = fs::read_to_string(&path).unwrap();
-        assert!(file == text, "{}: `UPDATE=1 cargo test -p kpl-conformance --test vectors` writes it", path.display());
+        assert!(
+            file == text,
+            "{}: `UPDATE=1 cargo test -p kpl-conformance --test vectors` writes it",
+            path.display()
+        );
         assert!(text.len() < 200_000, "{}: {} bytes", path.display(), text.len());
     }
 }
@@ -58,7 +62,11 @@ fn every_vector_has_an_id_of_its_group_and_a_whole_sentence() {
         for vector in &group.vectors {
             count += vector.len();
             assert!(vector.id.starts_with(&format!("{}/", group.group)), "{}", vector.id);
-            assert!(vector.rule.len() > 20 && vector.rule.ends_with(['.', '?']), "{}", vector.rule);
+            assert!(
+                vector.rule.len() > 20 && vector.rule.ends_with(['.', '?']),
+                "{}",
+                vector.rule
+            );
         }
     }
     assert!(count >= 300, "{count}");

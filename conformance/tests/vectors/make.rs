@@ -97,7 +97,10 @@ pub(crate) fn write_with(options: Value, records: Value) -> Value {
 
 /// What has to be written: only the bytes matter, and how many records there are.
 pub(crate) fn written(data_of_each: impl IntoIterator<Item = Vec<u8>>) -> Value {
-    let records: Vec<Value> = data_of_each.into_iter().map(|bytes| json!({"data": data(bytes)})).collect();
+    let records: Vec<Value> = data_of_each
+        .into_iter()
+        .map(|bytes| json!({"data": data(bytes)}))
+        .collect();
     json!({ "records": records })
 }
 
@@ -116,7 +119,13 @@ pub(crate) fn read_one(bytes: impl AsRef<[u8]>) -> Value {
 }
 
 /// A user record out of an aggregate.
-pub(crate) fn inner(number: u64, sub: u64, partition_key: &str, hash_key: Option<&str>, bytes: impl AsRef<[u8]>) -> Value {
+pub(crate) fn inner(
+    number: u64,
+    sub: u64,
+    partition_key: &str,
+    hash_key: Option<&str>,
+    bytes: impl AsRef<[u8]>,
+) -> Value {
     json!({
         "partitionKey": partition_key,
         "explicitHashKey": hash_key,
@@ -221,6 +230,11 @@ fn ordered(fields: &Map<String, Value>) -> Vec<(&str, &Value)> {
     ];
 
     let mut fields: Vec<_> = fields.iter().map(|(name, field)| (name.as_str(), field)).collect();
-    fields.sort_by_key(|(name, _)| (FIRST.iter().position(|first| first == name).unwrap_or(FIRST.len()), *name));
+    fields.sort_by_key(|(name, _)| {
+        (
+            FIRST.iter().position(|first| first == name).unwrap_or(FIRST.len()),
+            *name,
+        )
+    });
     fields
 }

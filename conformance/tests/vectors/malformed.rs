@@ -2,8 +2,8 @@
 
 use kpl_conformance::{Group, Vector};
 use kpl_testkit::bytes::{
-    MAGIC, aggregate_of, bytes_field, field_key, hash_key, key, md5, padded_varint, record, record_at, record_of, sealed,
-    varint_field,
+    MAGIC, aggregate_of, bytes_field, field_key, hash_key, key, md5, padded_varint, record, record_at, record_of,
+    sealed, varint_field,
 };
 use serde_json::{Value, json};
 
@@ -79,7 +79,10 @@ pub(crate) fn malformed() -> Group {
         ("a-bit-of-the-message", flipped(5)),
         ("a-bit-of-the-data", flipped(good.len() - 17)),
         ("one-byte-more", [&good[..], b"x"].concat()),
-        ("the-digest-of-the-magic-too", [&MAGIC[..], body, &md5(&[&MAGIC[..], body].concat())].concat()),
+        (
+            "the-digest-of-the-magic-too",
+            [&MAGIC[..], body, &md5(&[&MAGIC[..], body].concat())].concat(),
+        ),
         ("the-digest-first", [&MAGIC[..], &md5(body), body].concat()),
         ("the-digest-backwards", {
             let mut digest = md5(body);
@@ -96,7 +99,11 @@ pub(crate) fn malformed() -> Group {
     for len in [1, 2, 4, 6, 8, 10, 12] {
         let cut = &body[..body.len() - len];
         if cut.len() % 7 != 3 {
-            vectors.push(malformed_as(&format!("a-message-cut-by-{len}"), TRUNCATED, &sealed(cut)));
+            vectors.push(malformed_as(
+                &format!("a-message-cut-by-{len}"),
+                TRUNCATED,
+                &sealed(cut),
+            ));
         }
     }
     let data = |text: &str| bytes_field(3, text);
@@ -105,11 +112,23 @@ pub(crate) fn malformed() -> Group {
         ("text-with-a-right-digest", sealed("just text, with a right digest")),
         ("one-zero-with-a-right-digest", sealed([0])),
         ("a-length-past-the-end", three(vec![0x1A, 100])),
-        ("a-length-of-2-to-the-63", three([&[0x1A][..], &padded_varint(1 << 63, 10)].concat())),
+        (
+            "a-length-of-2-to-the-63",
+            three([&[0x1A][..], &padded_varint(1 << 63, 10)].concat()),
+        ),
         ("a-key-past-the-end", sealed([x.clone(), vec![0x0A, 5, b'k']].concat())),
-        ("data-past-the-end-of-its-record", three(record_of(&[varint_field(1, 0), vec![0x1A, 2, b'y']]))),
-        ("a-varint-that-does-not-end", sealed([k.clone(), x.clone(), vec![0x48, 0x80]].concat())),
-        ("an-index-in-11-bytes", three(record_of(&[vec![8], padded_varint(0, 11), data("y")]))),
+        (
+            "data-past-the-end-of-its-record",
+            three(record_of(&[varint_field(1, 0), vec![0x1A, 2, b'y']])),
+        ),
+        (
+            "a-varint-that-does-not-end",
+            sealed([k.clone(), x.clone(), vec![0x48, 0x80]].concat()),
+        ),
+        (
+            "an-index-in-11-bytes",
+            three(record_of(&[vec![8], padded_varint(0, 11), data("y")])),
+        ),
         (
             "an-index-over-2-to-the-64",
             three(record_of(&[
@@ -120,8 +139,14 @@ pub(crate) fn malformed() -> Group {
         ("records-of-another-wire-type", three(varint_field(3, 1))),
         ("keys-of-another-wire-type", three(varint_field(1, 1))),
         ("hash-keys-of-another-wire-type", three(varint_field(2, 1))),
-        ("data-of-another-wire-type", three(record_of(&[varint_field(1, 0), varint_field(3, 1)]))),
-        ("an-index-of-another-wire-type", three(record_of(&[bytes_field(1, "0"), data("y")]))),
+        (
+            "data-of-another-wire-type",
+            three(record_of(&[varint_field(1, 0), varint_field(3, 1)])),
+        ),
+        (
+            "an-index-of-another-wire-type",
+            three(record_of(&[bytes_field(1, "0"), data("y")])),
+        ),
         (
             "a-hash-key-index-of-another-wire-type",
             three(record_of(&[varint_field(1, 0), bytes_field(2, "0"), data("y")])),
@@ -132,16 +157,37 @@ pub(crate) fn malformed() -> Group {
         ("field-number-0", three(varint_field(0, 1))),
         ("a-group-that-does-not-end", three(field_key(9, 3))),
         ("an-end-of-a-group-that-did-not-start", three(field_key(9, 4))),
-        ("a-group-that-ends-as-another", three([field_key(9, 3), field_key(8, 4)].concat())),
+        (
+            "a-group-that-ends-as-another",
+            three([field_key(9, 3), field_key(8, 4)].concat()),
+        ),
         ("a-record-without-data", three(record_of(&[varint_field(1, 0)]))),
         ("a-record-without-partition-key-index", three(record_of(&[data("y")]))),
         ("an-empty-record", three(record_of(&[]))),
-        ("a-tag-without-its-key", three(tagged(bytes_field(4, bytes_field(2, "v"))))),
-        ("a-tag-that-is-not-utf-8", three(tagged(bytes_field(4, bytes_field(1, [0xFF]))))),
-        ("a-partition-key-that-is-not-utf-8", aggregate_of(&[bytes_field(1, [0xFF]), x.clone()])),
-        ("a-surrogate-as-partition-key", aggregate_of(&[bytes_field(1, [0xED, 0xA0, 0x80]), x.clone()])),
-        ("an-overlong-partition-key", aggregate_of(&[bytes_field(1, [0xC0, 0x80]), x.clone()])),
-        ("a-partition-key-that-is-cut", aggregate_of(&[bytes_field(1, [0xF0, 0x9F, 0xA6]), x.clone()])),
+        (
+            "a-tag-without-its-key",
+            three(tagged(bytes_field(4, bytes_field(2, "v")))),
+        ),
+        (
+            "a-tag-that-is-not-utf-8",
+            three(tagged(bytes_field(4, bytes_field(1, [0xFF])))),
+        ),
+        (
+            "a-partition-key-that-is-not-utf-8",
+            aggregate_of(&[bytes_field(1, [0xFF]), x.clone()]),
+        ),
+        (
+            "a-surrogate-as-partition-key",
+            aggregate_of(&[bytes_field(1, [0xED, 0xA0, 0x80]), x.clone()]),
+        ),
+        (
+            "an-overlong-partition-key",
+            aggregate_of(&[bytes_field(1, [0xC0, 0x80]), x.clone()]),
+        ),
+        (
+            "a-partition-key-that-is-cut",
+            aggregate_of(&[bytes_field(1, [0xF0, 0x9F, 0xA6]), x.clone()]),
+        ),
         (
             "a-hash-key-that-is-not-utf-8",
             aggregate_of(&[k.clone(), bytes_field(2, [0xFF]), record_at(0, 0, "x")]),

@@ -128,7 +128,9 @@ fn reading(case: &Case<'_>) -> bool {
 
 /// Returns the keys of a record, if both indexes are in their tables and the hash key is a number, as Java's `BigInteger` reads it.
 fn keys(message: &AggregatedRecord, record: &Record) -> Option<(String, Option<String>)> {
-    let partition_key = message.partition_key_table.get(usize::try_from(record.partition_key_index?).ok()?)?;
+    let partition_key = message
+        .partition_key_table
+        .get(usize::try_from(record.partition_key_index?).ok()?)?;
     let hash_key = match record.explicit_hash_key_index {
         None => None,
         Some(index) => {

@@ -27,7 +27,8 @@ const SUB: &str = "The sub-sequence number is 0, 1, 2, ... = the record's positi
 const OUTER: &str = "Sequence number, arrival time and encryption type are those of the outer record.";
 const RESUME: &str = "Positions are (sequence number, sub-sequence number), and a reader can resume after any position, also in the middle \
                       of an aggregate.";
-const NUMBERS: &str = "Sequence numbers are compared as integers of up to 39 digits and more, then the sub-sequence numbers.";
+const NUMBERS: &str =
+    "Sequence numbers are compared as integers of up to 39 digits and more, then the sub-sequence numbers.";
 
 /// One record out of an aggregate under the partition key `k`.
 fn one(sub: u64, bytes: impl AsRef<[u8]>) -> Value {
@@ -41,14 +42,7 @@ pub(crate) fn reading() -> Group {
     let xz = || records(vec![one(0, "x"), one(1, "z")]);
     let accepted = |id: &str, input: Value, expected: Value| any(format!("reading/{id}"), ACCEPTED, input, expected);
     let index_in = |len| record_of(&[vec![8], padded_varint(0, len), bytes_field(3, "y")]);
-    let length_in = |len| {
-        record_of(&[
-            varint_field(1, 0),
-            vec![0x1A],
-            padded_varint(1, len),
-            b"y".to_vec(),
-        ])
-    };
+    let length_in = |len| record_of(&[varint_field(1, 0), vec![0x1A], padded_varint(1, len), b"y".to_vec()]);
     let mut vectors: Vec<Vector> = golden_files()
         .into_iter()
         .map(|golden| {
@@ -121,7 +115,12 @@ pub(crate) fn reading() -> Group {
         any(
             "reading/no-hash-key-in-the-first",
             NO_INDEX,
-            read_one(aggregate_of(&[k.clone(), hash_key("7"), x.clone(), record_at(0, 0, "y")])),
+            read_one(aggregate_of(&[
+                k.clone(),
+                hash_key("7"),
+                x.clone(),
+                record_at(0, 0, "y"),
+            ])),
             records(vec![one(0, "x"), inner(1, 1, "k", Some("7"), "y")]),
         ),
         any(
@@ -136,7 +135,11 @@ pub(crate) fn reading() -> Group {
             read_one(aggregate_of(&[k.clone(), hash_key("007"), record_at(0, 0, "x")])),
             records(vec![inner(1, 0, "k", Some("7"), "x")]),
         ),
-        accepted("keys-and-no-records", read_one(aggregate_of(&[k.clone(), key("unused")])), records(vec![])),
+        accepted(
+            "keys-and-no-records",
+            read_one(aggregate_of(&[k.clone(), key("unused")])),
+            records(vec![]),
+        ),
         accepted(
             "a-key-nobody-uses",
             read_one(aggregate_of(&[k.clone(), key("unused"), x.clone()])),
@@ -149,7 +152,12 @@ pub(crate) fn reading() -> Group {
         ),
         accepted(
             "tables-after-records",
-            read_one(aggregate_of(&[record_at(0, 0, "x"), y.clone(), hash_key("7"), k.clone()])),
+            read_one(aggregate_of(&[
+                record_at(0, 0, "x"),
+                y.clone(),
+                hash_key("7"),
+                k.clone(),
+            ])),
             records(vec![inner(1, 0, "k", Some("7"), "x"), one(1, "y")]),
         ),
         accepted(
@@ -164,23 +172,47 @@ pub(crate) fn reading() -> Group {
         ),
         accepted("unknown-bytes-in-the-message", three(bytes_field(9, "new")), xz()),
         accepted("unknown-number-in-the-message", three(varint_field(15, u64::MAX)), xz()),
-        accepted("unknown-fixed-64-in-the-message", three([&[0x49][..], &[1; 8]].concat()), xz()),
-        accepted("unknown-fixed-32-in-the-message", three([&[0x4D][..], &[1; 4]].concat()), xz()),
-        accepted("unknown-field-of-a-large-number", three(varint_field(536_870_911, 1)), xz()),
+        accepted(
+            "unknown-fixed-64-in-the-message",
+            three([&[0x49][..], &[1; 8]].concat()),
+            xz(),
+        ),
+        accepted(
+            "unknown-fixed-32-in-the-message",
+            three([&[0x4D][..], &[1; 4]].concat()),
+            xz(),
+        ),
+        accepted(
+            "unknown-field-of-a-large-number",
+            three(varint_field(536_870_911, 1)),
+            xz(),
+        ),
         accepted("unknown-group", three(group_field(9, varint_field(1, 1))), xz()),
         accepted(
             "unknown-field-in-a-record",
-            three(record_of(&[varint_field(1, 0), bytes_field(3, "y"), varint_field(9, 1)])),
+            three(record_of(&[
+                varint_field(1, 0),
+                bytes_field(3, "y"),
+                varint_field(9, 1),
+            ])),
             xyz(),
         ),
         accepted(
             "an-index-twice",
-            three(record_of(&[varint_field(1, 1), varint_field(1, 0), bytes_field(3, "y")])),
+            three(record_of(&[
+                varint_field(1, 1),
+                varint_field(1, 0),
+                bytes_field(3, "y"),
+            ])),
             xyz(),
         ),
         accepted(
             "data-twice",
-            three(record_of(&[varint_field(1, 0), bytes_field(3, "n"), bytes_field(3, "y")])),
+            three(record_of(&[
+                varint_field(1, 0),
+                bytes_field(3, "n"),
+                bytes_field(3, "y"),
+            ])),
             xyz(),
         ),
         accepted("an-index-in-2-bytes", three(index_in(2)), xyz()),
@@ -208,7 +240,10 @@ pub(crate) fn reading() -> Group {
         any(
             "reading/an-aggregate-as-data",
             ONE_LEVEL,
-            read_one(aggregate_of(&[k.clone(), record(0, aggregate_of(&[k.clone(), x.clone()]))])),
+            read_one(aggregate_of(&[
+                k.clone(),
+                record(0, aggregate_of(&[k.clone(), x.clone()])),
+            ])),
             records(vec![one(0, aggregate_of(&[k.clone(), x.clone()]))]),
         ),
         any(
@@ -237,8 +272,14 @@ pub(crate) fn reading() -> Group {
         ("1-byte", vec![0]),
         ("3-bytes-of-the-magic", MAGIC[..3].to_vec()),
         ("text", b"a plain record of more than 21 bytes".to_vec()),
-        ("the-magic-later", [&b"x"[..], &aggregate_of(&[k.clone(), x.clone()])].concat()),
-        ("an-aggregate-without-the-magic", aggregate_of(&[k.clone(), x.clone()])[4..].to_vec()),
+        (
+            "the-magic-later",
+            [&b"x"[..], &aggregate_of(&[k.clone(), x.clone()])].concat(),
+        ),
+        (
+            "an-aggregate-without-the-magic",
+            aggregate_of(&[k.clone(), x.clone()])[4..].to_vec(),
+        ),
         ("every-byte", (0..=255).collect()),
     ] {
         vectors.push(any(
@@ -284,7 +325,11 @@ fn resuming(id: &str, rule: &str, input: Value, after: (&str, u64), expected: Ve
     any(
         format!("sub-sequence-numbers/{id}"),
         rule,
-        with(input, "after", json!({"sequenceNumber": number, "subSequenceNumber": sub})),
+        with(
+            input,
+            "after",
+            json!({"sequenceNumber": number, "subSequenceNumber": sub}),
+        ),
         records(expected),
     )
 }
@@ -314,7 +359,12 @@ pub(crate) fn sub_sequence_numbers() -> Group {
         any(
             "sub-sequence-numbers/unknown-fields-do-not-count",
             SUB,
-            read_one(aggregate_of(&[key("k"), record(0, "x"), bytes_field(9, "new"), record(0, "y")])),
+            read_one(aggregate_of(&[
+                key("k"),
+                record(0, "x"),
+                bytes_field(9, "new"),
+                record(0, "y"),
+            ])),
             records(vec![one(0, "x"), one(1, "y")]),
         ),
         any(
@@ -336,7 +386,13 @@ pub(crate) fn sub_sequence_numbers() -> Group {
     for vector in &mut vectors {
         vector.requires = vec!["sequenceNumber".to_owned(), "subSequenceNumber".to_owned()];
     }
-    let batch = || read(vec![kinesis(9, aggregate()), kinesis(10, "plain"), kinesis(11, aggregate())]);
+    let batch = || {
+        read(vec![
+            kinesis(9, aggregate()),
+            kinesis(10, "plain"),
+            kinesis(11, aggregate()),
+        ])
+    };
     let of = |number: u64, sub: u64, bytes: &str| inner(number, sub, "k", None, bytes);
     let last = || vec![of(11, 0, "x"), of(11, 1, "y"), of(11, 2, "z")];
     vectors.extend([
@@ -366,7 +422,13 @@ pub(crate) fn sub_sequence_numbers() -> Group {
             ]
             .concat(),
         ),
-        resuming("in-the-middle-of-the-last", RESUME, batch(), ("11", 1), vec![of(11, 2, "z")]),
+        resuming(
+            "in-the-middle-of-the-last",
+            RESUME,
+            batch(),
+            ("11", 1),
+            vec![of(11, 2, "z")],
+        ),
         resuming("after-all", RESUME, batch(), ("12", 0), vec![]),
     ]);
     group(

@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 
 use crate::make::{any, by_policy, data, golden_files, group, user, user_at, with, write, write_with, written};
 
-const ORDER: &str =
-    "Canonical writing order: partition-key table, explicit-hash-key table, records; inside a record fields 1, 2, 3, 4.";
+const ORDER: &str = "Canonical writing order: partition-key table, explicit-hash-key table, records; inside a record fields 1, 2, 3, 4.";
 const INDEX_0: &str = "Index 0 is written explicitly (`08 00`), empty data as `1A 00`.";
 const FIRST_SEEN: &str = "Tables hold each key once, in first-seen order.";
 const ANY_TEXT: &str = "The key tables are in first-seen order, with any key text (`\"7\"`, `\"__proto__\"`, ...).";
@@ -103,7 +102,12 @@ pub(crate) fn writing() -> Group {
             "writing/hash-key-index-0",
             INDEX_0,
             two(user_at("a", 0, ""), user_at("a", 0, "")),
-            written([aggregate_of(&[key("a"), hash_key("0"), record_at(0, 0, ""), record_at(0, 0, "")])]),
+            written([aggregate_of(&[
+                key("a"),
+                hash_key("0"),
+                record_at(0, 0, ""),
+                record_at(0, 0, ""),
+            ])]),
         ),
         any(
             "writing/largest-hash-key",
@@ -120,7 +124,13 @@ pub(crate) fn writing() -> Group {
         any(
             "writing/each-key-once",
             FIRST_SEEN,
-            write(json!([user("b", "1"), user("a", "2"), user("b", "3"), user("c", "4"), user("a", "5")])),
+            write(json!([
+                user("b", "1"),
+                user("a", "2"),
+                user("b", "3"),
+                user("c", "4"),
+                user("a", "5")
+            ])),
             written([aggregate_of(&[
                 key("b"),
                 key("a"),
@@ -135,7 +145,13 @@ pub(crate) fn writing() -> Group {
         any(
             "writing/number-like-keys",
             ANY_TEXT,
-            write(json!([user("10", "1"), user("9", "2"), user("b", "3"), user("2", "4"), user("10", "5")])),
+            write(json!([
+                user("10", "1"),
+                user("9", "2"),
+                user("b", "3"),
+                user("2", "4"),
+                user("10", "5")
+            ])),
             written([aggregate_of(&[
                 key("10"),
                 key("9"),
@@ -171,7 +187,12 @@ pub(crate) fn writing() -> Group {
         any(
             "writing/hash-keys-in-first-seen-order",
             FIRST_SEEN,
-            write(json!([user_at("a", 10, "1"), user_at("a", 9, "2"), user_at("a", 10, "3"), user_at("a", 2, "4")])),
+            write(json!([
+                user_at("a", 10, "1"),
+                user_at("a", 9, "2"),
+                user_at("a", 10, "3"),
+                user_at("a", 2, "4")
+            ])),
             written([aggregate_of(&[
                 key("a"),
                 hash_key("10"),
@@ -199,7 +220,10 @@ pub(crate) fn writing() -> Group {
             LONE,
             write(json!([user("abc", "data")])),
             [
-                ("raw", json!({"records": [{"partitionKey": "abc", "data": data("data")}]})),
+                (
+                    "raw",
+                    json!({"records": [{"partitionKey": "abc", "data": data("data")}]}),
+                ),
                 ("wrapped", written([aggregate_of(&[key("abc"), record(0, "data")])])),
             ],
         ),
@@ -217,8 +241,14 @@ pub(crate) fn writing() -> Group {
             LONE,
             write(json!([user_at("abc", 7, "data")])),
             [
-                ("raw", json!({"records": [{"partitionKey": "abc", "explicitHashKey": "7", "data": data("data")}]})),
-                ("wrapped", written([aggregate_of(&[key("abc"), hash_key("7"), record_at(0, 0, "data")])])),
+                (
+                    "raw",
+                    json!({"records": [{"partitionKey": "abc", "explicitHashKey": "7", "data": data("data")}]}),
+                ),
+                (
+                    "wrapped",
+                    written([aggregate_of(&[key("abc"), hash_key("7"), record_at(0, 0, "data")])]),
+                ),
             ],
         ),
     ];
@@ -228,7 +258,11 @@ pub(crate) fn writing() -> Group {
         any(
             "writing/lone-with-tags",
             LONE_TAGS,
-            write(json!([with(user("a", "data"), "tags", json!([{"key": "t", "value": "v"}]))])),
+            write(json!([with(
+                user("a", "data"),
+                "tags",
+                json!([{"key": "t", "value": "v"}])
+            )])),
             written([aggregate_of(&[
                 key("a"),
                 tagged(&[tag(&[bytes_field(1, "t"), bytes_field(2, "v")])]),
@@ -257,7 +291,10 @@ pub(crate) fn writing() -> Group {
         ),
     ]);
     for (name, bytes) in [
-        ("an-aggregate", aggregate_of(&[key("inner"), record(0, "data"), record(0, "more")])),
+        (
+            "an-aggregate",
+            aggregate_of(&[key("inner"), record(0, "data"), record(0, "more")]),
+        ),
         ("an-aggregate-without-records", aggregate_of(&[key("inner")])),
         ("the-magic", MAGIC.to_vec()),
         ("the-magic-and-more", [&MAGIC[..], &[7; 20]].concat()),
@@ -279,13 +316,28 @@ pub(crate) fn writing() -> Group {
         ],
     ));
     for (name, first, second, outer) in [
-        ("of-partition-key", user("abc", "1"), user_at("x", 7, "2"), hash_of("abc")),
+        (
+            "of-partition-key",
+            user("abc", "1"),
+            user_at("x", 7, "2"),
+            hash_of("abc"),
+        ),
         ("explicit", user_at("abc", 7, "1"), user("x", "2"), "7".to_owned()),
         ("zero", user_at("abc", 0, "1"), user("x", "2"), "0".to_owned()),
-        ("largest", user_at("abc", u128::MAX, "1"), user_at("x", 7, "2"), u128::MAX.to_string()),
+        (
+            "largest",
+            user_at("abc", u128::MAX, "1"),
+            user_at("x", 7, "2"),
+            u128::MAX.to_string(),
+        ),
     ] {
         let expected = json!({"records": [{"explicitHashKey": outer}]});
-        let vector = any(format!("writing/outer-hash-key-{name}"), OUTER_HASH_KEY, two(first, second), expected);
+        let vector = any(
+            format!("writing/outer-hash-key-{name}"),
+            OUTER_HASH_KEY,
+            two(first, second),
+            expected,
+        );
         vectors.push(Vector {
             requires: vec!["explicitHashKey".to_owned()],
             ..vector
@@ -306,7 +358,11 @@ pub(crate) fn writing() -> Group {
             format!("writing/refused-hash-key-{name}"),
             HASH_KEY,
             write(json!([user("a", "1"), user_at("a", text, "refused"), user("a", "2")])),
-            with(written([aggregate_of(&[key("a"), record(0, "1"), record(0, "2")])]), "errors", 1.into()),
+            with(
+                written([aggregate_of(&[key("a"), record(0, "1"), record(0, "2")])]),
+                "errors",
+                1.into(),
+            ),
         ));
     }
     for golden in golden_files() {
@@ -354,7 +410,13 @@ pub(crate) fn writing() -> Group {
                 record_at(1, 1, "3"),
                 record_at(0, 0, "5"),
             ]),
-            aggregate_of(&[key("b"), key("abc"), hash_key("100"), record_at(0, 0, "2"), record(1, "4")]),
+            aggregate_of(&[
+                key("b"),
+                key("abc"),
+                hash_key("100"),
+                record_at(0, 0, "2"),
+                record(1, "4"),
+            ]),
         ]),
     ));
     group(
@@ -409,7 +471,12 @@ pub(crate) fn sizes() -> Group {
     ));
 
     // Two records that fill an aggregate to the last byte, and two that would be one byte too many.
-    for (name, limit) in [("200", 200), ("50-kib", 51_200), ("1-mib", 1 << 20), ("10-mib", 10 << 20)] {
+    for (name, limit) in [
+        ("200", 200),
+        ("50-kib", 51_200),
+        ("1-mib", 1 << 20),
+        ("10-mib", 10 << 20),
+    ] {
         let fits = two_of(limit, "abc");
         let (first, second) = (vec![1; fits.0], vec![2; fits.1]);
         let whole = aggregate_of(&[key("abc"), record(0, &first), record(0, &second)]);
@@ -417,7 +484,10 @@ pub(crate) fn sizes() -> Group {
         vectors.push(any(
             format!("sizes/limit-{name}"),
             LIMIT,
-            write_with(json!({"maxSize": limit}), json!([user("abc", &first), user("abc", &second)])),
+            write_with(
+                json!({"maxSize": limit}),
+                json!([user("abc", &first), user("abc", &second)]),
+            ),
             written([whole]),
         ));
         if limit > 1 << 20 {
@@ -427,7 +497,10 @@ pub(crate) fn sizes() -> Group {
         vectors.push(by_policy(
             format!("sizes/limit-{name}-and-1"),
             NEXT,
-            write_with(json!({"maxSize": limit}), json!([user("abc", &first), user("abc", &longer)])),
+            write_with(
+                json!({"maxSize": limit}),
+                json!([user("abc", &first), user("abc", &longer)]),
+            ),
             [
                 ("raw", written([first.clone(), longer.clone()])),
                 (
@@ -517,7 +590,10 @@ pub(crate) fn sizes() -> Group {
         by_policy(
             "sizes/count-of-2",
             COUNT,
-            write_with(json!({"maxCount": 2}), json!([user("a", "1"), user("b", "2"), user("b", "3")])),
+            write_with(
+                json!({"maxCount": 2}),
+                json!([user("a", "1"), user("b", "2"), user("b", "3")]),
+            ),
             [
                 (
                     "raw",
@@ -581,7 +657,13 @@ fn two_of(limit: usize, partition_key: &str) -> (usize, usize) {
     let rest = alone(limit, partition_key) - record(0, vec![0; first]).len();
     // The framing of the second is the same as if it were alone, or one byte shorter for each varint that is.
     let of = |second: usize| {
-        aggregate_of(&[key(partition_key), record(0, vec![0; first]), record(0, vec![0; second])]).len() + partition_key.len()
+        aggregate_of(&[
+            key(partition_key),
+            record(0, vec![0; first]),
+            record(0, vec![0; second]),
+        ])
+        .len()
+            + partition_key.len()
     };
     let second = (rest.saturating_sub(4)..rest + 8)
         .find(|&second| of(second) == limit)

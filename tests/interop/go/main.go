@@ -131,7 +131,7 @@ func conformance(asked request) any {
 		}
 		return read(asked.records)
 	case "write":
-		if asked.Policy != "" && asked.Policy != "raw" && asked.Policy != "first_key" {
+		if asked.Policy != "" && asked.Policy != "wrapped" && asked.Policy != "first_key" {
 			return unsupported("policy " + asked.Policy)
 		}
 		for name, value := range asked.Options {

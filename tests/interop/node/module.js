@@ -9,7 +9,7 @@ function write({ records }) {
     if (error) result.errors.push(`${error}`);
     else {
       const { partitionKey, ExplicitHashKey, data } = sealed;
-      result.records.push({ partitionKey, explicitHashKey: ExplicitHashKey, data: data.toString('base64') });
+      result.records.push({ partitionKey, explicitHashKey: ExplicitHashKey ?? null, data: data.toString('base64') });
     }
   });
   const userRecords = records.map(({ partitionKey, explicitHashKey, data }) => {

@@ -7,7 +7,7 @@ import os
 import sys
 
 from aiokpl import Config, Producer
-from aiokpl.aggregation import decode_aggregated, is_aggregated
+from aiokpl.aggregation import MAGIC, decode_aggregated
 from aiokpl.hashing import md5_hash_key, parse_explicit_hash_key
 
 CONFIG = dict(
@@ -54,7 +54,7 @@ def read(item):
     records, errors = [], []
     for outer in item["records"]:
         data, number = base64.b64decode(outer["data"]), outer["sequenceNumber"]
-        if not is_aggregated(data):
+        if not data.startswith(MAGIC):
             records.append({**outer, "subSequenceNumber": 0})
             continue
         try:

@@ -135,7 +135,10 @@ fn read(folder: &Path) -> Result<Vec<Group>, Stop> {
 
 /// Leaves only the groups with these names, if there are any names.
 fn choose(groups: &mut Vec<Group>, names: &[String]) -> Result<(), Stop> {
-    if let Some(name) = names.iter().find(|name| !groups.iter().any(|group| group.group == **name)) {
+    if let Some(name) = names
+        .iter()
+        .find(|name| !groups.iter().any(|group| group.group == **name))
+    {
         let known: Vec<_> = groups.iter().map(|group| group.group.as_str()).collect();
         return Err(Stop::Usage(format!(
             "--group {name}: there is no such group, only {}",

@@ -19,7 +19,13 @@ pub(super) fn draw(report: &Report, limit: usize) -> String {
     let heading = format!("{:<24}{:>10}{:>10}{:>14}", "group", "passed", "failed", "unsupported");
     let _ = writeln!(text, "{}", styled(HEADING, heading));
     for group in &report.groups {
-        row(&mut text, &group.name, group.passed, group.failures.len(), group.unsupported_count());
+        row(
+            &mut text,
+            &group.name,
+            group.passed,
+            group.failures.len(),
+            group.unsupported_count(),
+        );
     }
     let failed = report.failures().count();
     row(&mut text, "all", report.passed(), failed, report.unsupported());
@@ -34,8 +40,8 @@ pub(super) fn draw(report: &Report, limit: usize) -> String {
         draw_failure(&mut text, failure);
     }
     if failed > limit && limit > 0 {
-        let more = count((failed - limit) as u64, "vector");
-        let _ = writeln!(text, "\n{more} more failed: --limit shows more of them, and --output json shows all");
+        let more = count((failed - limit) as u64, "failure");
+        let _ = writeln!(text, "\nand {more} more: --limit shows them, and --output json has all");
     }
     text
 }

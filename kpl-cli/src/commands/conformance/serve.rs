@@ -12,7 +12,7 @@ use crate::problems::Stop;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  echo '{\"operation\": \"hash_key\", \"partitionKey\": \"abc\"}' | kpl conformance serve")]
+  kpl conformance serve < requests.jsonl")]
 pub(super) struct Serve {}
 
 impl Serve {
