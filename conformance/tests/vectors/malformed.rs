@@ -92,11 +92,11 @@ pub(crate) fn malformed() -> Group {
     ] {
         vectors.push(malformed_as(id, DELIVERED, &bytes));
     }
-    // At each place that is another one: in the table, at the borders of fields, in the data, in the digest.
-    for len in (5..good.len()).step_by(3) {
+    for len in 5..good.len() {
         vectors.push(malformed_as(&format!("the-first-{len}-bytes"), TRUNCATED, &good[..len]));
     }
-    for len in [1, 2, 4, 6, 8, 10, 12] {
+    // Under a right digest. The key takes 3 bytes and each record 7: between two of them a shorter message ends as it should.
+    for len in 1..body.len() {
         let cut = &body[..body.len() - len];
         if cut.len() % 7 != 3 {
             vectors.push(malformed_as(
