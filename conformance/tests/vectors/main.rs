@@ -12,7 +12,7 @@ mod writing;
 use std::fs;
 use std::path::PathBuf;
 
-use kpl_conformance::{Group, Verdict, answer, built_in, judge};
+use kpl_conformance::{Group, Vector, Verdict, answer, built_in, judge};
 
 fn groups() -> Vec<Group> {
     vec![
@@ -97,4 +97,36 @@ fn the_oracle_agrees() {
         }
     }
     assert!(checked >= 250, "{checked}");
+}
+
+/// The vector that README.md shows is one of them.
+#[test]
+fn the_readme_shows_a_real_vector() {
+    let readme = include_str!("../../README.md");
+    let shown = readme.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+    let shown: Vector = serde_json::from_str(shown).unwrap();
+    let groups = built_in().unwrap();
+    let real = groups
+        .iter()
+        .flat_map(|group| &group.vectors)
+        .find(|real| real.id == shown.id);
+    assert_eq!(Some(&shown), real);
+}
+
+/// What README.md lists is what there is.
+#[test]
+fn the_readme_lists_every_file_and_every_policy() {
+    let readme = include_str!("../../README.md");
+    for group in built_in().unwrap() {
+        assert!(
+            readme.contains(&format!("| `{}.json` |", group.group)),
+            "{}",
+            group.group
+        );
+        for case in group.vectors.iter().flat_map(|vector| vector.cases()) {
+            if let Some(policy) = case.policy {
+                assert!(readme.contains(&format!("`{policy}`")), "{policy}");
+            }
+        }
+    }
 }

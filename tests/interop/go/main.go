@@ -31,11 +31,10 @@ type record struct {
 // request is one of ../../../conformance/README.md.
 type request struct {
 	records
-	Operation    string                     `json:"operation"`
-	Policy       string                     `json:"policy"`
-	After        json.RawMessage            `json:"after"`
-	Options      map[string]json.RawMessage `json:"options"`
-	PartitionKey string                     `json:"partitionKey"`
+	Operation string                     `json:"operation"`
+	Policy    string                     `json:"policy"`
+	After     json.RawMessage            `json:"after"`
+	Options   map[string]json.RawMessage `json:"options"`
 }
 
 type records struct {
