@@ -112,7 +112,6 @@ pub(crate) fn positive_bytes(text: &str) -> Result<usize, String> {
     }
 }
 
-#[cfg(feature = "stream")]
 pub(crate) fn positive_seconds(text: &str) -> Result<std::time::Duration, String> {
     match text.parse().map(std::time::Duration::try_from_secs_f64) {
         Ok(Ok(time)) if !time.is_zero() => Ok(time),

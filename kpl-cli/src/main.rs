@@ -34,6 +34,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use self::commands::aggregate::Aggregate;
+use self::commands::conformance::Conformance;
 use self::commands::deaggregate::Deaggregate;
 use self::commands::inspect::Inspect;
 use self::commands::kcl::Kcl;
@@ -54,7 +55,7 @@ use self::terminal::Writing;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  all of the input came out
-  1  some of it did not, --strict stopped at the first problem, or leases or a spool have problems
+  1  some of it did not, --strict stopped at the first problem, leases or a spool have problems, or vectors failed
   2  the command line or the configuration of AWS is wrong, or a file cannot be opened
   3  the service refused a request or cannot be reached
   129, 130, 143  SIGHUP, Ctrl-C or SIGTERM ended it, and everything that it had read came out";
@@ -86,6 +87,7 @@ enum Command {
     Leases(Leases),
     #[cfg(feature = "stream")]
     Spool(Spool),
+    Conformance(Conformance),
     Completions(Completions),
     Man(Man),
 }
@@ -115,6 +117,7 @@ fn main() -> ExitCode {
         Command::Leases(options) => options.run(&mut problems),
         #[cfg(feature = "stream")]
         Command::Spool(options) => options.run(&mut problems),
+        Command::Conformance(options) => options.run(&mut problems),
         Command::Completions(options) => options.run(Args::command()),
         Command::Man(options) => options.run(Args::command(), EXIT_CODES),
     };

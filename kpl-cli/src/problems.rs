@@ -52,7 +52,6 @@ pub(crate) struct Problems {
     /// Whether the command stops at the first one.
     pub(crate) strict: bool,
     left_out: bool,
-    #[cfg(feature = "stream")]
     found: bool,
     #[cfg(feature = "stream")]
     not_delivered: bool,
@@ -67,7 +66,6 @@ impl Problems {
     }
 
     /// Notes that the output names problems.
-    #[cfg(feature = "stream")]
     pub(crate) fn found(&mut self) {
         self.found = true;
     }
@@ -111,11 +109,7 @@ impl Problems {
         if self.not_delivered {
             return ExitCode::from(SERVICE);
         }
-        #[cfg(feature = "stream")]
-        if self.found {
-            return ExitCode::from(DATA);
-        }
-        if self.left_out {
+        if self.found || self.left_out {
             ExitCode::from(DATA)
         } else {
             ExitCode::SUCCESS

@@ -1,6 +1,7 @@
 //! The commands. Each module has the arguments of one, and runs it.
 
 pub(crate) mod aggregate;
+pub(crate) mod conformance;
 pub(crate) mod deaggregate;
 pub(crate) mod inspect;
 pub(crate) mod kcl;

@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod broken_input;
+mod conformance;
 mod deaggregate;
 mod decompress;
 mod html;

@@ -3,20 +3,29 @@
 use crate::support::{Directory, command, kpl, run};
 
 #[cfg(feature = "stream")]
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 11] = [
     "deaggregate",
     "aggregate",
     "inspect",
     "stats",
     "train",
     "kcl",
+    "conformance",
     "put",
     "tail",
     "leases",
     "spool",
 ];
 #[cfg(not(feature = "stream"))]
-const COMMANDS: [&str; 6] = ["deaggregate", "aggregate", "inspect", "stats", "train", "kcl"];
+const COMMANDS: [&str; 7] = [
+    "deaggregate",
+    "aggregate",
+    "inspect",
+    "stats",
+    "train",
+    "kcl",
+    "conformance",
+];
 
 #[test]
 fn every_command_has_help_with_an_example() {
@@ -46,7 +55,7 @@ fn every_command_has_help_with_an_example() {
 fn examples_fit_80_columns_so_that_they_can_be_copied() {
     for name in COMMANDS
         .into_iter()
-        .chain(["completions", "man", "kcl init", "kcl run"])
+        .chain(["completions", "man", "kcl init", "kcl run", "conformance serve"])
     {
         let help = |columns| {
             let arguments = name.split(' ').chain(["--help"]);
@@ -110,7 +119,7 @@ fn man_pages_are_written_into_a_directory() {
     let page = |name: &str| std::fs::read_to_string(pages.join(format!("{name}.1"))).unwrap();
     let names = COMMANDS
         .into_iter()
-        .chain(["kcl-init", "kcl-run", "completions", "man"]);
+        .chain(["kcl-init", "kcl-run", "conformance-serve", "completions", "man"]);
     for name in names {
         let page = page(&format!("kpl-{name}"));
         for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "EXAMPLES"] {

@@ -21,10 +21,20 @@ import (
 )
 
 type record struct {
-	PartitionKey    *string `json:"partitionKey"`
-	ExplicitHashKey *string `json:"explicitHashKey,omitempty"`
-	Data            []byte  `json:"data"`
-	SequenceNumber  *string `json:"sequenceNumber,omitempty"`
+	PartitionKey    *string         `json:"partitionKey"`
+	ExplicitHashKey *string         `json:"explicitHashKey,omitempty"`
+	Data            []byte          `json:"data"`
+	SequenceNumber  *string         `json:"sequenceNumber,omitempty"`
+	Tags            json.RawMessage `json:"tags,omitempty"`
+}
+
+// request is one of ../../../conformance/README.md.
+type request struct {
+	records
+	Operation string                     `json:"operation"`
+	Policy    string                     `json:"policy"`
+	After     json.RawMessage            `json:"after"`
+	Options   map[string]json.RawMessage `json:"options"`
 }
 
 type records struct {
@@ -103,7 +113,45 @@ func read(batch records) (result records) {
 	return result
 }
 
-func version() {
+func unsupported(what string) map[string]string {
+	return map[string]string{"unsupported": what}
+}
+
+func conformance(asked request) any {
+	switch asked.Operation {
+	case "version":
+		return map[string]string{"version": version()}
+	case "read":
+		if asked.Policy != "" && asked.Policy != "error" {
+			return unsupported("policy " + asked.Policy)
+		}
+		if asked.After != nil {
+			return unsupported("resuming")
+		}
+		return read(asked.records)
+	case "write":
+		if asked.Policy != "" && asked.Policy != "wrapped" && asked.Policy != "first_key" {
+			return unsupported("policy " + asked.Policy)
+		}
+		for name, value := range asked.Options {
+			if name != "maxSize" || string(value) != "51200" {
+				return unsupported("options " + name)
+			}
+		}
+		for _, one := range asked.Records {
+			if one.ExplicitHashKey != nil {
+				return unsupported("explicit hash keys")
+			}
+			if one.Tags != nil {
+				return unsupported("tags")
+			}
+		}
+		return write(asked.records)
+	}
+	return unsupported("operation " + asked.Operation)
+}
+
+func version() string {
 	var modules []string
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, module := range info.Deps {
@@ -112,21 +160,25 @@ func version() {
 			}
 		}
 	}
-	fmt.Println(strings.Join(append(modules, "Go "+strings.TrimPrefix(runtime.Version(), "go")), ", "))
+	return strings.Join(append(modules, "Go "+strings.TrimPrefix(runtime.Version(), "go")), ", ")
 }
 
 func main() {
 	verb := os.Args[1]
 	if verb == "version" {
-		version()
+		fmt.Println(version())
 		return
 	}
-	work := map[string]func(records) records{"read": read, "write": write}[verb]
+	work := map[string]func(request) any{
+		"read":        func(asked request) any { return read(asked.records) },
+		"write":       func(asked request) any { return write(asked.records) },
+		"conformance": conformance,
+	}[verb]
 	in := bufio.NewReaderSize(os.Stdin, 1<<20)
 	decoder := json.NewDecoder(in)
 	encoder := json.NewEncoder(os.Stdout)
 	for {
-		var line records
+		var line request
 		if err := decoder.Decode(&line); err == io.EOF {
 			return
 		} else if err != nil {

@@ -9,6 +9,8 @@ import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.util.Iterator;
+import java.util.List;
 import java.util.StringJoiner;
 
 class Lines {
@@ -44,8 +46,35 @@ class Lines {
         return bytes;
     }
 
+    static ObjectNode unsupported(String what) {
+        return JSON.createObjectNode().put("unsupported", what);
+    }
+
+    /** What a request asks for beside what every implementation does, or null. Known are the policies, and perhaps a size. */
+    static String beyond(JsonNode request, int maxSize, String... policies) {
+        String policy = text(request, "policy");
+        if (policy != null && !List.of(policies).contains(policy)) {
+            return "policy " + policy;
+        }
+        if (request.has("after")) {
+            return "resuming";
+        }
+        for (JsonNode record : request.path("records")) {
+            if (record.has("tags")) {
+                return "tags";
+            }
+        }
+        for (Iterator<String> names = request.path("options").fieldNames(); names.hasNext(); ) {
+            String name = names.next();
+            if (!name.equals("maxSize") || request.get("options").get(name).asInt() != maxSize) {
+                return "options " + name;
+            }
+        }
+        return null;
+    }
+
     /** The libraries on the class path that matter. */
-    static void version() {
+    static String versions() {
         StringJoiner versions = new StringJoiner(", ");
         for (String path : System.getProperty("java.class.path").split(File.pathSeparator)) {
             String name = new File(path).getName().replace(".jar", "");
@@ -54,6 +83,6 @@ class Lines {
                 versions.add(name.substring(0, dash) + " " + name.substring(dash + 1));
             }
         }
-        System.out.println(versions.add("Java " + System.getProperty("java.version")));
+        return versions.add("Java " + System.getProperty("java.version")).toString();
     }
 }

@@ -1,7 +1,8 @@
-// Runs a writer against a Kinesis server of its own: `serve.js COMMAND... write`. See ../README.md.
+// Runs a writer against a Kinesis server of its own: `serve.js COMMAND... write`, or `conformance`. See ../README.md.
 //
 // The server speaks TLS at KINESIS_PORT and has one stream, "interop", of SHARDS shards. For every line the writer tells
-// which sequence numbers the server gave its user records; here they become the Kinesis records that GetRecords gives.
+// which sequence numbers the server gave its user records; here they become the Kinesis records that GetRecords gives. Other
+// lines are answers already.
 'use strict';
 const { spawn, spawnSync } = require('child_process');
 const https = require('https');
@@ -71,7 +72,7 @@ async function fetch(shards, records) {
 
 async function main() {
   const [command, ...rest] = process.argv.slice(2);
-  if (rest.at(-1) !== 'write') {
+  if (!['write', 'conformance'].includes(rest.at(-1))) {
     spawnSync(command, rest, { stdio: 'inherit' });
     return;
   }
@@ -84,6 +85,10 @@ async function main() {
   const records = new Map();
   for await (const line of readline.createInterface({ input: writer.stdout })) {
     const { sequenceNumbers, errors } = JSON.parse(line);
+    if (!sequenceNumbers) {
+      process.stdout.write(line + '\n');
+      continue;
+    }
     await fetch(shards, records);
     const sent = [...new Set(sequenceNumbers)].map((number) => records.get(number));
     sequenceNumbers.forEach((number) => records.delete(number));

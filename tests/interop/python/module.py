@@ -8,7 +8,7 @@ from aws_kinesis_agg.aggregator import RecordAggregator
 from aws_kinesis_agg.deaggregator import iter_deaggregate_records
 
 
-def write(item):
+def write(item, **options):
     records, errors = [], []
 
     def add(sealed):
@@ -22,7 +22,7 @@ def write(item):
                 }
             )
 
-    aggregator = RecordAggregator()
+    aggregator = RecordAggregator(**options)
     for record in item["records"]:
         try:
             data = base64.b64decode(record["data"])
@@ -68,12 +68,38 @@ def read(item):
     return {"records": records}
 
 
+def version():
+    from importlib.metadata import version
+    from platform import python_version
+
+    return f"aws-kinesis-agg {version('aws-kinesis-agg')}, protobuf {version('protobuf')}, Python {python_version()}"
+
+
+def conformance(item):
+    """An answer to a request of ../../../conformance/README.md."""
+    operation, policy, options = item["operation"], item.get("policy"), item.get("options", {})
+    if operation == "version":
+        return {"version": version()}
+    if operation == "read":
+        if policy not in (None, "deliver"):
+            return {"unsupported": f"policy {policy}"}
+        return {"unsupported": "resuming"} if "after" in item else read(item)
+    if operation == "write":
+        if policy not in (None, "wrapped", "first_key"):
+            return {"unsupported": f"policy {policy}"}
+        if any("tags" in record for record in item["records"]):
+            return {"unsupported": "tags"}
+        size = options.pop("maxSize", 1 << 20)
+        if size > 1 << 20 or options:
+            return {"unsupported": f"options {', '.join(options) or 'maxSize above 1 MiB'}"}
+        return write(item, max_size=size)
+    return {"unsupported": f"operation {operation}"}
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "version":
-        from importlib.metadata import version
-        from platform import python_version
-
-        print(f"aws-kinesis-agg {version('aws-kinesis-agg')}, protobuf {version('protobuf')}, Python {python_version()}")
+        print(version())
     else:
         for line in sys.stdin:
-            print(json.dumps({"write": write, "read": read}[sys.argv[1]](json.loads(line))), flush=True)
+            verbs = {"write": write, "read": read, "conformance": conformance}
+            print(json.dumps(verbs[sys.argv[1]](json.loads(line))), flush=True)

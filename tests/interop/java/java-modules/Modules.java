@@ -68,11 +68,29 @@ public class Modules {
         return result;
     }
 
+    /** An answer to a request of ../../../../conformance/README.md. */
+    static ObjectNode conformance(JsonNode request) {
+        String operation = request.get("operation").asText();
+        if (operation.equals("version")) {
+            return Lines.JSON.createObjectNode().put("version", Lines.versions());
+        }
+        if (operation.equals("read")) {
+            String beyond = Lines.beyond(request, 0, "deliver");
+            return beyond == null ? read(request) : Lines.unsupported(beyond);
+        }
+        if (operation.equals("write")) {
+            String beyond = Lines.beyond(request, 1 << 20, "wrapped", "first_key");
+            return beyond == null ? write(request) : Lines.unsupported(beyond);
+        }
+        return Lines.unsupported("operation " + operation);
+    }
+
     public static void main(String[] args) throws Exception {
         switch (args[0]) {
             case "write" -> Lines.answer(Modules::write);
             case "read" -> Lines.answer(Modules::read);
-            default -> Lines.version();
+            case "conformance" -> Lines.answer(Modules::conformance);
+            default -> System.out.println(Lines.versions());
         }
     }
 }

@@ -42,11 +42,37 @@ public class Kcl {
         return result;
     }
 
+    /** The reader's own rule, which it applies to ranges. */
+    static class HashKeys extends AggregatorUtil {
+        String of(JsonNode keys) throws Exception {
+            return effectiveHashKey(Lines.text(keys, "partitionKey"), Lines.text(keys, "explicitHashKey")).toString();
+        }
+    }
+
+    /** An answer to a request of ../../../../conformance/README.md. */
+    static ObjectNode conformance(JsonNode request) throws Exception {
+        String operation = request.get("operation").asText();
+        switch (operation) {
+            case "version":
+                return Lines.JSON.createObjectNode().put("version", Lines.versions());
+            case "read":
+                String beyond = Lines.beyond(request, 0, "deliver", "drop_aggregate");
+                return beyond == null ? read(request) : Lines.unsupported(beyond);
+            case "hash_key":
+                String strict = Lines.beyond(request, 0);
+                return strict == null
+                        ? Lines.JSON.createObjectNode().put("hashKey", new HashKeys().of(request))
+                        : Lines.unsupported(strict);
+            default:
+                return Lines.unsupported("operation " + operation);
+        }
+    }
+
     public static void main(String[] args) throws Exception {
-        if (args[0].equals("read")) {
-            Lines.answer(Kcl::read);
-        } else {
-            Lines.version();
+        switch (args[0]) {
+            case "read" -> Lines.answer(Kcl::read);
+            case "conformance" -> Lines.answer(Kcl::conformance);
+            default -> System.out.println(Lines.versions());
         }
     }
 }

@@ -94,7 +94,7 @@ public class Kpl {
             producer.destroy();
             System.exit(0);
         } else {
-            Lines.version();
+            System.out.println(Lines.versions());
         }
     }
 }
