@@ -1,7 +1,7 @@
 //! The producer beside a client that answers at once: `cargo bench -p kpl-stream`.
 //!
 //! Throughput is in user records of 100 bytes, from `send` to their outcomes. `producer` is all of it, on one thread and on
-//! two; `pipeline` has no tokio and no senders; `codec_and_digest` is what packing the same records takes at least. Before
+//! two, and `contention` with several tasks; `pipeline` has no tokio and no senders; `codec_and_digest` is what packing the same records takes at least. Before
 //! that it prints the latency that the producer adds at low load, and the bytes on the wire. `spool` is the producer with records on the
 //! disk.
 
@@ -80,6 +80,38 @@ fn whole(criterion: &mut Criterion) {
                 );
             });
         }
+    }
+    group.finish();
+}
+
+/// Several tasks that send at the same time, each its part of the records, on two threads.
+fn contention(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("contention");
+    group.throughput(Throughput::Elements(RECORDS as u64));
+    for tasks in [1, 8, 64] {
+        let runtime = two_threads();
+        let stream = runtime.block_on(open(AtOnce::new(1)));
+        group.bench_function(BenchmarkId::from_parameter(tasks), |bencher| {
+            bencher.iter_batched(
+                || {
+                    let mut parts: Vec<Vec<RawRecord>> = vec![Vec::new(); tasks];
+                    for (number, record) in records().into_iter().enumerate() {
+                        parts[number % tasks].push(record);
+                    }
+                    parts
+                },
+                |parts| {
+                    let sending = parts.into_iter().map(|records| {
+                        let stream = stream.clone();
+                        runtime.spawn(async move { send_all(&stream, records).await })
+                    });
+                    for task in sending.collect::<Vec<_>>() {
+                        runtime.block_on(task).expect("sent");
+                    }
+                },
+                criterion::BatchSize::LargeInput,
+            );
+        });
     }
     group.finish();
 }
@@ -248,6 +280,6 @@ fn config() -> Criterion {
 criterion_group! {
     name = benches;
     config = config();
-    targets = added_latency, bytes_on_the_wire, codec_and_digest, pipeline, whole, spool
+    targets = added_latency, bytes_on_the_wire, codec_and_digest, pipeline, whole, contention, spool
 }
 criterion_main!(benches);
