@@ -17,6 +17,9 @@ pub mod reader;
 #[cfg(any(feature = "aws", feature = "dynamodb"))]
 #[doc(hidden)]
 pub mod sdk_error;
+#[cfg(feature = "testing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
+pub mod testing;
 
 #[doc(inline)]
 pub use kpl_core::{InvalidOption, Origin, Received, Undecodable};
