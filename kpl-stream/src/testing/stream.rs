@@ -60,6 +60,12 @@ impl Stream {
         }
     }
 
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn model(&self) -> &Service {
+        &self.service
+    }
+
     /// Returns the values of all user records, deaggregated: shard by shard, and in each in the order in which they were
     /// written. A record that was written twice is there twice.
     ///

@@ -2,7 +2,7 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | none | [golden files](golden), [inputs of the fuzz targets](fuzz), [bytes] built by hand, builders of records and shards, what is [logged](log) |
+//! | none | [golden files](golden), [inputs of the fuzz targets](fuzz), [bytes] built by hand, builders of records and shards, what is [logged](log), the [dashboard] beside a scrape |
 #![cfg_attr(
     feature = "server",
     doc = "| `server` | [`server`]: a Kinesis server in this process, over HTTP; [`throttling`]: one that only counts what its shards accept; [`aws`]: the SDK's configuration for them |"
@@ -17,6 +17,7 @@
 #[cfg(feature = "server")]
 pub mod aws;
 pub mod bytes;
+pub mod dashboard;
 pub mod fuzz;
 pub mod golden;
 #[cfg(feature = "server")]
