@@ -1,5 +1,7 @@
 //! Section 5 of the format: the edge cases that every change must keep right, by their numbers. What they say about
 //! allocations is in `allocations.rs`, about time in `steps`.
+//!
+//! `docs/format.md` states the rules.
 
 mod support;
 

@@ -1,5 +1,7 @@
 //! Section 2 of the format: partition keys, hash keys, ranges, shards; and the positions of section 3. The quoted
 //! sentences are those of the format's description.
+//!
+//! `docs/format.md` states the rules.
 
 mod support;
 

@@ -1,5 +1,7 @@
 //! Section 3 of the format, reading: every sentence and every row of its tables is a test. Each module quotes the
 //! sentence that its tests are about.
+//!
+//! `docs/format.md` states the rules.
 
 mod support;
 
