@@ -1,8 +1,9 @@
-"""Checks the links of the repository's pages and of the built book, without the network: files, anchors, and that chapters are reached.
+"""Checks the links of the repository's pages and of the built book, without the network: files, anchors, and that chapters are reached; and
+that the tests of the format quote its page as it is.
 
     python3 tests/book/links.py BOOK
 
-BOOK is the folder that mdBook has written. Prints each link that leads nowhere, and ends with 1 if there is one.
+BOOK is the folder that mdBook has written. Prints each problem, and ends with 1 if there is one.
 """
 
 import html.parser
@@ -53,6 +54,23 @@ class Page(html.parser.HTMLParser):
             self.links.append(link)
 
 
+def misquoted():
+    """Returns the sentences of docs/format.md that tests quote differently. `[...]` stands for what a quote leaves out."""
+
+    def plain(text):
+        return re.sub(r"[\s|]+", " ", text.replace("`", "")).strip()
+
+    page = plain((ROOT / "docs/format.md").read_text())
+    wrong = []
+    for file in sorted((ROOT / "tests").glob("format_*.rs")):
+        for comment in re.findall(r"(?:^[ \t]*//[/!].*\n)+", file.read_text(), re.MULTILINE):
+            text = " ".join(re.sub(r"^\s*//[/!] ?", "", line) for line in comment.splitlines())
+            quote = re.match(r'(?:Section \d: )?"(.*)"[^"]*$', text)
+            parts = quote.group(1).split("[...]") if quote else []
+            wrong += [f"{file.relative_to(ROOT)}: docs/format.md does not say: {part}" for part in map(plain, parts) if part not in page]
+    return wrong
+
+
 def check(path, links, ids_of, top):
     """Returns the problems of a file's links. `ids_of` returns the anchors of a file."""
     problems = []
@@ -95,9 +113,10 @@ def main(book):
         if chapter.name != "SUMMARY.md" and book / chapter.with_suffix(".html").name not in pages:
             problems.append(f"{chapter.relative_to(ROOT)} is not in docs/SUMMARY.md")
 
+    problems += misquoted()
     for problem in problems:
         print(problem, file=sys.stderr)
-    print(f"{count} links of {len(files)} pages in the repository and {len(pages)} in the book: {len(problems)} lead nowhere")
+    print(f"{count} links of {len(files)} pages in the repository and {len(pages)} in the book: {len(problems)} problems")
     return 1 if problems else 0
 
 
