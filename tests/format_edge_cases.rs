@@ -1,5 +1,7 @@
 //! Section 5 of the format: the edge cases that every change must keep right, by their numbers. What they say about
 //! allocations is in `allocations.rs`, about time in `steps`.
+//!
+//! The format's description is `docs/format.md`; `.ci/book` checks that the quoted sentences are in it.
 
 mod support;
 
@@ -448,9 +450,8 @@ fn case_6_partition_keys_of_256_four_byte_characters_257_and_none() {
     assert_eq!(contents(&sealed), [raw(&longest, "one"), raw(&longest, "two")]);
 }
 
-/// "7. declared lengths beyond the input; a million 1-byte records in 1 MiB: linear time, no allocation beyond the
-/// input's order." (A record of one byte takes seven, so a million take 7 MB, and 1 MiB holds some 150,000: both are
-/// here.) The allocations are counted in `allocations.rs`.
+/// "7. declared lengths beyond the input; as many 1-byte records as fit in 1 MiB (about 150,000: each takes 7 bytes) and in
+/// 10 MiB: linear time, no allocation beyond the input's order." (The allocations are counted in `allocations.rs`.)
 mod case_7 {
     use super::*;
 

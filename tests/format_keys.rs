@@ -1,5 +1,7 @@
 //! Section 2 of the format: partition keys, hash keys, ranges, shards; and the positions of section 3. The quoted
 //! sentences are those of the format's description.
+//!
+//! The format's description is `docs/format.md`; `.ci/book` checks that the quoted sentences are in it.
 
 mod support;
 

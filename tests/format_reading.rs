@@ -1,5 +1,7 @@
 //! Section 3 of the format, reading: every sentence and every row of its tables is a test. Each module quotes the
 //! sentence that its tests are about.
+//!
+//! The format's description is `docs/format.md`; `.ci/book` checks that the quoted sentences are in it.
 
 mod support;
 
@@ -1016,7 +1018,7 @@ mod where_peers_lose_data {
         error
     }
 
-    /// "partition-key [...] index outside its table | that record alone is an error that carries its data; its
+    /// "partition-key [...] index outside its table | [...] that record alone is an error that carries its data; its
     /// neighbours are delivered"
     #[test]
     fn partition_key_index_outside_its_table_is_one_error_with_its_data() {
@@ -1071,7 +1073,7 @@ mod where_peers_lose_data {
         assert_eq!(counts.failed, 2);
     }
 
-    /// "index over 2^31 | as above"
+    /// "index over 2^31 | [...] as above"
     #[test]
     fn index_over_2_to_the_31_is_one_error_with_its_data_and_never_aliases_a_key() {
         let wide = [1 << 31, 1 << 32, (1 << 32) + 1, 1 << 63, u64::MAX, u64::MAX - 1];
@@ -1107,8 +1109,8 @@ mod where_peers_lose_data {
         }
     }
 
-    /// "explicit hash key in the table is not a number | that record alone is an error that carries its data and the
-    /// text"
+    /// "explicit hash key in the table is not a number | [...] that record alone is an error that carries its data and
+    /// the text"
     #[test]
     fn explicit_hash_key_that_is_not_a_number_is_one_error_with_its_data_and_the_text() {
         let texts = [
@@ -1166,7 +1168,7 @@ mod where_peers_lose_data {
         }
     }
 
-    /// "aggregate with zero records | no user records, and it is counted and visible"
+    /// "aggregate with zero records | [...] no user records, and it is counted and visible"
     #[test]
     fn aggregate_with_zero_records_is_counted_and_visible() {
         let (items, counts) = outcome(&Deaggregator::new(), &aggregate_of(&[key("a"), hash_key("7")]));
@@ -1178,7 +1180,7 @@ mod where_peers_lose_data {
         assert_eq!((counts.user_records, counts.plain, counts.malformed), (0, 0, 0));
     }
 
-    /// "magic without a valid body | plain record, with the reason"
+    /// "magic without a valid body | [...] plain record, with the reason"
     #[test]
     fn magic_without_a_valid_body_is_a_plain_record_with_the_reason() {
         let cases = [

@@ -1,5 +1,7 @@
 //! Section 4 of the format, writing: every row of its table is a module, quoted, with its tests; and the bytes and
 //! sizes of section 1.
+//!
+//! The format's description is `docs/format.md`; `.ci/book` checks that the quoted sentences are in it.
 
 mod support;
 

@@ -93,3 +93,10 @@ fn what_is_not_renewed_is_counted_as_failed_and_lost() {
     assert!(value(&scrape, "RenewLease_Failure", "") > 0, "{scrape}");
     assert!(value(&scrape, "UpdateLease_Failure", "") > 0, "{scrape}");
 }
+
+#[test]
+fn the_dashboard_asks_for_what_is_reported() {
+    let scrape = scraped(MemoryLeases::new(), 30) + &scraped(NoRenewals(MemoryLeases::new()), 12);
+    let missing = kpl_testkit::dashboard::missing(&scrape, true);
+    assert!(missing.is_empty(), "{missing:?} are not in\n{scrape}");
+}

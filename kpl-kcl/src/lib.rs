@@ -20,3 +20,8 @@ pub use kpl_core::{Position, RawRecord, Received, Undecodable};
 #[doc(inline)]
 pub use kpl_handler::{Concurrency, Error, Failures, OnFailure, Panicked, Place};
 pub use processor::{ShardProcessor, run_processor, serve};
+
+// The examples of the book's chapter.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/kcl.md")]
+struct Kcl;

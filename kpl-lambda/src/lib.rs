@@ -33,3 +33,8 @@ pub use kpl_event::{Arrival, NoData, Record};
 pub use kpl_handler::{Failures, Panicked};
 pub use lambda_runtime::{BoxFuture, Error};
 pub use records::UserRecords;
+
+// The examples of the book's chapter.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/lambda.md")]
+struct Lambda;

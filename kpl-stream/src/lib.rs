@@ -17,6 +17,9 @@ pub mod reader;
 #[cfg(any(feature = "aws", feature = "dynamodb"))]
 #[doc(hidden)]
 pub mod sdk_error;
+#[cfg(feature = "testing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
+pub mod testing;
 
 #[doc(inline)]
 pub use kpl_core::{InvalidOption, Origin, Received, Undecodable};
@@ -35,7 +38,17 @@ pub use producer::{
 #[doc(inline)]
 pub use reader::Reader;
 
-/// Its examples are compiled.
+// The examples of the book's chapters.
 #[cfg(doctest)]
-#[doc = include_str!("../../docs/migrating.md")]
-struct Migrating;
+mod book {
+    #[doc = include_str!("../../docs/start.md")]
+    struct Start;
+    #[doc = include_str!("../../docs/producing.md")]
+    struct Producing;
+    #[doc = include_str!("../../docs/consuming.md")]
+    struct Consuming;
+    #[doc = include_str!("../../docs/testing.md")]
+    struct Testing;
+    #[doc = include_str!("../../docs/migrating.md")]
+    struct Migrating;
+}

@@ -122,6 +122,12 @@ pub(crate) fn record(measures: Vec<Measure>) {
     }
 }
 
+/// Reports the counters of a spool from its start, so that an alert sees them increase.
+pub(crate) fn spool_opened() {
+    metrics::counter!(SPOOL_ERRORS).increment(0);
+    metrics::counter!(SPOOL_RECORDS_LOST).increment(0);
+}
+
 pub(crate) fn spooled(spooled: Spooled) {
     metrics::gauge!(SPOOL_RECORDS_PENDING).set(spooled.records as f64);
     metrics::gauge!(SPOOL_BYTES).set(spooled.bytes as f64);

@@ -118,6 +118,7 @@ impl<F: Folder> Keeper<F> {
 
     /// Runs until the driver has ended and everything that was handed over is stored.
     pub(crate) fn run(mut self) {
+        metrics::spool_opened();
         let mut not_before = Instant::now();
         // What is left of earlier processes is read at once.
         let mut until = self.behind.is_some().then_some(not_before);

@@ -4,13 +4,13 @@ use std::time::Instant;
 
 use fastrand::Rng;
 use kpl_core::{HashKey, HashKeyRange, SealedRecord, SequenceNumber};
-use kpl_stream::client::{
+
+use super::Faults;
+use super::limit::{Limit, Room};
+use crate::client::{
     Distribution, EntryError, FetchedRecord, PutResult, RequestError, ShardDescription, StreamDescription,
     StreamIdentity, Written,
 };
-
-use super::Faults;
-use crate::limit::{Limit, Room};
 
 /// A stream. If a method takes `now`, that is the time of the caller's clock.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +29,8 @@ pub struct Stream {
     pub identity: Option<StreamIdentity>,
     /// How much each shard accepts. `None` means that it accepts everything.
     pub limit: Option<Limit>,
+    /// How many of the next records are refused, because there is no room.
+    pub refused: usize,
 }
 
 /// A shard.
@@ -52,6 +54,8 @@ pub struct Shard {
     pub names_children: bool,
     /// How much it accepts now, if the stream has a limit.
     pub room: Room,
+    /// The error of every record, if it accepts none.
+    pub error: Option<EntryError>,
 }
 
 /// The result of a resharding.
@@ -89,6 +93,7 @@ impl Shard {
             trimmed: 0,
             names_children: false,
             room: Room::default(),
+            error: None,
         }
     }
 
@@ -112,7 +117,7 @@ impl Shard {
     }
 
     /// Writes a record, and returns its sequence number.
-    fn write(&mut self, partition_key: Option<String>, data: Vec<u8>) -> String {
+    pub fn write(&mut self, partition_key: Option<String>, data: Vec<u8>) -> String {
         let sequence_number = sequence_number(self.records.len());
         let mut record = FetchedRecord::new(data, sequence_number.clone());
         record.partition_key = partition_key;
@@ -141,12 +146,17 @@ impl Stream {
 
     /// Returns a stream of this many shards of the same size.
     pub fn with_shards(count: u128) -> Self {
-        let shards = crate::even_shards(count).into_iter();
-        Self::new(
-            shards
-                .map(|shard| Shard::of_range(shard.id.to_string(), shard.range))
-                .collect::<Vec<_>>(),
-        )
+        let width = u128::MAX / count;
+        let shards = (0..count).map(|number| {
+            let last = if number + 1 == count {
+                u128::MAX
+            } else {
+                (number + 1) * width - 1
+            };
+            let range = HashKeyRange::try_from(number * width..=last).expect("in order");
+            Shard::of_range(format!("shardId-{number:012}"), range)
+        });
+        Self::new(shards.collect::<Vec<_>>())
     }
 
     /// Returns the shard with this id, unless it has been forgotten.
@@ -155,7 +165,7 @@ impl Stream {
     }
 
     /// Returns the indexes of the open shards, ordered by hash key.
-    fn open(&self) -> Vec<usize> {
+    pub fn open(&self) -> Vec<usize> {
         let mut open: Vec<usize> = (0..self.shards.len())
             .filter(|index| !self.shards[*index].closed)
             .collect();
@@ -169,6 +179,7 @@ impl Stream {
         for parent in parents {
             let parent = &mut self.shards[*parent];
             parent.closed = true;
+            shard.names_children |= parent.names_children;
             shard.parents.push(parent.id.clone());
         }
         self.shards.push(shard);
@@ -179,9 +190,7 @@ impl Stream {
         let open = self.open();
         if rng.bool() && open.len() > 1 {
             let first = rng.usize(0..open.len() - 1);
-            let (one, other) = (open[first], open[first + 1]);
-            let range = HashKeyRange::new(self.shards[one].range.start(), self.shards[other].range.end());
-            self.add(range.expect("they are neighbours"), &[one, other]);
+            self.merge(open[first], open[first + 1]);
             return Resharding::Merge;
         }
         let parent = open[rng.usize(0..open.len())];
@@ -190,14 +199,26 @@ impl Stream {
         if end - start < 10 {
             return Resharding::Nothing;
         }
-        let middle = start + 1 + rng.u128(0..(end - start - 1));
-        for half in [start..=middle - 1, middle..=end] {
-            self.add(HashKeyRange::try_from(half).expect("in order"), &[parent]);
-        }
+        self.split(parent, start + 1 + rng.u128(0..(end - start - 1)));
         Resharding::Split
     }
 
-    fn shard_for(&mut self, key: HashKey, rng: &mut Rng) -> &mut Shard {
+    /// Splits the shard with this index, so that the second child starts at this hash key.
+    pub fn split(&mut self, parent: usize, middle: u128) {
+        let range = self.shards[parent].range;
+        for half in [range.start().value()..=middle - 1, middle..=range.end().value()] {
+            self.add(HashKeyRange::try_from(half).expect("in order"), &[parent]);
+        }
+    }
+
+    /// Merges the shards with these indexes, of which the first one ends where the other one starts.
+    pub fn merge(&mut self, one: usize, other: usize) {
+        let range = HashKeyRange::new(self.shards[one].range.start(), self.shards[other].range.end());
+        self.add(range.expect("they are neighbours"), &[one, other]);
+    }
+
+    /// Returns the shard that a record with this hash key goes to.
+    pub fn shard_for(&mut self, key: HashKey, rng: &mut Rng) -> &mut Shard {
         let open = self.open();
         let index = if self.auto {
             open[rng.usize(0..open.len())]
@@ -251,8 +272,15 @@ impl Stream {
             if rng.f64() < faults.failed {
                 return Err(error("InternalFailure"));
             }
+            if self.refused > 0 {
+                self.refused -= 1;
+                return Err(error("ProvisionedThroughputExceededException"));
+            }
             let limit = self.limit;
             let shard = self.shard_for(entry.explicit_hash_key, rng);
+            if let Some(error) = &shard.error {
+                return Err(error.clone());
+            }
             if limit.is_some_and(|limit| !shard.room.take(limit, entry.size(), now)) {
                 return Err(error("ProvisionedThroughputExceededException"));
             }

@@ -1,29 +1,31 @@
-//! A fake of the service, as a client of kpl-stream: a [`Service`] with one stream, whose requests fail as the test
-//! requires.
+//! What the service in memory consists of: a [`Service`] with one stream, whose requests fail as the test requires.
 //!
-//! A test with a clock of its own uses the parts without the client: the [`Stream`] and its [`Faults`].
+//! The tests of this project use it directly. A test with a clock of its own uses the parts without the client: the
+//! [`Stream`] and its [`Faults`].
 
 mod faults;
+mod limit;
 mod stream;
 mod subscription;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::pending;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fastrand::Rng;
 use futures_core::future::BoxFuture;
 use kpl_core::SealedRecord;
-use kpl_stream::client::{
+use tokio::time::Instant;
+
+use crate::client::{
     Consumer, Fetched, FetchedRecord, IteratorStart, PutResult, ReadClient, RequestError, ShardDescription,
     StreamDescription, StreamIdentity, Subscription, WriteClient,
 };
-use tokio::time::Instant;
 
-pub use crate::limit::{Limit, Room};
 pub use faults::{Answer, Fate, Faults};
+pub use limit::{Limit, Room};
 pub use stream::{Resharding, Shard, Stream, sequence_number};
 pub use subscription::{Event, Subscriptions};
 
@@ -50,8 +52,14 @@ pub struct State {
     pub failures: VecDeque<Option<RequestError>>,
     /// The errors of a reader's next GetRecords requests.
     pub failing_reads: VecDeque<RequestError>,
+    /// The errors of the next PutRecords requests.
+    pub failing_puts: VecDeque<RequestError>,
+    /// How many of the next PutRecords requests are carried out, and their answers cut off.
+    pub cut_answers: usize,
     /// How many more PutRecords requests are carried out and answered. Later ones get no answer.
     pub puts: usize,
+    /// How many PutRecords requests there were.
+    pub put_requests: usize,
     /// How many more listings do not show shards with parents.
     pub stale_listings: usize,
     /// How long a PutRecords request takes.
@@ -83,7 +91,10 @@ impl Service {
             rng: Rng::with_seed(0),
             failures: VecDeque::new(),
             failing_reads: VecDeque::new(),
+            failing_puts: VecDeque::new(),
+            cut_answers: 0,
             puts: usize::MAX,
+            put_requests: 0,
             stale_listings: 0,
             latency: Duration::ZERO,
             read_latency: Duration::ZERO,
@@ -99,7 +110,7 @@ impl Service {
 
     /// Reads or changes the service.
     pub fn state<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
-        change(&mut self.0.lock().expect("no test has panicked in it"))
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Sets the errors of a reader's next requests. `None` means that there is no answer.
@@ -120,8 +131,16 @@ impl Service {
 impl State {
     /// Returns `None` if there is no answer.
     fn put(&mut self, entries: &[SealedRecord]) -> Option<Answer> {
+        self.put_requests += 1;
         self.puts = self.puts.checked_sub(1)?;
-        let fate = self.faults.fate(&mut self.rng);
+        if let Some(error) = self.failing_puts.pop_front() {
+            return Some(Err(error));
+        }
+        let mut fate = self.faults.fate(&mut self.rng);
+        if self.cut_answers > 0 {
+            self.cut_answers -= 1;
+            fate = Fate::Cut;
+        }
         if matches!(fate, Fate::Lost | Fate::Failed(_)) {
             return fate.deliver(Ok(Vec::new()), &mut self.rng);
         }
@@ -177,7 +196,6 @@ impl State {
             IteratorStart::AfterSequenceNumber(number) => shard
                 .records
                 .partition_point(|record| !is_before(&number, &record.sequence_number)),
-            other => return Err(RequestError::refused("InvalidArgumentException", format!("{other:?}"))),
         };
         if next < shard.trimmed {
             return Err(RequestError::refused("InvalidArgumentException", "it is trimmed"));

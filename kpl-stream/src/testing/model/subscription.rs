@@ -5,10 +5,10 @@ use std::future::pending;
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
-use kpl_stream::client::{IteratorStart, RequestError, Subscription, SubscriptionEvent};
 use tokio::time::{Instant, sleep_until};
 
 use super::{Service, sequence_number};
+use crate::client::{IteratorStart, RequestError, Subscription, SubscriptionEvent};
 
 /// What happens instead of a subscription's next event.
 #[derive(Clone, Debug)]

@@ -1,7 +1,8 @@
 //! The faults between a client and the service.
 
 use fastrand::Rng;
-use kpl_stream::client::{PutResult, RequestError};
+
+use crate::client::{PutResult, RequestError};
 
 /// The answer to a PutRecords request.
 pub type Answer = Result<Vec<PutResult>, RequestError>;
@@ -102,6 +103,6 @@ impl Fate {
 }
 
 /// Returns the answer of a service that breaks down.
-pub(crate) fn broken() -> RequestError {
+pub(super) fn broken() -> RequestError {
     RequestError::unanswered("InternalFailure", "500")
 }
