@@ -112,6 +112,7 @@ pub(crate) fn measure(scale: &mut Scale) {
         let per_byte = nanoseconds / data.len() as f64;
         let times = per_byte / *first.get_or_insert(per_byte);
         println!("{name}: {per_byte:.3} ns a byte, {times:.2} times the first");
-        scale.note(serde_json::json!({ "hostile": name, "nanoseconds": per_byte, "times": times }));
+        let line = serde_json::json!({ "hostile": name, "nanoseconds": per_byte, "times": times });
+        scale.lines.push(line);
     }
 }

@@ -9,7 +9,7 @@ const TIME: Duration = Duration::from_millis(300);
 pub(crate) struct Scale {
     name: &'static str,
     filter: Option<String>,
-    lines: Vec<serde_json::Value>,
+    pub(crate) lines: Vec<serde_json::Value>,
 }
 
 impl Scale {
@@ -38,11 +38,6 @@ impl Scale {
                 "operation": operation, "count": count, "nanoseconds": nanoseconds,
             }));
         }
-    }
-
-    /// Notes a figure that belongs to no size.
-    pub(crate) fn note(&mut self, line: serde_json::Value) {
-        self.lines.push(line);
     }
 
     /// Writes what was measured, if it is all of it.

@@ -7,7 +7,7 @@ use core::fmt;
 use core::ops::RangeInclusive;
 use core::str::FromStr;
 
-use crate::digest::md5;
+use crate::digest::{Digest, md5};
 
 /// A partition key that the service accepts: 1 to 256 Unicode characters.
 ///
@@ -229,7 +229,7 @@ impl HashKey {
     /// big-endian number.
     #[must_use]
     pub fn of_partition_key(text: &str) -> Self {
-        Self::new(u128::from_be_bytes(md5(text.as_bytes())))
+        md5(text.as_bytes()).into()
     }
 
     /// Returns the hash key that selects the shard: the explicit one if there is one, otherwise that of the partition
@@ -266,6 +266,13 @@ impl HashKey {
 impl From<u128> for HashKey {
     fn from(value: u128) -> Self {
         Self::new(value)
+    }
+}
+
+/// The MD5 of a partition key is its hash key, as a big-endian number.
+impl From<Digest> for HashKey {
+    fn from(digest: Digest) -> Self {
+        Self::new(u128::from_be_bytes(digest))
     }
 }
 

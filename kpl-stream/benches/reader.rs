@@ -63,15 +63,14 @@ fn answer() -> (Vec<FetchedRecord>, usize) {
     (records, count)
 }
 
-async fn pass(records: &[FetchedRecord]) -> usize {
+/// Reads so many user records.
+async fn pass(records: &[FetchedRecord], count: usize) {
     let builder = Reader::<RawRecord>::builder().client(Same(records.to_vec()));
     let mut reader = builder.build("clicks").await.expect("a stream");
-    let mut read = 0;
-    while let Some(record) = reader.next().await {
+    for _ in 0..count {
+        let record = reader.next().await.expect("the reader goes on");
         black_box(record.expect("a record").value);
-        read += 1;
     }
-    read
 }
 
 /// The largest resident memory of this process, in MiB, where the system says so.
@@ -91,7 +90,7 @@ fn main() {
     let mut seconds: Vec<f64> = (0..PASSES)
         .map(|_| {
             let start = Instant::now();
-            assert_eq!(runtime.block_on(pass(&records)), SHARDS * count);
+            runtime.block_on(pass(&records, SHARDS * count));
             start.elapsed().as_secs_f64()
         })
         .collect();

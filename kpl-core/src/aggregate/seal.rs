@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::debug::ByteCount;
-use crate::digest::{Digest, md5, md5_many};
+use crate::digest::{Digest, md5, md5_each};
 use crate::key::{HashKey, PartitionKey};
 use crate::record::SealedRecord;
 use crate::wire::MAGIC;
@@ -130,14 +130,12 @@ pub fn seal_all(records: impl IntoIterator<Item = UnsealedRecord>) -> Vec<Sealed
         if group.is_empty() {
             return sealed;
         }
-        let mut bodies: [&[u8]; SEALED_TOGETHER] = [&[]; SEALED_TOGETHER];
-        for (body, record) in bodies.iter_mut().zip(&group) {
-            *body = record.body();
-        }
         let mut digests = [Digest::default(); SEALED_TOGETHER];
-        if let (Some(bodies), Some(digests)) = (bodies.get(..group.len()), digests.get_mut(..group.len())) {
-            md5_many(bodies, digests);
-        }
+        md5_each(group.iter().map(UnsealedRecord::body), |index, digest| {
+            if let Some(place) = digests.get_mut(index) {
+                *place = digest;
+            }
+        });
         sealed.extend(
             group
                 .drain(..)

@@ -61,7 +61,8 @@ impl<'a> Tags<'a> {
         Ok(())
     }
 
-    /// Adds all tags of another record.
+    /// Adds all tags of another record. A call, so that what packs records, of which hardly any has tags, stays small.
+    #[cold]
     pub(crate) fn append(&mut self, tags: &Tags<'_>) {
         self.extend(tags);
     }

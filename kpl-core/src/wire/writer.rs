@@ -222,9 +222,9 @@ impl Writer {
             }
             at += part.len();
         }
+        self.clear();
         self.room = front_len;
         self.usual_len = size;
-        self.clear();
         bytes
     }
 
@@ -232,6 +232,7 @@ impl Writer {
         self.partition_keys.clear();
         self.explicit_hash_keys.clear();
         self.bytes.clear();
+        self.room = 0;
         self.count = 0;
     }
 }
@@ -437,5 +438,38 @@ impl core::fmt::Write for DecimalText {
         room.copy_from_slice(text.as_bytes());
         self.len = end;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+
+    fn push(writer: &mut Writer, key: &str) {
+        let parts = Parts {
+            partition_key: key,
+            explicit_hash_key: None,
+            data: b"data",
+            tags: &Tags::new(),
+        };
+        let plan = writer.plan(&parts);
+        writer.push(&parts, &plan);
+    }
+
+    /// Otherwise each lone record that is sent raw after an aggregate with large tables would fill that much memory.
+    #[test]
+    fn a_writer_that_was_cleared_keeps_no_room_for_tables() {
+        let mut writer = Writer::default();
+        for number in 0..1000 {
+            push(&mut writer, &format!("key {number}"));
+        }
+        writer.take();
+        push(&mut writer, "alone");
+        assert!(writer.bytes.len() > 8000, "room as large as the last tables");
+        writer.clear();
+        push(&mut writer, "alone");
+        assert_eq!(writer.bytes.len(), writer.records().len());
     }
 }

@@ -32,6 +32,9 @@ pub(super) struct Packed<H> {
 
 /// Where records to be packed come from, the oldest first.
 pub(super) trait Source<H> {
+    /// Returns how many records there are at least.
+    fn count(&self) -> usize;
+
     fn pop(&mut self) -> Option<Held<H>>;
 
     /// Takes back the record that was popped last.
@@ -39,6 +42,10 @@ pub(super) trait Source<H> {
 }
 
 impl<H> Source<H> for VecDeque<Held<H>> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
     fn pop(&mut self) -> Option<Held<H>> {
         self.pop_front()
     }
@@ -113,7 +120,7 @@ impl Packer {
         source: &mut impl Source<H>,
         refused: &mut Vec<(Held<H>, AggregateError)>,
     ) -> Option<Packed<H>> {
-        let mut records = Vec::with_capacity(self.last_count);
+        let mut records = Vec::with_capacity(self.last_count.min(source.count()));
         while let Some(held) = source.pop() {
             match self.aggregator().push_unsealed(&held.record) {
                 Ok(None) => records.push(held),

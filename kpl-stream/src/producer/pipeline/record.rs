@@ -132,7 +132,8 @@ impl EncodedRecord {
         (self.origin == Origin::Explicit).then_some(self.hash_key)
     }
 
-    /// Returns the effective hash key: the explicit one, or the MD5 of the partition key.
+    /// Returns the effective hash key: the explicit one, or the MD5 of the partition key, which each call computes until the producer has
+    /// stored it.
     #[must_use]
     pub fn hash_key(&self) -> HashKey {
         match self.origin {
@@ -152,7 +153,7 @@ impl EncodedRecord {
             }
         });
         for (record, digest) in records.iter_mut().zip(digests) {
-            record.hash_key = HashKey::new(u128::from_be_bytes(digest));
+            record.hash_key = digest.into();
             record.origin = Origin::PartitionKey;
         }
     }

@@ -183,6 +183,10 @@ pub(super) struct OfLane<'a, H> {
 }
 
 impl<H> Source<H> for OfLane<'_, H> {
+    fn count(&self) -> usize {
+        self.waiting.count(self.lane)
+    }
+
     fn pop(&mut self) -> Option<Held<H>> {
         match self.waiting {
             Waiting::Unordered(queues) => queues.get_mut(self.lane)?.pop(),
