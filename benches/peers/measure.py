@@ -1,12 +1,12 @@
-"""Measures every peer that is installed: `measure.py codec|producers TARGET NAME...`. `benches/peers/run` starts it.
+"""Measures every peer that is installed: `measure.py codec|producers|readers TARGET NAME...`. `benches/peers/run` starts it.
 
 Each peer is a program of its own that says one line when it is ready, its versions, and then answers each order on its standard input with
 one line of JSON: `records`, `failed`, `seconds`, and `p50` and `p99` of its calls in seconds. Its CPU time and its memory are read from
 /proc, those of the processes that it has started included. The first order is the warm-up, and is not counted.
 
 An order of a codec is for how many seconds it reads or writes the 200 aggregates of a shape (shapes.py). Orders of a producer are described
-in rust/producer.rs. Before anything is measured, each peer checks that what it reads and writes is right, and what a producer has sent is
-read from the server and compared.
+in rust/producer.rs, those of a reader say how many records it waits for. Before anything is measured, each peer checks that what it reads and writes is right, and what a producer has sent is
+read from the server and compared. Readers say how many bytes they have seen in keys and data.
 """
 
 import base64
@@ -61,7 +61,7 @@ class Process:
         )
         os.set_blocking(self.process.stderr.fileno(), False)
 
-    def line(self, seconds=180):
+    def line(self, seconds=300):
         """Returns what it says next."""
         said = b""
         end = time.monotonic() + seconds
@@ -166,11 +166,17 @@ class Peers:
             "aiokpl": (*self.python, HERE / "python/producer.py"),
         }
 
+    def readers(self):
+        return {
+            "kpl-stream's Reader": (self.rust("reader"),),
+            "kcl-rs": (self.built / "kcl-rs/bin/python", "-B", HERE / "python/reader.py"),
+        }
+
 
 def versions(name, said):
     crates = {
         "kpl": ("kpl",), "kpl, 200 at once": ("kpl",), "prost and md-5": ("prost", "md-5"),
-        "kpl-stream": ("kpl-stream", "aws-sdk-kinesis"),
+        "kpl-stream": ("kpl-stream", "aws-sdk-kinesis"), "kpl-stream's Reader": ("kpl-stream", "aws-sdk-kinesis"),
     }  # fmt: skip
     return rust_versions(*crates[name]) if name in crates else said
 
@@ -216,14 +222,18 @@ def measure_codecs(peers, shapes, names):
     return figures, found, failed
 
 
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 class Server:
     """A ferrokinesis with one stream, over HTTP or TLS."""
 
     def __init__(self, target, tls):
         folder = target / "peers"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         self.url = f"{'https' if tls else 'http'}://localhost:{port}"
         self.certificate = folder / "tls/certificate.pem" if tls else None
         self.context = ssl.create_default_context(cafile=self.certificate) if tls else None
@@ -363,6 +373,57 @@ def measure_producers(target, peers, shapes, names):
     return figures, found, failed
 
 
+def measure_readers(target, peers, shapes, names):
+    figures, found, failed = {}, {}, {}
+    aggregates = list(load(shapes / "100.bin"))
+    records = sum(len(users) for _, users in aggregates)
+    size = sum(len(key.encode()) + len(data) for _, users in aggregates for key, data in users)
+    entries = [{"Data": base64.b64encode(data).decode(), "PartitionKey": str(index)} for index, (data, _) in enumerate(aggregates)]
+    environment = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_EC2_METADATA_DISABLED": "true"}
+    for name, command in peers.readers().items():
+        if name not in names:
+            continue
+        server = process = dynamodb = None
+        try:
+            server = Server(target, False)
+            urls = [server.url]
+            if name == "kcl-rs":
+                port = free_port()
+                moto = [target / "moto/bin/moto_server", "-H", "127.0.0.1", "-p", str(port)]
+                dynamodb = subprocess.Popen(moto, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                urls.append(f"http://127.0.0.1:{port}")
+            begin = time.monotonic()
+            process = Process([*command, *urls], environment)
+            found[name] = versions(name, process.line())
+            ready, started, runs = time.monotonic() - begin, cpu(process.process.pid), []
+            time.sleep(10)
+            idle = (cpu(process.process.pid) - started) / 10
+            for _ in range(4):
+                before = cpu(process.process.pid)
+                for at in range(0, len(entries), 100):
+                    server.call("PutRecords", {"StreamName": STREAM, "Records": entries[at : at + 100]})
+                run = process.order({"count": records})
+                if run["bytes"] != size:
+                    raise Failed(f"it has seen {run['bytes']} bytes of {size}")
+                run["cpu"] = cpu(process.process.pid) - before
+                run["memory"] = memory(process.process.pid)
+                runs.append(run)
+            # The first is the warm-up.
+            figures[name] = {"runs": runs[1:], "ready": ready, "started": started, "idle": idle}
+            tell(f"{name}: " + ", ".join(f"{run['cpu'] / run['records'] * 1e6:.2f} CPU s for a million" for run in runs[1:]))
+        except (Failed, OSError) as error:
+            failed[name] = str(error)
+        finally:
+            if process:
+                process.end()
+            if server:
+                server.end()
+            if dynamodb:
+                dynamodb.kill()
+                dynamodb.wait()
+    return figures, found, failed
+
+
 def main(part, target, *names):
     target = pathlib.Path(target)
     shapes, results = target / "peers/shapes", target / "peers/results"
@@ -371,8 +432,10 @@ def main(part, target, *names):
     peers = Peers(target)
     if part == "codec":
         figures, found, failed = measure_codecs(peers, shapes, names)
-    else:
+    elif part == "producers":
         figures, found, failed = measure_producers(target, peers, shapes, names)
+    else:
+        figures, found, failed = measure_readers(target, peers, shapes, names)
     result = {
         "date": begin.strftime("%Y-%m-%d %H:%M UTC"), "load": [load_before, os.getloadavg()[0]], "cores": os.cpu_count(),
         "minutes": (datetime.now(timezone.utc) - begin).total_seconds() / 60,

@@ -3,6 +3,7 @@
 
 #[path = "../../codec/prost_peer.rs"]
 mod prost_peer;
+mod say;
 mod shape;
 
 use std::hint::black_box;
@@ -11,7 +12,8 @@ use std::time::{Duration, Instant};
 use kpl::{Aggregator, Deaggregator, KinesisRecord, RawRecord, UserRecord, seal_all};
 use serde_json::json;
 
-use self::shape::{load, orders, percentiles, say};
+use self::say::{orders, say};
+use self::shape::{load, percentiles};
 
 /// Calls the work with one item after the other, again and again, for as long as each order says.
 fn serve<T>(items: &[T], records: impl Fn(&T) -> usize, mut work: impl FnMut(&T)) {

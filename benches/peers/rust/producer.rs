@@ -1,6 +1,7 @@
 //! kpl-stream: `producer SHAPE URL [CERTIFICATE]`. See ../measure.py.
 #![forbid(unsafe_code)]
 
+mod say;
 mod shape;
 
 use std::fs;
@@ -17,7 +18,8 @@ use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::sleep_until;
 
-use self::shape::{User, load, orders, percentiles, say};
+use self::say::{orders, say};
+use self::shape::{User, load, percentiles};
 
 async fn config(url: &str, certificate: Option<&str>) -> SdkConfig {
     let loader = aws_config::defaults(BehaviorVersion::latest())

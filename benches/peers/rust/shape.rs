@@ -1,7 +1,6 @@
-//! The file of a shape (shapes.py), and what every program of benches/peers says and is told (measure.py).
+//! The file of a shape (../shapes.py).
 
-use std::io::{BufRead as _, Write as _};
-use std::{fs, io};
+use std::fs;
 
 /// The partition key and the data of a user record.
 pub(crate) type User = (String, Vec<u8>);
@@ -31,19 +30,6 @@ fn number(rest: &mut &[u8]) -> usize {
 fn chunk(rest: &mut &[u8]) -> Vec<u8> {
     let length = number(rest);
     rest.split_off(..length).expect("the file has all of it").to_vec()
-}
-
-/// Says something to measure.py.
-pub(crate) fn say(line: impl std::fmt::Display) {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{line}")
-        .and_then(|()| out.flush())
-        .expect("measure.py listens");
-}
-
-/// Returns what measure.py wants to be done, line by line.
-pub(crate) fn orders() -> impl Iterator<Item = String> {
-    io::stdin().lock().lines().map(|line| line.expect("lines are UTF-8"))
 }
 
 /// Returns the median and the 99th percentile.
