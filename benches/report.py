@@ -211,17 +211,21 @@ def codec_table(figures):
     return "\n\n".join(tables)
 
 
-def sizes_table(figures):
+def sizes_table(figures, title, cell):
     rows = []
     for name in CODEC_PEERS:
-        row = [name]
-        for what in ("read", "write"):
-            for size in SIZES:
-                runs = figures.get(name, {}).get(what, {}).get(size)
-                found = spread(runs, 1e6) if runs else None
-                row.append(f"{found[1]} ({found[2]})" if found else DASH)
-        rows.append(row)
-    return table(["million/s, median (worst)"] + [f"{way}/{size}" for way in ("read", "write") for size in SIZES], rows)
+        runs = [figures.get(name, {}).get(what, {}).get(size) for what in ("read", "write") for size in SIZES]
+        rows.append([name, *(cell(found) if found else DASH for found in runs)])
+    return table([title] + [f"{way}/{size}" for way in ("read", "write") for size in SIZES], rows)
+
+
+def sizes_tables(figures):
+    def speed(runs):
+        _, median, worst = spread(runs, 1e6)
+        return f"{median} ({worst})"
+
+    yield sizes_table(figures, "million/s, median (worst)", speed)
+    yield sizes_table(figures, "CPU s for a million, median", lambda runs: number(middle(runs, million("cpu"))))
 
 
 def producers_table(figures):
@@ -458,7 +462,7 @@ def write_peers():
     codec, producers, readers = map(peers, ("codec", "producers", "readers"))
     sections = {}
     if codec["figures"]:
-        tables = [codec_table(codec["figures"]), sizes_table(codec["figures"]), circumstances(codec, CODEC_PEERS)]
+        tables = [codec_table(codec["figures"]), *sizes_tables(codec["figures"]), circumstances(codec, CODEC_PEERS)]
         sections["languages"] = "\n\n".join(tables)
         (ROOT / "benches/chart.svg").write_text(codec_chart(codec))
     if producers["figures"]:

@@ -228,6 +228,16 @@ def free_port():
         return free.getsockname()[1]
 
 
+def wait_for_port(port):
+    """Waits until a server that was started takes connections."""
+    for _ in range(300):
+        try:
+            return socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            time.sleep(0.1)
+    raise Failed("a server does not start")
+
+
 class Server:
     """A ferrokinesis with one stream, over HTTP or TLS."""
 
@@ -243,14 +253,7 @@ class Server:
             "--max-request-body-mb", "16", *options,
         ]  # fmt: skip
         self.process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL)
-        for attempt in range(100):
-            try:
-                self.call("ListStreams", {})
-                break
-            except OSError:
-                if self.process.poll() is not None or attempt == 99:
-                    raise Failed("the server does not start") from None
-                time.sleep(0.1)
+        wait_for_port(port)
         self.call("CreateStream", {"StreamName": STREAM, "ShardCount": SHARDS})
 
     def call(self, operation, body):
@@ -375,7 +378,8 @@ def measure_producers(target, peers, shapes, names):
 
 def measure_readers(target, peers, shapes, names):
     figures, found, failed = {}, {}, {}
-    aggregates = list(load(shapes / "100.bin"))
+    # As many as it takes to see the CPU time, which the system counts in hundredths of a second.
+    aggregates = 5 * list(load(shapes / "100.bin"))
     records = sum(len(users) for _, users in aggregates)
     size = sum(len(key.encode()) + len(data) for _, users in aggregates for key, data in users)
     entries = [{"Data": base64.b64encode(data).decode(), "PartitionKey": str(index)} for index, (data, _) in enumerate(aggregates)]
@@ -391,13 +395,14 @@ def measure_readers(target, peers, shapes, names):
                 port = free_port()
                 moto = [target / "moto/bin/moto_server", "-H", "127.0.0.1", "-p", str(port)]
                 dynamodb = subprocess.Popen(moto, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                wait_for_port(port)
                 urls.append(f"http://127.0.0.1:{port}")
             begin = time.monotonic()
             process = Process([*command, *urls], environment)
             found[name] = versions(name, process.line())
             ready, started, runs = time.monotonic() - begin, cpu(process.process.pid), []
-            time.sleep(10)
-            idle = (cpu(process.process.pid) - started) / 10
+            time.sleep(20)
+            idle = (cpu(process.process.pid) - started) / 20
             for _ in range(4):
                 before = cpu(process.process.pid)
                 for at in range(0, len(entries), 100):

@@ -12,8 +12,9 @@ SHARDS = 4
 
 
 def main(kinesis, dynamodb):
-    # It asks CloudWatch as well, which is not there.
-    os.environ.update(AWS_ENDPOINT_URL_KINESIS=kinesis, AWS_ENDPOINT_URL=dynamodb, RUST_LOG="off")
+    os.environ.update(AWS_ENDPOINT_URL_KINESIS=kinesis, AWS_ENDPOINT_URL=dynamodb)
+    # It logs that CloudWatch, which is not there, takes no metrics.
+    os.environ.setdefault("RUST_LOG", "off")
     from kcl_rs import RecordProcessorBase, Scheduler
 
     seen = queue.SimpleQueue()
