@@ -293,8 +293,10 @@ def readme_rows(codec, producers):
     """The rows of README.md that have figures, by how they begin; none if something was not measured."""
 
     def both(name):
-        found = (codec.get(name, {}).get(what, {}).get("100") for what in ("write", "read"))
-        return " and ".join(spread(runs, 1e6)[1] if runs else DASH for runs in found)
+        found = [(what, codec.get(name, {}).get(what, {}).get("100")) for what in ("write", "read")]
+        found = [(what, spread(runs, 1e6)[1]) for what, runs in found if runs]
+        only = f" {found[0][0]} only" if len(found) == 1 else ""
+        return " and ".join(value for _, value in found) + only if found else DASH
 
     def sent(name):
         runs = producers.get(name, {}).get("https")
@@ -421,7 +423,7 @@ def codec_chart(result):
             found = rates(runs) if runs else None
             otherwise = "only reads" if what == "write" and name in ONLY_READ else "not measured"
             rows.append((name, *((statistics.median(found) / 1e6, found[-1] / 1e6) if found else (None, None)), otherwise))
-        panels.append((f"{title}, million records a second", -1, 3, ("0.1", "1", "10", "100"), rows))
+        panels.append((f"{title}, million records a second", -2, 4, ("0.01", "0.1", "1", "10", "100"), rows))
     title = "User records of 100 bytes in aggregates of 50 KB, one thread"
     note = f"Logarithmic scale. The median of each peer; the mark is its worst run. {processor().split(' (')[0]}, {result['date'][:10]}."
     return chart(title, note, panels)
