@@ -265,7 +265,7 @@ def readers_table(figures):
         rows.append([name, *map(number, spent), number(found["idle"] * 3600), memory, number(found["ready"])])
     head = [
         "reading a stream", "CPU s for a million, best", "median", "worst", "CPU s for an hour without records", "memory, MiB",
-        "s until all shards are read",
+        "s until the shard is read",
     ]  # fmt: skip
     return table(head, rows)
 

@@ -8,8 +8,6 @@ import sys
 import time
 from importlib.metadata import version
 
-SHARDS = 4
-
 
 def main(kinesis, dynamodb):
     os.environ.update(AWS_ENDPOINT_URL_KINESIS=kinesis, AWS_ENDPOINT_URL=dynamodb)
@@ -46,8 +44,7 @@ def main(kinesis, dynamodb):
         region="us-east-1",
     )
     scheduler.start()
-    for _ in range(SHARDS):
-        seen.get()
+    seen.get()
     print(f"kcl-rs {version('kcl-rs')}, Python {platform.python_version()}", flush=True)
     for order in sys.stdin:
         wanted, count, total, begin = json.loads(order)["count"], 0, 0, time.perf_counter()
