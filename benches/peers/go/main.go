@@ -1,16 +1,17 @@
-// Measures the Go module github.com/awslabs/kinesis-aggregation/go/v2: `peer SHAPES RESULT`. See ../run.sh.
-// The module reads only, so there is no figure for writing.
+// The Go module github.com/awslabs/kinesis-aggregation/go/v2, which only reads: `codec check|read SHAPE`. See ../measure.py.
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"log"
 	"os"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,18 +20,18 @@ import (
 	"github.com/awslabs/kinesis-aggregation/go/v2/deaggregator"
 )
 
-const (
-	warmUp  = time.Second
-	measure = 3 * time.Second
-)
-
 type userRecord struct {
 	key  string
 	data []byte
 }
 
-// load gives the aggregates of a shape and all their user records.
-func load(path string) (aggregates [][]byte, records []userRecord) {
+type shape struct {
+	aggregate []byte
+	users     []userRecord
+}
+
+// load gives each aggregate of a shape, with its user records.
+func load(path string) (shapes []shape) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		log.Fatal(err)
@@ -47,81 +48,86 @@ func load(path string) (aggregates [][]byte, records []userRecord) {
 		return value
 	}
 	for len(data) > 0 {
-		aggregates = append(aggregates, chunk())
+		next := shape{aggregate: chunk()}
 		for count := number(); count > 0; count-- {
 			key := string(chunk())
-			records = append(records, userRecord{key, chunk()})
+			next.users = append(next.users, userRecord{key, chunk()})
 		}
+		shapes = append(shapes, next)
 	}
-	return aggregates, records
+	return shapes
 }
 
-// best gives the shortest time of one call, after a warm-up.
-func best(work func()) time.Duration {
-	for start := time.Now(); time.Since(start) < warmUp; {
-		work()
-	}
-	shortest := time.Duration(1<<63 - 1)
-	passes := 0
-	for start := time.Now(); passes < 3 || time.Since(start) < measure; passes++ {
-		before := time.Now()
-		work()
-		shortest = min(shortest, time.Since(before))
-	}
-	return shortest
-}
-
-func decode(batch []types.Record) []types.Record {
-	records, err := deaggregator.DeaggregateRecords(batch)
+func read(data []byte) []types.Record {
+	key, sequence := "a", "1"
+	records, err := deaggregator.DeaggregateRecords([]types.Record{{Data: data, PartitionKey: &key, SequenceNumber: &sequence}})
 	if err != nil {
 		log.Fatal(err)
 	}
 	return records
 }
 
-func main() {
-	shapes, result := os.Args[1], os.Args[2]
-	figures := map[string]float64{}
-	for _, size := range []int{20, 100, 1000} {
-		aggregates, expected := load(filepath.Join(shapes, strconv.Itoa(size)+".bin"))
-		key, sequence := "a", "1"
-		total := 0
-		var batch []types.Record
-		for _, data := range aggregates {
-			total += len(data)
-			batch = append(batch, types.Record{Data: data, PartitionKey: &key, SequenceNumber: &sequence})
-		}
-		records := decode(batch)
-		if len(records) != len(expected) {
-			log.Fatalf("%d records were read instead of %d", len(records), len(expected))
+func check(shapes []shape) {
+	for _, shape := range shapes {
+		records := read(shape.aggregate)
+		if len(records) != len(shape.users) {
+			log.Fatalf("%d records were read instead of %d", len(records), len(shape.users))
 		}
 		for index, record := range records {
-			if *record.PartitionKey != expected[index].key || !bytes.Equal(record.Data, expected[index].data) {
+			if *record.PartitionKey != shape.users[index].key || !bytes.Equal(record.Data, shape.users[index].data) {
 				log.Fatalf("record %d differs", index)
 			}
 		}
-		records = nil
-		figures[strconv.Itoa(size)] = float64(total) / best(func() { decode(batch) }).Seconds()
 	}
-	modules := map[string]string{}
+}
+
+func versions() string {
+	var versions []string
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, module := range info.Deps {
 			if strings.Contains(module.Path, "kinesis-aggregation") || module.Path == "google.golang.org/protobuf" {
-				modules[module.Path] = module.Version
+				versions = append(versions, module.Path+" "+module.Version)
 			}
 		}
 	}
-	out, err := json.MarshalIndent(map[string]any{
-		"language":         "Go",
-		"language_version": strings.TrimPrefix(runtime.Version(), "go"),
-		"modules":          modules,
-		"decode":           figures,
-		"encode":           map[string]float64{},
-	}, "", "  ")
-	if err == nil {
-		err = os.WriteFile(result, out, 0o644)
+	return strings.Join(append(versions, "Go "+strings.TrimPrefix(runtime.Version(), "go")), ", ")
+}
+
+func main() {
+	shapes := load(os.Args[2])
+	if os.Args[1] == "check" {
+		check(shapes)
+		return
 	}
-	if err != nil {
-		log.Fatal(err)
+	var aggregates [][]byte
+	var counts []int
+	for _, shape := range shapes {
+		aggregates = append(aggregates, shape.aggregate)
+		counts = append(counts, len(shape.users))
+	}
+	shapes = nil
+	fmt.Println(versions())
+	// Reads one aggregate after the other, again and again, for as long as each order says.
+	for orders := bufio.NewScanner(os.Stdin); orders.Scan(); {
+		limit, err := strconv.ParseFloat(orders.Text(), 64)
+		if err != nil {
+			log.Fatal(err)
+		}
+		count, times, begin := 0, []float64{}, time.Now()
+		for time.Since(begin).Seconds() < limit {
+			for index, data := range aggregates {
+				before := time.Now()
+				read(data)
+				times = append(times, time.Since(before).Seconds())
+				count += counts[index]
+			}
+		}
+		seconds := time.Since(begin).Seconds()
+		slices.Sort(times)
+		at := func(share float64) float64 { return times[int(float64(len(times)-1)*share)] }
+		answer := map[string]any{"records": count, "seconds": seconds, "p50": at(0.5), "p99": at(0.99)}
+		if err := json.NewEncoder(os.Stdout).Encode(answer); err != nil {
+			log.Fatal(err)
+		}
 	}
 }
