@@ -50,7 +50,8 @@ public class Producer {
         double count = number(order, "count");
         int outstanding = (int) number(order, "outstanding");
         Semaphore places = new Semaphore(outstanding);
-        double[] times = new double[8 << 20];
+        // More than it sends, and no more memory than that takes, since memory is measured.
+        double[] times = new double[(int) (number(order, "seconds") * 200_000)];
         AtomicInteger done = new AtomicInteger();
         AtomicInteger failed = new AtomicInteger();
         long begin = System.nanoTime();
@@ -71,7 +72,10 @@ public class Producer {
                     new FutureCallback<UserRecordResult>() {
                         @Override
                         public void onSuccess(UserRecordResult result) {
-                            times[done.getAndIncrement()] = (System.nanoTime() - since) / 1e9;
+                            int index = done.getAndIncrement();
+                            if (index < times.length) {
+                                times[index] = (System.nanoTime() - since) / 1e9;
+                            }
                             places.release();
                         }
 
@@ -84,7 +88,7 @@ public class Producer {
                     MoreExecutors.directExecutor());
         }
         places.acquire(outstanding);
-        Shape.answer(done.get(), failed.get(), (System.nanoTime() - begin) / 1e9, Arrays.copyOf(times, done.get()));
+        Shape.answer(done.get(), failed.get(), (System.nanoTime() - begin) / 1e9, Arrays.copyOf(times, Math.min(done.get(), times.length)));
     }
 
     public static void main(String[] args) throws Exception {
