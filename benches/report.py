@@ -63,8 +63,8 @@ class Criterion:
             name = benchmark["full_id"]
             self.seconds[name] = seconds
             self.medians[name] = json.loads(estimates.read_text())["median"]["point_estimate"] / 1e9
-            if throughput := benchmark.get("throughput"):
-                self.rates[name] = throughput["Bytes"] / seconds
+            if size := (benchmark.get("throughput") or {}).get("Bytes"):
+                self.rates[name] = size / seconds
             self.times.append(estimates.stat().st_mtime)
 
     def of_medians(self, ours, *others):
