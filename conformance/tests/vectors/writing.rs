@@ -511,7 +511,7 @@ pub(crate) fn sizes() -> Group {
         let longer = vec![2; fits.1 + 1];
         vectors.push(by_policy(
             format!("sizes/limit-{name}-and-1"),
-            NEXT,
+            LIMIT,
             write_with(
                 json!({"maxSize": limit}),
                 json!([user("k", &first), user("k", &longer)]),
