@@ -660,8 +660,9 @@ mod accepted {
     }
 }
 
-/// "Not accepted: lengths past the end, varints over 10 bytes, wrong wire types for known fields, groups that do not
-/// close, a missing required field, partition keys that are not UTF-8."
+/// "Not accepted: lengths and varints past the end, varints over 10 bytes or above 2^64-1, wrong wire types for known
+/// fields, the wire types 6 and 7, the field number 0, groups that do not close or were not opened, a missing required
+/// field, keys and tags that are not UTF-8."
 mod not_accepted {
     use super::*;
 
@@ -1109,7 +1110,7 @@ mod where_peers_lose_data {
         }
     }
 
-    /// "explicit hash key in the table is not a number | [...] that record alone is an error that carries its data and
+    /// "explicit hash key in the table with a text that is not a hash key | [...] that record alone is an error that carries its data and
     /// the text"
     #[test]
     fn explicit_hash_key_that_is_not_a_number_is_one_error_with_its_data_and_the_text() {

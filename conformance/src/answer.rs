@@ -2,8 +2,8 @@
 
 use data_encoding::BASE64;
 use kpl_core::{
-    AggregatorBuilder, Deaggregator, HashKey, HashKeyRange, KinesisRecord, MalformedPolicy, PartitionKey, Position,
-    RawRecord, SealedRecord, Shard, ShardMap, StrayPolicy, UserRecord,
+    AggregateError, AggregatorBuilder, Deaggregator, HashKey, HashKeyRange, KinesisRecord, MalformedPolicy,
+    PartitionKey, Position, RawRecord, SealedRecord, Shard, ShardMap, StrayPolicy, UserRecord,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -17,7 +17,17 @@ use serde_json::{Value, json};
 /// ```
 #[must_use]
 pub fn answer(request: &str) -> String {
-    answer_of(request).unwrap_or_else(Refusal::into_json).to_string()
+    let mut request = serde_json::from_str(request);
+    let id = match &mut request {
+        Ok(Value::Object(fields)) => fields.remove("id"),
+        _ => None,
+    };
+    let answer = request.map_err(Refusal::error).and_then(answer_of);
+    let mut answer = answer.unwrap_or_else(Refusal::into_json);
+    if let Some(id) = id {
+        answer["id"] = id;
+    }
+    answer.to_string()
 }
 
 /// Why there is no answer.
@@ -39,12 +49,10 @@ impl Refusal {
     }
 }
 
-fn answer_of(request: &str) -> Result<Value, Refusal> {
-    let request: Value = serde_json::from_str(request).map_err(Refusal::error)?;
+fn answer_of(request: Value) -> Result<Value, Refusal> {
     let Value::Object(mut fields) = request else {
-        return Err(Refusal::Error("a request is an object of JSON".to_owned()));
+        return Err(Refusal::Error("a request is a JSON object".to_owned()));
     };
-    fields.remove("id");
     let text = |value: Option<Value>| value.and_then(|value| value.as_str().map(str::to_owned));
     let operation = text(fields.remove("operation")).unwrap_or_default();
     let policy = text(fields.remove("policy"));
@@ -59,9 +67,13 @@ fn answer_of(request: &str) -> Result<Value, Refusal> {
     }
 }
 
-/// Reads the fields of a request. One that is not known asks for something that cannot be done here.
+/// Reads the fields of a request. One that is not known asks for something that cannot be done here; serde has no other way to tell it
+/// from a mistake than the text of the error.
 fn parsed<T: DeserializeOwned>(fields: Value) -> Result<T, Refusal> {
-    serde_json::from_value(fields).map_err(|error| Refusal::Unsupported(error.to_string()))
+    serde_json::from_value(fields).map_err(|error| match error.to_string() {
+        text if text.starts_with("unknown field") => Refusal::Unsupported(text),
+        text => Refusal::Error(text),
+    })
 }
 
 fn bytes(base64: &str) -> Result<Vec<u8>, Refusal> {
@@ -212,8 +224,7 @@ fn write(request: Write, policy: Option<&str>) -> Result<Value, Refusal> {
     if let Some(count) = request.options.max_count {
         builder = builder.max_count(count);
     }
-    let mut sealed: Vec<SealedRecord> = Vec::new();
-    let mut errors: Vec<String> = Vec::new();
+    let (mut sealed, errors, last);
     if let Some(shards) = &request.options.shards {
         let shards: Vec<Shard> = shards
             .iter()
@@ -221,25 +232,14 @@ fn write(request: Write, policy: Option<&str>) -> Result<Value, Refusal> {
             .collect::<Result<_, Refusal>>()?;
         let shards = ShardMap::new(shards).map_err(Refusal::error)?;
         let mut aggregator = builder.build_sharded(shards).map_err(Refusal::error)?;
-        for record in &request.records {
-            match to_write(record)?.map(|record| aggregator.push(&record)) {
-                Ok(Ok(full)) => sealed.extend(full),
-                Ok(Err(error)) => errors.push(error.to_string()),
-                Err(error) => errors.push(error),
-            }
-        }
-        sealed.extend(aggregator.finish());
+        (sealed, errors) = push_all(&request.records, |record| aggregator.push(record))?;
+        last = aggregator.finish().into_iter().collect::<Vec<_>>();
     } else {
         let mut aggregator = builder.build().map_err(Refusal::error)?;
-        for record in &request.records {
-            match to_write(record)?.map(|record| aggregator.push(&record)) {
-                Ok(Ok(full)) => sealed.extend(full),
-                Ok(Err(error)) => errors.push(error.to_string()),
-                Err(error) => errors.push(error),
-            }
-        }
-        sealed.extend(aggregator.finish());
+        (sealed, errors) = push_all(&request.records, |record| aggregator.push(record))?;
+        last = aggregator.finish().into_iter().collect();
     }
+    sealed.extend(last);
     let records: Vec<Value> = sealed
         .iter()
         .map(|sealed| {
@@ -251,6 +251,22 @@ fn write(request: Write, policy: Option<&str>) -> Result<Value, Refusal> {
         })
         .collect();
     Ok(json!({ "records": records, "errors": errors }))
+}
+
+/// Returns what was sealed, and why user records were refused.
+fn push_all(
+    records: &[ToWrite],
+    mut push: impl FnMut(&RawRecord) -> Result<Option<SealedRecord>, AggregateError>,
+) -> Result<(Vec<SealedRecord>, Vec<String>), Refusal> {
+    let (mut sealed, mut errors) = (Vec::new(), Vec::new());
+    for record in records {
+        match to_write(record)?.map(|record| push(&record)) {
+            Ok(Ok(full)) => sealed.extend(full),
+            Ok(Err(error)) => errors.push(error.to_string()),
+            Err(error) => errors.push(error),
+        }
+    }
+    Ok((sealed, errors))
 }
 
 /// Returns the user record, or why it is refused.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use kpl_core::HashKey;
 use serde_json::Value;
 
+use crate::runner::RunnerError;
 use crate::vectors::Case;
 
 /// What an answer to a case is worth.
@@ -25,14 +26,49 @@ const OPTIONAL_WHEN_WRITTEN: [&str; 1] = ["explicitHashKey"];
 /// Returns what a runner's answer to a case is worth.
 #[must_use]
 pub fn judge(case: &Case<'_>, answer: &str) -> Verdict {
-    let got: Value = match serde_json::from_str(answer) {
-        Ok(got @ Value::Object(_)) => got,
-        Ok(_) => return Verdict::Failed(vec!["the answer is not an object of JSON".to_owned()]),
-        Err(error) => return Verdict::Failed(vec![format!("the answer is not JSON: {error}")]),
+    match parse(&case.request, answer) {
+        Ok(got) => judge_parsed(case, &got),
+        Err(error) => Verdict::Failed(vec![error.to_string()]),
+    }
+}
+
+/// Returns the answer to a request.
+///
+/// # Errors
+///
+/// [`RunnerError::NotAnAnswer`] if the line is not a JSON object, or is the answer to another request.
+pub(crate) fn parse(request: &Value, line: &str) -> Result<Value, RunnerError> {
+    let problem = match serde_json::from_str::<Value>(line) {
+        Ok(Value::Object(fields)) => match (fields.get("id"), request.get("id")) {
+            (Some(id), Some(asked)) if id != asked => {
+                format!("its \"id\" is {}, and that of the request is {asked}", show(id))
+            }
+            _ => return Ok(Value::Object(fields)),
+        },
+        Ok(_) => "it is not a JSON object".to_owned(),
+        Err(error) => format!("it is not JSON: {error}"),
     };
-    if let Some(reason) = unsupported(&got) {
+    let line = line.to_owned();
+    Err(RunnerError::NotAnAnswer { line, problem })
+}
+
+pub(crate) fn judge_parsed(case: &Case<'_>, got: &Value) -> Verdict {
+    if let Some(reason) = unsupported(got) {
         return Verdict::Unsupported(reason);
     }
+    let (first, others) = case.any_of().split_first().unwrap_or((&case.expected, &[]));
+    let verdict = compare(case, first, got);
+    if verdict == Verdict::Passed {
+        return verdict;
+    }
+    let is_another = others
+        .iter()
+        .any(|expected| compare(case, expected, got) == Verdict::Passed);
+    if is_another { Verdict::Passed } else { verdict }
+}
+
+/// Compares an answer with one of those that are expected.
+fn compare(case: &Case<'_>, expected: &Value, got: &Value) -> Verdict {
     let is_written = case.request.get("operation").and_then(Value::as_str) == Some("write");
     let mut comparison = Comparison {
         is_written,
@@ -44,7 +80,7 @@ pub fn judge(case: &Case<'_>, answer: &str) -> Verdict {
         not_reported: None,
         differences: Vec::new(),
     };
-    comparison.answers(&case.expected, &got);
+    comparison.answers(expected, got);
     match (comparison.differences, comparison.not_reported) {
         (differences, None) if differences.is_empty() => Verdict::Passed,
         (differences, Some(field)) if differences.is_empty() => {
@@ -179,9 +215,13 @@ fn number(text: &str) -> &str {
 fn show(value: &Value) -> String {
     const MOST: usize = 120;
 
-    let mut text = value.to_string();
+    cut(value.to_string(), MOST)
+}
+
+/// Cuts a text after so many characters, and adds how many bytes it had.
+pub(crate) fn cut(mut text: String, most: usize) -> String {
     let len = text.len();
-    if let Some((end, _)) = text.char_indices().nth(MOST) {
+    if let Some((end, _)) = text.char_indices().nth(most) {
         text.truncate(end);
         let _ = write!(text, "... ({len} bytes)");
     }

@@ -3,10 +3,10 @@
 use data_encoding::BASE64;
 use serde_json::{Map, Value};
 
-/// The most bytes that a vector may have in full length.
-const MAX_LEN: usize = 64 << 20;
+/// The most bytes that a vector may have in full.
+pub(crate) const MAX_LEN: usize = 64 << 20;
 
-/// Returns a value in full length, as runners get it.
+/// Returns a value in full, as runners get it.
 ///
 /// In every list, `{"repeat": VALUE, "count": N}` stands for N times the value; and if `data` is a list, it stands for the base64 of the
 /// bytes of all its parts, which are base64 themselves.

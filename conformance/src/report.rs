@@ -6,12 +6,18 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::VERSION;
-use crate::compare::{Verdict, judge};
+use crate::compare::{Verdict, cut, judge_parsed, parse, unsupported};
 use crate::runner::{Implementation, RunnerError};
-use crate::vectors::Group;
+use crate::vectors::{Case, Group};
 
 /// A runner that does not answer so many requests in a row is not asked any more.
 const MOST_WITHOUT_ANSWER: usize = 3;
+
+/// How often a runner is started anew at most.
+const MOST_RESTARTS: usize = 10;
+
+/// How many characters of an answer are kept.
+const MOST_OF_ANSWER: usize = 64 << 10;
 
 /// What a runner made of the vectors.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -58,7 +64,7 @@ pub struct Failure {
     pub input: Value,
     /// What is expected, as it is in the file.
     pub expected: Value,
-    /// The line that was answered, if there was one.
+    /// The line that was answered, if there was one. A long one is cut, and ends with its length.
     pub got: Option<String>,
     /// What is different, or why there was no answer.
     pub differences: Vec<String>,
@@ -91,8 +97,8 @@ impl Report {
     }
 }
 
-/// Asks an implementation for all vectors. One that does not answer is started anew for the next vector; after three in a row the rest is not
-/// asked.
+/// Asks an implementation for all vectors. One that does not answer is started anew for the next vector; after three in a row, or once it
+/// has been started anew ten times, the rest is not asked.
 ///
 /// # Errors
 ///
@@ -109,33 +115,30 @@ pub fn run<I: Implementation>(
     mut start: impl FnMut() -> Result<I, RunnerError>,
 ) -> Result<Report, RunnerError> {
     let mut runner = start()?;
-    let version = runner.ask(&json!({"operation": "version", "contract": VERSION}))?;
-    let version: Value = serde_json::from_str(&version).unwrap_or_default();
+    let implementation = version(&mut runner)?;
+    let mut asked = Asked {
+        start,
+        runner: Some(runner),
+        without_answer: 0,
+        restarts: 0,
+    };
     let mut report = Report {
         contract: VERSION,
-        implementation: version.get("version").and_then(Value::as_str).map(str::to_owned),
+        implementation,
         groups: Vec::new(),
         stopped: None,
     };
-    let mut without_answer = 0;
     for group in groups {
         let mut of_group = GroupReport {
             name: group.group.clone(),
             ..GroupReport::default()
         };
         for case in group.vectors.iter().flat_map(|vector| vector.cases()) {
-            let (got, verdict) = match runner.ask(&case.request) {
-                Ok(answer) => {
-                    without_answer = 0;
-                    let verdict = judge(&case, &answer);
-                    (Some(answer), verdict)
-                }
-                Err(error) => {
-                    without_answer += 1;
-                    if without_answer < MOST_WITHOUT_ANSWER {
-                        drop(std::mem::replace(&mut runner, start()?));
-                    }
-                    (None, Verdict::Failed(vec![error.to_string()]))
+            let (got, verdict) = match asked.for_answer(&case) {
+                Ok(answered) => answered,
+                Err(reason) => {
+                    report.stopped = Some(format!("{reason}; the rest was not asked"));
+                    break;
                 }
             };
             match verdict {
@@ -149,20 +152,82 @@ pub fn run<I: Implementation>(
                         rule: case.vector.rule.clone(),
                         input: case.vector.input.clone(),
                         expected: case.vector.expected.get(policy).cloned().unwrap_or_default(),
-                        got,
+                        got: got.map(|line| cut(line, MOST_OF_ANSWER)),
                         differences,
                     });
                 }
             }
-            if without_answer >= MOST_WITHOUT_ANSWER {
-                report.groups.push(of_group);
-                report.stopped = Some(format!(
-                    "the runner did not answer {MOST_WITHOUT_ANSWER} requests in a row; the rest was not asked"
-                ));
-                return Ok(report);
-            }
         }
         report.groups.push(of_group);
+        if report.stopped.is_some() {
+            break;
+        }
     }
     Ok(report)
+}
+
+/// Asks for the version. One who states none has to say that this is not supported: other lines may come from anything.
+fn version<I: Implementation>(runner: &mut I) -> Result<Option<String>, RunnerError> {
+    let request = json!({"id": "version", "operation": "version", "contract": VERSION});
+    let line = runner.ask(&request)?;
+    let answer = parse(&request, &line)?;
+    match answer.get("version") {
+        Some(Value::String(version)) => Ok(Some(version.clone())),
+        _ if unsupported(&answer).is_some() => Ok(None),
+        _ => Err(RunnerError::NotAnAnswer {
+            line,
+            problem: "it has neither \"version\", which is a string, nor \"unsupported\"".to_owned(),
+        }),
+    }
+}
+
+/// An implementation, which is started anew when it has not answered.
+struct Asked<I, S> {
+    start: S,
+    /// `None` after a request that was not answered.
+    runner: Option<I>,
+    without_answer: usize,
+    restarts: usize,
+}
+
+impl<I: Implementation, S: FnMut() -> Result<I, RunnerError>> Asked<I, S> {
+    /// Returns the line that answers a case, if there is one, and what it is worth; or why no more is asked.
+    fn for_answer(&mut self, case: &Case<'_>) -> Result<(Option<String>, Verdict), String> {
+        if self.without_answer >= MOST_WITHOUT_ANSWER {
+            return Err(format!(
+                "the runner did not answer {MOST_WITHOUT_ANSWER} requests in a row"
+            ));
+        }
+        let mut runner = match self.runner.take() {
+            Some(runner) => runner,
+            None => self.restarted()?,
+        };
+        let answered = runner
+            .ask(&case.request)
+            .and_then(|line| Ok((parse(&case.request, &line)?, line)));
+        match answered {
+            Ok((answer, line)) => {
+                self.without_answer = 0;
+                self.runner = Some(runner);
+                Ok((Some(line), judge_parsed(case, &answer)))
+            }
+            Err(error) => {
+                self.without_answer += 1;
+                let verdict = Verdict::Failed(vec![error.to_string()]);
+                Ok((error.into_line(), verdict))
+            }
+        }
+    }
+
+    fn restarted(&mut self) -> Result<I, String> {
+        if self.restarts >= MOST_RESTARTS {
+            return Err(format!("the runner was started anew {MOST_RESTARTS} times"));
+        }
+        self.restarts += 1;
+        let again = (self.start)().and_then(|mut runner| {
+            version(&mut runner)?;
+            Ok(runner)
+        });
+        again.map_err(|error| format!("when the runner was started anew, {error}"))
+    }
 }

@@ -4,14 +4,17 @@ use std::error::Error;
 use std::fmt;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// The most bytes that an answer may have.
-pub const MAX_ANSWER: u64 = 256 << 20;
+use crate::compare::cut;
+use crate::expand::MAX_LEN;
+
+/// The most bytes that an answer may have: as many as a vector in full.
+pub const MAX_ANSWER: u64 = MAX_LEN as u64;
 
 /// How long a runner may take to end once its input has ended.
 const TIME_TO_END: Duration = Duration::from_secs(5);
@@ -33,7 +36,7 @@ impl<F: FnMut(&str) -> String> Implementation for F {
     }
 }
 
-/// A runner's process. Dropping it ends the process.
+/// A runner's process. Dropping it ends the process, and on Unix those that it has started as well.
 #[derive(Debug)]
 pub struct Runner {
     child: Child,
@@ -46,16 +49,19 @@ pub struct Runner {
 
 impl Runner {
     /// Starts a runner, which gets `timeout` for each answer. Its standard error is that of this process, unless the command says
-    /// something else.
+    /// something else. On Unix it leads a process group of its own.
     ///
     /// # Errors
     ///
     /// [`RunnerError::Start`] if the command cannot be started.
     pub fn start(command: &mut Command, timeout: Duration) -> Result<Self, RunnerError> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(command, 0);
         let mut child = command.spawn().map_err(RunnerError::Start)?;
         let (requests, to_write) = channel::<Vec<u8>>();
-        let (read, answers) = channel();
+        // A runner that writes what was not asked for has to wait.
+        let (read, answers) = sync_channel(1);
         let stdin = child.stdin.take();
         let stdout = child.stdout.take();
         // One thread each, so that a runner that neither reads nor writes is noticed.
@@ -90,6 +96,12 @@ impl Runner {
     }
 
     fn answer_to(&mut self, line: Vec<u8>) -> Result<String, RunnerError> {
+        match self.answers.try_recv() {
+            Ok(Ok(line)) => return Err(RunnerError::Unasked(text_of(line)?)),
+            Ok(Err(error)) => return Err(RunnerError::Read(error)),
+            Err(TryRecvError::Disconnected) => return Err(self.ended()),
+            Err(TryRecvError::Empty) => {}
+        }
         let sent = self.requests.as_ref().map(|requests| requests.send(line));
         if !matches!(sent, Some(Ok(()))) {
             return Err(self.ended());
@@ -105,7 +117,7 @@ impl Runner {
             _ if answer.len() as u64 + 1 >= MAX_ANSWER => return Err(RunnerError::TooLong),
             _ => return Err(self.ended()),
         }
-        String::from_utf8(answer).map_err(|_| RunnerError::NotText)
+        text_of(answer)
     }
 
     fn ended(&mut self) -> RunnerError {
@@ -139,12 +151,26 @@ impl Implementation for Runner {
 impl Drop for Runner {
     fn drop(&mut self) {
         self.requests = None;
-        let has_ended = !self.is_lost && self.status_within(TIME_TO_END).is_some();
-        if !has_ended {
+        // A runner that still writes is then told so by the system.
+        self.answers = channel().1;
+        let time = if self.is_lost { Duration::ZERO } else { TIME_TO_END };
+        if self.status_within(time).is_none() {
+            // The process has not been waited for, so that its number is still its own.
+            #[cfg(unix)]
+            if let Some(group) = i32::try_from(self.child.id())
+                .ok()
+                .and_then(rustix::process::Pid::from_raw)
+            {
+                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+            }
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
     }
+}
+
+fn text_of(line: Vec<u8>) -> Result<String, RunnerError> {
+    String::from_utf8(line).map_err(|_| RunnerError::NotText)
 }
 
 /// Why a runner did not answer.
@@ -163,6 +189,25 @@ pub enum RunnerError {
     TooLong,
     /// Its answer is not UTF-8.
     NotText,
+    /// It wrote a line before it was asked.
+    Unasked(String),
+    /// It wrote a line that is not an answer to what it was asked.
+    NotAnAnswer {
+        /// The line.
+        line: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl RunnerError {
+    /// Returns the line that was written, if there was one.
+    pub(crate) fn into_line(self) -> Option<String> {
+        match self {
+            Self::Unasked(line) | Self::NotAnAnswer { line, .. } => Some(line),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for RunnerError {
@@ -175,8 +220,23 @@ impl fmt::Display for RunnerError {
             Self::Read(error) => write!(f, "the answer of the runner cannot be read: {error}"),
             Self::TooLong => write!(f, "the answer of the runner has more than {MAX_ANSWER} bytes"),
             Self::NotText => f.write_str("the answer of the runner is not UTF-8"),
+            Self::Unasked(line) => write!(f, "the runner wrote a line before it was asked: {}", short(line)),
+            Self::NotAnAnswer { line, problem } => {
+                write!(f, "the line is not an answer, because {problem}: {}", short(line))
+            }
         }
     }
 }
 
-impl Error for RunnerError {}
+fn short(line: &str) -> String {
+    cut(format!("{:?}", line.trim_end()), 120)
+}
+
+impl Error for RunnerError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Start(error) | Self::Read(error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -40,7 +40,7 @@ pub struct Vector {
     /// What has to be in the answer even though other vectors do without it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requires: Vec<String>,
-    /// What has to be answered under each policy. `any` stands for all of them.
+    /// What has to be answered under each policy. `any` stands for all of them. A list `oneOf` has several answers that are all right.
     pub expected: BTreeMap<String, Value>,
 }
 
@@ -53,8 +53,19 @@ pub struct Case<'v> {
     pub policy: Option<&'v str>,
     /// The request as it is sent to a runner.
     pub request: Value,
-    /// What has to be answered.
+    /// What has to be answered: this, or one of the list `oneOf` if it has that.
     pub expected: Value,
+}
+
+impl Case<'_> {
+    /// Returns the answers of which one is expected.
+    #[must_use]
+    pub fn any_of(&self) -> &[Value] {
+        match self.expected.get("oneOf") {
+            Some(Value::Array(answers)) => answers,
+            _ => std::slice::from_ref(&self.expected),
+        }
+    }
 }
 
 impl Vector {
@@ -70,16 +81,18 @@ impl Vector {
         self.expected.is_empty()
     }
 
-    /// Returns the vector under each policy, in full length.
+    /// Returns the vector under each policy, in full.
     pub fn cases(&self) -> impl Iterator<Item = Case<'_>> {
         self.expected.iter().map(|(policy, expected)| {
             let policy = Some(policy.as_str()).filter(|policy| *policy != ANY);
             let mut request = expand(&self.input);
             if let Value::Object(request) = &mut request {
-                request.insert("id".into(), self.id.clone().into());
+                let mut id = self.id.clone();
                 if let Some(policy) = policy {
                     request.insert("policy".into(), policy.into());
+                    id = format!("{id}, policy {policy}");
                 }
+                request.insert("id".into(), id.into());
             }
             Case {
                 vector: self,

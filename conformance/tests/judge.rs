@@ -1,8 +1,14 @@
 //! What an answer is worth: what is compared, and what is not.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::error::Error as _;
+use std::io;
+use std::time::Duration;
 
-use kpl_conformance::{Report, RunnerError, Vector, Verdict, built_in, expand, judge, run};
+use kpl_conformance::{
+    Group, Implementation, Report, RunnerError, Vector, Verdict, answer, built_in, expand, judge, run,
+};
 use serde_json::{Value, json};
 
 fn verdict(input: Value, expected: Value, requires: &[&str], answer: &str) -> Verdict {
@@ -52,6 +58,29 @@ fn how_many_there_are_is_compared() {
         read(one, json!({})),
         failed("records: expected [{\"data\":\"eA==\"}], got nothing")
     );
+}
+
+#[test]
+fn one_of_several_answers_is_enough() {
+    let [x, y, z] = ["eA==", "eQ==", "eg=="].map(|data| json!({"records": [{"data": data}]}));
+    let expected = json!({"oneOf": [x, y]});
+    assert_eq!(write(expected.clone(), x), Verdict::Passed);
+    assert_eq!(write(expected.clone(), y), Verdict::Passed);
+    let difference = "records[0].data: expected \"eA==\", got \"eg==\"";
+    assert_eq!(write(expected, z), failed(difference));
+}
+
+/// An answer that repeats the id of its request has to repeat the right one.
+#[test]
+fn the_id_is_compared_if_it_is_there() {
+    let expected = json!({"records": []});
+    for answer in [json!({"records": []}), json!({"records": [], "id": "test/one"})] {
+        assert_eq!(read(expected.clone(), answer), Verdict::Passed);
+    }
+    for id in [json!("test/two"), json!(1), Value::Null] {
+        let verdict = read(expected.clone(), json!({"records": [], "id": id}));
+        assert!(matches!(verdict, Verdict::Failed(_)), "{id}");
+    }
 }
 
 #[test]
@@ -240,7 +269,7 @@ fn a_vector_is_a_case_for_each_policy() {
     let cases: Vec<_> = vector.cases().collect();
     let records = json!([{"data": "eHl5"}, {"data": "eHl5"}]);
     assert_eq!(cases[0].policy, Some("raw"));
-    let request = json!({"id": "test/one", "operation": "write", "policy": "raw", "records": records});
+    let request = json!({"id": "test/one, policy raw", "operation": "write", "policy": "raw", "records": records});
     assert_eq!(cases[0].request, request);
     assert_eq!(
         (cases[1].policy, &cases[1].expected),
@@ -270,4 +299,107 @@ fn a_function_is_an_implementation() {
         .map(Vector::len)
         .sum();
     assert_eq!(report.unsupported(), all);
+}
+
+#[test]
+fn only_the_start_of_a_long_answer_is_kept() {
+    let long = |request: &str| match request.contains("\"version\"") {
+        true => r#"{"version": "1"}"#.to_owned(),
+        false => json!({"records": "x".repeat(1 << 20)}).to_string(),
+    };
+    let report = run(&built_in().unwrap()[4..5], || Ok(long)).unwrap();
+    assert_eq!(report.passed(), 0);
+    for failure in report.failures() {
+        let got = failure.got.as_deref().unwrap();
+        assert!(
+            got.len() < 70_000 && got.ends_with("... (1048590 bytes)"),
+            "{}",
+            got.len()
+        );
+    }
+}
+
+/// An implementation that does not answer some requests after the one for its version, and of which one may be alive at a time.
+struct Unreliable<'t> {
+    asked: usize,
+    answers: fn(usize) -> bool,
+    alive: &'t Cell<usize>,
+}
+
+impl<'t> Unreliable<'t> {
+    fn start(alive: &'t Cell<usize>, answers: fn(usize) -> bool) -> Self {
+        assert_eq!(alive.replace(1), 0, "the one before is still alive");
+        Self {
+            asked: 0,
+            answers,
+            alive,
+        }
+    }
+}
+
+impl Drop for Unreliable<'_> {
+    fn drop(&mut self) {
+        self.alive.set(0);
+    }
+}
+
+impl Implementation for Unreliable<'_> {
+    fn ask(&mut self, request: &Value) -> Result<String, RunnerError> {
+        assert_eq!(request["operation"] == "version", self.asked == 0, "{request}");
+        self.asked += 1;
+        match self.asked == 1 || (self.answers)(self.asked) {
+            true => Ok(answer(&request.to_string())),
+            false => Err(RunnerError::Timeout(Duration::from_secs(1))),
+        }
+    }
+}
+
+fn hash_keys() -> Vec<Group> {
+    built_in().unwrap().drain(4..5).collect()
+}
+
+/// The number of cases that passed, of those that failed, of starts, and why the rest was not asked.
+fn run_unreliable(answers: fn(usize) -> bool) -> (usize, usize, usize, Option<String>) {
+    let (alive, starts) = (Cell::new(0), Cell::new(0));
+    let start = || {
+        starts.set(starts.get() + 1);
+        Ok(Unreliable::start(&alive, answers))
+    };
+    let report = run(&hash_keys(), start).unwrap();
+    let failed = report.failures().count();
+    (report.passed(), failed, starts.get(), report.stopped)
+}
+
+#[test]
+fn each_new_start_begins_with_the_version_and_ends_the_one_before() {
+    let stopped = |why: &str| Some(format!("{why}; the rest was not asked"));
+    let in_a_row = "the runner did not answer 3 requests in a row";
+    assert_eq!(run_unreliable(|_| false), (0, 3, 3, stopped(in_a_row)));
+    let anew = "the runner was started anew 10 times";
+    assert_eq!(run_unreliable(|asked| asked % 2 == 0), (11, 11, 11, stopped(anew)));
+    let all = hash_keys()[0].vectors.iter().map(Vector::len).sum::<usize>();
+    assert_eq!(run_unreliable(|asked| asked != 30), (all - 1, 1, 2, None));
+}
+
+#[test]
+fn a_new_start_that_fails_leaves_the_report() {
+    let (alive, starts) = (Cell::new(0), Cell::new(0));
+    let start = || match starts.replace(starts.get() + 1) {
+        0 => Ok(Unreliable::start(&alive, |asked| asked < 10)),
+        _ => Err(RunnerError::Start(io::Error::other("no more of them"))),
+    };
+    let report = run(&hash_keys(), start).unwrap();
+    assert_eq!((report.passed(), report.failures().count()), (8, 1));
+    let stopped = report.stopped.unwrap();
+    assert!(
+        stopped.contains("the runner cannot be started: no more of them; the rest was not asked"),
+        "{stopped}"
+    );
+}
+
+#[test]
+fn the_cause_of_an_error_is_its_source() {
+    let error = RunnerError::Start(io::Error::other("the cause"));
+    assert_eq!(error.source().unwrap().to_string(), "the cause");
+    assert!(RunnerError::NotText.source().is_none());
 }

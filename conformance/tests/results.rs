@@ -90,6 +90,8 @@ fn the_runner_in_the_readme_answers() {
     .unwrap();
     fs::remove_file(&file).unwrap();
     assert!(report.passed() > 180, "{report:?}");
+    let implementation = report.implementation.as_deref().unwrap_or_default();
+    assert!(implementation.starts_with("aws-kinesis-agg "), "{report:?}");
     assert!(report.failures().all(|failure| failure.got.is_some()), "{report:?}");
     assert!(
         report
@@ -136,7 +138,7 @@ A cell has how many vectors passed, how many failed, and how many are not suppor
         "
 The Amazon KPL is not here: it changes the order of records now and then, and with it the bytes. INTEROP.md has it.
 
-## Which rules are failed
+## Rules that each implementation fails
 ",
     );
     for (name, report) in all {

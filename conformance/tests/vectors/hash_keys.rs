@@ -4,7 +4,7 @@ use kpl_conformance::{Group, Vector};
 use kpl_testkit::bytes::{aggregate_of, hash_key as table_entry, key, md5, record, record_at};
 use serde_json::{Value, json};
 
-use crate::make::{any, by_policy, group, inner, kinesis, plain, read, records, with};
+use crate::make::{any, by_policy, group, inner, kinesis, plain, read, records, requires, with};
 
 const EFFECTIVE: &str = "The effective hash key of a user record is its explicit hash key if it has one, else MD5(partition key in UTF-8) read as \
                          an unsigned 128-bit big-endian integer.";
@@ -196,13 +196,14 @@ pub(crate) fn hash_ranges() -> Group {
         vectors.push(within(id, DROPS, &batch, range, [all(keys), of(rest), vec![]]));
     }
     let middle = [10, 500, 11];
-    vectors.push(within(
+    let of_middle = within(
         "middle-of-three",
         POSITION,
         &[kinesis(1, at(&middle))],
         [10, 20],
         [all(&middle), of(&[(0, 10), (2, 11)]), vec![]],
-    ));
+    );
+    vectors.push(requires(of_middle, &["subSequenceNumber"]));
 
     // By MD5: "abc" is in the upper half, "a" in the lower one.
     let half = 1_u128 << 127;

@@ -1,4 +1,4 @@
-//! Partition keys in every script, written, read and hashed.
+//! Partition keys in many scripts, written, read and hashed.
 
 use kpl_conformance::{Group, Vector};
 use kpl_testkit::bytes::{aggregate_of, key, md5, record};

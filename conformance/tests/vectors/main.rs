@@ -12,7 +12,8 @@ mod writing;
 use std::fs;
 use std::path::PathBuf;
 
-use kpl_conformance::{Group, Vector, Verdict, answer, built_in, judge};
+use kpl_conformance::{Group, MAX_ANSWER, Vector, Verdict, answer, built_in, judge};
+use serde_json::Value;
 
 fn groups() -> Vec<Group> {
     vec![
@@ -85,6 +86,71 @@ fn kpl_gives_the_expected_answers() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// An answer may be twice as long as it has to be.
+#[test]
+fn the_longest_answer_is_far_from_the_limit() {
+    let groups = built_in().unwrap();
+    let cases = groups.iter().flat_map(|group| &group.vectors).flat_map(Vector::cases);
+    let longest = cases.map(|case| case.expected.to_string().len() as u64).max().unwrap();
+    assert!(longest > 10 << 20 && longest * 2 <= MAX_ANSWER, "{longest}");
+}
+
+/// Under another outer partition key the sizes are the same.
+#[test]
+fn the_sizes_do_not_depend_on_the_outer_partition_key() {
+    let groups = built_in().unwrap();
+    let sizes = groups.iter().find(|group| group.group == "sizes").unwrap();
+    let mut checked = 0;
+    for mut case in sizes.vectors.iter().flat_map(|vector| vector.cases()) {
+        // kpl sends a lone record raw, whatever the policy says about keys.
+        if case.policy.is_none_or(|policy| policy == "raw") {
+            case.request["policy"] = "fixed_key".into();
+            let verdict = judge(&case, &answer(&case.request.to_string()));
+            assert_eq!(verdict, Verdict::Passed, "{}", case.vector.id);
+            checked += 1;
+        }
+    }
+    assert!(checked >= 25, "{checked}");
+}
+
+/// Returns whether there is a field of this name anywhere in a value.
+fn has(value: &Value, name: &str) -> bool {
+    match value {
+        Value::Object(fields) => fields.iter().any(|(field, value)| field == name || has(value, name)),
+        Value::Array(items) => items.iter().any(|item| has(item, name)),
+        _ => false,
+    }
+}
+
+/// A field that may be missing elsewhere is required by the vectors that are about it.
+#[test]
+fn what_a_vector_is_about_is_required() {
+    let groups = built_in().unwrap();
+    let vectors: Vec<&Vector> = groups.iter().flat_map(|group| &group.vectors).collect();
+    let requires = |vector: &Vector, field: &str| vector.requires.iter().any(|required| required == field);
+    for field in [
+        "sequenceNumber",
+        "subSequenceNumber",
+        "aggregated",
+        "tags",
+        "explicitHashKey",
+    ] {
+        assert!(vectors.iter().any(|vector| requires(vector, field)), "{field}");
+    }
+    for vector in vectors {
+        let is_position =
+            vector.id.starts_with("sub-sequence-numbers/") || vector.rule.starts_with("The sub-sequence number");
+        assert!(!is_position || requires(vector, "subSequenceNumber"), "{}", vector.id);
+        for expected in vector.expected.values() {
+            assert!(!has(expected, "tags") || requires(vector, "tags"), "{}", vector.id);
+            for field in &vector.requires {
+                let is_empty = !has(expected, "data") && !has(expected, "explicitHashKey");
+                assert!(is_empty || has(expected, field), "{}: {field}", vector.id);
+            }
+        }
+    }
 }
 
 /// Another protobuf library and another MD5 read the same out of the bytes.

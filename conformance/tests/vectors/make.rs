@@ -51,6 +51,14 @@ pub(crate) fn by_policy(
     }
 }
 
+/// The vector, which is about these fields: an answer without them says nothing.
+pub(crate) fn requires(vector: Vector, fields: &[&str]) -> Vector {
+    Vector {
+        requires: fields.iter().map(|&field| field.to_owned()).collect(),
+        ..vector
+    }
+}
+
 /// Bytes as base64, in which long runs of one byte are shortened.
 pub(crate) fn data(bytes: impl AsRef<[u8]>) -> Value {
     const LONG: usize = 96;

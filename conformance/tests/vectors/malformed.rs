@@ -11,14 +11,15 @@ use crate::make::{any, by_policy, error, group, inner, kinesis, plain, read, wit
 
 const DELIVERED: &str = "Bytes that carry the magic and fail a later check are still delivered (never dropped), as ONE plain record, or are \
                          ONE error with all of them where that was chosen.";
-const NOT_ACCEPTED: &str = "Not accepted: lengths past the end, varints over 10 bytes, wrong wire types for known fields, groups that do not \
-                            close, a missing required field, partition keys that are not UTF-8.";
+const NOT_ACCEPTED: &str = "Not accepted: lengths and varints past the end, varints over 10 bytes or above 2^64-1, wrong wire types for known \
+                            fields, the wire types 6 and 7, the field number 0, groups that do not close or were not opened, a missing \
+                            required field, keys and tags that are not UTF-8.";
 const TRUNCATED: &str = "Any truncation: never a crash, never fewer bytes delivered than came in.";
 const OUTSIDE: &str = "A record with a partition-key or explicit-hash-key index outside its table alone is an error that carries its data; its \
                        neighbours are delivered.";
 const LARGE_INDEX: &str = "An index over 2^31 is not truncated: outside the table it is an error like every other.";
-const NOT_A_NUMBER: &str = "A record whose explicit hash key in the table is not a number alone is an error that carries its data; its neighbours \
-                            are delivered.";
+const NO_HASH_KEY: &str = "A record whose explicit hash key in the table has a text that is not a hash key alone is an error that carries its \
+                           data; its neighbours are delivered.";
 
 /// Between two plain records, which have to be delivered in any case.
 fn between(bytes: &[u8]) -> Value {
@@ -245,7 +246,7 @@ pub(crate) fn malformed() -> Group {
     ] {
         vectors.push(errors(
             id,
-            NOT_A_NUMBER,
+            NO_HASH_KEY,
             &aggregate_of(&[k.clone(), hash_key(text), x.clone(), record_at(0, 0, "y"), z.clone()]),
             xz(),
             vec![error(2, 1, "y")],

@@ -7,7 +7,7 @@ use kpl_testkit::bytes::{
 };
 use serde_json::{Value, json};
 
-use crate::make::{any, data, golden_files, group, inner, kinesis, plain, read, read_one, records, with};
+use crate::make::{any, data, golden_files, group, inner, kinesis, plain, read, read_one, records, requires, with};
 
 const GOLDEN: &str = "Inside a valid aggregate, in order, for every record: partition key = table[index]; explicit hash key = table[index] \
                       only if the record has an index.";
@@ -20,6 +20,8 @@ const PLAIN: &str = "It is aggregated if the total length is at least 21 bytes, 
 const ONE_LEVEL: &str = "One level only: a user record that itself starts with the magic is not unpacked again.";
 const BATCH: &str = "A batch of plain, aggregated and plain records keeps its order.";
 const TAGS: &str = "Accepted on reading: tags.";
+const AGGREGATED: &str =
+    "Inside a valid aggregate, for every record: aggregated = true; a plain record is not aggregated.";
 const LENIENT: &str = "An explicit hash key is read as leniently as the KCL reads it: leading zeros are allowed.";
 const MANY: &str = "As many small records as fit are read in linear time.";
 const LARGE: &str = "Data of any length is delivered byte for byte, up to the largest record of the service.";
@@ -218,24 +220,39 @@ pub(crate) fn reading() -> Group {
         accepted("an-index-in-2-bytes", three(index_in(2)), xyz()),
         accepted("an-index-in-10-bytes", three(index_in(10)), xyz()),
         accepted("a-length-in-5-bytes", three(length_in(5)), xyz()),
-        any(
-            "reading/tags",
-            TAGS,
-            three(record_of(&[
-                varint_field(1, 0),
-                bytes_field(3, "y"),
-                bytes_field(4, [bytes_field(1, "t"), bytes_field(2, "v")].concat()),
-                bytes_field(4, bytes_field(1, "no value")),
-            ])),
-            records(vec![
-                one(0, "x"),
-                with(
-                    one(1, "y"),
-                    "tags",
-                    json!([{"key": "t", "value": "v"}, {"key": "no value", "value": null}]),
-                ),
-                one(2, "z"),
-            ]),
+        requires(
+            any(
+                "reading/tags",
+                TAGS,
+                three(record_of(&[
+                    varint_field(1, 0),
+                    bytes_field(3, "y"),
+                    bytes_field(4, [bytes_field(1, "t"), bytes_field(2, "v")].concat()),
+                    bytes_field(4, bytes_field(1, "no value")),
+                ])),
+                records(vec![
+                    one(0, "x"),
+                    with(
+                        one(1, "y"),
+                        "tags",
+                        json!([{"key": "t", "value": "v"}, {"key": "no value", "value": null}]),
+                    ),
+                    one(2, "z"),
+                ]),
+            ),
+            &["tags"],
+        ),
+        requires(
+            any(
+                "reading/which-are-aggregated",
+                AGGREGATED,
+                read(vec![
+                    kinesis(1, "plain"),
+                    kinesis(2, aggregate_of(&[k.clone(), x.clone()])),
+                ]),
+                records(vec![plain(1, "plain"), inner(2, 0, "k", None, "x")]),
+            ),
+            &["aggregated"],
         ),
         any(
             "reading/an-aggregate-as-data",
@@ -383,9 +400,6 @@ pub(crate) fn sub_sequence_numbers() -> Group {
         read(vec![outer]),
         records(vec![of_long(0, "x"), of_long(1, "y"), of_long(2, "z")]),
     ));
-    for vector in &mut vectors {
-        vector.requires = vec!["sequenceNumber".to_owned(), "subSequenceNumber".to_owned()];
-    }
     let batch = || {
         read(vec![
             kinesis(9, aggregate()),
@@ -431,9 +445,12 @@ pub(crate) fn sub_sequence_numbers() -> Group {
         ),
         resuming("after-all", RESUME, batch(), ("12", 0), vec![]),
     ]);
+    let vectors = vectors
+        .into_iter()
+        .map(|vector| requires(vector, &["sequenceNumber", "subSequenceNumber"]));
     group(
         "sub-sequence-numbers",
         "Which position each user record has, and resuming `after` a position. A reader that does not report positions cannot be tested.",
-        vectors,
+        vectors.collect(),
     )
 }

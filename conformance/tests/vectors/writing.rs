@@ -1,12 +1,14 @@
 //! Writing: canonical bytes, and sizes at their limits.
 
-use kpl_conformance::{Group, Vector};
+use kpl_conformance::Group;
 use kpl_testkit::bytes::{
     MAGIC, aggregate_of, bytes_field, hash_key, key, md5, record, record_at, record_of, varint, varint_field,
 };
 use serde_json::{Value, json};
 
-use crate::make::{any, by_policy, data, golden_files, group, user, user_at, with, write, write_with, written};
+use crate::make::{
+    any, by_policy, data, golden_files, group, requires, user, user_at, with, write, write_with, written,
+};
 
 const ORDER: &str = "Canonical writing order: partition-key table, explicit-hash-key table, records; inside a record fields 1, 2, 3, 4.";
 const INDEX_0: &str = "Index 0 is written explicitly (`08 00`), empty data as `1A 00`.";
@@ -15,6 +17,8 @@ const ANY_TEXT: &str = "The key tables are in first-seen order, with any key tex
 const NO_HASH_KEY: &str = "Where the user gave no explicit hash key, the inner one is absent.";
 const LONE: &str = "A lone record is sent raw by default (wrapping is an option).";
 const LONE_AGGREGATE: &str = "A lone record whose own data would be read as an aggregate is always wrapped.";
+const LONE_MAGIC: &str =
+    "A lone record that starts with the magic and would not be read as an aggregate may be sent raw or wrapped.";
 const LONE_TAGS: &str = "A lone record with tags is always wrapped: they would be lost otherwise.";
 const OUTER_KEY: &str = "The outer partition key is the first record's by default, a fixed one as an option.";
 const OUTER_HASH_KEY: &str = "The outer explicit hash key is the first record's effective hash key, always.";
@@ -296,14 +300,27 @@ pub(crate) fn writing() -> Group {
             aggregate_of(&[key("inner"), record(0, "data"), record(0, "more")]),
         ),
         ("an-aggregate-without-records", aggregate_of(&[key("inner")])),
-        ("the-magic", MAGIC.to_vec()),
-        ("the-magic-and-more", [&MAGIC[..], &[7; 20]].concat()),
     ] {
         vectors.push(any(
             format!("writing/lone-{name}"),
             LONE_AGGREGATE,
             write(json!([user("abc", &bytes)])),
             written([aggregate_of(&[key("abc"), record(0, &bytes)])]),
+        ));
+    }
+    for (name, bytes) in [
+        ("the-magic", MAGIC.to_vec()),
+        ("the-magic-and-more", [&MAGIC[..], &[7; 20]].concat()),
+    ] {
+        let wrapped = written([aggregate_of(&[key("abc"), record(0, &bytes)])]);
+        vectors.push(by_policy(
+            format!("writing/lone-{name}"),
+            LONE_MAGIC,
+            write(json!([user("abc", &bytes)])),
+            [
+                ("raw", json!({"oneOf": [written([bytes]), wrapped]})),
+                ("wrapped", wrapped),
+            ],
         ));
     }
     vectors.push(by_policy(
@@ -338,10 +355,7 @@ pub(crate) fn writing() -> Group {
             two(first, second),
             expected,
         );
-        vectors.push(Vector {
-            requires: vec!["explicitHashKey".to_owned()],
-            ..vector
-        });
+        vectors.push(requires(vector, &["explicitHashKey"]));
     }
     for (name, text) in [
         ("plus", "+5"),
@@ -470,23 +484,24 @@ pub(crate) fn sizes() -> Group {
         json!({"records": [{"data": repeated(&many, &record(0, "x"), 2_000)}]}),
     ));
 
-    // Two records that fill an aggregate to the last byte, and two that would be one byte too many.
+    // Two records that fill an aggregate to the last byte, and two that would be one byte too many. Their key has as many bytes as the
+    // outer partition key `a` of some writers.
     for (name, limit) in [
         ("200", 200),
         ("50-kib", 51_200),
         ("1-mib", 1 << 20),
         ("10-mib", 10 << 20),
     ] {
-        let fits = two_of(limit, "abc");
+        let fits = two_of(limit, "k");
         let (first, second) = (vec![1; fits.0], vec![2; fits.1]);
-        let whole = aggregate_of(&[key("abc"), record(0, &first), record(0, &second)]);
-        assert_eq!(whole.len() + 3, limit);
+        let whole = aggregate_of(&[key("k"), record(0, &first), record(0, &second)]);
+        assert_eq!(whole.len() + 1, limit);
         vectors.push(any(
             format!("sizes/limit-{name}"),
             LIMIT,
             write_with(
                 json!({"maxSize": limit}),
-                json!([user("abc", &first), user("abc", &second)]),
+                json!([user("k", &first), user("k", &second)]),
             ),
             written([whole]),
         ));
@@ -496,18 +511,18 @@ pub(crate) fn sizes() -> Group {
         let longer = vec![2; fits.1 + 1];
         vectors.push(by_policy(
             format!("sizes/limit-{name}-and-1"),
-            NEXT,
+            LIMIT,
             write_with(
                 json!({"maxSize": limit}),
-                json!([user("abc", &first), user("abc", &longer)]),
+                json!([user("k", &first), user("k", &longer)]),
             ),
             [
                 ("raw", written([first.clone(), longer.clone()])),
                 (
                     "wrapped",
                     written([
-                        aggregate_of(&[key("abc"), record(0, &first)]),
-                        aggregate_of(&[key("abc"), record(0, &longer)]),
+                        aggregate_of(&[key("k"), record(0, &first)]),
+                        aggregate_of(&[key("k"), record(0, &longer)]),
                     ]),
                 ),
             ],
@@ -515,11 +530,11 @@ pub(crate) fn sizes() -> Group {
     }
     for (name, limit) in [("200", 200), ("1-mib", 1 << 20)] {
         // Raw: data and key. Wrapped: as much less as the frame takes.
-        let raw = vec![1; limit - 3];
-        let wrapped = vec![1; alone(limit, "abc")];
-        assert_eq!(aggregate_of(&[key("abc"), record(0, &wrapped)]).len() + 3, limit);
+        let raw = vec![1; limit - 1];
+        let wrapped = vec![1; alone(limit, "k")];
+        assert_eq!(aggregate_of(&[key("k"), record(0, &wrapped)]).len() + 1, limit);
         let options = json!({"maxSize": limit});
-        let input = |bytes: &[u8]| write_with(options.clone(), json!([user("abc", bytes)]));
+        let input = |bytes: &[u8]| write_with(options.clone(), json!([user("k", bytes)]));
         let refused = || json!({"records": [], "errors": 1});
         vectors.extend([
             by_policy(
@@ -534,7 +549,7 @@ pub(crate) fn sizes() -> Group {
                 input(&wrapped),
                 [
                     ("raw", written([wrapped.clone()])),
-                    ("wrapped", written([aggregate_of(&[key("abc"), record(0, &wrapped)])])),
+                    ("wrapped", written([aggregate_of(&[key("k"), record(0, &wrapped)])])),
                 ],
             ),
             any(
@@ -557,10 +572,10 @@ pub(crate) fn sizes() -> Group {
                 TOO_LARGE,
                 write_with(
                     options.clone(),
-                    json!([user("abc", "1"), user("abc", vec![1; limit]), user("abc", "2")]),
+                    json!([user("k", "1"), user("k", vec![1; limit]), user("k", "2")]),
                 ),
                 with(
-                    written([aggregate_of(&[key("abc"), record(0, "1"), record(0, "2")])]),
+                    written([aggregate_of(&[key("k"), record(0, "1"), record(0, "2")])]),
                     "errors",
                     1.into(),
                 ),

@@ -4,9 +4,16 @@ use serde_json::{Value, json};
 
 use crate::support::{Directory, Run, kpl};
 
-/// Runs the vectors of a group with a runner that is a script of the shell, which reads each request as `$line`.
+/// Runs the vectors of a group with a runner that is a script of the shell, which reads each request as `$line`. It need not answer the
+/// request for its version.
 #[cfg(unix)]
 fn with_script(script: &str, arguments: &[&str]) -> Run {
+    let version = r#"*'"operation":"version"'*) echo '{"version": "script 1"}'"#;
+    with_whole_script(&format!("case $line in {version};; *) {script};; esac"), arguments)
+}
+
+#[cfg(unix)]
+fn with_whole_script(script: &str, arguments: &[&str]) -> Run {
     let loop_of_it = format!("while read -r line; do {script}; done");
     let command = format!("sh -c {}", shlex_quoted(&loop_of_it));
     let mut all = vec!["conformance", "--run", &command];
@@ -67,12 +74,16 @@ fn wrong_answers_are_shown_in_full() {
         r#"  got       {"hashKey": "7"}"#,
         "  differs   hashKey: expected 191415658344158766168031473277922803570, got 7",
     ];
-    let shown = run.stdout.split("\n\n").nth(1).unwrap();
+    let shown = run.stdout.split("\n\n").nth(2).unwrap();
     for (line, expected) in shown.lines().zip(first) {
         assert!(line.starts_with(expected), "{line}");
     }
     assert_eq!(shown.lines().count(), first.len());
-    assert!(run.stdout.contains("more: --limit shows them"), "{}", run.stdout);
+    assert!(
+        run.stdout.contains("and 35 more failures: --limit shows them"),
+        "{}",
+        run.stdout
+    );
 
     // The policy is part of what was asked.
     let run = with_script(
@@ -84,16 +95,26 @@ fn wrong_answers_are_shown_in_full() {
         "{}",
         run.stdout
     );
-    assert!(!run.stdout.contains("more: "), "{}", run.stdout);
+    assert!(!run.stdout.contains("--limit"), "{}", run.stdout);
 }
 
 #[cfg(unix)]
 #[test]
 fn lines_that_are_no_answers_fail_with_what_is_wrong() {
     for (script, problem) in [
-        ("echo nonsense", "the answer is not JSON: expected"),
-        ("echo", "the answer is not JSON: EOF"),
-        ("echo '[1]'", "the answer is not an object of JSON"),
+        (
+            "echo nonsense",
+            "the line is not an answer, because it is not JSON: expected",
+        ),
+        ("echo", "the line is not an answer, because it is not JSON: EOF"),
+        (
+            "echo '[1]'",
+            "the line is not an answer, because it is not a JSON object: \"[1]\"",
+        ),
+        (
+            r#"echo '{"id": "other", "hashKey": "191415658344158766168031473277922803570"}'"#,
+            "because its \"id\" is \"other\", and that of the request is \"hash-keys/of-abc\": ",
+        ),
         (
             "echo '{}'",
             "hashKey: expected \"191415658344158766168031473277922803570\", got nothing",
@@ -105,11 +126,75 @@ fn lines_that_are_no_answers_fail_with_what_is_wrong() {
         ),
         (r"printf '\377\n'", "the answer of the runner is not UTF-8"),
     ] {
-        // Its version is right.
-        let script = format!(r#"case $line in *version*) echo '{{"version": "1"}}';; *) {script};; esac"#);
-        let run = with_script(&script, &["--group", "hash-keys", "--limit", "1"]);
+        let run = with_script(script, &["--group", "hash-keys", "--limit", "1"]);
         assert_eq!((run.code, run.stderr.as_str()), (1, ""), "{script}: {run:?}");
         assert!(run.stdout.contains(problem), "{script}: {}", run.stdout);
+        // An answer that is wrong is an answer.
+        let is_answer = script.contains("echo '{") && !script.contains("\"id\"");
+        let stopped = "the runner did not answer 3 requests in a row; the rest was not asked";
+        assert_eq!(run.stdout.contains(stopped), !is_answer, "{script}: {}", run.stdout);
+    }
+}
+
+/// What libraries print when they start is not taken for answers.
+#[cfg(unix)]
+#[test]
+fn a_first_line_that_is_not_an_answer_ends_the_test() {
+    for (line, problem) in [
+        ("loading model...", "it is not JSON: "),
+        (
+            "{}",
+            "it has neither \"version\", which is a string, nor \"unsupported\": ",
+        ),
+        (r#"{"version": 1}"#, "it has neither \"version\""),
+        (r#"{"version": "1", "id": "other"}"#, "its \"id\" is \"other\""),
+    ] {
+        let script = format!("echo '{line}'; exec {}", own_runner());
+        let command = format!("sh -c {}", shlex_quoted(&script));
+        let run = kpl(&["conformance", "--run", &command], "");
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{line}: {run:?}");
+        let message = format!("kpl: sh: the line is not an answer, because {problem}");
+        assert!(run.stderr.starts_with(&message), "{line}: {}", run.stderr);
+    }
+
+    // One who does not state a version says so.
+    let script = format!(
+        r#"case $line in *'"operation":"version"'*) echo '{{"unsupported": "a version"}}';; *) printf '%s\n' "$line" | {};; esac"#,
+        own_runner()
+    );
+    let run = with_whole_script(&script, &["--group", "hash-keys"]);
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:?}");
+}
+
+/// No answer counts for the vector after it.
+#[cfg(unix)]
+#[test]
+fn lines_that_were_not_asked_for_shift_nothing() {
+    let first = format!(r#"echo '{{"version": "1"}}'; exec {}"#, own_runner());
+    let twice = format!("{} | sed -u p", own_runner());
+    for script in [first, twice] {
+        let command = format!("sh -c {}", shlex_quoted(&script));
+        let run = kpl(
+            &[
+                "conformance",
+                "--run",
+                &command,
+                "--group",
+                "hash-keys",
+                "--output",
+                "json",
+            ],
+            "",
+        );
+        assert_eq!((run.code, run.stderr.as_str()), (1, ""), "{script}: {run:?}");
+        let report: Value = serde_json::from_str(&run.stdout).unwrap();
+        let group = &report["groups"][0];
+        assert_eq!(
+            (&group["passed"], group["failures"].as_array().map(Vec::len)),
+            (&json!(0), Some(3)),
+            "{script}: {report}"
+        );
+        assert!(report["stopped"].is_string(), "{script}: {report}");
     }
 }
 
@@ -117,7 +202,8 @@ fn lines_that_are_no_answers_fail_with_what_is_wrong() {
 #[test]
 fn runners_that_hang_or_end_are_not_asked_for_ever() {
     for (script, problem) in [
-        ("exec sleep 1000", "the runner did not answer within 2 s"),
+        // A process of its own, which would keep standard error open.
+        ("sleep 1000", "the runner did not answer within 2 s"),
         ("exit 7", "the runner ended instead of answering: exit status: 7"),
         (
             "printf half; exit 0",
@@ -125,10 +211,9 @@ fn runners_that_hang_or_end_are_not_asked_for_ever() {
         ),
     ] {
         let timeout = if script.contains("sleep") { "2" } else { "60" };
-        let script = format!(r#"case $line in *version*) echo '{{"version": "slow 1"}}';; *) {script};; esac"#);
-        let run = with_script(&script, &["--timeout", timeout, "--limit", "1"]);
+        let run = with_script(script, &["--timeout", timeout, "--limit", "1"]);
         assert_eq!((run.code, run.stderr.as_str()), (1, ""), "{script}: {run:?}");
-        assert!(run.stdout.starts_with("slow 1\n"), "{}", run.stdout);
+        assert!(run.stdout.starts_with("script 1\n"), "{}", run.stdout);
         assert!(
             run.stdout.contains(&format!("  differs   {problem}")),
             "{script}: {}",
@@ -164,7 +249,7 @@ fn runners_that_end_once_are_started_anew() {
 
 #[cfg(unix)]
 #[test]
-fn what_is_not_supported_is_no_failure_unless_it_is_everything() {
+fn what_is_not_supported_is_not_a_failure_unless_it_is_everything() {
     let script = format!(
         r#"case $line in *strict*) echo '{{"unsupported": "policy strict"}}';; *) printf '%s\n' "$line" | {};; esac"#,
         own_runner()
@@ -176,11 +261,7 @@ fn what_is_not_supported_is_no_failure_unless_it_is_everything() {
 
     let run = with_script(r#"echo '{"unsupported": true}'"#, &[]);
     assert_eq!((run.code, run.stderr.as_str()), (1, ""), "{run:?}");
-    assert!(
-        run.stdout.contains("the runner supports nothing of it"),
-        "{}",
-        run.stdout
-    );
+    assert!(run.stdout.contains("the runner supports none of it"), "{}", run.stdout);
 }
 
 #[test]
@@ -299,7 +380,19 @@ fn serve_answers_every_line_in_order() {
             json!({"operation": "no such"}),
             json!({"unsupported": "operation \"no such\""}),
         ),
-        (json!([]), json!({"error": "a request is an object of JSON"})),
+        (json!([]), json!({"error": "a request is a JSON object"})),
+        (
+            json!({"operation": "hash_key", "partitionKey": "abc", "id": "the id"}),
+            json!({"hashKey": "191415658344158766168031473277922803570", "id": "the id"}),
+        ),
+        (
+            json!({"operation": "read", "records": [], "id": 7, "new": 1}),
+            json!({"unsupported": "unknown field `new`, expected one of `records`, `range`, `after`", "id": 7}),
+        ),
+        (
+            json!({"operation": "read"}),
+            json!({"error": "missing field `records`"}),
+        ),
         (
             json!({"operation": "write", "records": [{"partitionKey": "a", "data": "?"}]}),
             json!({"error": "invalid length at 0"}),

@@ -38,6 +38,7 @@ type request struct {
 }
 
 type records struct {
+	ID      string   `json:"id,omitempty"`
 	Records []record `json:"records"`
 	Errors  []string `json:"errors,omitempty"`
 	Error   string   `json:"error,omitempty"`
@@ -117,7 +118,21 @@ func unsupported(what string) map[string]string {
 	return map[string]string{"unsupported": what}
 }
 
+// conformance answers a request, under its id.
 func conformance(asked request) any {
+	switch answer := answerTo(asked).(type) {
+	case map[string]string:
+		answer["id"] = asked.ID
+		return answer
+	case records:
+		answer.ID = asked.ID
+		return answer
+	default:
+		return answer
+	}
+}
+
+func answerTo(asked request) any {
 	switch asked.Operation {
 	case "version":
 		return map[string]string{"version": version()}

@@ -25,7 +25,12 @@ class Lines {
         PrintStream out = new PrintStream(System.out, false, StandardCharsets.UTF_8);
         String line;
         while ((line = in.readLine()) != null) {
-            out.println(JSON.writeValueAsString(answer.to(JSON.readTree(line))));
+            JsonNode request = JSON.readTree(line);
+            ObjectNode result = answer.to(request);
+            if (request.has("id")) {
+                result.set("id", request.get("id"));
+            }
+            out.println(JSON.writeValueAsString(result));
             out.flush();
         }
     }

@@ -90,7 +90,8 @@ async function main() {
   }
   for await (const line of readline.createInterface({ input: process.stdin })) {
     const json = JSON.parse(line);
-    process.stdout.write(JSON.stringify({ write, read, conformance }[verb](json)) + '\n');
+    const answer = { write, read, conformance }[verb](json);
+    process.stdout.write(JSON.stringify({ ...answer, id: json.id }) + '\n');
   }
 }
 

@@ -84,7 +84,7 @@ async function main() {
   writer.on('close', (code) => process.exit(code));
   const records = new Map();
   for await (const line of readline.createInterface({ input: writer.stdout })) {
-    const { sequenceNumbers, errors } = JSON.parse(line);
+    const { id, sequenceNumbers, errors } = JSON.parse(line);
     if (!sequenceNumbers) {
       process.stdout.write(line + '\n');
       continue;
@@ -92,7 +92,7 @@ async function main() {
     await fetch(shards, records);
     const sent = [...new Set(sequenceNumbers)].map((number) => records.get(number));
     sequenceNumbers.forEach((number) => records.delete(number));
-    process.stdout.write(JSON.stringify({ records: sent, errors }) + '\n');
+    process.stdout.write(JSON.stringify({ id, records: sent, errors }) + '\n');
   }
 }
 

@@ -61,6 +61,7 @@ def read(item):
                     "data": data.decode(),
                     "sequenceNumber": kinesis["sequenceNumber"],
                     "subSequenceNumber": kinesis.get("subSequenceNumber"),
+                    "aggregated": bool(kinesis.get("aggregated")),
                 }
             )
     except Exception as error:
@@ -100,6 +101,8 @@ if __name__ == "__main__":
     if sys.argv[1] == "version":
         print(version())
     else:
-        for line in sys.stdin:
+        for line in sys.stdin.buffer:
             verbs = {"write": write, "read": read, "conformance": conformance}
-            print(json.dumps(verbs[sys.argv[1]](json.loads(line))), flush=True)
+            item = json.loads(line)
+            answer = verbs[sys.argv[1]](item)
+            print(json.dumps({**answer, "id": item["id"]} if "id" in item else answer), flush=True)

@@ -111,10 +111,10 @@ async def write():
     endpoint = f"https://127.0.0.1:{os.environ['KINESIS_PORT']}"
     async with Producer(Config(endpoint_url=endpoint, **CONFIG)) as producer:
         await warm_up(producer)
-        for line in sys.stdin:
+        for line in sys.stdin.buffer:
             item = json.loads(line)
-            answer = conformance(producer, item) if "operation" in item else send(producer, item["records"])
-            print(json.dumps(await answer), flush=True)
+            answer = await (conformance(producer, item) if "operation" in item else send(producer, item["records"]))
+            print(json.dumps({**answer, "id": item["id"]} if "id" in item else answer), flush=True)
 
 
 async def warm_up(producer):

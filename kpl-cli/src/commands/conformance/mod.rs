@@ -19,11 +19,11 @@ use crate::problems::{Problems, Stop};
 
 /// Test an implementation of the aggregated format, in any language
 ///
-/// Starts a runner, which is a small program around the implementation, sends it one request a line, and compares its answers with what
+/// Starts a runner, which is a small program around the implementation, sends it one request per line, and compares its answers with what
 /// the format says: what is written byte for byte, what is read, malformed records, hash keys, the ranges of shards, positions, and keys
-/// of every script. Each request has a time limit, and a runner that ends or hangs is started anew.
+/// in many scripts. Each request has a time limit, and a runner that ends or hangs is started anew.
 ///
-/// What an implementation does not do is `unsupported`, which is no failure. conformance/README.md of the project has the requests and
+/// What an implementation does not do is `unsupported`, which is not a failure. conformance/README.md of the project has the requests and
 /// answers, and a whole runner.
 #[derive(Debug, Args)]
 #[command(

@@ -34,14 +34,14 @@ pub(super) fn draw(report: &Report, limit: usize) -> String {
     }
     let reasons: Vec<_> = report.groups.iter().flat_map(|group| &group.unsupported).collect();
     if report.passed() == 0 && failed == 0 && !reasons.is_empty() {
-        let _ = writeln!(text, "\n{}", styled(BAD, "the runner supports nothing of it"));
+        let _ = writeln!(text, "\n{}", styled(BAD, "the runner supports none of it"));
     }
     for failure in report.failures().take(limit) {
         draw_failure(&mut text, failure);
     }
     if failed > limit && limit > 0 {
-        let more = count((failed - limit) as u64, "failure");
-        let _ = writeln!(text, "\nand {more} more: --limit shows them, and --output json has all");
+        let more = count((failed - limit) as u64, "more failure");
+        let _ = writeln!(text, "\nand {more}: --limit shows them, and --output json has all");
     }
     text
 }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::problems::Stop;
 
-/// Answer requests on standard input, one a line, as the runner of kpl itself
+/// Answer requests on standard input, one per line, as the runner of kpl itself
 ///
 /// Use it to see what has to be answered, or to compare kpl with vectors of your own.
 #[derive(Debug, Args)]

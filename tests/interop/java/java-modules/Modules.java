@@ -60,7 +60,8 @@ public class Modules {
                         .put("explicitHashKey", record.getExplicitHashKey())
                         .put("data", Lines.bytes(record.getData()))
                         .put("sequenceNumber", record.getSequenceNumber())
-                        .put("subSequenceNumber", record.getSubSequenceNumber());
+                        .put("subSequenceNumber", record.getSubSequenceNumber())
+                        .put("aggregated", record.isAggregated());
             }
         } catch (Exception | Error error) {
             result.put("error", error.toString());

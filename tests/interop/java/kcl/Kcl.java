@@ -34,7 +34,8 @@ public class Kcl {
                         .put("explicitHashKey", record.explicitHashKey())
                         .put("data", Lines.bytes(record.data()))
                         .put("sequenceNumber", record.sequenceNumber())
-                        .put("subSequenceNumber", record.subSequenceNumber());
+                        .put("subSequenceNumber", record.subSequenceNumber())
+                        .put("aggregated", record.aggregated());
             }
         } catch (Exception | Error error) {
             result.put("error", error.toString());
