@@ -380,18 +380,9 @@ impl<'a> WireRecords<'a> {
         after.cursor.advance_to(rest);
         Some((record, after))
     }
-}
-
-impl<'a> Iterator for WireRecords<'a> {
-    type Item = WireRecord<'a>;
 
     // No field in these bytes can fail: they were read completely before, or written here.
-    #[inline]
-    fn next(&mut self) -> Option<WireRecord<'a>> {
-        if let Some((record, after)) = self.usual() {
-            *self = after;
-            return Some(record);
-        }
+    fn next_unusual(&mut self) -> Option<WireRecord<'a>> {
         loop {
             self.cursor.advance_to(after_short_fields(self.cursor.rest(), ANY));
             if self.cursor.is_empty() {
@@ -402,6 +393,19 @@ impl<'a> Iterator for WireRecords<'a> {
                 other => self.cursor.skip(other, MAX_DEPTH).ok()?,
             }
         }
+    }
+}
+
+impl<'a> Iterator for WireRecords<'a> {
+    type Item = WireRecord<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<WireRecord<'a>> {
+        if let Some((record, after)) = self.usual() {
+            *self = after;
+            return Some(record);
+        }
+        self.next_unusual()
     }
 }
 
