@@ -149,7 +149,7 @@ fn a_first_line_that_is_not_an_answer_ends_the_test() {
         (r#"{"version": 1}"#, "it has neither \"version\""),
         (r#"{"version": "1", "id": "other"}"#, "its \"id\" is \"other\""),
     ] {
-        let script = format!("echo '{line}'; exec {}", own_runner());
+        let script = format!("read -r request; echo '{line}'; exec {}", own_runner());
         let command = format!("sh -c {}", shlex_quoted(&script));
         let run = kpl(&["conformance", "--run", &command], "");
         assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{line}: {run:?}");
@@ -170,7 +170,8 @@ fn a_first_line_that_is_not_an_answer_ends_the_test() {
 #[cfg(unix)]
 #[test]
 fn lines_that_were_not_asked_for_shift_nothing() {
-    let first = format!(r#"echo '{{"version": "1"}}'; exec {}"#, own_runner());
+    let version = r#"echo '{"version": "1", "id": "version"}'"#;
+    let first = format!("read -r request; {version}; {version}; exec {}", own_runner());
     let twice = format!("{} | sed -u p", own_runner());
     for script in [first, twice] {
         let command = format!("sh -c {}", shlex_quoted(&script));
