@@ -41,7 +41,7 @@ def scale_table(operations):
         least = min(points.values())
         cells = [number(points[10**decade]) if 10**decade in points else "" for decade in range(8)]
         rows.append([operation, *cells, f"{points[most] / least:.1f}x"])
-    head = ["ns for each, of so many"] + [f"{10**decade:,}" for decade in range(8)] + ["the most / the least"]
+    head = ["ns for each, of so many"] + [f"{10**decade:,}" for decade in range(8)] + ["the largest count / the least"]
     return table(head, rows)
 
 

@@ -50,12 +50,12 @@ impl Kinesis {
     }
 
     /// Creates a stream with this many shards of the same size, named as the service names them:
-    /// `shardId-000000000000` and so on. Returns it, to be looked at and to be broken. If there is a stream of this name,
-    /// the new one takes its place.
+    /// `shardId-000000000000` and so on. Returns the stream, whose methods show what was written and make requests fail. If
+    /// there is a stream of this name, the new one takes its place.
     ///
     /// # Panics
     ///
-    /// If there are no shards.
+    /// If `shards` is 0.
     pub fn create_stream(&self, name: impl Into<String>, shards: usize) -> Stream {
         let name = name.into();
         let stream = Stream::new(&name, shards);

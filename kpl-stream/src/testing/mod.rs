@@ -38,13 +38,13 @@
 //! # }
 //! ```
 //!
-//! Its time is tokio's. With a clock that is paused (`#[tokio::test(start_paused = true)]`, the feature `test-util` of
+//! Time is tokio's. With a clock that is paused (`#[tokio::test(start_paused = true)]`, the feature `test-util` of
 //! tokio), a test of buffering, retries and latencies takes no time: the clock jumps to the next moment for which
 //! anything waits.
 //!
-//! What it does not do: it trims no records, its iterators do not expire, it refuses no record for its size, and a reader
-//! that starts at a time starts at the oldest record. Sequence numbers are unique and ascend in each shard only. It
-//! limits a shard's throughput only after [`Stream::limit_shards`].
+//! Limitations: no record is trimmed or refused for its size, iterators do not expire, and a reader that starts at a time
+//! starts at the oldest record. Sequence numbers are unique and ascending only within a shard. A shard's throughput is
+//! limited only after [`Stream::limit_shards`].
 
 mod kinesis;
 #[doc(hidden)]

@@ -217,13 +217,13 @@ impl Stream {
         })
     }
 
-    /// Refuses the next `records` Kinesis records with `ProvisionedThroughputExceededException`, in whichever requests
-    /// they are.
+    /// Refuses the next `records` Kinesis records with `ProvisionedThroughputExceededException`, whatever requests they are
+    /// in. Replaces the number of an earlier call.
     pub fn throttle(&self, records: usize) {
         self.service.state(|state| state.stream.refused = records);
     }
 
-    /// Limits each shard, or no longer limits it, to 1,000 records and 1 MiB a second, as the service does
+    /// Sets whether each shard is limited to 1,000 records and 1 MiB a second, as the service limits it
     /// ([limits](https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html)).
     pub fn limit_shards(&self, limited: bool) {
         self.service
@@ -245,18 +245,20 @@ impl Stream {
         });
     }
 
-    /// Fails the next PutRecords requests as a whole, one for each error. Nothing of them is written.
+    /// Fails the next PutRecords requests as a whole, one for each error. Nothing of them is written. Adds to the
+    /// errors of earlier calls.
     pub fn fail_puts(&self, errors: impl IntoIterator<Item = RequestError>) {
         self.service.state(|state| state.failing_puts.extend(errors));
     }
 
-    /// Carries out the next `requests` PutRecords requests, and cuts off their answers: the producer cannot know whether
-    /// the records were written.
+    /// Carries out the next `requests` PutRecords requests, but loses their answers: the producer cannot know whether the
+    /// records were written. Replaces the number of an earlier call.
     pub fn lose_answers(&self, requests: usize) {
         self.service.state(|state| state.cut_answers = requests);
     }
 
-    /// Fails the listing of shards for producers, or no longer does: without it they do not aggregate.
+    /// Sets whether producers' requests that list the shards or describe the stream fail. While the shards cannot be listed,
+    /// nothing is aggregated.
     pub fn fail_listings(&self, failing: bool) {
         let unlisted = if failing { 1.0 } else { 0.0 };
         self.service.state(|state| {
@@ -267,7 +269,8 @@ impl Stream {
         });
     }
 
-    /// Fails the next requests of readers, of whatever kind, one for each error.
+    /// Fails the next requests of readers, one for each error: ListShards, GetShardIterator, GetRecords and those of enhanced
+    /// fan-out. Identifying the stream does not fail. Adds to the errors of earlier calls.
     pub fn fail_reads(&self, errors: impl IntoIterator<Item = RequestError>) {
         self.service.fail(errors.into_iter().map(Some));
     }
