@@ -63,7 +63,7 @@ pub(crate) fn measure(scale: &mut Scale) {
             filled(&many, |number| record(number * 2_654_435_761 % 400_000, 0), &[]),
         ),
         ("a table behind its records", filled(&[], |_| record(0, 0), KEY)),
-        ("fields that nobody knows", filled(&first, |_| vec![0x50, 1], &last)),
+        ("unknown fields", filled(&first, |_| vec![0x50, 1], &last)),
         (
             "groups, 90 deep",
             filled(&first, |_| (0..90).fold(Vec::new(), |inner, _| group(10, inner)), &last),
