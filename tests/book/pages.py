@@ -37,7 +37,7 @@ class Pages:
             if ":" in link:
                 return match.group()
             file = posixpath.normpath(posixpath.join(posixpath.dirname(path), link))
-            if file.endswith(".svg") and not file.startswith("docs/"):
+            if file.endswith(".svg"):
                 return f"{before}data:image/svg+xml;base64,{base64.b64encode((ROOT / file).read_bytes()).decode()}"
             if not file.endswith(".md"):
                 return match.group()
