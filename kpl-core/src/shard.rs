@@ -95,6 +95,23 @@ impl ShardMap {
         self.shards.rest.partition_point(|shard| shard.range.start() <= key)
     }
 
+    /// Returns the same for a hash key that is computed only if there are several shards: the MD5 of a partition key is most of
+    /// what it takes to find its shard.
+    ///
+    /// ```
+    /// # use kpl_core::{HashKey, HashKeyRange, Shard, ShardMap};
+    /// let map = ShardMap::new([Shard::new("shardId-000000000000", HashKeyRange::FULL)])?;
+    /// assert_eq!(map.index_with(|| HashKey::of_partition_key("abc")), 0);
+    /// # Ok::<(), kpl_core::InvalidShardMap>(())
+    /// ```
+    #[must_use]
+    pub fn index_with(&self, key: impl FnOnce() -> HashKey) -> usize {
+        if self.shards.rest.is_empty() {
+            return 0;
+        }
+        self.index_of(key())
+    }
+
     /// Returns the shards, ordered by their hash keys.
     pub fn shards(&self) -> impl Iterator<Item = &Shard> + Clone {
         self.shards.iter()

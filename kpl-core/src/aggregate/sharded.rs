@@ -136,12 +136,7 @@ impl<T: KplRecord> ShardedAggregator<T> {
 /// Returns the packer of a record's shard.
 fn packer_of<'p>(shards: &ShardMap, packers: &'p mut NonEmpty<Packer>, record: &Encoded<'_>) -> &'p mut Packer {
     let Encoded { parts, .. } = record;
-    let index = if shards.len() == 1 {
-        0
-    } else {
-        shards.index_of(HashKey::effective(parts.partition_key, parts.explicit_hash_key))
-    };
-    packers.get_mut(index)
+    packers.get_mut(shards.index_with(|| HashKey::effective(parts.partition_key, parts.explicit_hash_key)))
 }
 
 /// The copy holds the same user records: if the output of both is sent, they are in the stream twice.

@@ -86,8 +86,8 @@ impl Shards {
         }
     }
 
-    pub(super) fn index_of(&self, key: HashKey) -> usize {
-        self.map.as_ref().map_or(0, |map| map.map.index_of(key))
+    pub(super) fn index_with(&self, key: impl FnOnce() -> HashKey) -> usize {
+        self.map.as_ref().map_or(0, |map| map.map.index_with(key))
     }
 
     pub(super) fn ids(&self) -> &[Arc<str>] {

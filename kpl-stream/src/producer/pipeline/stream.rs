@@ -139,8 +139,7 @@ impl<H> Stream<H> {
     /// Returns the lane that a record belongs to, if there are any.
     pub(super) fn lane_for(&self, held: &Held<H>) -> usize {
         match self.shards.mode() {
-            Mode::Predicted if self.lanes.len() == 1 => 0,
-            Mode::Predicted => self.shards.index_of(held.record.hash_key()),
+            Mode::Predicted => self.shards.index_with(|| held.record.hash_key()),
             Mode::Waiting | Mode::Unpredicted | Mode::Auto => 0,
         }
     }
