@@ -45,7 +45,7 @@ pub(crate) fn read(body: &[u8]) -> Option<AggregatedRecord> {
 /// Returns what this library reads from a body, in the oracle's terms, or `None` if it does not accept it.
 pub(crate) fn read_by_us(body: &[u8]) -> Option<AggregatedRecord> {
     let sealed = super::bytes::sealed(body);
-    let aggregate = kpl::wire::AggregatedRecord::parse(&sealed).ok()?;
+    let aggregate = kpl_core::wire::AggregatedRecord::parse(&sealed).ok()?;
     let owned = |keys: &[&str]| keys.iter().map(|&key| key.to_owned()).collect::<Vec<_>>();
     let records = aggregate.records().map(|record| Record {
         partition_key_index: Some(record.partition_key_index),

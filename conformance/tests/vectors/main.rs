@@ -5,6 +5,9 @@ mod hash_keys;
 mod keys;
 mod make;
 mod malformed;
+#[path = "../../../tests/support/oracle.rs"]
+#[allow(dead_code, reason = "tests of the format use the rest")]
+mod messages;
 mod oracle;
 mod reading;
 mod writing;
@@ -13,6 +16,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use kpl_conformance::{Group, MAX_ANSWER, Vector, Verdict, answer, built_in, judge};
+use kpl_testkit::bytes;
 use serde_json::Value;
 
 fn groups() -> Vec<Group> {

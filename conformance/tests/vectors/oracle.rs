@@ -6,36 +6,7 @@ use kpl_testkit::bytes::{MAGIC, md5};
 use prost::Message as _;
 use serde_json::Value;
 
-#[derive(Clone, PartialEq, prost::Message)]
-struct AggregatedRecord {
-    #[prost(string, repeated, tag = "1")]
-    partition_key_table: Vec<String>,
-    #[prost(string, repeated, tag = "2")]
-    explicit_hash_key_table: Vec<String>,
-    #[prost(message, repeated, tag = "3")]
-    records: Vec<Record>,
-}
-
-/// Required fields are optional here, so that a missing one can be noticed.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Record {
-    #[prost(uint64, optional, tag = "1")]
-    partition_key_index: Option<u64>,
-    #[prost(uint64, optional, tag = "2")]
-    explicit_hash_key_index: Option<u64>,
-    #[prost(bytes = "vec", optional, tag = "3")]
-    data: Option<Vec<u8>>,
-    #[prost(message, repeated, tag = "4")]
-    tags: Vec<Tag>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Tag {
-    #[prost(string, optional, tag = "1")]
-    key: Option<String>,
-    #[prost(string, optional, tag = "2")]
-    value: Option<String>,
-}
+use super::messages::{self, AggregatedRecord, Record};
 
 /// Returns the message of an aggregate, or `None` if the bytes are not a valid one.
 fn message(bytes: &[u8]) -> Option<AggregatedRecord> {
@@ -44,11 +15,7 @@ fn message(bytes: &[u8]) -> Option<AggregatedRecord> {
     if body.is_empty() || md5(body) != *digest {
         return None;
     }
-    let message = AggregatedRecord::decode(body).ok()?;
-    let complete = message.records.iter().all(|record| {
-        record.partition_key_index.is_some() && record.data.is_some() && record.tags.iter().all(|tag| tag.key.is_some())
-    });
-    complete.then_some(message)
+    messages::read(body)
 }
 
 fn bytes(record: &Value) -> Vec<u8> {
