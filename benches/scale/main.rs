@@ -10,9 +10,10 @@ use std::hint::black_box;
 
 use kpl::digest::{Digest, md5_many};
 use kpl::{
-    Aggregator, Deaggregator, HashKey, HashKeyRange, KinesisRecord, RawRecord, SealedRecord, Shard, ShardMap,
-    StrayPolicy, UserRecord, seal_all,
+    Aggregator, Deaggregator, HashKey, HashKeyRange, KinesisRecord, RawRecord, SealedRecord, ShardMap, StrayPolicy,
+    UserRecord, seal_all,
 };
+use kpl_testkit::even_shards;
 
 use self::measure::Scale;
 
@@ -35,30 +36,15 @@ fn each(records: &[RawRecord], count: usize) -> impl Iterator<Item = &RawRecord>
     records.iter().cycle().take(count)
 }
 
-fn shards(count: usize) -> impl Iterator<Item = Shard> {
-    let width = u128::MAX / count as u128;
-    (0..count).map(move |index| {
-        let start = width * index as u128;
-        let end = if index + 1 == count {
-            u128::MAX
-        } else {
-            start + (width - 1)
-        };
-        let range = HashKeyRange::new(HashKey::new(start), HashKey::new(end)).expect("start is not after end");
-        Shard::new(format!("shardId-{index:012}"), range)
-    })
-}
-
 fn map(count: usize) -> ShardMap {
-    ShardMap::new(shards(count)).expect("the ranges hold every key")
+    ShardMap::new(even_shards(count as u128)).expect("the ranges hold every key")
 }
 
-/// Aggregates of 51,200 bytes with at least so many user records; not more than take part in one call of GetRecords.
+/// Aggregates of 51,200 bytes with this many user records, but at most as many as there are keys.
 fn sealed(count: usize) -> Vec<SealedRecord> {
-    let records = records(count.min(KEYS));
     let mut aggregator = Aggregator::new();
     aggregator
-        .aggregate(records)
+        .aggregate(records(count))
         .map(|record| record.expect("it fits"))
         .collect()
 }
@@ -169,12 +155,12 @@ fn reading(scale: &mut Scale) {
 
 fn other(scale: &mut Scale) {
     scale.each_size("ShardMap::new, for a shard", 5, |count| {
-        let shards: Vec<_> = shards(count).collect();
+        let shards = even_shards(count as u128);
         move || {
             black_box(ShardMap::new(shards.iter().cloned()).expect("the ranges hold every key"));
         }
     });
-    scale.each_size("ShardMap::index_of, of so many shards", 5, |count| {
+    scale.each_size("ShardMap::index_of, by the number of shards", 5, |count| {
         let map = map(count);
         move || {
             for number in 0..count as u128 {
