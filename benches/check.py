@@ -30,7 +30,7 @@ def ratios(names):
 
 
 def measure(names, seconds, samples):
-    """Ratios of a run with so many samples in about so many seconds for each side."""
+    """Ratios of a run with this many samples for each side, which take about this many seconds."""
     pattern = f"^({'|'.join(names)})/(kpl|prost)$"
     options = ["--warm-up-time", "0.5", "--measurement-time", str(seconds), "--sample-size", str(samples)]
     command = ["cargo", "bench", "--quiet", "--bench", "codec", "--", *options, pattern]

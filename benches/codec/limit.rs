@@ -7,7 +7,7 @@ use kpl::digest::{Digest, md5_each};
 /// As many as `seal_all` seals together.
 const TOGETHER: usize = 32;
 
-/// Does that, and leaves bytes of the same length that are no aggregates: numbers have a fixed length, and no key is written.
+/// Does that. What it returns is not a valid aggregate: numbers have a fixed length, and keys are not written.
 pub(crate) fn write(batch: &[Vec<RawRecord>]) -> Vec<(Vec<u8>, Digest)> {
     let mut keys: HashMap<&str, u32> = HashMap::new();
     let mut written = Vec::with_capacity(batch.len());

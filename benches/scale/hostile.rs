@@ -24,7 +24,7 @@ fn filled(begin: &[u8], piece: impl Fn(usize) -> Vec<u8>, end: &[u8]) -> Vec<u8>
     sealed(body)
 }
 
-/// A record of the key with this index, in so many bytes of data.
+/// Returns a record of the key with this index, with this many bytes of data.
 fn record(index: usize, data: usize) -> Vec<u8> {
     bytes_field(
         3,

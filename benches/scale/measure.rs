@@ -25,7 +25,7 @@ impl Scale {
         self.filter.as_ref().is_none_or(|filter| operation.contains(filter))
     }
 
-    /// Measures an operation on 1 to 10^`decades` records. `prepare` returns a pass over so many.
+    /// Measures an operation on 1 to 10^`decades` records. `prepare` returns a pass over that many.
     pub(crate) fn each_size<P: FnMut()>(&mut self, operation: &str, decades: u32, prepare: impl Fn(usize) -> P) {
         if !self.is_wanted(operation) {
             return;

@@ -41,7 +41,7 @@ def scale_table(operations):
         least = min(points.values())
         cells = [number(points[10**decade]) if 10**decade in points else "" for decade in range(8)]
         rows.append([operation, *cells, f"{points[most] / least:.1f}x"])
-    head = ["ns for each, of so many"] + [f"{10**decade:,}" for decade in range(8)] + ["the largest count / the least"]
+    head = ["ns for each of"] + [f"{10**decade:,}" for decade in range(8)] + ["the largest count / the least"]
     return table(head, rows)
 
 
@@ -78,7 +78,7 @@ def panel(title, operations, left, top, width, height):
 def picture(operations, moments):
     codec = [(name, points) for name, points in operations.items() if not name.startswith(("Pipeline", "Log"))]
     stream = [(name, points) for name, points in operations.items() if name.startswith(("Pipeline", "Log"))]
-    title = "Nanoseconds for one record, when there are so many"
+    title = "Nanoseconds for one record, by the number of records"
     parts = [f'<text x="12" y="24" font-size="14" font-weight="600">{title}</text>']
     parts += panel("Codec", codec, 64, 70, 380, 240)
     parts += panel("Producer and spool", stream, 64, 390, 380, 240)

@@ -218,7 +218,7 @@ fn show(value: &Value) -> String {
     cut(value.to_string(), MOST)
 }
 
-/// Cuts a text after so many characters, and adds how many bytes it had.
+/// Cuts a text after this many characters, and adds how many bytes it had.
 pub(crate) fn cut(mut text: String, most: usize) -> String {
     let len = text.len();
     if let Some((end, _)) = text.char_indices().nth(most) {

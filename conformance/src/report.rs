@@ -10,7 +10,7 @@ use crate::compare::{Verdict, cut, judge_parsed, parse, unsupported};
 use crate::runner::{Implementation, RunnerError};
 use crate::vectors::{Case, Group};
 
-/// A runner that does not answer so many requests in a row is not asked any more.
+/// After this many requests in a row without an answer, a runner is not asked any more.
 const MOST_WITHOUT_ANSWER: usize = 3;
 
 /// How often a runner is started anew at most.

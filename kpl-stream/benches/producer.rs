@@ -1,8 +1,8 @@
 //! The producer beside a client that answers at once: `cargo bench -p kpl-stream`.
 //!
 //! Throughput is in user records of 100 bytes, from `send` to their outcomes. `producer` is all of it, on one thread and on
-//! two, and `contention` with several tasks; `pipeline` has no tokio and no senders; `codec_and_digest` is what packing the same records takes at least. Before
-//! that it prints the latency that the producer adds at low load, and the bytes on the wire. `spool` is the producer with records on the
+//! two, and `contention` with several tasks; `pipeline` has no tokio and no senders; `codec_and_digest` is what packing the
+//! same records takes at least. Before that it prints the latency that the producer adds at low load, and the bytes on the wire. `spool` is the producer with records on the
 //! disk.
 
 mod at_once;

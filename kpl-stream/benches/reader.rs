@@ -63,7 +63,7 @@ fn answer() -> (Vec<FetchedRecord>, usize) {
     (records, count)
 }
 
-/// Reads so many user records.
+/// Reads this many user records.
 async fn pass(records: &[FetchedRecord], count: usize) {
     let builder = Reader::<RawRecord>::builder().client(Same(records.to_vec()));
     let mut reader = builder.build("clicks").await.expect("a stream");

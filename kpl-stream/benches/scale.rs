@@ -34,7 +34,7 @@ fn ordered() -> Options {
     options
 }
 
-/// Sends so many records, of which each has its outcome at the end.
+/// Sends this many records, and waits until each has its outcome.
 fn send(records: &[EncodedRecord], count: usize, options: Options) {
     let client = AtOnce::new(4);
     let mut now = Instant::now();
@@ -56,7 +56,7 @@ fn send(records: &[EncodedRecord], count: usize, options: Options) {
     }
 }
 
-/// Holds so many records, and then has them all routed again.
+/// Holds this many records, and then has them all routed again.
 fn reshard(records: &[EncodedRecord], count: usize) {
     let now = Instant::now();
     let mut pipeline = Pipeline::<()>::new(options(), 1).expect("valid options");
@@ -73,7 +73,7 @@ fn reshard(records: &[EncodedRecord], count: usize) {
     black_box(pipeline);
 }
 
-/// Opens so many streams, and sends a record to each.
+/// Opens this many streams, and sends a record to each.
 fn streams(record: &EncodedRecord, count: usize) {
     let client = AtOnce::new(1);
     let now = Instant::now();
@@ -91,7 +91,7 @@ fn streams(record: &EncodedRecord, count: usize) {
     }
 }
 
-/// Appends so many records, reads them, and removes them.
+/// Appends this many records, reads them, and removes them.
 fn spool(data: &[u8], count: usize) {
     let folder = std::env::temp_dir().join(format!("kpl-scale-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&folder);

@@ -44,7 +44,7 @@ async fn outcome(delivery: Delivery<RawRecord>, since: Instant) -> (bool, Instan
 }
 
 /// Sends the records of a shape, again and again, and waits for every outcome. An order has `seconds` and `outstanding`, the most records
-/// without an outcome; with `rate`, so many records are sent each second, and with `count`, no more than that.
+/// without an outcome, and may have `rate`, how many records are sent each second, and `count`, the most that are sent.
 async fn send(stream: &StreamProducer<RawRecord>, users: &[User], order: &Value) -> Value {
     let limit = Duration::from_secs_f64(order["seconds"].as_f64().expect("a number"));
     let outstanding = order["outstanding"].as_u64().expect("a number") as usize;

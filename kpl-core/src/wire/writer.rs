@@ -312,7 +312,7 @@ struct KeyTable {
     hasher: DefaultHashBuilder,
 }
 
-/// Returns whether two keys are the same. Most keys have 16 to 32 bytes or fewer, which need no call.
+/// Returns whether two keys are the same. Keys of 8 to 32 bytes, as most are, are compared without a call.
 #[inline]
 fn same_bytes(a: &[u8], b: &[u8]) -> bool {
     fn ends<const N: usize>(a: &[u8], b: &[u8]) -> bool {
