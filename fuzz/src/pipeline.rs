@@ -8,7 +8,7 @@ use kpl_core::{
     Deaggregator, HashKey, HashKeyRange, KinesisRecord, PartitionKey, RawRecord, SealedRecord, Shard, ShardMap,
 };
 use kpl_stream::client::{Distribution, EntryError, PutResult, RequestError, StreamDescription, Written};
-use kpl_stream::pipeline::{FlushId, Output, Pipeline, RequestId, StreamId};
+use kpl_stream::pipeline::{FlushId, Output, Pipeline, RequestId, Resolved, StreamId};
 use kpl_stream::{EncodedRecord, FailureReason, Options, StreamState};
 
 const KEYS: &[&str] = &["a", "b", "c", "d"];
@@ -379,17 +379,19 @@ impl World {
                 assert!(was_known, "a request is cancelled that is not under way");
                 self.stale.push(id);
             }
-            Output::Resolved { handle, outcome, .. } => {
-                let sent = &mut self.sent[handle];
-                assert!(!sent.resolved, "record {handle} has two outcomes");
-                sent.resolved = true;
-                self.pending -= 1;
-                if let Err(failure) = &outcome {
-                    let expired = matches!(failure.reason, FailureReason::Expired(_));
-                    assert!(
-                        !expired || self.options.record_ttl != LONG_TTL,
-                        "record {handle} is never sent"
-                    );
+            Output::Resolved(outcomes) => {
+                for Resolved { handle, outcome, .. } in outcomes {
+                    let sent = &mut self.sent[handle];
+                    assert!(!sent.resolved, "record {handle} has two outcomes");
+                    sent.resolved = true;
+                    self.pending -= 1;
+                    if let Err(failure) = &outcome {
+                        let expired = matches!(failure.reason, FailureReason::Expired(_));
+                        assert!(
+                            !expired || self.options.record_ttl != LONG_TTL,
+                            "record {handle} is never sent"
+                        );
+                    }
                 }
             }
             Output::Flushed { id } => {

@@ -16,7 +16,7 @@ struct Test {
     pipeline: Pipeline<usize>,
     stream: StreamId,
     now: Instant,
-    outcomes: Vec<(usize, Result<Receipt, Failure>)>,
+    outcomes: Vec<(usize, Result<Receipt, Box<Failure>>)>,
     listings: Vec<RequestId>,
     cancelled: Vec<RequestId>,
 }
@@ -112,7 +112,10 @@ impl Test {
         while let Some(output) = self.pipeline.poll(self.now) {
             match output {
                 Output::PutRecords { id, entries, .. } => requests.push(Request { id, entries }),
-                Output::Resolved { handle, outcome, .. } => self.outcomes.push((handle, outcome)),
+                Output::Resolved(outcomes) => {
+                    let outcomes = outcomes.map(|resolved| (resolved.handle, resolved.outcome));
+                    self.outcomes.extend(outcomes);
+                }
                 Output::ListShards { id, .. } => self.listings.push(id),
                 Output::Cancel { id } => self.cancelled.push(id),
                 _ => {}
@@ -168,7 +171,7 @@ impl Test {
         requests.remove(0)
     }
 
-    fn failure(&mut self) -> Failure {
+    fn failure(&mut self) -> Box<Failure> {
         self.requests();
         self.outcomes.pop().expect("there is no outcome").1.unwrap_err()
     }
@@ -563,7 +566,8 @@ fn outputs_show_no_payloads() {
                         assert!(text.contains("entries: 1 entries"), "{text}");
                         test.write(Request { id, entries });
                     }
-                    Output::Resolved { .. } => {
+                    Output::Resolved(mut outcomes) => {
+                        let text = format!("{:?}", outcomes.next());
                         assert!(text.contains("data: 1048576 bytes"), "{text}");
                         return;
                     }
@@ -582,6 +586,23 @@ fn a_flush_sends_what_waits() {
     assert!(test.requests().is_empty());
     test.pipeline.flush(test.now);
     assert_eq!(test.request().entries.len(), 1);
+}
+
+#[test]
+fn a_flush_sends_what_waits_beside_a_shard_that_is_due() {
+    let mut options = patient(Options::default());
+    options.rate_limit = 100_000;
+    let mut test = Test::listed(options, 2, FOLLOWS_KEYS);
+    let of_shard = |shard: u128| {
+        let hash_key = HashKey::new(u128::MAX / 2 * shard + 7);
+        let raw = RawRecord::new("anna", vec![b'.'; 10_000]).with_explicit_hash_key(hash_key);
+        (EncodedRecord::new(&raw).unwrap(), 0)
+    };
+    test.push((0..30).map(|_| of_shard(0)));
+    test.push([of_shard(1)]);
+    test.pipeline.flush(test.now);
+    let entries = test.requests().into_iter().flat_map(|request| request.entries);
+    assert_eq!(entries.map(|entry| entry.user_records).sum::<usize>(), 31);
 }
 
 #[test]

@@ -89,7 +89,7 @@ pub(crate) fn pump<H>(pipeline: &mut Pipeline<H>, client: &AtOnce, now: Instant)
                 let shards = client.shards.clone();
                 pipeline.listed(id, Ok((shards, StreamDescription::default())), now);
             }
-            Output::Resolved { .. } => resolved += 1,
+            Output::Resolved(outcomes) => resolved += outcomes.count(),
             _ => {}
         }
     }

@@ -78,7 +78,7 @@ pub(crate) fn child(arguments: &[String]) -> Result<()> {
                     pipeline.listed(id, Ok((even_shards(4), StreamDescription::default())), now);
                 }
                 Output::PutRecords { id, entries, .. } => answers.push_back((now + LATENCY, id, entries.len())),
-                Output::Resolved { .. } => return Err("a record has an outcome".into()),
+                Output::Resolved(_) => return Err("a record has an outcome".into()),
                 _ => {}
             }
         }

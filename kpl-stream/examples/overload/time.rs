@@ -255,7 +255,7 @@ impl Run {
                     let results = entries.iter().map(written).collect();
                     self.answers.push_back((self.now + LATENCY, id, results));
                 }
-                Output::Resolved { .. } => self.resolved += 1,
+                Output::Resolved(outcomes) => self.resolved += outcomes.len(),
                 Output::Flushed { .. } => self.flushed += 1,
                 _ => {}
             }

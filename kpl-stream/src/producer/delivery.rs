@@ -5,12 +5,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::sync::oneshot;
+use tokio::task::coop::cooperative;
 
+use super::channel::{self, Outcome, Receiver};
 use super::outcome::{Failure, FailureReason, Receipt};
-
-type Outcome = Result<Receipt, Failure>;
-type OutcomeReceiver = oneshot::Receiver<Outcome>;
 
 /// The future outcome of a record: await it, or drop it if you do not need to know.
 ///
@@ -19,19 +17,19 @@ type OutcomeReceiver = oneshot::Receiver<Outcome>;
 #[must_use = "only a delivery reports a failure and returns the record"]
 pub struct Delivery<T> {
     /// `None` after the outcome was returned.
-    pending: Option<(T, OutcomeReceiver)>,
+    pending: Option<(T, Receiver)>,
 }
 
 /// Where the pipeline sends an outcome. The default is that of a record that has no delivery.
 #[derive(Debug, Default)]
 pub(crate) struct OutcomeSender {
-    sender: Option<oneshot::Sender<Outcome>>,
+    sender: Option<channel::Sender>,
     /// The number of the record in the spool.
     pub(crate) spooled: Option<u64>,
 }
 
-pub(crate) fn channel() -> (OutcomeSender, OutcomeReceiver) {
-    let (sender, receiver) = oneshot::channel();
+pub(crate) fn channel() -> (OutcomeSender, Receiver) {
+    let (sender, receiver) = channel::channel();
     let sender = OutcomeSender {
         sender: Some(sender),
         spooled: None,
@@ -72,7 +70,7 @@ fn log_unseen(failure: &Failure) {
 }
 
 impl<T> Delivery<T> {
-    pub(crate) const fn new(record: T, receiver: OutcomeReceiver) -> Self {
+    pub(crate) const fn new(record: T, receiver: Receiver) -> Self {
         Self {
             pending: Some((record, receiver)),
         }
@@ -81,7 +79,9 @@ impl<T> Delivery<T> {
     /// Returns whether there is an outcome already, so that awaiting it takes no time.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.pending.as_ref().is_some_and(|(_, receiver)| !receiver.is_empty())
+        self.pending
+            .as_ref()
+            .is_some_and(|(_, receiver)| receiver.has_outcome())
     }
 }
 
@@ -89,9 +89,8 @@ impl<T> Drop for Delivery<T> {
     fn drop(&mut self) {
         if let Some((_, receiver)) = &mut self.pending {
             // From here on, the sender logs a failure itself.
-            receiver.close();
-            match receiver.try_recv() {
-                Ok(Err(failure)) if failure.reason != FailureReason::Spooled => log_unseen(&failure),
+            match receiver.close() {
+                Some(Err(failure)) if failure.reason != FailureReason::Spooled => log_unseen(&failure),
                 _ => {}
             }
         }
@@ -109,12 +108,11 @@ impl<T> Future for Delivery<T> {
         let Some((_, receiver)) = &mut self.pending else {
             return Poll::Pending;
         };
-        let outcome = ready!(Pin::new(receiver).poll(context)).unwrap_or_else(|_| Err(Failure::lost()));
+        // Other tasks run now and then while many of them are awaited.
+        let outcome = ready!(Pin::new(&mut cooperative(receiver)).poll(context));
+        let outcome = outcome.unwrap_or_else(|_| Err(Box::new(Failure::lost())));
         match (outcome, self.pending.take()) {
-            (Err(failure), Some((record, _))) => Poll::Ready(Err(DeliveryError {
-                record,
-                failure: Box::new(failure),
-            })),
+            (Err(failure), Some((record, _))) => Poll::Ready(Err(DeliveryError { record, failure })),
             (Ok(receipt), _) => Poll::Ready(Ok(receipt)),
             (Err(_), None) => Poll::Pending,
         }
@@ -173,13 +171,13 @@ mod tests {
         let dropped_before = errors_of(|| {
             let (sender, receiver) = channel();
             drop(Delivery::new("record", receiver));
-            sender.complete(Err(Failure::lost()));
+            sender.complete(Err(Box::new(Failure::lost())));
         });
         assert_eq!(dropped_before, 1);
         let dropped_after = errors_of(|| {
             let (sender, receiver) = channel();
             let delivery = Delivery::new("record", receiver);
-            sender.complete(Err(Failure::lost()));
+            sender.complete(Err(Box::new(Failure::lost())));
             assert!(delivery.is_done());
             drop(delivery);
         });
@@ -188,7 +186,7 @@ mod tests {
             let (sender, receiver) = channel();
             let mut delivery = Delivery::new("record", receiver);
             assert!(!delivery.is_done());
-            sender.complete(Err(Failure::lost()));
+            sender.complete(Err(Box::new(Failure::lost())));
             let mut context = Context::from_waker(std::task::Waker::noop());
             let Poll::Ready(Err(error)) = Pin::new(&mut delivery).poll(&mut context) else {
                 panic!("it is not ready");

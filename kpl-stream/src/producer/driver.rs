@@ -13,8 +13,8 @@ use super::delivery::OutcomeSender;
 use super::error::UndeliveredRecord;
 use super::intake::{Intake, Message, TOGETHER};
 use super::metrics;
-use super::outcome::{Failure, FailureReason, Receipt};
-use super::pipeline::{EncodedRecord, FlushId, Output, Pipeline, RequestId, StreamId, StreamState};
+use super::outcome::FailureReason;
+use super::pipeline::{FlushId, Output, Pipeline, RequestId, Resolved, StreamId, StreamState};
 use super::spool::Gate;
 use crate::client::{PutResult, RequestError, StreamDescription, WriteClient};
 use crate::clock;
@@ -154,15 +154,7 @@ impl Driver {
                         abort.abort();
                     }
                 }
-                Output::Resolved {
-                    handle,
-                    record,
-                    outcome,
-                } => {
-                    self.freed.0 += 1;
-                    self.freed.1 += self.intake.cost(&record) as usize;
-                    self.resolve(handle, record, outcome);
-                }
+                Output::Resolved(outcomes) => outcomes.for_each(|resolved| self.resolve(resolved)),
                 Output::Flushed { id } => {
                     self.release();
                     if let Some(reply) = self.flushes.remove(&id) {
@@ -177,7 +169,15 @@ impl Driver {
     }
 
     /// Passes on the outcome of a record.
-    fn resolve(&mut self, handle: OutcomeSender, record: EncodedRecord, mut outcome: Result<Receipt, Failure>) {
+    fn resolve(&mut self, resolved: Resolved<OutcomeSender>) {
+        let Resolved {
+            handle,
+            record,
+            mut outcome,
+            ..
+        } = resolved;
+        self.freed.0 += 1;
+        self.freed.1 += self.intake.cost(&record) as usize;
         let Some(number) = handle.spooled else {
             if let (Some(undelivered), Err(failure)) = (&mut self.undelivered, &outcome)
                 && failure.reason == FailureReason::Closed
@@ -264,15 +264,8 @@ impl Drop for Driver {
         }
         self.pipeline.abandon(now);
         while let Some(output) = self.pipeline.poll(now) {
-            if let Output::Resolved {
-                handle,
-                record,
-                outcome,
-            } = output
-            {
-                self.freed.0 += 1;
-                self.freed.1 += self.intake.cost(&record) as usize;
-                self.resolve(handle, record, outcome);
+            if let Output::Resolved(outcomes) = output {
+                outcomes.for_each(|resolved| self.resolve(resolved));
             }
         }
         self.release();

@@ -1,10 +1,11 @@
 //! Between senders and the driver: a queue with room for a limited number of records and bytes.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Notify, oneshot};
 
 use super::delivery::OutcomeSender;
 use super::error::UndeliveredRecord;
@@ -29,17 +30,22 @@ pub struct Buffered {
 pub(crate) struct Intake {
     queue: Mutex<Queue>,
     wake: Notify,
-    bytes: Semaphore,
-    records: Semaphore,
     max_bytes: usize,
     max_records: usize,
 }
 
-#[derive(Default)]
 struct Queue {
     messages: Vec<Message>,
     /// The driver waits for the next message, whatever it is.
     asleep: bool,
+    /// What is left of the budget.
+    records: usize,
+    bytes: usize,
+    /// Those that wait for room, and how much they need. The first is the next to get some.
+    waiting: VecDeque<(u32, oneshot::Sender<()>)>,
+    /// No more records are accepted.
+    refuses: bool,
+    /// The driver has ended.
     closed: bool,
 }
 
@@ -58,9 +64,81 @@ const MANY: usize = 256;
 /// The driver takes everything that arrives within this time together.
 pub(crate) const TOGETHER: Duration = Duration::from_millis(1);
 
-/// The driver has ended.
+/// No more records are accepted.
 #[derive(Debug)]
 pub(crate) struct Closed;
+
+/// Why a record was not accepted.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    Full,
+    Closed,
+}
+
+impl Queue {
+    /// Takes room for a record if there is some, and no earlier one waits for it.
+    fn try_reserve(&mut self, cost: u32) -> Result<bool, Closed> {
+        if self.refuses {
+            return Err(Closed);
+        }
+        Ok(self.waiting.is_empty() && self.take_room(cost))
+    }
+
+    fn take_room(&mut self, cost: u32) -> bool {
+        let left = self.records.checked_sub(1).zip(self.bytes.checked_sub(cost as usize));
+        if let Some((records, bytes)) = left {
+            (self.records, self.bytes) = (records, bytes);
+        }
+        left.is_some()
+    }
+
+    fn wait(&mut self, cost: u32) -> oneshot::Receiver<()> {
+        let (grant, granted) = oneshot::channel();
+        // Before it grows: those that have given up stay in it until then.
+        if self.waiting.len() == self.waiting.capacity() {
+            self.waiting.retain(|(_, grant)| !grant.is_closed());
+            self.waiting.reserve(self.waiting.len() + 1);
+        }
+        self.waiting.push_back((cost, grant));
+        granted
+    }
+
+    /// Takes room for those that wait, as long as there is some.
+    fn grant(&mut self) -> Vec<(u32, oneshot::Sender<()>)> {
+        let mut granted = Vec::new();
+        while let Some((cost, _)) = self.waiting.front()
+            && self.take_room(*cost)
+        {
+            granted.extend(self.waiting.pop_front());
+        }
+        granted
+    }
+
+    /// Adds a message. Returns whether to wake the driver.
+    fn push(&mut self, message: Message) -> bool {
+        let is_command = !matches!(message, Message::Record(..));
+        self.messages.push(message);
+        let wake = self.asleep || is_command || self.messages.len() == MANY;
+        self.asleep &= !wake;
+        wake
+    }
+}
+
+/// Room that may have been granted to a sender: returned if the sender is gone before it knows.
+struct Granted<'a> {
+    intake: &'a Intake,
+    cost: u32,
+    granted: oneshot::Receiver<()>,
+}
+
+impl Drop for Granted<'_> {
+    fn drop(&mut self) {
+        self.granted.close();
+        if self.granted.try_recv().is_ok() {
+            self.intake.release(1, self.cost as usize);
+        }
+    }
+}
 
 impl fmt::Debug for Intake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -77,10 +155,16 @@ impl Intake {
         let quarters = if has_spool { 2 } else { 3 };
         let max_bytes = options.max_buffered_bytes / 4 * quarters;
         Self {
-            queue: Mutex::default(),
+            queue: Mutex::new(Queue {
+                messages: Vec::new(),
+                asleep: false,
+                records: options.max_buffered_records,
+                bytes: max_bytes,
+                waiting: VecDeque::new(),
+                refuses: false,
+                closed: false,
+            }),
             wake: Notify::new(),
-            bytes: Semaphore::new(max_bytes),
-            records: Semaphore::new(options.max_buffered_records),
             max_bytes,
             max_records: options.max_buffered_records,
         }
@@ -97,37 +181,43 @@ impl Intake {
         u32::try_from(cost.min(self.max_bytes)).unwrap_or(u32::MAX)
     }
 
-    /// Takes room for a record, once there is some.
+    /// Takes room for a record, once there is some, in the order of these calls.
     pub(crate) async fn reserve(&self, cost: u32) -> Result<(), Closed> {
-        let record = self.records.acquire().await.map_err(|_| Closed)?;
-        let bytes = self.bytes.acquire_many(cost).await.map_err(|_| Closed)?;
-        record.forget();
-        bytes.forget();
-        Ok(())
+        let granted = {
+            let mut queue = self.lock();
+            if queue.try_reserve(cost)? {
+                return Ok(());
+            }
+            queue.wait(cost)
+        };
+        let mut room = Granted {
+            intake: self,
+            cost,
+            granted,
+        };
+        (&mut room.granted).await.map_err(|_| Closed)
     }
 
     /// Takes room for a record if there is some. Returns `Ok(false)` if there is not.
     pub(crate) fn try_reserve(&self, cost: u32) -> Result<bool, Closed> {
-        use tokio::sync::TryAcquireError::{Closed as SemaphoreClosed, NoPermits};
-        let record = match self.records.try_acquire() {
-            Ok(permit) => permit,
-            Err(NoPermits) => return Ok(false),
-            Err(SemaphoreClosed) => return Err(Closed),
-        };
-        let bytes = match self.bytes.try_acquire_many(cost) {
-            Ok(permit) => permit,
-            Err(NoPermits) => return Ok(false),
-            Err(SemaphoreClosed) => return Err(Closed),
-        };
-        record.forget();
-        bytes.forget();
-        Ok(true)
+        self.lock().try_reserve(cost)
     }
 
     /// Returns room to the budget.
-    pub(crate) fn release(&self, records: usize, bytes: usize) {
-        self.records.add_permits(records);
-        self.bytes.add_permits(bytes);
+    pub(crate) fn release(&self, mut records: usize, mut bytes: usize) {
+        while records > 0 {
+            let mut queue = self.lock();
+            queue.records += std::mem::take(&mut records);
+            queue.bytes += std::mem::take(&mut bytes);
+            let granted = queue.grant();
+            drop(queue);
+            for (cost, grant) in granted {
+                if grant.send(()).is_err() {
+                    records += 1;
+                    bytes += cost as usize;
+                }
+            }
+        }
     }
 
     /// Returns to the budget the room of a record that was not handed to the driver.
@@ -139,10 +229,33 @@ impl Intake {
 
     /// Returns how much of the budget is in use.
     pub(crate) fn in_use(&self) -> Buffered {
+        let queue = self.lock();
         Buffered {
-            records: self.max_records.saturating_sub(self.records.available_permits()),
-            bytes: self.max_bytes.saturating_sub(self.bytes.available_permits()),
+            records: self.max_records.saturating_sub(queue.records),
+            bytes: self.max_bytes.saturating_sub(queue.bytes),
         }
+    }
+
+    /// Takes room for a record if there is some, and hands it to the driver. Returns the record and its handle if they are not accepted.
+    pub(crate) fn try_put(
+        &self,
+        stream: StreamId,
+        record: EncodedRecord,
+        handle: OutcomeSender,
+    ) -> Result<(), (Refused, EncodedRecord, OutcomeSender)> {
+        let cost = self.cost(&record);
+        let mut queue = self.lock();
+        match queue.try_reserve(cost) {
+            Ok(true) => {}
+            Ok(false) => return Err((Refused::Full, record, handle)),
+            Err(Closed) => return Err((Refused::Closed, record, handle)),
+        }
+        let wake = queue.push(Message::Record(stream, record, handle));
+        drop(queue);
+        if wake {
+            self.wake.notify_one();
+        }
+        Ok(())
     }
 
     /// Hands a message to the driver. Returns it if the driver has ended.
@@ -151,10 +264,7 @@ impl Intake {
         if queue.closed {
             return Err(message);
         }
-        let is_command = !matches!(message, Message::Record(..));
-        queue.messages.push(message);
-        let wake = queue.asleep || is_command || queue.messages.len() == MANY;
-        queue.asleep &= !wake;
+        let wake = queue.push(message);
         drop(queue);
         if wake {
             self.wake.notify_one();
@@ -181,8 +291,12 @@ impl Intake {
 
     /// Stops accepting records; those in the queue stay.
     pub(crate) fn refuse_new(&self) {
-        self.records.close();
-        self.bytes.close();
+        let mut queue = self.lock();
+        queue.refuses = true;
+        // Those that wait learn it when their senders are dropped, which wakes them.
+        let waiting = std::mem::take(&mut queue.waiting);
+        drop(queue);
+        drop(waiting);
     }
 
     /// Takes what is in the queue. If it is empty, the next message wakes the driver.

@@ -2,6 +2,7 @@
 
 pub mod blocking;
 mod builder;
+mod channel;
 mod delivery;
 mod driver;
 mod error;
@@ -35,9 +36,10 @@ pub use self::pipeline::{EncodedRecord, StreamState};
 pub use self::send_all::{SendAll, SendAllError};
 pub use self::sink::StreamSink;
 
+use self::channel::Receiver;
 use self::delivery::OutcomeSender;
 use self::driver::Driver;
-use self::intake::{Intake, Message};
+use self::intake::{Intake, Message, Refused};
 use self::pipeline::{Pipeline, StreamId};
 use self::spool::{Append, Gate, Keeper, Spool, SpoolError, Spooled};
 use crate::client::{ErrorClass, WriteClient};
@@ -382,15 +384,17 @@ impl<T: KplRecord> StreamProducer<T> {
                 Err(kind) => Err(SendError { record, kind }),
             };
         }
-        match self
-            .producer
-            .shared
-            .intake
-            .reserve(self.producer.shared.intake.cost(&encoded))
-            .await
-        {
-            Ok(()) => self.put(record, encoded),
-            Err(_) => Err(closed(record)),
+        // Other tasks get their turn as well, the driver among them.
+        tokio::task::consume_budget().await;
+        let intake = &self.producer.shared.intake;
+        let (sender, receiver) = delivery::channel();
+        match intake.try_put(self.id, encoded, sender) {
+            Ok(()) => Ok(Delivery::new(record, receiver)),
+            Err((Refused::Closed, ..)) => Err(closed(record)),
+            Err((Refused::Full, encoded, sender)) => match intake.reserve(intake.cost(&encoded)).await {
+                Ok(()) => self.put(record, receiver, Message::Record(self.id, encoded, sender)),
+                Err(_) => Err(closed(record)),
+            },
         }
     }
 
@@ -414,18 +418,14 @@ impl<T: KplRecord> StreamProducer<T> {
                 Err(kind) => Err(SendError { record, kind }),
             };
         }
-        match self
-            .producer
-            .shared
-            .intake
-            .try_reserve(self.producer.shared.intake.cost(&encoded))
-        {
-            Ok(true) => self.put(record, encoded),
-            Ok(false) => Err(SendError {
+        let (sender, receiver) = delivery::channel();
+        match self.producer.shared.intake.try_put(self.id, encoded, sender) {
+            Ok(()) => Ok(Delivery::new(record, receiver)),
+            Err((Refused::Full, ..)) => Err(SendError {
                 record,
                 kind: SendErrorKind::Full,
             }),
-            Err(_) => Err(closed(record)),
+            Err((Refused::Closed, ..)) => Err(closed(record)),
         }
     }
 
@@ -522,9 +522,8 @@ impl<T: KplRecord> StreamProducer<T> {
         Ok(encoded)
     }
 
-    fn put(&self, record: T, encoded: EncodedRecord) -> Result<Delivery<T>, SendError<T>> {
-        let (sender, receiver) = delivery::channel();
-        let message = Message::Record(self.id, encoded, sender);
+    /// Hands over a record for which there is room.
+    fn put(&self, record: T, receiver: Receiver, message: Message) -> Result<Delivery<T>, SendError<T>> {
         match self.producer.shared.intake.put(message) {
             Ok(()) => Ok(Delivery::new(record, receiver)),
             Err(refused) => {

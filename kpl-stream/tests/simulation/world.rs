@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use kpl_core::{HashKey, RawRecord, SealedRecord, Shard, ShardMap};
 use kpl_stream::client::{PutResult, RequestError, StreamDescription};
-use kpl_stream::pipeline::{FlushId, Output, Pipeline, RequestId, StreamId};
+use kpl_stream::pipeline::{FlushId, Output, Pipeline, RequestId, Resolved, StreamId};
 use kpl_stream::{EncodedRecord, Failure, Receipt, StreamState};
 use kpl_testkit::service::{Answer, Fate, Faults, Resharding, Stream};
 use kpl_testkit::user_records;
@@ -49,7 +49,7 @@ pub(crate) struct Accepted {
     pub(crate) data: Vec<u8>,
     pub(crate) poison: bool,
     pub(crate) at: Instant,
-    pub(crate) outcome: Option<(Instant, Result<Receipt, Failure>)>,
+    pub(crate) outcome: Option<(Instant, Result<Receipt, Box<Failure>>)>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -521,6 +521,25 @@ impl World {
         }
     }
 
+    fn resolved(&mut self, place: usize, resolved: Resolved<usize>) -> Result<(), String> {
+        let Resolved { handle, outcome, .. } = resolved;
+        let text = outcome
+            .as_ref()
+            .map(|receipt| receipt.position())
+            .map_err(ToString::to_string);
+        self.tell(format_args!("outcome of {handle}: {text:?}"));
+        let now = self.now;
+        let Some(accepted) = self.accepted.get_mut(handle) else {
+            return Err(format!("record {handle} was never sent"));
+        };
+        self.producers[place].under_way -= 1;
+        self.producers[place].watch.resolve(handle);
+        if accepted.outcome.replace((now, outcome)).is_some() {
+            return Err(format!("record {handle} has two outcomes"));
+        }
+        Ok(())
+    }
+
     fn carry_out(&mut self, place: usize, output: Output<usize>) -> Result<(), String> {
         match output {
             Output::PutRecords { id, stream, entries } => {
@@ -564,20 +583,9 @@ impl World {
                     .watch
                     .answer(id, None, self.plan.options.record_ttl, self.now);
             }
-            Output::Resolved { handle, outcome, .. } => {
-                let text = outcome
-                    .as_ref()
-                    .map(|receipt| receipt.position())
-                    .map_err(ToString::to_string);
-                self.tell(format_args!("outcome of {handle}: {text:?}"));
-                let now = self.now;
-                let Some(accepted) = self.accepted.get_mut(handle) else {
-                    return Err(format!("record {handle} was never sent"));
-                };
-                self.producers[place].under_way -= 1;
-                self.producers[place].watch.resolve(handle);
-                if accepted.outcome.replace((now, outcome)).is_some() {
-                    return Err(format!("record {handle} has two outcomes"));
+            Output::Resolved(outcomes) => {
+                for resolved in outcomes {
+                    self.resolved(place, resolved)?;
                 }
             }
             Output::Flushed { id } => {
@@ -667,7 +675,7 @@ impl World {
                         FailureReason::Closed => statistics.given_up += 1,
                         _ => {}
                     }
-                    &failure.attempts
+                    failure.attempts.clone()
                 }
             };
             statistics.retried += u64::from(attempts.len() > 1);

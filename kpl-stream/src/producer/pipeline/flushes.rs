@@ -44,13 +44,13 @@ impl Flushes {
         }
     }
 
-    /// Notes that a record that this flush waits for has its outcome.
-    pub(super) fn resolved(&mut self, flush: u64) {
+    /// Notes that this many records that this flush waits for have their outcomes.
+    pub(super) fn resolved(&mut self, flush: u64, count: usize) {
         let index = flush.checked_sub(self.oldest());
         let index = index.and_then(|index| usize::try_from(index).ok());
         if let Some(pending) = index.and_then(|index| self.pending.get_mut(index)) {
-            *pending = pending.saturating_sub(1);
-            self.all = self.all.saturating_sub(1);
+            *pending = pending.saturating_sub(count);
+            self.all = self.all.saturating_sub(count);
         }
     }
 

@@ -13,7 +13,7 @@ use super::shards::Mode;
 use super::stream::{Stream, Unjudged};
 use super::turn::Turn;
 use crate::client::{ErrorClass, PutResult, RequestError, Written};
-use crate::producer::outcome::{AttemptError, Attempts, FailureReason, Landing, Receipt};
+use crate::producer::outcome::{AttemptError, FailureReason, Landing};
 
 /// After this many consecutive refusals of single entries the cause is not one of the entries.
 const REFUSED_IN_A_ROW: u32 = 64;
@@ -177,7 +177,7 @@ impl<H> Stream<H> {
 
     fn judge_written(&mut self, entry: Entry<H>, written: Written, times: Times, turn: &mut Turn<'_, H>) {
         match self.landed(&entry, &written, times) {
-            Landed::Right => self.deliver(entry, written, times, turn),
+            Landed::Right => self.deliver_all(entry, written, times, turn),
             Landed::Unknown => {
                 self.shards.doubt(times.started);
                 self.unjudged.push(Unjudged { entry, written, times });
@@ -190,7 +190,7 @@ impl<H> Stream<H> {
     pub(super) fn judge_unjudged(&mut self, turn: &mut Turn<'_, H>) {
         for Unjudged { entry, written, times } in std::mem::take(&mut self.unjudged) {
             match self.landed(&entry, &written, times) {
-                Landed::Right => self.deliver(entry, written, times, turn),
+                Landed::Right => self.deliver_all(entry, written, times, turn),
                 Landed::Unknown | Landed::Wrong => self.wrong_shard(entry, written, times, turn),
             }
         }
@@ -242,11 +242,11 @@ impl<H> Stream<H> {
         };
         tracing::warn!(stream = %self.name, shard = %written.shard_id, expected, records = entry.records.len(), "wrong shard");
         if let (true, Some(range)) = (self.options.resend_strays_only, range) {
-            let landing = self.landing(&entry, written);
+            let landing = self.landing(&entry, written, times);
             let mut strays = Vec::new();
             for (index, held) in entry.records.into_iter().enumerate() {
                 if range.contains(held.record.hash_key()) {
-                    self.deliver_one(held, &landing, index, times, turn);
+                    self.deliver(vec![held], index, Arc::clone(&landing), turn);
                 } else {
                     strays.push(held);
                 }
@@ -263,38 +263,29 @@ impl<H> Stream<H> {
         self.retry(vec![entry], ErrorClass::Unknown, error, times, turn);
     }
 
-    fn landing(&self, entry: &Entry<H>, written: Written) -> Arc<Landing> {
+    fn landing(&self, entry: &Entry<H>, written: Written, times: Times) -> Arc<Landing> {
         Arc::new(Landing {
             stream: Arc::clone(&self.name),
             written,
             aggregated: entry.aggregated,
+            times: (times.started, times.ended),
         })
     }
 
-    fn deliver(&mut self, entry: Entry<H>, written: Written, times: Times, turn: &mut Turn<'_, H>) {
+    fn deliver_all(&mut self, entry: Entry<H>, written: Written, times: Times, turn: &mut Turn<'_, H>) {
         turn.out.measures.written(&self.name, &written.shard_id, &entry, times);
-        let landing = self.landing(&entry, written);
-        for (index, held) in entry.records.into_iter().enumerate() {
-            self.deliver_one(held, &landing, index, times, turn);
-        }
+        let landing = self.landing(&entry, written, times);
+        self.deliver(entry.records, 0, landing, turn);
     }
 
-    fn deliver_one(
-        &mut self,
-        mut held: Held<H>,
-        landing: &Arc<Landing>,
-        index: usize,
-        times: Times,
-        turn: &mut Turn<'_, H>,
-    ) {
-        let receipt = Receipt {
-            landing: Arc::clone(landing),
-            sub_sequence_number: index as u64,
-            attempts: Attempts::succeeded(held.arrived, held.failed.take(), times.started, times.ended),
-            may_be_duplicated: held.maybe_written,
-        };
-        self.land(&held, turn);
-        turn.resolve(held, Ok(receipt));
+    /// Delivers records, the first as this user record of its Kinesis record.
+    fn deliver(&mut self, records: Vec<Held<H>>, first: usize, landing: Arc<Landing>, turn: &mut Turn<'_, H>) {
+        if self.options.ordered {
+            for held in &records {
+                self.land(held, turn);
+            }
+        }
+        turn.written(records, first, landing);
     }
 
     fn judge_failed(
@@ -343,7 +334,7 @@ impl<H> Stream<H> {
             let mut again = entry.records;
             for held in &mut again {
                 held.attempt_failed(times, &error);
-                held.maybe_written |= class == ErrorClass::Unknown;
+                held.record.maybe_written |= class == ErrorClass::Unknown;
             }
             self.come_back(again, turn);
         }

@@ -28,6 +28,8 @@ pub(super) struct Lane {
     paused_until: Option<Instant>,
     /// How many complete Kinesis records wait, as the stream counts them.
     pub(super) full: usize,
+    /// How much may wait until that changes.
+    pub(super) grows_at: Amount,
 }
 
 /// What one answer says about a lane.
@@ -40,7 +42,7 @@ pub(super) struct Verdict {
     pub(super) failed: bool,
 }
 
-/// A number of Kinesis records, and their bytes.
+/// A number of records, and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Amount {
     pub(super) records: usize,
@@ -65,6 +67,7 @@ impl Lane {
             failed: None,
             paused_until: None,
             full: 0,
+            grows_at: Amount::default(),
         }
     }
 
@@ -108,6 +111,7 @@ impl Lane {
         *self = Self {
             shard_id: self.shard_id.take(),
             full: 0,
+            grows_at: Amount::default(),
             ..before
         };
     }

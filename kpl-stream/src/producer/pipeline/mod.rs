@@ -19,7 +19,7 @@
 //! pipeline.push(stream, [(EncodedRecord::new(&RawRecord::new("anna", "some bytes"))?, "first")], start);
 //!
 //! let mut now = start;
-//! let receipt = loop {
+//! let resolved = loop {
 //!     match pipeline.poll(now) {
 //!         Some(Output::ListShards { id, .. }) => {
 //!             let shards = vec![Shard::new("shardId-000000000000", HashKeyRange::FULL)];
@@ -29,12 +29,13 @@
 //!             let written = Written::new("shardId-000000000000", "49");
 //!             pipeline.answered(id, Ok(entries.iter().map(|_| Ok(written.clone())).collect()), now);
 //!         }
-//!         Some(Output::Resolved { handle: "first", outcome, .. }) => break outcome,
+//!         Some(Output::Resolved(mut outcomes)) => break outcomes.next().expect("an outcome"),
 //!         Some(_) => {}
 //!         None => now = pipeline.wake_at(now).unwrap_or(now + Duration::from_secs(1)),
 //!     }
 //! };
-//! assert_eq!(receipt.unwrap().sequence_number(), "49");
+//! assert_eq!(resolved.handle, "first");
+//! assert_eq!(resolved.outcome.unwrap().sequence_number(), "49");
 //! assert!(now - start <= Duration::from_millis(100)); // record_max_buffered_time
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -65,7 +66,7 @@ use fastrand::Rng;
 use kpl_core::{InvalidOption, Shard};
 
 pub use self::measures::{Measure, Metric};
-pub use self::output::{FlushId, Output, RequestId, StreamId, StreamState};
+pub use self::output::{FlushId, Outcomes, Output, RequestId, Resolved, StreamId, StreamState};
 pub use self::record::EncodedRecord;
 
 use self::flushes::Flushes;
@@ -204,7 +205,6 @@ impl<H> Pipeline<H> {
             self.next_record += 1;
             count += 1;
             Held {
-                maybe_written: record.maybe_written,
                 record,
                 handle,
                 number,
@@ -297,7 +297,7 @@ impl<H> Pipeline<H> {
     /// waits for others any longer.
     pub fn flush(&mut self, now: Instant) -> FlushId {
         let id = self.flushes.start();
-        let streams: Vec<usize> = self.requests.later(now).collect();
+        let streams: Vec<usize> = self.requests.all().collect();
         for index in streams {
             if let Some(stream) = self.streams.get_mut(index) {
                 stream.hurry(&Turn::new(now, &self.flushes, &mut self.out));
@@ -473,8 +473,9 @@ impl<H> Pipeline<H> {
 
     /// Processes the results of a stream's turn, except for its outputs.
     fn settle(&mut self, stream: StreamId, now: Instant) {
-        if let (Some(state), 1..) = (self.streams.get_mut(stream.0), self.out.resolved.len()) {
-            state.pending = state.pending.saturating_sub(self.out.resolved.len());
+        let resolved = self.out.resolved.iter().map(|(_, count)| count).sum();
+        if let (Some(state), 1..) = (self.streams.get_mut(stream.0), resolved) {
+            state.pending = state.pending.saturating_sub(resolved);
             let pending = state.pending as f64;
             self.out.measures.add(UserRecordsPending, &state.name, pending);
         }
@@ -491,8 +492,8 @@ impl<H> Pipeline<H> {
     }
 
     fn count_resolved(&mut self) {
-        for flush in std::mem::take(&mut self.out.resolved) {
-            self.flushes.resolved(flush);
+        for (flush, count) in self.out.resolved.drain(..) {
+            self.flushes.resolved(flush, count);
         }
         self.report_flushed();
     }

@@ -1,13 +1,15 @@
 //! What a pipeline wants done, and the ids of streams, requests and flushes.
 
 use std::fmt;
+use std::iter::Enumerate;
 use std::sync::Arc;
+use std::vec;
 
 use kpl_core::SealedRecord;
 
-use super::record::EncodedRecord;
+use super::record::{EncodedRecord, Held};
 use crate::client::{ErrorClass, RequestError};
-use crate::producer::outcome::{Failure, Receipt};
+use crate::producer::outcome::{Failure, Landing, Receipt};
 
 /// Identifies a stream of a pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,15 +47,8 @@ pub enum Output<H> {
         /// The request.
         id: RequestId,
     },
-    /// A record has its outcome.
-    Resolved {
-        /// The record's handle.
-        handle: H,
-        /// The record.
-        record: EncodedRecord,
-        /// What became of it.
-        outcome: Result<Receipt, Failure>,
-    },
+    /// Records have their outcomes: all that were written as one Kinesis record, or a single one.
+    Resolved(Outcomes<H>),
     /// Everything that was accepted before this flush has its outcome.
     Flushed {
         /// The flush.
@@ -76,17 +71,105 @@ impl<H: fmt::Debug> fmt::Debug for Output<H> {
                 .field("stream", stream)
                 .finish(),
             Self::Cancel { id } => f.debug_struct("Cancel").field("id", id).finish(),
-            Self::Resolved {
-                handle,
-                record,
-                outcome,
-            } => f
-                .debug_struct("Resolved")
-                .field("handle", handle)
-                .field("record", record)
-                .field("outcome", outcome)
-                .finish(),
+            Self::Resolved(outcomes) => f.debug_tuple("Resolved").field(outcomes).finish(),
             Self::Flushed { id } => f.debug_struct("Flushed").field("id", id).finish(),
+        }
+    }
+}
+
+/// A record and its outcome.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Resolved<H> {
+    /// The record's handle.
+    pub handle: H,
+    /// The record.
+    pub record: EncodedRecord,
+    /// What became of it.
+    pub outcome: Result<Receipt, Box<Failure>>,
+}
+
+/// The outcomes of records, in the order of the records.
+pub struct Outcomes<H>(Kind<H>);
+
+enum Kind<H> {
+    Written {
+        records: Enumerate<vec::IntoIter<Held<H>>>,
+        first: usize,
+        landing: Arc<Landing>,
+    },
+    Failed(Option<Resolved<H>>),
+}
+
+impl<H> Outcomes<H> {
+    /// Returns the outcomes of records that were written, the first as this user record of its Kinesis record.
+    pub(super) fn written(records: Vec<Held<H>>, first: usize, landing: Arc<Landing>) -> Self {
+        Self(Kind::Written {
+            records: records.into_iter().enumerate(),
+            first,
+            landing,
+        })
+    }
+
+    pub(super) fn failed(held: Held<H>, failure: Failure) -> Self {
+        Self(Kind::Failed(Some(Resolved {
+            handle: held.handle,
+            record: held.record,
+            outcome: Err(Box::new(failure)),
+        })))
+    }
+}
+
+impl<H> Iterator for Outcomes<H> {
+    type Item = Resolved<H>;
+
+    fn next(&mut self) -> Option<Resolved<H>> {
+        match &mut self.0 {
+            Kind::Written {
+                records,
+                first,
+                landing,
+            } => {
+                let (index, held) = records.next()?;
+                let receipt = Receipt {
+                    landing: Arc::clone(landing),
+                    sub_sequence_number: (*first + index) as u64,
+                    arrived: held.arrived,
+                    may_be_duplicated: held.record.maybe_written,
+                    failed: held.failed,
+                };
+                Some(Resolved {
+                    handle: held.handle,
+                    record: held.record,
+                    outcome: Ok(receipt),
+                })
+            }
+            Kind::Failed(failed) => failed.take(),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match &self.0 {
+            Kind::Written { records, .. } => records.size_hint(),
+            Kind::Failed(failed) => (failed.iter().len(), Some(failed.iter().len())),
+        }
+    }
+}
+
+impl<H> ExactSizeIterator for Outcomes<H> {}
+
+impl<H> fmt::Debug for Outcomes<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Written { records, landing, .. } => f
+                .debug_struct("Outcomes")
+                .field("written", &records.len())
+                .field("landing", landing)
+                .finish(),
+            Kind::Failed(failed) => f
+                .debug_struct("Outcomes")
+                .field("failed", &failed.iter().len())
+                .finish(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use kpl_core::{AggregateError, Aggregator, InvalidOption, MAX_RECORD_SIZE, UnsealedRecord};
 
+use super::lane::Amount;
 use super::record::{EncodedRecord, Held};
 use super::shards::Mode;
 use crate::producer::options::Options;
@@ -89,6 +90,22 @@ impl Packer {
             records
         } else {
             (bytes / self.aggregation_max_size).max(records / self.aggregation_max_count)
+        }
+    }
+
+    /// Returns how many bytes, or how many records, are one complete Kinesis record more than this many.
+    pub(super) const fn next_full(&self, full: usize) -> Amount {
+        let next = full + 1;
+        if self.separate {
+            Amount {
+                bytes: usize::MAX,
+                records: next,
+            }
+        } else {
+            Amount {
+                bytes: self.aggregation_max_size.saturating_mul(next),
+                records: self.aggregation_max_count.saturating_mul(next),
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kpl_core::digest::{Digest, md5_each};
+use kpl_core::digest::md5_each;
 use kpl_core::{
     AggregateError, ByteCount, CodecError, HashKey, InvalidPartitionKey, KeyError, KplRecord, PartitionKey, Tags,
     TraceContext,
@@ -40,23 +40,18 @@ const LARGEST_KEPT_BUFFER: usize = 64 * 1024;
 pub struct EncodedRecord {
     /// The partition key, then the payload.
     bytes: Box<[u8]>,
-    key_len: usize,
-    /// The explicit hash key, or that of the partition key, or 0 while it is not known.
-    hash_key: HashKey,
-    origin: Origin,
+    key_len: u32,
+    /// Apart, because most records have nothing of it, and each record moves from stage to stage.
+    rare: Option<Box<Rare>>,
     always_wrapped: bool,
-    /// Whether an earlier process may have written it.
+    /// Whether an attempt may have written it, in this process or an earlier one, although it counts as failed.
     pub(crate) maybe_written: bool,
-    tags: Option<Box<Tags<'static>>>,
 }
 
-/// Where the hash key of a record comes from.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Origin {
-    Explicit,
-    PartitionKey,
-    /// It is that of the partition key, and was not computed yet.
-    Unknown,
+#[derive(Clone, Default)]
+struct Rare {
+    explicit_hash_key: Option<HashKey>,
+    tags: Tags<'static>,
 }
 
 impl EncodedRecord {
@@ -84,26 +79,30 @@ impl EncodedRecord {
         let key = record.partition_key(key)?;
         PartitionKey::new(key)?;
         let payload = record.payload(payload)?;
-        let tags = (!tags.is_empty()).then(|| Box::new(tags.into_owned()));
         Ok(Self::checked(key, explicit, tags, payload, record.always_wrapped()))
     }
 
     /// Returns a record with a partition key that is valid.
     fn checked(
         key: &str,
-        explicit: Option<HashKey>,
-        tags: Option<Box<Tags<'static>>>,
+        explicit_hash_key: Option<HashKey>,
+        tags: Tags<'_>,
         payload: &[u8],
         always_wrapped: bool,
     ) -> Self {
+        let is_usual = explicit_hash_key.is_none() && tags.is_empty();
+        let rare = (!is_usual).then(|| {
+            Box::new(Rare {
+                explicit_hash_key,
+                tags: tags.into_owned(),
+            })
+        });
         Self {
-            key_len: key.len(),
+            key_len: u32::try_from(key.len()).unwrap_or(u32::MAX),
             bytes: joined(key, payload),
-            hash_key: explicit.unwrap_or(HashKey::new(0)),
-            origin: explicit.map_or(Origin::Unknown, |_| Origin::Explicit),
+            rare,
             always_wrapped,
             maybe_written: false,
-            tags,
         }
     }
 
@@ -116,7 +115,6 @@ impl EncodedRecord {
         always_wrapped: bool,
     ) -> Result<Self, InvalidPartitionKey> {
         PartitionKey::new(key)?;
-        let tags = (!tags.is_empty()).then(|| Box::new(tags));
         Ok(Self::checked(key, explicit, tags, payload, always_wrapped))
     }
 
@@ -129,61 +127,65 @@ impl EncodedRecord {
     /// Returns the explicit hash key, if it has one.
     #[must_use]
     pub fn explicit_hash_key(&self) -> Option<HashKey> {
-        (self.origin == Origin::Explicit).then_some(self.hash_key)
+        self.rare.as_ref()?.explicit_hash_key
     }
 
-    /// Returns the effective hash key: the explicit one, or the MD5 of the partition key, which each call computes until the producer has
-    /// stored it.
+    /// Returns the effective hash key: the explicit one, or the MD5 of the partition key, which each call computes.
     #[must_use]
     pub fn hash_key(&self) -> HashKey {
-        match self.origin {
-            Origin::Explicit | Origin::PartitionKey => self.hash_key,
-            Origin::Unknown => HashKey::of_partition_key(self.partition_key()),
-        }
+        self.explicit_hash_key()
+            .unwrap_or_else(|| HashKey::of_partition_key(self.partition_key()))
     }
 
-    /// Computes the hash keys of records that have none yet, together: that takes a fraction of the time.
-    pub(crate) fn compute_hash_keys<'r>(records: impl Iterator<Item = &'r mut Self>) {
-        let mut records: Vec<&mut Self> = records.filter(|record| record.origin == Origin::Unknown).collect();
-        let mut digests = vec![Digest::default(); records.len()];
-        let keys = records.iter().map(|record| record.key());
+    /// Returns the hash keys of records, computed together: that takes a fraction of the time.
+    pub(crate) fn hash_keys<'r>(records: impl Iterator<Item = &'r Self> + Clone) -> Vec<HashKey> {
+        let explicit = |record: &Self| record.explicit_hash_key();
+        let mut hash_keys: Vec<HashKey> = records
+            .clone()
+            .map(|record| explicit(record).unwrap_or(HashKey::new(0)))
+            .collect();
+        let (keys, mut places): (Vec<&[u8]>, Vec<&mut HashKey>) = records
+            .zip(&mut hash_keys)
+            .filter(|(record, _)| explicit(record).is_none())
+            .map(|(record, place)| (record.key(), place))
+            .unzip();
         md5_each(keys, |index, digest| {
-            if let Some(place) = digests.get_mut(index) {
-                *place = digest;
+            if let Some(place) = places.get_mut(index) {
+                **place = digest.into();
             }
         });
-        for (record, digest) in records.iter_mut().zip(digests) {
-            record.hash_key = digest.into();
-            record.origin = Origin::PartitionKey;
-        }
+        hash_keys
     }
 
     fn key(&self) -> &[u8] {
-        self.bytes.get(..self.key_len).unwrap_or_default()
+        self.bytes.get(..self.key_len as usize).unwrap_or_default()
     }
 
     /// Returns the payload.
     #[must_use]
     pub fn data(&self) -> &[u8] {
-        self.bytes.get(self.key_len..).unwrap_or_default()
+        self.bytes.get(self.key_len as usize..).unwrap_or_default()
     }
 
     /// Returns the tags, if it has any.
     #[must_use]
     pub fn tags(&self) -> Option<&Tags<'static>> {
-        self.tags.as_deref()
+        self.rare
+            .as_ref()
+            .map(|rare| &rare.tags)
+            .filter(|tags| !tags.is_empty())
     }
 
     /// Returns the size of the tags, in bytes: of their keys and values.
     pub(crate) fn tags_len(&self) -> usize {
-        let tags = self.tags.iter().flat_map(|tags| tags.iter());
+        let tags = self.rare.iter().flat_map(|rare| rare.tags.iter());
         tags.map(|(key, value)| key.len() + value.map_or(0, str::len)).sum()
     }
 
     /// Returns the same record in a trace, unless its tags already have one.
     #[must_use]
     pub fn with_trace_context(mut self, context: &TraceContext) -> Self {
-        context.add_to(self.tags.get_or_insert_default());
+        context.add_to(&mut self.rare.get_or_insert_default().tags);
         self
     }
 
@@ -208,7 +210,7 @@ fn joined(key: &str, payload: &[u8]) -> Box<[u8]> {
 impl fmt::Debug for EncodedRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EncodedRecord")
-            .field("partition_key", &ByteCount(self.key_len))
+            .field("partition_key", &ByteCount(self.key().len()))
             .field("data", &ByteCount(self.data().len()))
             .finish_non_exhaustive()
     }
@@ -224,8 +226,8 @@ impl KplRecord for EncodedRecord {
     }
 
     fn tags(&self, tags: &mut Tags<'_>) -> Result<(), KeyError> {
-        if let Some(own) = &self.tags {
-            tags.extend(&**own);
+        if let Some(rare) = &self.rare {
+            tags.extend(&rare.tags);
         }
         Ok(())
     }
@@ -252,8 +254,6 @@ pub(super) struct Held<H> {
     /// The lane that it waits in.
     pub(super) lane: usize,
     pub(super) failed: Option<Box<FailedAttempts>>,
-    /// Whether an attempt may have written it although it counts as failed.
-    pub(super) maybe_written: bool,
 }
 
 impl<H> Held<H> {
@@ -270,7 +270,7 @@ impl<H> Held<H> {
     /// Fails the attempt that is under way: the producer closes while the record is in a request.
     pub(super) fn give_up_in_flight(&mut self, times: Times, error: &Arc<AttemptError>) {
         self.attempt_failed(times, error);
-        self.maybe_written = true;
+        self.record.maybe_written = true;
     }
 }
 

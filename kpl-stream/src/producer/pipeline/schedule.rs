@@ -37,6 +37,11 @@ impl Schedule {
         self.by_time.range(..=(now, usize::MAX)).map(|(_, index)| *index)
     }
 
+    /// Returns the indexes that want attention at any time, the earliest first.
+    pub(super) fn all(&self) -> impl Iterator<Item = usize> {
+        self.by_time.iter().map(|(_, index)| *index)
+    }
+
     /// Returns the indexes that want attention after this time.
     pub(super) fn later(&self, now: Instant) -> impl Iterator<Item = usize> {
         let after = self.by_time.range((now, usize::MAX)..);
@@ -62,6 +67,7 @@ mod tests {
         schedule.set(9, Some(at(6)));
         assert_eq!(schedule.due(at(6)).collect::<Vec<_>>(), [3, 9]);
         assert_eq!(schedule.later(at(6)).collect::<Vec<_>>(), [0]);
+        assert_eq!(schedule.all().collect::<Vec<_>>(), [3, 9, 0]);
         schedule.set(3, None);
         assert_eq!(schedule.due(at(9)).collect::<Vec<_>>(), [9, 0]);
     }

@@ -25,7 +25,7 @@ use crate::producer::outcome::{AttemptError, FailureReason};
 /// How precisely times to live are enforced.
 const SWEPT_AT_MOST_EVERY: Duration = Duration::from_millis(100);
 
-/// The hash keys of so many records are computed together: more would hardly be faster.
+/// The hash keys of at most this many records are computed together: more would hardly be faster.
 const HASHED_TOGETHER: usize = 64;
 
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl<H> Stream<H> {
 
     /// Adds records to the lanes of their shards.
     pub(super) fn route_all(&mut self, records: &mut impl Iterator<Item = Held<H>>, turn: &mut Turn<'_, H>) {
-        if self.lanes.len() < 2 {
+        if self.lanes.len() < 2 || self.shards.mode() != Mode::Predicted {
             return records.for_each(|held| self.route(held, turn));
         }
         let mut some: Vec<Held<H>> = Vec::new();
@@ -106,32 +106,36 @@ impl<H> Stream<H> {
             if some.is_empty() {
                 return;
             }
-            EncodedRecord::compute_hash_keys(some.iter_mut().map(|held| &mut held.record));
-            some.drain(..).for_each(|held| self.route(held, turn));
+            let hash_keys = EncodedRecord::hash_keys(some.iter().map(|held| &held.record));
+            for (held, hash_key) in some.drain(..).zip(hash_keys) {
+                let lane = self.shards.index_with(|| hash_key);
+                self.route_to(lane, held, turn);
+            }
         }
     }
 
     /// Adds a record to the lane of its shard, in the order of acceptance.
-    pub(super) fn route(&mut self, mut held: Held<H>, turn: &mut Turn<'_, H>) {
+    pub(super) fn route(&mut self, held: Held<H>, turn: &mut Turn<'_, H>) {
+        let lane = self.lane_for(&held);
+        self.route_to(lane, held, turn);
+    }
+
+    fn route_to(&mut self, lane: usize, mut held: Held<H>, turn: &mut Turn<'_, H>) {
         let expires = held.expires(&self.options);
         if expires <= turn.now {
             return self.expire(held, turn);
         }
         self.expires = Some(self.expires.map_or(expires, |before| before.min(expires)));
-        let lane = self.lane_for(&held);
-        if self.shards.mode() == Mode::Waiting || lane >= self.lanes.len() {
+        let state = self.lanes.get(lane).filter(|_| self.shards.mode() != Mode::Waiting);
+        let Some(grows_at) = state.map(|state| state.grows_at) else {
             return self.unrouted.push_back(held);
-        }
+        };
         held.lane = lane;
         let (is_new, size) = (held.failed.is_none(), held.record.size());
         self.waiting.push(held);
         // A newer record is not the next to go, so it changes nothing, unless there is enough now.
         let (bytes, count) = (self.waiting.bytes(lane), self.waiting.count(lane));
-        let before = bytes.saturating_sub(size);
-        let full_before = self.packer.count_full(before, count.saturating_sub(1));
-        let grew = self.packer.count_full(bytes, count) > full_before
-            || (bytes >= MAX_BYTES_PER_REQUEST && before < MAX_BYTES_PER_REQUEST);
-        if before == 0 || grew || !is_new {
+        if bytes <= size || bytes >= grows_at.bytes || count >= grows_at.records || !is_new {
             self.reschedule(lane, turn);
         }
     }
@@ -168,6 +172,10 @@ impl<H> Stream<H> {
         let Some(state) = self.lanes.get_mut(lane) else { return };
         self.full_count = self.full_count + full - state.full;
         state.full = full;
+        state.grows_at = self.packer.next_full(full);
+        if bytes < MAX_BYTES_PER_REQUEST {
+            state.grows_at.bytes = state.grows_at.bytes.min(MAX_BYTES_PER_REQUEST);
+        }
         let free = state.free_at();
         self.due.set(lane, due.zip(free).map(|(due, free)| due.max(free)));
         self.full.set(lane, free.filter(|_| full > 0));

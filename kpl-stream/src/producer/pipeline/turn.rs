@@ -6,17 +6,17 @@ use std::time::Instant;
 
 use super::flushes::Flushes;
 use super::measures::{Measures, Metric};
-use super::output::Output;
+use super::output::{Outcomes, Output};
 use super::record::Held;
-use crate::producer::outcome::{Attempts, Failure, FailureReason, Receipt};
+use crate::producer::outcome::{Attempts, Failure, FailureReason, Landing};
 
 /// The results of the streams' work.
 #[derive(Debug)]
 pub(super) struct Out<H> {
     pub(super) outputs: VecDeque<Output<H>>,
     pub(super) measures: Measures,
-    /// For each outcome, the flush that waits for it.
-    pub(super) resolved: Vec<u64>,
+    /// How many records have outcomes, and the flush that waits for them.
+    pub(super) resolved: Vec<(u64, usize)>,
 }
 
 impl<H> Out<H> {
@@ -47,13 +47,15 @@ impl<'a, H> Turn<'a, H> {
         }
     }
 
-    pub(super) fn resolve(&mut self, held: Held<H>, outcome: Result<Receipt, Failure>) {
-        self.out.resolved.push(held.flush);
-        self.out.outputs.push_back(Output::Resolved {
-            handle: held.handle,
-            record: held.record,
-            outcome,
-        });
+    /// Reports that records were written, one after the other: the first as this user record of its Kinesis record.
+    pub(super) fn written(&mut self, records: Vec<Held<H>>, first: usize, landing: Arc<Landing>) {
+        for alike in records.chunk_by(|one, other| one.flush == other.flush) {
+            if let Some(held) = alike.first() {
+                self.out.resolved.push((held.flush, alike.len()));
+            }
+        }
+        let outcomes = Outcomes::written(records, first, landing);
+        self.out.outputs.push_back(Output::Resolved(outcomes));
     }
 
     pub(super) fn fail(&mut self, stream: &Arc<str>, mut held: Held<H>, reason: FailureReason) {
@@ -64,8 +66,10 @@ impl<'a, H> Turn<'a, H> {
             stream: Arc::clone(stream),
             reason,
             attempts: Attempts::failed(held.arrived, held.failed.take()),
-            may_have_been_written: held.maybe_written,
+            may_have_been_written: held.record.maybe_written,
         };
-        self.resolve(held, Err(failure));
+        self.out.resolved.push((held.flush, 1));
+        let outcomes = Outcomes::failed(held, failure);
+        self.out.outputs.push_back(Output::Resolved(outcomes));
     }
 }

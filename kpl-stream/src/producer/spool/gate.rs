@@ -228,7 +228,7 @@ impl Gate {
     }
 
     /// Reports the outcome of a record that has no delivery.
-    pub(crate) fn report(&self, record: EncodedRecord, result: Result<Receipt, Failure>) {
+    pub(crate) fn report(&self, record: EncodedRecord, result: Result<Receipt, Box<Failure>>) {
         let stream = match &result {
             // The next process will know.
             Err(failure) if failure.reason == FailureReason::Spooled => return,
@@ -237,6 +237,7 @@ impl Gate {
         };
         match (&self.on_outcome, result) {
             (Some(function), result) => {
+                let result = result.map_err(|failure| *failure);
                 let outcome = SpoolOutcome { stream, record, result };
                 if catch_unwind(AssertUnwindSafe(|| function(outcome))).is_err() {
                     tracing::error!("the function for outcomes of the spool panicked");

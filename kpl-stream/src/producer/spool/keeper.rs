@@ -497,13 +497,13 @@ impl Drop for Ended {
     }
 }
 
-fn failure(stream: Arc<str>, reason: FailureReason) -> Failure {
-    Failure {
+fn failure(stream: Arc<str>, reason: FailureReason) -> Box<Failure> {
+    Box::new(Failure {
         stream,
         reason,
         attempts: Attempts::failed(clock::now(), None),
         may_have_been_written: false,
-    }
+    })
 }
 
 fn invalid(message: String) -> SpoolError {
@@ -618,7 +618,7 @@ mod tests {
         /// What the driver has: the number in the log, and the record's own.
         held: BTreeMap<u64, u64>,
         handed_over: Vec<u64>,
-        deliveries: Vec<oneshot::Receiver<Result<crate::Receipt, Failure>>>,
+        deliveries: Vec<oneshot::Receiver<Result<crate::Receipt, Box<Failure>>>>,
     }
 
     impl World {
