@@ -41,6 +41,7 @@ struct Place {
 }
 
 impl Place {
+    #[expect(clippy::indexing_slicing, reason = "the remainder is less than the length")]
     fn state(&self) -> MutexGuard<'_, State> {
         let Block(states) = &*self.block;
         let state = &states[usize::from(self.index) % TOGETHER];

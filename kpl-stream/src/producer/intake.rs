@@ -318,3 +318,88 @@ impl Intake {
         self.wake.notified().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::{Pin, pin};
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    const COST: u32 = 1_000;
+
+    /// Room for three records of [`COST`].
+    fn intake() -> Intake {
+        let options = Options {
+            max_buffered_bytes: 4_000,
+            ..Options::default()
+        };
+        Intake::new(&options, false)
+    }
+
+    fn poll(reserve: Pin<&mut impl Future<Output = Result<(), Closed>>>) -> Option<bool> {
+        match reserve.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(result) => Some(result.is_ok()),
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn those_that_wait_get_room_in_their_order() {
+        let intake = intake();
+        assert!(intake.try_reserve(2 * COST).unwrap());
+        let mut large = pin!(intake.reserve(2 * COST));
+        let mut small = pin!(intake.reserve(COST));
+        assert_eq!((poll(large.as_mut()), poll(small.as_mut())), (None, None));
+        assert!(
+            !intake.try_reserve(COST).unwrap(),
+            "there is room, but others wait for it"
+        );
+        intake.release(1, 2 * COST as usize);
+        assert_eq!((poll(small.as_mut()), poll(large.as_mut())), (Some(true), Some(true)));
+        assert_eq!(intake.in_use().bytes, 3 * COST as usize);
+    }
+
+    #[test]
+    fn one_that_gives_up_takes_no_room() {
+        let intake = intake();
+        assert!(intake.try_reserve(3 * COST).unwrap());
+        {
+            let mut granted = Box::pin(intake.reserve(COST));
+            let mut waiting = Box::pin(intake.reserve(COST));
+            let mut next = pin!(intake.reserve(2 * COST));
+            assert_eq!(poll(granted.as_mut()), None);
+            assert_eq!(poll(waiting.as_mut()), None);
+            assert_eq!(poll(next.as_mut()), None);
+            drop(waiting);
+            intake.release(1, 3 * COST as usize);
+            drop(granted);
+            assert_eq!(poll(next), Some(true));
+        }
+        assert_eq!(intake.in_use().bytes, 2 * COST as usize);
+        assert_eq!(intake.in_use().records, 1);
+    }
+
+    #[test]
+    fn those_that_gave_up_take_no_memory() {
+        let intake = intake();
+        assert!(intake.try_reserve(3 * COST).unwrap());
+        let mut first = pin!(intake.reserve(COST));
+        assert_eq!(poll(first.as_mut()), None);
+        for _ in 0..10_000 {
+            assert_eq!(poll(pin!(intake.reserve(COST))), None);
+        }
+        assert!(intake.lock().waiting.capacity() < 100);
+    }
+
+    #[test]
+    fn closing_wakes_those_that_wait() {
+        let intake = intake();
+        assert!(intake.try_reserve(3 * COST).unwrap());
+        let mut waiting = pin!(intake.reserve(COST));
+        assert_eq!(poll(waiting.as_mut()), None);
+        intake.refuse_new();
+        assert_eq!(poll(waiting), Some(false));
+        assert!(intake.try_reserve(COST).is_err());
+    }
+}

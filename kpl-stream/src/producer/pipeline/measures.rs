@@ -148,7 +148,11 @@ impl Measures {
             let retries = held.failed.as_ref().map_or(0, |failed| failed.count());
             (retries, waited.as_millis())
         };
-        for alike in entry.records.chunk_by(|one, other| buffered(one) == buffered(other)) {
+        let is_alike = |one: &Held<H>, other: &Held<H>| {
+            let came_together = one.arrived == other.arrived && one.failed.is_none() && other.failed.is_none();
+            came_together || buffered(one) == buffered(other)
+        };
+        for alike in entry.records.chunk_by(is_alike) {
             let Some((retries, millis)) = alike.first().map(buffered) else {
                 continue;
             };

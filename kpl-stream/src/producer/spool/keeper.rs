@@ -525,6 +525,7 @@ mod tests {
     use kpl_spool::{Directory, Options as LogOptions, Segment, SegmentName};
 
     use super::*;
+    use crate::producer::channel::Receiver;
     use crate::producer::delivery;
     use crate::producer::options::Options;
     use crate::producer::pipeline::Pipeline;
@@ -618,7 +619,7 @@ mod tests {
         /// What the driver has: the number in the log, and the record's own.
         held: BTreeMap<u64, u64>,
         handed_over: Vec<u64>,
-        deliveries: Vec<oneshot::Receiver<Result<crate::Receipt, Box<Failure>>>>,
+        deliveries: Vec<Receiver>,
     }
 
     impl World {
