@@ -83,7 +83,7 @@ fn not_accepted(body: impl AsRef<[u8]>) -> InvalidBody {
     }
 }
 
-/// "Is it aggregated? (the KCL's rule; ours) total length at least 21 bytes, the magic, the MD5 matches, the protobuf
+/// "Is it aggregated? By the rule of the KCL: total length at least 21 bytes, the magic, the MD5 matches, the protobuf
 /// parses with its required fields. In every other case the bytes are ONE plain record, byte-identical, with
 /// sub-sequence number 0."
 mod is_it_aggregated {
