@@ -27,7 +27,7 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
 SIZES = ("20", "100", "1000")
 CODECS = ("json", "postcard", "bincode", "prost")
 
-# (group, parameter): at least so many times the other's throughput, with AVX-512.
+# (group, parameter): at least this multiple of the other's throughput, with AVX-512.
 TARGETS = {
     ("decode_batch", "20"): 12, ("decode_batch", "100"): 13, ("decode_batch", "1000"): 14,
     ("decode_one", "20"): 2.0, ("decode_one", "100"): 1.4, ("decode_one", "1000"): 1.1,
@@ -40,7 +40,7 @@ MD5_TARGETS = {
     ("decode_one", "20"): 0.9, ("decode_one", "100"): 0.9, ("decode_one", "1000"): 0.9,
     ("encode_one", "100"): 0.85, ("encode_one", "1000"): 0.85,
 }  # fmt: skip
-# At most so many times the time of by_hand and raw together.
+# At most this multiple of the time of by_hand and raw together.
 TYPED_TARGET = 1.15
 # The share of a batch figure that is asked for with at most eight lanes.
 AVX2_SHARE = 0.5

@@ -341,8 +341,7 @@ mod ranges_and_shards {
     }
 }
 
-/// "Positions: (sequence number, sub-sequence number), the first compared as an integer of up to 39+ digits, then the
-/// second."
+/// "Positions: (sequence number, sub-sequence number), the first compared as an integer of any length, then the second."
 mod positions {
     use super::*;
 

@@ -83,7 +83,7 @@ fn not_accepted(body: impl AsRef<[u8]>) -> InvalidBody {
     }
 }
 
-/// "Is it aggregated? (the KCL's rule; ours) total length at least 21 bytes, the magic, the MD5 matches, the protobuf
+/// "Is it aggregated? By the rule of the KCL: total length at least 21 bytes, the magic, the MD5 matches, the protobuf
 /// parses with its required fields. In every other case the bytes are ONE plain record, byte-identical, with
 /// sub-sequence number 0."
 mod is_it_aggregated {
@@ -431,8 +431,8 @@ mod inside_a_valid_aggregate {
     }
 }
 
-/// "Accepted on reading: fields in any order, tables after records, a key twice in a table, table entries nobody uses,
-/// unknown fields, tags, non-minimal varints, a repeated scalar (last wins), an aggregate with no records."
+/// "Accepted on reading: fields in any order, tables after records, a key twice in a table, table entries that no record
+/// uses, unknown fields, tags, non-minimal varints, a repeated scalar (last wins), an aggregate with no records."
 mod accepted {
     use super::*;
 
@@ -646,7 +646,7 @@ mod accepted {
         }
     }
 
-    /// Nothing says that a table cannot hold keys that the service would refuse: whoever wrote them, they are read.
+    /// The format does not forbid keys that the service would refuse, so they are read.
     #[test]
     fn keys_that_the_service_would_refuse() {
         let long = "x".repeat(100_000);
@@ -1074,7 +1074,7 @@ mod where_peers_lose_data {
         assert_eq!(counts.failed, 2);
     }
 
-    /// "index over 2^31 | [...] as above"
+    /// "index of 2^31 or more | [...] as above"
     #[test]
     fn index_over_2_to_the_31_is_one_error_with_its_data_and_never_aliases_a_key() {
         let wide = [1 << 31, 1 << 32, (1 << 32) + 1, 1 << 63, u64::MAX, u64::MAX - 1];

@@ -15,7 +15,7 @@ pub enum Verdict {
     Passed,
     /// It is another one. These are the differences.
     Failed(Vec<String>),
-    /// The implementation does not do what was asked for. This is the reason, in the runner's words.
+    /// The implementation does not do what was asked for, or does not report a field that the vector is about. This is the reason.
     Unsupported(String),
 }
 
@@ -84,7 +84,7 @@ fn compare(case: &Case<'_>, expected: &Value, got: &Value) -> Verdict {
     match (comparison.differences, comparison.not_reported) {
         (differences, None) if differences.is_empty() => Verdict::Passed,
         (differences, Some(field)) if differences.is_empty() => {
-            Verdict::Unsupported(format!("{field} is not reported"))
+            Verdict::Unsupported(format!("does not report {field}"))
         }
         (differences, _) => Verdict::Failed(differences),
     }

@@ -162,7 +162,7 @@ fn some_fields_need_not_be_reported() {
         let input = json!({"operation": "read"});
         verdict(input, expected.clone(), &["subSequenceNumber"], &answer.to_string())
     };
-    let not_reported = Verdict::Unsupported("subSequenceNumber is not reported".to_owned());
+    let not_reported = Verdict::Unsupported("does not report subSequenceNumber".to_owned());
     assert_eq!(required(json!({"records": [{"data": "eA=="}]})), not_reported);
     assert_eq!(required(expected.clone()), Verdict::Passed);
     // What is wrong is wrong, whatever else is missing.

@@ -29,7 +29,7 @@ pub fn kcl_protocol(input: &[u8]) {
     }
 }
 
-/// A line of the daemon. What nobody reads may be anything that ends where JSON says, such as half of a surrogate pair.
+/// A line of the daemon. Fields that are not read may be anything that ends where JSON says, such as half of a surrogate pair.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Line {

@@ -1,9 +1,10 @@
-//! A worker of a fleet: prints the clicks of its share of the shards of the stream `clicks`, until Ctrl-C. Start as many as you
-//! like, on one machine or many: see docs/fleet.md.
+//! A worker of a fleet: prints the clicks of its share of the shards of the stream `clicks`, until Ctrl-C or SIGTERM. Start as
+//! many as you like, on one machine or many: see docs/fleet.md.
 use aws_config::BehaviorVersion;
 use kpl::KplRecord;
-use kpl_fleet::{Fleet, FleetError, Received};
+use kpl_fleet::{Fleet, Received};
 use serde::{Deserialize, Serialize};
+use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Serialize, Deserialize, KplRecord)]
 #[kpl(codec = kpl::codec::Json)]
@@ -14,14 +15,22 @@ struct Click {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), FleetError> {
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tracing_subscriber::fmt::init();
+    let mut terminate = signal(SignalKind::terminate())?; // from Kubernetes, ECS and systemd
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+    };
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
     Fleet::<Click>::builder("click-printer", "clicks")
         .load_aws_config(&config)
-        .until(tokio::signal::ctrl_c())
+        .until(stop)
         .run(print)
-        .await
+        .await?;
+    Ok(())
 }
 
 async fn print(click: Received<Click>) -> Result<(), std::fmt::Error> {

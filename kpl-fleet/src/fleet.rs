@@ -37,13 +37,14 @@ use crate::store::LeaseStore;
 ///     url: String,
 /// }
 /// # async fn store(_: Click) -> Result<(), std::io::Error> { Ok(()) }
+/// # async fn stop() {}
 ///
 /// #[tokio::main]
 /// async fn main() -> Result<(), FleetError> {
 ///     let config = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
 ///     Fleet::<Click>::builder("billing", "clicks")
 ///         .load_aws_config(&config)
-///         .until(tokio::signal::ctrl_c())
+///         .until(stop()) // SIGTERM or Ctrl-C: the first example of this crate has the code
 ///         .run(|click: Received<Click>| async move { store(click.value).await })
 ///         .await
 /// }

@@ -34,3 +34,8 @@ pub use lease::{Checkpoint, Lease, OwnerChange, Update};
 #[cfg_attr(docsrs, doc(cfg(feature = "aws")))]
 pub use store::DynamoLeases;
 pub use store::{Changed, LeaseStore, MemoryLeases, StoreError, StoreErrorKind};
+
+// The examples of the book's chapter.
+#[cfg(all(doctest, feature = "aws"))]
+#[doc = include_str!("../../docs/fleet.md")]
+struct Book;

@@ -214,7 +214,7 @@ impl<'c> Checkpointer<'c> {
     }
 }
 
-/// Reads lines until the input ends or nobody waits for them.
+/// Reads lines until the input ends or the receiver is dropped.
 fn read_lines(input: impl Read, lines: &mpsc::Sender<io::Result<Vec<u8>>>) {
     let mut input = BufReader::with_capacity(1 << 16, input);
     loop {

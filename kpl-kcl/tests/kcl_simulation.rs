@@ -425,7 +425,7 @@ fn whatever_happens_nothing_is_lost_and_no_checkpoint_passes_what_was_not_handle
     for seed in 0..seeds {
         for how in hows {
             for on_failure in [OnFailure::Stop, OnFailure::Continue] {
-                // With retries, those that are passed over are known to nobody but the log.
+                // With retries, only the log tells which ones are passed over.
                 let retries: &[u32] = if on_failure == OnFailure::Stop { &[0, 2] } else { &[0] };
                 for &retries in retries {
                     for failed_letters in [false, true] {

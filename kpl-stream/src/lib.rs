@@ -47,6 +47,8 @@ mod book {
     struct Producing;
     #[doc = include_str!("../../docs/consuming.md")]
     struct Consuming;
+    #[doc = include_str!("../../docs/operations.md")]
+    struct Operations;
     #[doc = include_str!("../../docs/testing.md")]
     struct Testing;
     #[doc = include_str!("../../docs/migrating.md")]

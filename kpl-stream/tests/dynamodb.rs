@@ -120,7 +120,7 @@ async fn positions_come_back_by_reader_and_stream() {
     change.shards.clear();
     billing.save("clicks", &change).await.unwrap();
 
-    // A name that begins like another one, and another stream. Nobody has their positions, so they can be saved at once.
+    // A name that begins like another one, and another stream. No reader has their positions, so they can be saved at once.
     let longer = DynamoPositions::new(&config, &table, "billing clicks");
     longer.save("clicks", &states(&[("a", "1:1")])).await.unwrap();
     billing.save("orders", &states(&[("a", "2:2")])).await.unwrap();
@@ -142,9 +142,9 @@ async fn positions_come_back_by_reader_and_stream() {
 async fn whoever_loads_takes_over_and_the_earlier_reader_changes_nothing() {
     let (config, table) = (config().await, table("owners"));
     let [first, second, third] = [(); 3].map(|()| DynamoPositions::new(&config, &table, "billing"));
-    // Nobody has them.
+    // No reader has them.
     first.save("clicks", &many(120, 1)).await.unwrap();
-    // Somebody has them.
+    // A reader has them.
     for error in [
         save_error(&second, "clicks", &many(1, 2)).await,
         second.remove("clicks").await.unwrap_err().to_string(),
@@ -480,7 +480,7 @@ async fn in_another_process() {
         .unwrap();
     let say = |line: String| {
         let mut stdout = std::io::stdout().lock();
-        // If nobody listens, the test has failed, and this process ends.
+        // If the output is closed, the test has failed, and this process ends.
         writeln!(stdout, "\n{line}").and_then(|()| stdout.flush()).unwrap();
     };
     let mut unsaved = 0;

@@ -174,7 +174,7 @@ async fn in_another_process() {
     // The test that started the process kills it, or closes its input.
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).unwrap();
-    // Nobody reads what the test harness would say.
+    // What the test harness would print is not read.
     std::process::exit(0);
 }
 

@@ -76,7 +76,7 @@ impl Positions for Unreliable {
         Box::pin(async move {
             Self::fail_if(self.fails())?;
             self.memory.save(stream, positions).await?;
-            // It was saved, but nobody is told so.
+            // It was saved, but the caller is not told so.
             Self::fail_if(self.fails())
         })
     }

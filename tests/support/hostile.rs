@@ -43,8 +43,10 @@ pub(crate) const KINDS: &[Kind] = &[
         let one = |_| record_of(&[bytes_field(3, "x"), varint_field(1, 0)]);
         sealed([key("a"), many(len, one)].concat())
     }),
-    ("keys that nobody uses", |len| sealed(many(len, |_| key("")))),
-    ("hash keys that nobody uses", |len| sealed(many(len, |_| hash_key("")))),
+    ("keys that no record uses", |len| sealed(many(len, |_| key("")))),
+    ("hash keys that no record uses", |len| {
+        sealed(many(len, |_| hash_key("")))
+    }),
     ("a table of duplicates", |len| {
         let keys = |len| many(len, |_| key("a"));
         halves(len, keys, |len| many(len, |number| record(number as u64, "x")))
@@ -103,7 +105,7 @@ pub(crate) const KINDS: &[Kind] = &[
         let deep = (0..90).fold(Vec::new(), |content, _| group(9, content));
         sealed([key("a"), many(len, |_| [&deep[..], &record(0, "x")].concat())].concat())
     }),
-    ("groups that nobody closes", |len| {
+    ("groups that are not closed", |len| {
         sealed(many(len, |_| field_key(9, 3)))
     }),
     ("unknown fields", |len| {

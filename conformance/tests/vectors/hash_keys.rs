@@ -6,16 +6,18 @@ use serde_json::{Value, json};
 
 use crate::make::{any, by_policy, group, inner, kinesis, plain, read, records, requires, with};
 
-const EFFECTIVE: &str = "The effective hash key of a user record is its explicit hash key if it has one, else MD5(partition key in UTF-8) read as \
-                         an unsigned 128-bit big-endian integer.";
-const FORM: &str = "An explicit hash key is `0|[1-9][0-9]{0,38}`, with a value from 0 to 2^128-1; `+5`, `007`, `-0`, `\"\"` and `2^128` are \
-                    errors when writing.";
-const KEY: &str = "A partition key has 1 to 256 Unicode characters (not bytes: 256 four-byte characters are legal, 257 of anything are not).";
-const RANGE: &str = "A shard owns [StartingHashKey, EndingHashKey], both inclusive.";
-const DROPS: &str = "If ANY inner record's effective hash key is outside the range, the KCL drops the WHOLE aggregate; a reader has three \
-                     policies: no filter, dropping the aggregate, dropping the strays.";
-const POSITION: &str = "The sub-sequence number is the record's position among the records of the message, also when a neighbour was left out.";
-const PLAIN: &str = "Records that are not aggregated are delivered whatever the range is, as the KCL does.";
+const EFFECTIVE: &str = "The effective hash key of a user record is its explicit hash key if it has one. Otherwise it is the MD5 of its \
+                         partition key in UTF-8, read as an unsigned 128-bit big-endian integer.";
+const FORM: &str = "An explicit hash key is `0|[1-9][0-9]{0,38}`, with a value from 0 to 2^128-1. Anything else, such as `+5`, `007`, \
+                    `-0`, `\"\"` or `2^128`, is an error when writing.";
+const KEY: &str = "A partition key has 1 to 256 Unicode characters, however many bytes they take: 256 characters of four bytes are \
+                   valid, and 257 characters of any length are not.";
+const RANGE: &str = "A shard owns the hash keys from StartingHashKey to EndingHashKey, both inclusive.";
+const DROPS: &str = "A reader has three policies for an aggregate with user records outside its range: it delivers all of them, drops \
+                     those outside, or drops the whole aggregate, as the KCL does.";
+const POSITION: &str = "The sub-sequence number of a user record is its place among the records of its message, even if a neighbour was \
+                        left out.";
+const PLAIN: &str = "A record that is not aggregated is delivered whatever the range is, as in the KCL.";
 
 fn hash_key(partition_key: &str) -> Value {
     json!({"operation": "hash_key", "partitionKey": partition_key})

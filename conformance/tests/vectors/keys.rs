@@ -6,11 +6,12 @@ use serde_json::json;
 
 use crate::make::{any, group, inner, read_one, records, user, with, write, written};
 
-const TEXT: &str = "A partition key is any Unicode text, and its bytes are those of UTF-8, unchanged: no normalisation, no change of case.";
-const LENGTH: &str = "A partition key has 1 to 256 Unicode characters (not bytes: 256 four-byte characters are legal, 257 of anything are not).";
-const HASH: &str = "The effective hash key of a user record is its explicit hash key if it has one, else MD5(partition key in UTF-8) read as an \
-                    unsigned 128-bit big-endian integer.";
-const READ: &str = "Inside a valid aggregate, in order, for every record: partition key = table[index].";
+const TEXT: &str = "A partition key is any Unicode text, and is written as its UTF-8 bytes, without normalisation or a change of case.";
+const LENGTH: &str = "A partition key has 1 to 256 Unicode characters, however many bytes they take: 256 characters of four bytes are \
+                      valid, and 257 characters of any length are not.";
+const HASH: &str = "The effective hash key of a user record is its explicit hash key if it has one. Otherwise it is the MD5 of its \
+                    partition key in UTF-8, read as an unsigned 128-bit big-endian integer.";
+const READ: &str = "The partition key of a user record is the entry of the partition-key table at its index.";
 
 const SCRIPTS: [(&str, &str); 34] = [
     ("latin", "Zürich–Ærøskøbing"),

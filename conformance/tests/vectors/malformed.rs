@@ -9,17 +9,17 @@ use serde_json::{Value, json};
 
 use crate::make::{any, by_policy, error, group, inner, kinesis, plain, read, with};
 
-const DELIVERED: &str = "Bytes that carry the magic and fail a later check are still delivered (never dropped), as ONE plain record, or are \
-                         ONE error with all of them where that was chosen.";
-const NOT_ACCEPTED: &str = "Not accepted: lengths and varints past the end, varints over 10 bytes or above 2^64-1, wrong wire types for known \
-                            fields, the wire types 6 and 7, the field number 0, groups that do not close or were not opened, a missing \
-                            required field, keys and tags that are not UTF-8.";
-const TRUNCATED: &str = "Any truncation: never a crash, never fewer bytes delivered than came in.";
-const OUTSIDE: &str = "A record with a partition-key or explicit-hash-key index outside its table alone is an error that carries its data; its \
-                       neighbours are delivered.";
-const LARGE_INDEX: &str = "An index over 2^31 is not truncated: outside the table it is an error like every other.";
-const NO_HASH_KEY: &str = "A record whose explicit hash key in the table has a text that is not a hash key alone is an error that carries its \
-                           data; its neighbours are delivered.";
+const DELIVERED: &str = "Data that starts with the magic and fails a later check is never dropped: it is delivered as one plain record \
+                         or, under the policy `error`, is one error with all of its bytes.";
+const NOT_ACCEPTED: &str = "A message is not valid if it has a length or a varint past the end, a varint of more than 10 bytes or above \
+                            2^64-1, a known field of the wrong wire type, the wire type 6 or 7, the field number 0, a group that does \
+                            not close or was not opened, a missing required field, or a key or a tag that is not UTF-8.";
+const TRUNCATED: &str = "A truncated aggregate does not crash the reader, and none of its bytes is lost.";
+const OUTSIDE: &str = "A user record whose partition key index or explicit hash key index is outside its table is an error that carries \
+                       its data. Its neighbours are delivered.";
+const LARGE_INDEX: &str = "An index of 2^31 or more is not truncated: outside its table it is an error like any other.";
+const NO_HASH_KEY: &str = "A user record whose entry in the explicit-hash-key table is not a valid hash key is an error that carries \
+                           its data. Its neighbours are delivered.";
 
 /// Between two plain records, which have to be delivered in any case.
 fn between(bytes: &[u8]) -> Value {

@@ -9,28 +9,31 @@ use serde_json::{Value, json};
 
 use crate::make::{any, data, golden_files, group, inner, kinesis, plain, read, read_one, records, requires, with};
 
-const GOLDEN: &str = "Inside a valid aggregate, in order, for every record: partition key = table[index]; explicit hash key = table[index] \
-                      only if the record has an index.";
-const NO_INDEX: &str = "No explicit hash key index in a message with a table means no explicit hash key.";
-const ACCEPTED: &str = "Accepted on reading: fields in any order, tables after records, a key twice in a table, table entries nobody uses, \
-                        unknown fields, tags, non-minimal varints, a repeated scalar (last wins), an aggregate with no records.";
-const PLAIN: &str = "It is aggregated if the total length is at least 21 bytes, it starts with the magic, the MD5 matches and the protobuf \
-                     parses with its required fields; in every other case the bytes are ONE plain record, byte-identical, with \
-                     sub-sequence number 0.";
-const ONE_LEVEL: &str = "One level only: a user record that itself starts with the magic is not unpacked again.";
-const BATCH: &str = "A batch of plain, aggregated and plain records keeps its order.";
-const TAGS: &str = "Accepted on reading: tags.";
-const AGGREGATED: &str =
-    "Inside a valid aggregate, for every record: aggregated = true; a plain record is not aggregated.";
-const LENIENT: &str = "An explicit hash key is read as leniently as the KCL reads it: leading zeros are allowed.";
-const MANY: &str = "As many small records as fit are read in linear time.";
-const LARGE: &str = "Data of any length is delivered byte for byte, up to the largest record of the service.";
-const SUB: &str = "The sub-sequence number is 0, 1, 2, ... = the record's position among the records of the message.";
-const OUTER: &str = "Sequence number, arrival time and encryption type are those of the outer record.";
-const RESUME: &str = "Positions are (sequence number, sub-sequence number), and a reader can resume after any position, also in the middle \
-                      of an aggregate.";
+const GOLDEN: &str = "The user records of a valid aggregate are delivered in order. Each has the entry of the partition-key table at \
+                      its index and, only if it has an explicit hash key index, the entry of the explicit-hash-key table at that index.";
+const NO_INDEX: &str = "A user record without an explicit hash key index has no explicit hash key, even if the message has an \
+                        explicit-hash-key table.";
+const ACCEPTED: &str = "A reader accepts fields in any order, tables after the records, a key that is twice in its table, table entries \
+                        that no record uses, unknown fields, tags, non-minimal varints, repeated scalar fields, of which the last one \
+                        counts, and an aggregate without records.";
+const PLAIN: &str = "A Kinesis record is aggregated if its data has at least 21 bytes, starts with the magic, ends with the MD5 of its \
+                     message, and the message is valid and has its required fields. Any other data is delivered unchanged, as one plain \
+                     record with the sub-sequence number 0.";
+const ONE_LEVEL: &str = "A user record whose data is itself an aggregate is not unpacked again.";
+const BATCH: &str = "The records of a batch, plain and aggregated, are delivered in the order of the batch.";
+const TAGS: &str = "A reader accepts tags. If it reports them, they are those of the user record, in order.";
+const AGGREGATED: &str = "The user records of a valid aggregate are marked as aggregated, and plain records are not.";
+const LENIENT: &str = "Leading zeros are allowed in the explicit hash keys that are read, as in the KCL.";
+const MANY: &str = "An aggregate may hold thousands of small user records, and each of them is delivered.";
+const LARGE: &str = "The data of a user record is delivered byte for byte, even if it fills a Kinesis record of 1 MiB.";
+const SUB: &str =
+    "The sub-sequence number of a user record is its place among the records of its message, counted from 0.";
+const OUTER: &str =
+    "The sequence number, the arrival time and the encryption type of a user record are those of its Kinesis record.";
+const RESUME: &str = "A reader can resume after any position, also in the middle of an aggregate. A position is a sequence number and a \
+                      sub-sequence number.";
 const NUMBERS: &str =
-    "Sequence numbers are compared as integers of up to 39 digits and more, then the sub-sequence numbers.";
+    "Positions are compared by their sequence numbers, as integers, and then by their sub-sequence numbers.";
 
 /// One record out of an aggregate under the partition key `k`.
 fn one(sub: u64, bytes: impl AsRef<[u8]>) -> Value {
@@ -126,7 +129,7 @@ pub(crate) fn reading() -> Group {
             records(vec![one(0, "x"), inner(1, 1, "k", Some("7"), "y")]),
         ),
         any(
-            "reading/a-hash-key-nobody-has",
+            "reading/an-unused-hash-key",
             NO_INDEX,
             read_one(aggregate_of(&[k.clone(), hash_key("7"), x.clone(), y.clone()])),
             records(vec![one(0, "x"), one(1, "y")]),
@@ -143,7 +146,7 @@ pub(crate) fn reading() -> Group {
             records(vec![]),
         ),
         accepted(
-            "a-key-nobody-uses",
+            "an-unused-key",
             read_one(aggregate_of(&[k.clone(), key("unused"), x.clone()])),
             records(vec![one(0, "x")]),
         ),

@@ -10,30 +10,38 @@ use crate::make::{
     any, by_policy, data, golden_files, group, requires, user, user_at, with, write, write_with, written,
 };
 
-const ORDER: &str = "Canonical writing order: partition-key table, explicit-hash-key table, records; inside a record fields 1, 2, 3, 4.";
-const INDEX_0: &str = "Index 0 is written explicitly (`08 00`), empty data as `1A 00`.";
-const FIRST_SEEN: &str = "Tables hold each key once, in first-seen order.";
-const ANY_TEXT: &str = "The key tables are in first-seen order, with any key text (`\"7\"`, `\"__proto__\"`, ...).";
-const NO_HASH_KEY: &str = "Where the user gave no explicit hash key, the inner one is absent.";
-const LONE: &str = "A lone record is sent raw by default (wrapping is an option).";
-const LONE_AGGREGATE: &str = "A lone record whose own data would be read as an aggregate is always wrapped.";
-const LONE_MAGIC: &str =
-    "A lone record that starts with the magic and would not be read as an aggregate may be sent raw or wrapped.";
-const LONE_TAGS: &str = "A lone record with tags is always wrapped: they would be lost otherwise.";
-const OUTER_KEY: &str = "The outer partition key is the first record's by default, a fixed one as an option.";
-const OUTER_HASH_KEY: &str = "The outer explicit hash key is the first record's effective hash key, always.";
-const HASH_KEY: &str = "An explicit hash key is `0|[1-9][0-9]{0,38}`, with a value from 0 to 2^128-1; `+5`, `007`, `-0`, `\"\"` and `2^128` \
-                        are errors when writing.";
-const GOLDEN: &str = "With the canonical order and the same inputs the bytes are identical to the KPL's own.";
-const FLUSH: &str = "A flush of nothing gives nothing; an empty aggregate is never made.";
-const SHARDS: &str = "An aggregator for many shards never mixes them in one aggregate.";
-const SIZE: &str = "Size is exact, never estimated (v(n) = length of n as a varint): a new key counts 1 + v(len) + len, and a record \
-                    1 + v(inner) + inner.";
-const LIMIT: &str = "The size limit is exact, and the outer partition key counts: the service counts data and outer partition key towards its \
-                     record limit.";
-const NEXT: &str = "When a record does not fit, the sealed aggregate goes out and a new one starts.";
-const TOO_LARGE: &str = "A record too large on its own is refused with an error, and the aggregator is unchanged.";
-const COUNT: &str = "An aggregate holds no more user records than the most that was set.";
+const ORDER: &str = "A message has the partition-key table, then the explicit-hash-key table, then the records, and each record has its \
+                     fields in the order 1, 2, 3, 4.";
+const INDEX_0: &str = "Index 0 is written explicitly, as `08 00`, and so is empty data, as `1A 00`.";
+const FIRST_SEEN: &str = "A table holds each key once, in the order in which the keys are first used.";
+const ANY_TEXT: &str =
+    "The order of a key table does not depend on what its keys look like, such as `\"7\"` or `\"__proto__\"`.";
+const NO_HASH_KEY: &str = "A user record that was sent without an explicit hash key has none in the aggregate.";
+const LONE: &str = "A lone user record is sent as it is by default. Wrapping it in an aggregate is an option.";
+const LONE_AGGREGATE: &str = "A lone user record whose data would be read as an aggregate is always wrapped.";
+const LONE_MAGIC: &str = "A lone user record whose data starts with the magic and would not be read as an aggregate may be sent as it \
+                          is or wrapped.";
+const LONE_TAGS: &str = "A lone user record with tags is always wrapped, because they would be lost otherwise.";
+const OUTER_KEY: &str =
+    "The partition key of an aggregate is that of its first user record by default. A fixed one is an option.";
+const OUTER_HASH_KEY: &str =
+    "The explicit hash key of an aggregate is always the effective hash key of its first user record.";
+const HASH_KEY: &str = "An explicit hash key is `0|[1-9][0-9]{0,38}`, with a value from 0 to 2^128-1. Anything else, such as `+5`, \
+                        `007`, `-0`, `\"\"` or `2^128`, is an error when writing.";
+const GOLDEN: &str =
+    "The bytes of an aggregate are identical to those that the KPL writes for the same user records in the same order.";
+const FLUSH: &str = "A flush sends nothing if no user record is held: an empty aggregate is never made.";
+const SHARDS: &str =
+    "An aggregator that knows the shards never puts user records of several shards into one aggregate.";
+const SIZE: &str = "The size of an aggregate is computed exactly: a new key of n bytes adds 1 + v(n) + n bytes, and a record whose \
+                    fields take n bytes adds 1 + v(n) + n, where v(n) is the length of n as a varint.";
+const LIMIT: &str = "The size limit is exact and includes the outer partition key, because the service counts the data and the \
+                     partition key together.";
+const NEXT: &str =
+    "When a user record does not fit, the sealed aggregate goes out and the user record starts the next one.";
+const TOO_LARGE: &str =
+    "A user record that is too large on its own is refused with an error, and the aggregator is unchanged.";
+const COUNT: &str = "An aggregate holds no more user records than the limit that was set.";
 
 fn hash_of(key: &str) -> String {
     u128::from_be_bytes(md5(key.as_bytes())).to_string()

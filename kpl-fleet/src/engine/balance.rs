@@ -12,8 +12,8 @@ pub(super) enum Holder {
     /// A worker that renews it.
     Other(Arc<str>),
     /// No worker, or one that does not renew it.
-    Nobody {
-        /// Whether that has been so for so long that another worker will hardly take it.
+    Vacant {
+        /// Whether that has lasted so long that another worker will hardly take it.
         overdue: bool,
     },
 }
@@ -34,8 +34,8 @@ pub(super) fn choose(leases: &[(Arc<str>, Holder)], limits: Limits, rng: &mut Rn
         match holder {
             Holder::Me => mine += 1,
             Holder::Other(owner) => *others.entry(owner).or_default() += 1,
-            Holder::Nobody { overdue: false } => free.push(Arc::clone(key)),
-            Holder::Nobody { overdue: true } => overdue.push(Arc::clone(key)),
+            Holder::Vacant { overdue: false } => free.push(Arc::clone(key)),
+            Holder::Vacant { overdue: true } => overdue.push(Arc::clone(key)),
         }
     }
     let room = limits.leases.saturating_sub(mine);
@@ -82,16 +82,16 @@ mod tests {
         steals: 1,
     };
 
-    /// Leases of me, of others, and of nobody, overdue and not.
+    /// Leases of me, of others, and of no worker, overdue and not.
     fn leases(mine: usize, others: &[usize], overdue: usize, free: usize) -> Vec<(Arc<str>, Holder)> {
         let others = others
             .iter()
             .enumerate()
             .flat_map(|(n, count)| vec![Holder::Other(format!("w{n}").into()); *count]);
-        let nobodys = [(overdue, true), (free, false)];
-        let nobodys = nobodys.map(|(count, overdue)| vec![Holder::Nobody { overdue }; count]);
+        let vacant = [(overdue, true), (free, false)];
+        let vacant = vacant.map(|(count, overdue)| vec![Holder::Vacant { overdue }; count]);
         let holders = vec![Holder::Me; mine].into_iter().chain(others);
-        let holders = holders.chain(nobodys.into_iter().flatten());
+        let holders = holders.chain(vacant.into_iter().flatten());
         holders
             .enumerate()
             .map(|(n, holder)| (n.to_string().into(), holder))
@@ -126,7 +126,7 @@ mod tests {
         let chosen = chosen(5, &[1], 2, 2, LIMITS);
         assert_eq!(
             chosen,
-            [Holder::Nobody { overdue: true }, Holder::Nobody { overdue: true }]
+            [Holder::Vacant { overdue: true }, Holder::Vacant { overdue: true }]
         );
     }
 
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(chosen(0, &[20], 0, 0, limits(99)).len(), 10);
         // Not while a lease waits for a worker.
         assert_eq!(count(4, &[9], 0, 1), 1);
-        assert_eq!(chosen(4, &[9], 0, 1, LIMITS), [Holder::Nobody { overdue: false }]);
+        assert_eq!(chosen(4, &[9], 0, 1, LIMITS), [Holder::Vacant { overdue: false }]);
     }
 
     #[test]

@@ -466,12 +466,12 @@ impl Engine {
             // It must not be taken as long as its records are being handled.
             (owner, Some(_)) => Holder::Other(owner.clone().unwrap_or_else(|| "".into())),
             (Some(owner), None) if *owner != self.options.worker => match stood_still >= failover {
-                true => Holder::Nobody {
+                true => Holder::Vacant {
                     overdue: stood_still >= 2 * failover,
                 },
                 false => Holder::Other(Arc::clone(owner)),
             },
-            _ => Holder::Nobody {
+            _ => Holder::Vacant {
                 overdue: stood_still >= failover,
             },
         }

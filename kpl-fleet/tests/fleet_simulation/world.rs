@@ -46,8 +46,8 @@ const HAPPENS: [&str; 26] = [
     "request lost",
     "same name",
     "split",
-    "taken from nobody",
     "taken from one that is alive",
+    "taken while vacant",
     "throttled",
 ];
 
@@ -697,7 +697,7 @@ impl World {
                     Some((worker, incarnation)) if self.process(worker) == (worker, incarnation) => {
                         "taken from one that is alive"
                     }
-                    _ => "taken from nobody",
+                    _ => "taken while vacant",
                 });
                 self.check_take(sender, before, changed, update)?;
             }

@@ -20,7 +20,7 @@ struct Contents {
 
 type File = Arc<Mutex<Contents>>;
 
-/// What may go wrong, each in so many of 1,000 calls.
+/// What may go wrong, and in how many of 1,000 calls.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Faults {
     pub(crate) create: u32,

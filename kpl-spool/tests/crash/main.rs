@@ -266,7 +266,7 @@ impl Model {
         }
         *last = Some(number);
         let id = id_of(&data).ok_or("a short record")?;
-        let (expected, fate) = self.records.get(&id).ok_or("a record of nobody")?;
+        let (expected, fate) = self.records.get(&id).ok_or("a record that was not appended")?;
         if *expected != data {
             return Err(format!("record {id} has changed"));
         }

@@ -40,7 +40,7 @@ const ONE: &[&str] = &["one"];
 const TWO: &[&str] = &["one", "two"];
 
 pub(crate) async fn measure(server: &ThrottlingServer, report: &mut Report) -> Result<()> {
-    // So many side by side that the machine is not what limits them.
+    // The cases of a group run side by side. A group is small enough that the machine does not limit it.
     for side_by_side in [&[(1, ONE), (1, TWO)][..], &[(8, ONE)]] {
         let mut cases = Vec::new();
         for &(shards, producers) in side_by_side {

@@ -90,7 +90,7 @@ impl Intercept for NoteTaker {
 }
 
 fn note(write: impl FnOnce(&mut Notes)) {
-    // Outside of `noting` nobody reads them.
+    // Outside of `noting` they are not read.
     let _ = NOTES.try_with(|notes| write(&mut notes.borrow_mut()));
 }
 

@@ -127,6 +127,11 @@ impl Producer {
     /// listed, its records are sent one by one, not aggregated: [`state`](StreamProducer::state) says so, and a warning is
     /// logged once.
     ///
+    /// So this also returns normally if no connection can be made, for example because the certificate of the endpoint is
+    /// not trusted. The error that `state` and the warning contain then has the code `DispatchFailure` and a message that
+    /// begins with `cannot connect to`. Records wait until they expire. A program that must not start then matches
+    /// [`StreamState::Unpredicted`].
+    ///
     /// If opening a stream failed, it may be tried again: its shards are listed anew, at most once a second.
     ///
     /// # Errors

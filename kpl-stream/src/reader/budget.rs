@@ -74,7 +74,7 @@ impl Budget {
 }
 
 impl Held {
-    /// Holds this much instead. Nobody waits for what is missing: later requests do.
+    /// Holds this much instead. This does not wait for what is missing: later requests do.
     pub(super) fn resize(&mut self, bytes: usize) {
         match bytes.checked_sub(self.bytes) {
             Some(more) => self.budget.take_more(more),

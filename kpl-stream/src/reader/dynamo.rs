@@ -51,10 +51,10 @@ use crate::sdk_error::{explain, has_code};
 ///
 /// # One reader of a name at a time
 ///
-/// Whoever loads the positions of a stream takes them over. From then on, every save by the reader that had them before
+/// A reader that loads the positions of a stream takes them over. From then on, every save by the reader that had them before
 /// fails, with an error that says so, and changes nothing: of two readers of one name, the later one continues and the
-/// earlier one learns of it. A value that saves before it has loaded anything takes the positions only if nobody has
-/// ever had them. The clones of one value are the same reader. Records that the earlier one has not yet saved are read
+/// earlier one learns of it. A value that saves before it has loaded anything takes the positions only if no reader
+/// has ever had them. The clones of one value are the same reader. Records that the earlier one has not yet saved are read
 /// twice.
 ///
 /// # What is in the table
@@ -344,8 +344,8 @@ impl Shared {
         }
     }
 
-    /// Returns the generation as which this value may save. If it has not loaded anything, it takes over what nobody
-    /// has.
+    /// Returns the generation as which this value may save. If it has not loaded anything, it takes over positions
+    /// that no reader has.
     async fn own(&self, stream: &str) -> Result<u64, PositionsError> {
         self.prepare(stream).await?;
         let mut generations = self.generations.lock().await;

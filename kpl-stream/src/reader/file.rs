@@ -146,7 +146,7 @@ impl FilePositions {
     }
 }
 
-/// A file that nobody else reads or replaces: this process has its lock.
+/// A file that no other reader reads or replaces, because this process has its lock.
 #[derive(Debug)]
 struct LockedFile {
     /// Where the file is, or will be. Not a link.

@@ -219,7 +219,7 @@ MUTANTS = [
      "(bytes / self.aggregation_max_size).max(records / usize::MAX)"),
     ("aggregates may have any number of records", "pack.rs", ".max_count(options.aggregation_max_count);", ";"),
     ("aggregation is always enabled", "pack.rs", "!is_known || !self.aggregation_enabled", "!is_known"),
-    ("measures are kept although nobody takes them", "measures.rs", "Self { kept: None }", "Self { kept: Some(Vec::new()) }"),
+    ("measures are kept although they are not taken", "measures.rs", "Self { kept: None }", "Self { kept: Some(Vec::new()) }"),
     ("records that are alike are measured one by one", "measures.rs",
      "chunk_by(|one, other| buffered(one) == buffered(other))", "chunk_by(|_, _| false)"),
     ("records that are alike are measured as one", "measures.rs", "value, alike.len());", "value, 1);"),

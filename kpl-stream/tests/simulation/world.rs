@@ -590,7 +590,7 @@ impl World {
             }
             Output::Flushed { id } => {
                 let flushes = &mut self.producers[place].flushes;
-                let before = flushes.remove(&id).ok_or("a flush that nobody asked for")?;
+                let before = flushes.remove(&id).ok_or("a flush that was not asked for")?;
                 if let Some(place) = self
                     .accepted
                     .iter()

@@ -172,7 +172,7 @@ format, and no fault.
 
 ### The faults
 
-The smallest input that was found to show each. The harness shrinks it; nobody writes it by hand.
+The smallest input that was found to show each; the harness shrinks it.
 
 | | whose | what | user records sent: key, data | what came instead |
 |---|---|---|---|---|

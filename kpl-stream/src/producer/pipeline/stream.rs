@@ -25,7 +25,7 @@ use crate::producer::outcome::{AttemptError, FailureReason};
 /// How precisely times to live are enforced.
 const SWEPT_AT_MOST_EVERY: Duration = Duration::from_millis(100);
 
-/// The hash keys of at most this many records are computed together: more would hardly be faster.
+/// How many hash keys are computed together. More would hardly be faster.
 const HASHED_TOGETHER: usize = 64;
 
 #[derive(Debug)]

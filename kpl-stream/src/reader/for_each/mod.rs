@@ -22,7 +22,7 @@
 //!     .concurrency(Concurrency::ByPartitionKey(16.try_into()?))
 //!     .retries(5)
 //!     .dead_letters(|record: Undecodable| async move { keep(record.data(), record.to_string()).await })
-//!     .until(stop()) // tokio::signal::ctrl_c(), for example
+//!     .until(stop()) // SIGTERM or Ctrl-C, for example
 //!     .run()
 //!     .await?;
 //! # Ok(())
