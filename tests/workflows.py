@@ -92,7 +92,7 @@ def run(command, folder, env, in_full):
         return Context(line.split("=", 1) for line in output.read_text().splitlines())
 
 
-def run_job(name, job, needs, in_full):
+def run_job(job, needs, in_full):
     """Runs a job and returns its outputs, or None if a step has failed."""
     contexts = Context(github=Context(event_name=EVENT, run_id="1", run_attempt="1"), needs=needs, steps=Context(), matrix=Context())
     assert set(job) <= JOB_KEYS, f"unknown here: {set(job) - JOB_KEYS}"
@@ -140,10 +140,14 @@ def main():
         for name, job in yaml.safe_load(path.read_text())["jobs"].items():
             print(f"{path.name}, job {name}:")
             # Jobs come in the order in which they need each other.
-            outputs = run_job(name, job, Context({needed: done[needed] for needed in [job.get("needs")] if needed}), name in in_full)
-            done[name] = Context(outputs=outputs or Context())
+            needed = [job["needs"]] if "needs" in job else []
+            outputs = None
+            if set(needed) <= done.keys():
+                outputs = run_job(job, Context({before: done[before] for before in needed}), name in in_full)
             if outputs is None:
                 failed.append(name)
+            else:
+                done[name] = Context(outputs=outputs)
     if failed:
         sys.exit(f"failed: {' '.join(failed)}")
 
