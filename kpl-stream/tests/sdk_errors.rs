@@ -483,8 +483,7 @@ async fn of_a_page_of_html_one_line_remains() {
         })
         .await;
         let receipt = send(&open(&config).await, &["one"]).await.remove(0).unwrap();
-        let attempts = receipt.attempts();
-        let first = attempts.iter().next().unwrap();
+        let first = receipt.attempts().iter().next().unwrap();
         assert_eq!(first.error.unwrap().to_string(), format!("HTTP {status}: {title}"));
     }
     for (status, body, expected) in [

@@ -15,8 +15,7 @@ use crate::clock;
 pub struct Receipt {
     pub(crate) landing: Arc<Landing>,
     pub(crate) sub_sequence_number: u64,
-    pub(crate) arrived: Instant,
-    pub(crate) failed: Option<Box<FailedAttempts>>,
+    pub(crate) attempts: Attempts,
     pub(crate) may_be_duplicated: bool,
 }
 
@@ -26,8 +25,6 @@ pub(crate) struct Landing {
     pub(crate) stream: Arc<str>,
     pub(crate) written: Written,
     pub(crate) aggregated: bool,
-    /// When the attempt that wrote it started and ended.
-    pub(crate) times: (Instant, Instant),
 }
 
 impl Receipt {
@@ -70,8 +67,8 @@ impl Receipt {
 
     /// Returns the attempts, the successful one last.
     #[must_use]
-    pub fn attempts(&self) -> Attempts {
-        Attempts::succeeded(self.arrived, self.failed.clone(), self.landing.times)
+    pub const fn attempts(&self) -> &Attempts {
+        &self.attempts
     }
 
     /// Returns whether readers may see the record more than once: an earlier attempt had no answer, or ended in a wrong
@@ -174,12 +171,13 @@ impl Attempts {
     pub(crate) const fn succeeded(
         arrived: Instant,
         failed: Option<Box<FailedAttempts>>,
-        times: (Instant, Instant),
+        started: Instant,
+        ended: Instant,
     ) -> Self {
         Self {
             arrived,
             failed,
-            succeeded: Some(times),
+            succeeded: Some((started, ended)),
         }
     }
 
@@ -402,7 +400,7 @@ mod tests {
             };
             FailedAttempts::add(&mut failed, at(10 * number + 3), at(10 * number + 5), &Arc::new(error));
         }
-        let attempts = Attempts::succeeded(arrived, failed, (at(100_000), at(100_001)));
+        let attempts = Attempts::succeeded(arrived, failed, at(100_000), at(100_001));
         assert_eq!(attempts.len(), 10_001);
         let kept: Vec<_> = attempts
             .iter()
