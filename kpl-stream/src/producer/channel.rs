@@ -18,7 +18,7 @@ const TOGETHER: usize = 8;
 
 thread_local! {
     /// The block that the next channel of this thread is from, and its place there.
-    static NEXT: Cell<(Arc<Block>, u8)> = Cell::default();
+    static NEXT: Cell<Option<Place>> = const { Cell::new(None) };
 }
 
 #[derive(Default)]
@@ -35,6 +35,7 @@ enum State {
 }
 
 /// A place in a block.
+#[derive(Default)]
 struct Place {
     block: Arc<Block>,
     index: u8,
@@ -49,15 +50,18 @@ impl Place {
     }
 
     fn next() -> Self {
-        let (block, index) = NEXT.take();
-        if usize::from(index) + 1 < TOGETHER {
-            NEXT.set((Arc::clone(&block), index + 1));
+        let next = NEXT.take().unwrap_or_default();
+        if usize::from(next.index) + 1 < TOGETHER {
+            let block = Arc::clone(&next.block);
+            let index = next.index + 1;
+            NEXT.set(Some(Self { block, index }));
         }
-        Self { block, index }
+        next
     }
 }
 
-/// The side of the producer.
+/// The side of the producer. The default has no other side.
+#[derive(Default)]
 pub(crate) struct Sender(Option<Place>);
 
 /// The side of the delivery.
@@ -92,6 +96,10 @@ impl Sender {
             waker.wake();
         }
         Ok(())
+    }
+
+    pub(crate) const fn has_receiver(&self) -> bool {
+        self.0.is_some()
     }
 
     /// Returns whether the receiver was dropped.

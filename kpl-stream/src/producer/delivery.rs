@@ -23,17 +23,14 @@ pub struct Delivery<T> {
 /// Where the pipeline sends an outcome. The default is that of a record that has no delivery.
 #[derive(Debug, Default)]
 pub(crate) struct OutcomeSender {
-    sender: Option<channel::Sender>,
+    sender: channel::Sender,
     /// The number of the record in the spool.
     pub(crate) spooled: Option<u64>,
 }
 
 pub(crate) fn channel() -> (OutcomeSender, Receiver) {
     let (sender, receiver) = channel::channel();
-    let sender = OutcomeSender {
-        sender: Some(sender),
-        spooled: None,
-    };
+    let sender = OutcomeSender { sender, spooled: None };
     (sender, receiver)
 }
 
@@ -42,21 +39,21 @@ impl OutcomeSender {
     pub(crate) fn of(self, number: u64) -> Self {
         Self {
             spooled: Some(number),
-            ..self
+            sender: self.sender,
         }
     }
 
     /// Returns whether a delivery waits for the outcome.
     pub(crate) fn is_awaited(&self) -> bool {
-        self.sender.as_ref().is_some_and(|sender| !sender.is_closed())
+        !self.sender.is_closed()
     }
 
     /// Sends the outcome to the delivery. Returns it if the record is in the spool and has none.
     pub(crate) fn complete(self, outcome: Outcome) -> Option<Outcome> {
-        let Some(sender) = self.sender else {
+        if !self.sender.has_receiver() {
             return Some(outcome);
-        };
-        match sender.send(outcome) {
+        }
+        match self.sender.send(outcome) {
             Err(outcome) if self.spooled.is_some() => return Some(outcome),
             Err(Err(failure)) => log_unseen(&failure),
             _ => {}

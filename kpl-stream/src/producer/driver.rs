@@ -96,20 +96,19 @@ impl Driver {
         let mut messages = std::mem::take(&mut self.messages);
         self.intake.take(&mut messages);
         let worked = !messages.is_empty();
-        let mut messages_left = messages.drain(..).peekable();
+        let mut messages_left = messages.drain(..);
         while let Some(message) = messages_left.next() {
             match message {
                 Message::Record(stream, record, sender) => {
                     let mut next = Some((record, sender));
                     // The records of the same stream that follow it in the queue are taken with it.
                     let records = std::iter::from_fn(|| {
-                        next.take().or_else(|| {
-                            let is_neighbour =
-                                |next: &Message| matches!(next, Message::Record(other, ..) if *other == stream);
-                            match messages_left.next_if(is_neighbour)? {
-                                Message::Record(_, record, sender) => Some((record, sender)),
+                        next.take().or_else(|| match messages_left.as_slice().first() {
+                            Some(Message::Record(other, ..)) if *other == stream => match messages_left.next() {
+                                Some(Message::Record(_, record, sender)) => Some((record, sender)),
                                 _ => None,
-                            }
+                            },
+                            _ => None,
                         })
                     });
                     self.pipeline.push(stream, records, now);
