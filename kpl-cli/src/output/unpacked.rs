@@ -207,3 +207,93 @@ pub(crate) fn json(record: &Unpacked<'_>) -> io::Result<Vec<u8>> {
     record.write(&mut json, &mut Seconds::default(), false)?;
     Ok(json)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What serde_json writes.
+    fn text(text: &str) -> String {
+        serde_json::to_string(text).unwrap()
+    }
+
+    fn arrivals() -> impl Strategy<Value = Arrival> {
+        prop_oneof![
+            any::<String>().prop_map(Arrival::Text),
+            (0..4_000_000_000_000_u64).prop_map(|millis| Arrival::Seconds(millis as f64 / 1e3)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn lines_are_what_serde_json_writes(
+            (key, sequence_number, shard_id) in any::<(Option<String>, Option<String>, Option<String>)>(),
+            (hash_key, sub_sequence_number, aggregated) in any::<(Option<u128>, u64, bool)>(),
+            arrival in prop::option::of(arrivals()),
+            data in prop_oneof![any::<Vec<u8>>(), any::<String>().prop_map(String::into_bytes), "\\{\"a\": ?[0-9]\\}".prop_map(String::into_bytes)],
+            form in prop::sample::select(vec![DataForm::Base64, DataForm::Text, DataForm::Json]),
+            (compression, malformed) in any::<(Option<String>, Option<String>)>(),
+            is_coloured in any::<bool>(),
+        ) {
+            let verbatim = |json: &str| if is_coloured { format!("{DATA}{json}{DATA:#}") } else { json.to_owned() };
+            let (written, data_encoding) = Data::new(&data, form);
+            let data = match &written {
+                Data::Base64(data) => verbatim(&text(&BASE64.encode(data))),
+                Data::Text(data) => text(data),
+                Data::Json(json) => verbatim(json),
+            };
+            let null = || Some("null".to_owned());
+            let fields = [
+                ("PartitionKey", key.as_deref().map(text).or_else(null)),
+                ("ExplicitHashKey", hash_key.map(|key| text(&key.to_string())).or_else(null)),
+                ("SequenceNumber", sequence_number.as_deref().map(text).or_else(null)),
+                ("SubSequenceNumber", Some(sub_sequence_number.to_string())),
+                ("Aggregated", Some(aggregated.to_string())),
+                ("ApproximateArrivalTimestamp", match &arrival {
+                    Some(Arrival::Text(arrival)) => Some(text(arrival)),
+                    Some(Arrival::Seconds(seconds)) => Some(verbatim(&seconds.to_string())),
+                    None => null(),
+                }),
+                ("ShardId", shard_id.as_deref().map(text)),
+                ("Data", Some(data)),
+                ("DataEncoding", data_encoding.map(|encoding| serde_json::to_string(&encoding).unwrap())),
+                ("Compression", compression.as_deref().map(text)),
+                ("Malformed", malformed.as_deref().map(text)),
+            ];
+            let field = |(name, value): (&str, Option<String>)| {
+                let name = if is_coloured { format!("{KEY}\"{name}\"{KEY:#}") } else { format!("\"{name}\"") };
+                value.map(|value| format!("{name}:{value}"))
+            };
+            let expected = format!("{{{}}}", fields.into_iter().filter_map(field).collect::<Vec<_>>().join(","));
+
+            let record = Unpacked {
+                partition_key: key.as_deref(),
+                explicit_hash_key: hash_key.map(HashKey::new),
+                sequence_number: sequence_number.as_deref(),
+                sub_sequence_number,
+                aggregated,
+                arrival: arrival.as_ref(),
+                shard_id: shard_id.as_deref(),
+                data: written,
+                data_encoding,
+                compression: compression.as_deref(),
+                malformed: malformed.as_deref(),
+            };
+            let (mut json, mut seconds) = (Vec::new(), Seconds::default());
+            record.write(&mut json, &mut seconds, is_coloured).unwrap();
+            // The text of the arrival is taken from the first time.
+            record.write(&mut json, &mut seconds, is_coloured).unwrap();
+            prop_assert_eq!(String::from_utf8(json).unwrap(), expected.repeat(2));
+        }
+    }
+
+    #[test]
+    fn another_time_has_another_text() {
+        let mut arrival = Seconds::default();
+        for (seconds, expected) in [(1.5, "1.5"), (1.5, "1.5"), (0.0, "0"), (-0.0, "-0"), (2.0, "2")] {
+            assert_eq!(arrival.text(seconds), expected);
+        }
+    }
+}
