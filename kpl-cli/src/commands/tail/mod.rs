@@ -88,7 +88,7 @@ pub(crate) struct Tail {
     give_up_after: Duration,
 
     /// The most bytes that may be fetched, or wait to be written
-    #[arg(long, value_name = "BYTES", default_value_t = 40 << 20, value_parser = positive_bytes)]
+    #[arg(long, value_name = "BYTES", default_value_t = 48 << 20, value_parser = positive_bytes)]
     max_buffered_bytes: usize,
 
     /// How to write Data. Data that is not valid text stays base64, text that is not valid JSON stays text, and
@@ -107,8 +107,9 @@ pub(crate) struct Tail {
     service: Service,
 }
 
-/// How many threads fetch and decode what one writes. Each one more keeps memory of its own that others cannot use.
-const FETCHING_THREADS: usize = 2;
+/// How many threads fetch and decode what another one writes. It takes them about the same time, and the allocator keeps free memory for each
+/// thread.
+const FETCHING_THREADS: usize = 1;
 
 /// The data of a user record. Its keys are in [`Received`].
 struct Payload(Vec<u8>);
