@@ -1,4 +1,4 @@
-//! A user record as a line of JSON. It is written field by field and not through serde, which takes three times as long: it writes many
+//! A user record as a line of JSON. It is written field by field and not through serde, which takes more than twice as long: it writes many
 //! short pieces, and looks at each character of each name.
 
 use std::borrow::Cow;
