@@ -32,7 +32,7 @@ pub(crate) struct KeyTable<'a> {
 /// Where a key is.
 #[derive(Clone, Copy)]
 pub(crate) enum Found<'a> {
-    /// In [`KeyTable::texts`], at this index.
+    /// In [`KeyTable::texts`] at this index, if it is there.
     Kept(usize),
     /// Only in the body. It has few characters.
     Short(&'a str),
@@ -78,14 +78,23 @@ impl<'a> KeyTable<'a> {
         &self.texts
     }
 
+    /// Returns the key with this index.
+    #[inline]
+    pub(crate) fn get(&self, index: u64) -> Option<&'a str> {
+        match self.find(index)? {
+            Found::Kept(place) => self.texts.get(place).copied(),
+            Found::Short(key) => Some(key),
+        }
+    }
+
     /// Returns where the key with this index is.
     #[inline]
     pub(crate) fn find(&self, index: u64) -> Option<Found<'a>> {
         let index = usize::try_from(index).ok()?;
-        match index.checked_sub(self.first) {
-            None => (index < self.texts.len()).then_some(Found::Kept(index)),
-            Some(other) => self.find_other(other),
+        if index < self.first {
+            return Some(Found::Kept(index));
         }
+        self.find_other(index - self.first)
     }
 
     #[cold]
@@ -97,15 +106,6 @@ impl<'a> KeyTable<'a> {
         let (start, len) = ((place >> 4) as usize, (place & 0xF) as usize);
         let key = self.body.get(start..start + len)?;
         Some(Found::Short(core::str::from_utf8(key).ok()?))
-    }
-
-    /// Returns the key with this index.
-    #[inline]
-    pub(crate) fn get(&self, index: u64) -> Option<&'a str> {
-        match self.find(index)? {
-            Found::Kept(place) => self.texts.get(place).copied(),
-            Found::Short(key) => Some(key),
-        }
     }
 
     /// Returns all keys as texts.
