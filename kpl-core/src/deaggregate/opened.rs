@@ -38,10 +38,10 @@ impl<'a> Opened<'a> {
     ) -> Result<(), Malformed> {
         self.rest = None;
         frame.open_into(digest, &mut self.aggregate)?;
-        let explicit_hash_keys = self.aggregate.explicit_hash_keys.texts();
+        let explicit_hash_keys = self.aggregate.explicit_hash_keys.texts().iter();
         self.explicit_hash_keys.clear();
         self.explicit_hash_keys
-            .extend(explicit_hash_keys.map(HashKey::parse_lenient));
+            .extend(explicit_hash_keys.map(|text| HashKey::parse_lenient(text)));
         self.hash_keys.clear();
         self.rest = Some(Rest {
             kinesis_record: *record,

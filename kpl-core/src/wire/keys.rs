@@ -9,8 +9,8 @@ const FIRST: usize = 1 << 16;
 /// record refers to them than the memory for the text takes.
 const SHORT: usize = 7;
 
-/// Marks the index of a long key, beside places in the body.
-const LONG: u32 = 1 << 31;
+/// Marks a place in the list of texts, beside those in the body.
+const KEPT: u32 = 1 << 31;
 
 /// Bodies below this length have places of 27 bits, which leaves 4 bits for the length of a key.
 const MOST: usize = 1 << 27;
@@ -22,16 +22,17 @@ const MOST: usize = 1 << 27;
 #[derive(Clone, Default)]
 pub(crate) struct KeyTable<'a> {
     body: &'a [u8],
-    first: Vec<&'a str>,
-    /// Where each other key is: among the long ones, or in the body.
+    /// How many keys have the same index here and in the texts.
+    first: usize,
+    texts: Vec<&'a str>,
+    /// Where each other key is: in the texts, or in the body.
     places: Vec<u32>,
-    long: Vec<&'a str>,
 }
 
 /// Where a key is.
 #[derive(Clone, Copy)]
 pub(crate) enum Found<'a> {
-    /// In [`KeyTable::texts`], with this index.
+    /// In [`KeyTable::texts`] at this index, if it is there.
     Kept(usize),
     /// Only in the body. It has few characters.
     Short(&'a str),
@@ -41,16 +42,16 @@ impl<'a> KeyTable<'a> {
     /// Removes all keys, to hold those of another body.
     pub(super) fn clear(&mut self, body: &'a [u8]) {
         self.body = body;
-        self.first.clear();
+        self.first = if body.len() < MOST { FIRST } else { usize::MAX };
+        self.texts.clear();
         self.places.clear();
-        self.long.clear();
     }
 
     /// Adds a key, which is in the body in front of `rest`.
     #[inline]
     pub(super) fn push(&mut self, key: &'a str, rest: &[u8]) {
-        if self.first.len() < FIRST || self.body.len() >= MOST {
-            self.first.push(key);
+        if self.texts.len() < self.first {
+            self.texts.push(key);
         } else {
             self.push_other(key, self.body.len() - rest.len() - key.len());
         }
@@ -62,34 +63,26 @@ impl<'a> KeyTable<'a> {
         if key.len() <= SHORT {
             self.places.push((start << 4 | key.len()) as u32);
         } else {
-            self.places.push(LONG | self.long.len() as u32);
-            self.long.push(key);
+            self.places.push(KEPT | self.texts.len() as u32);
+            self.texts.push(key);
         }
     }
 
-    pub(crate) const fn len(&self) -> usize {
-        self.first.len() + self.places.len()
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.texts.len().min(self.first) + self.places.len()
     }
 
     /// Returns the keys that are kept as texts: nearly always all.
-    pub(crate) fn texts(&self) -> impl Iterator<Item = &'a str> {
-        self.first.iter().chain(&self.long).copied()
+    pub(crate) fn texts(&self) -> &[&'a str] {
+        &self.texts
     }
 
     /// Returns the key with this index.
     #[inline]
     pub(crate) fn get(&self, index: u64) -> Option<&'a str> {
-        let index = usize::try_from(index).ok()?;
-        match self.first.get(index) {
-            Some(key) => Some(*key),
-            None => self.get_other(index),
-        }
-    }
-
-    #[cold]
-    fn get_other(&self, index: usize) -> Option<&'a str> {
-        match self.find(index as u64)? {
-            Found::Kept(text) => self.long.get(text - self.first.len()).copied(),
+        match self.find(index)? {
+            Found::Kept(place) => self.texts.get(place).copied(),
             Found::Short(key) => Some(key),
         }
     }
@@ -98,12 +91,17 @@ impl<'a> KeyTable<'a> {
     #[inline]
     pub(crate) fn find(&self, index: u64) -> Option<Found<'a>> {
         let index = usize::try_from(index).ok()?;
-        let Some(other) = index.checked_sub(self.first.len()) else {
+        if index < self.first {
             return Some(Found::Kept(index));
-        };
+        }
+        self.find_other(index - self.first)
+    }
+
+    #[cold]
+    fn find_other(&self, other: usize) -> Option<Found<'a>> {
         let place = *self.places.get(other)?;
-        if place & LONG != 0 {
-            return Some(Found::Kept(self.first.len() + (place & !LONG) as usize));
+        if place & KEPT != 0 {
+            return Some(Found::Kept((place & !KEPT) as usize));
         }
         let (start, len) = ((place >> 4) as usize, (place & 0xF) as usize);
         let key = self.body.get(start..start + len)?;
@@ -112,10 +110,11 @@ impl<'a> KeyTable<'a> {
 
     /// Returns all keys as texts.
     pub(super) fn into_texts(self) -> Vec<&'a str> {
-        let others = self.first.len() as u64..self.len() as u64;
-        let others: Vec<_> = others.filter_map(|index| self.get(index)).collect();
-        let mut texts = self.first;
-        texts.extend(others);
+        if self.places.is_empty() {
+            return self.texts;
+        }
+        let mut texts = Vec::with_capacity(self.len());
+        texts.extend((0..self.len() as u64).filter_map(|index| self.get(index)));
         texts
     }
 }
@@ -127,11 +126,12 @@ mod tests {
 
     use super::*;
 
-    /// Returns a table of this many keys, of 0 to 14 bytes, and the keys.
+    /// Returns a table of this many keys, of 0 to 17 bytes, and the keys.
     fn table(body: &mut String, count: usize) -> (KeyTable<'_>, Vec<&str>) {
         let mut ends = Vec::new();
         for number in 0..count {
             let key = format!("é{number}");
+            body.push_str(&key[..0]);
             body.push_str(&key.repeat(number % 3));
             ends.push(body.len());
         }
@@ -172,6 +172,6 @@ mod tests {
         let (table, keys) = table(&mut body, FIRST + 999);
         let long = keys[FIRST..].iter().filter(|key| key.len() > SHORT).count();
         assert!(long > 0 && long < 999);
-        assert_eq!(table.texts().count(), FIRST + long);
+        assert_eq!(table.texts().len(), FIRST + long);
     }
 }
