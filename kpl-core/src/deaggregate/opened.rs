@@ -7,7 +7,7 @@ use crate::digest::Digest;
 use crate::error::cut;
 use crate::key::{HashKey, HashKeyRange};
 use crate::record::{KinesisRecord, UserRecord};
-use crate::wire::{Contents, Found, Frame, KeyTable, Malformed, WireRecord, WireRecords};
+use crate::wire::{Contents, Found, Frame, Keys, Malformed, WireRecord, WireRecords};
 
 #[derive(Default)]
 pub(super) struct Opened<'a> {
@@ -168,7 +168,7 @@ impl<'a> Opened<'a> {
 
 /// Returns the explicit hash key with this index, or `None` in its place if it is not a valid number.
 #[inline]
-fn number(texts: &KeyTable<'_>, numbers: &[Option<HashKey>], index: u64) -> Option<Option<HashKey>> {
+fn number(texts: &Keys<'_>, numbers: &[Option<HashKey>], index: u64) -> Option<Option<HashKey>> {
     match texts.find(index)? {
         Found::Kept(place) => numbers.get(place).copied(),
         Found::Short(text) => Some(HashKey::parse_lenient(text)),

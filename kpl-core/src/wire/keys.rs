@@ -20,7 +20,7 @@ const MOST: usize = 1 << 27;
 /// A text takes 16 bytes of memory, and a key without characters takes 2 bytes of an aggregate, which may have millions of them.
 /// Writing so much memory takes several times as long as reading the aggregate, so a short key takes 4 bytes in a large table.
 #[derive(Clone, Default)]
-pub(crate) struct KeyTable<'a> {
+pub(crate) struct Keys<'a> {
     body: &'a [u8],
     /// How many keys have the same index here and in the texts.
     first: usize,
@@ -32,13 +32,13 @@ pub(crate) struct KeyTable<'a> {
 /// Where a key is.
 #[derive(Clone, Copy)]
 pub(crate) enum Found<'a> {
-    /// In [`KeyTable::texts`] at this index, if it is there.
+    /// In [`Keys::texts`] at this index, if it is there.
     Kept(usize),
     /// Only in the body. It has few characters.
     Short(&'a str),
 }
 
-impl<'a> KeyTable<'a> {
+impl<'a> Keys<'a> {
     /// Removes all keys, to hold those of another body.
     pub(super) fn clear(&mut self, body: &'a [u8]) {
         self.body = body;
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     /// Returns a table of this many keys, of 0 to 17 bytes, and the keys.
-    fn table(body: &mut String, count: usize) -> (KeyTable<'_>, Vec<&str>) {
+    fn table(body: &mut String, count: usize) -> (Keys<'_>, Vec<&str>) {
         let mut ends = Vec::new();
         for number in 0..count {
             let key = format!("é{number}");
@@ -135,7 +135,7 @@ mod tests {
             body.push_str(&key.repeat(number % 3));
             ends.push(body.len());
         }
-        let mut table = KeyTable::default();
+        let mut table = Keys::default();
         table.clear(body.as_bytes());
         let mut start = 0;
         let mut keys = Vec::new();

@@ -33,7 +33,7 @@ mod writer;
 pub use cursor::{Field, InvalidBody, Problem};
 pub use fields::{Fields, Part};
 pub use frame::{Frame, Malformed, NotAggregated};
-pub(crate) use keys::{Found, KeyTable};
+pub(crate) use keys::{Found, Keys};
 pub(crate) use reader::Contents;
 pub use reader::{AggregatedRecord, WireRecord, WireRecords};
 pub use tags::{TagIter, Tags};

@@ -7,7 +7,7 @@ use core::ops::Range;
 
 use super::cursor::{Cursor, Field, InvalidBody, MAX_DEPTH, Mistake, Problem, WireType, long_varint};
 use super::fields::{Part, part};
-use super::keys::KeyTable;
+use super::keys::Keys;
 use super::{Frame, MAGIC, NotAggregated, Tags};
 use crate::debug::ByteCount;
 
@@ -102,8 +102,8 @@ impl<'a> From<Contents<'a>> for AggregatedRecord<'a> {
 /// What an [`AggregatedRecord`] has, with key tables that take less memory.
 #[derive(Clone, Default)]
 pub(crate) struct Contents<'a> {
-    pub(crate) partition_keys: KeyTable<'a>,
-    pub(crate) explicit_hash_keys: KeyTable<'a>,
+    pub(crate) partition_keys: Keys<'a>,
+    pub(crate) explicit_hash_keys: Keys<'a>,
     body: &'a [u8],
     /// From the first user record to the end of the last: where [`records`](Self::records) looks for them.
     occupied: Range<usize>,
