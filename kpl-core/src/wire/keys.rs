@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-/// So many keys at the start of a table are kept as texts, which are found in the fewest steps. Usual tables are smaller.
+/// How many keys at the start of a table are kept as texts, which are found in the fewest steps. Usual tables are smaller.
 const FIRST: usize = 1 << 16;
 
 /// The other keys are kept as texts only if they are longer than this: shorter ones take less time to check again when a
