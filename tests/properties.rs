@@ -3,14 +3,14 @@
 mod support;
 
 use kpl::{
-    AggregateError, Aggregator, Counts, DeaggregateError, Deaggregator, HashKeyRange, KinesisRecord, Position,
-    RawRecord, StrayPolicy,
+    AggregateError, Aggregator, Counts, DeaggregateError, DeaggregateErrorKind, Deaggregator, HashKeyRange,
+    KinesisRecord, Position, RawRecord, StrayPolicy, UserRecord,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use support::bytes::{MAGIC, bytes_field, field_key, group, padded_varint, sealed};
+use support::bytes::{MAGIC, bytes_field, field_key, group, padded_varint, record_at, sealed};
 use support::strategies::{self, cases};
 use support::{Text, as_readers_get, contents, effective, items, oracle};
 
@@ -331,6 +331,57 @@ mod the_reader_agrees_with_the_oracle {
     fn assert_agreement(body: &[u8]) {
         let expected = oracle::read(body).filter(|_| !body.is_empty());
         assert_eq!(oracle::read_by_us(body), expected, "{}", body.escape_ascii());
+    }
+
+    /// Large tables keep short keys in another way than long ones.
+    #[test]
+    fn on_tables_of_many_keys() {
+        const COUNT: usize = 70_000;
+        let text = |number: usize| format!("{number}é").repeat(number % 4);
+        let digits = |number: usize| number.to_string().repeat(number % 4);
+        let last = [0, 1, 65_535, 65_536, 65_537, 65_538, 65_539, COUNT - 1, COUNT];
+        let mut fields: Vec<_> = (0..COUNT).map(|number| bytes_field(1, text(number))).collect();
+        fields.extend((0..COUNT).map(|number| bytes_field(2, digits(number))));
+        fields.extend(last.map(|index| record_at(index as u64, index as u64, "x")));
+        let body = fields.concat();
+        assert_agreement(&body);
+
+        let data = sealed(&body);
+        let read = Deaggregator::<UserRecord<'_>>::new();
+        for (item, index) in read.record(&KinesisRecord::new(&data)).zip(last) {
+            let error = match item {
+                Ok(item) => {
+                    assert_eq!(item.record.partition_key, Some(text(index).as_str()));
+                    assert_eq!(item.record.explicit_hash_key, digits(index).parse().ok());
+                    assert!(!digits(index).is_empty());
+                    continue;
+                }
+                Err(error) => format!("{:?}", error.kind()),
+            };
+            let (text, index) = (String::new(), index as u64);
+            let expected = match index as usize {
+                COUNT => DeaggregateErrorKind::PartitionKeyIndex { index, len: COUNT },
+                _ => DeaggregateErrorKind::ExplicitHashKey { text },
+            };
+            assert_eq!(error, format!("{expected:?}"));
+        }
+    }
+
+    #[test]
+    fn on_groups_that_close_in_another_order() {
+        let tag = |number: usize, wire_type| field_key(number as u64, wire_type);
+        for depth in [1, 2, 15, 16, 17, 18, 33, 99, 100] {
+            for wrong in [None, Some(0), Some(depth / 2), Some(depth - 1)] {
+                let open = (0..depth).map(|level| tag(4 + level % 20, 3));
+                let close = (0..depth).rev().map(|level| match wrong == Some(level) {
+                    true => tag(5 + level % 20, 4),
+                    false => tag(4 + level % 20, 4),
+                });
+                let body = open.chain(close).collect::<Vec<_>>().concat();
+                assert_eq!(oracle::read(&body).is_some(), wrong.is_none());
+                assert_agreement(&body);
+            }
+        }
     }
 
     proptest! {

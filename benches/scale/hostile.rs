@@ -44,7 +44,7 @@ pub(crate) fn measure(scale: &mut Scale) {
     // With a record at both ends, what is between them is passed a second time, to find the last.
     let first = [KEY, &last].concat();
     let (some, many) = (keys(10_000), keys(400_000));
-    let cases: [(&str, Vec<u8>); 10] = [
+    let cases: [(&str, Vec<u8>); 12] = [
         (
             "usual: records of 100 bytes",
             filled(&some, |number| record(number % 10_000, 100), &[]),
@@ -59,6 +59,10 @@ pub(crate) fn measure(scale: &mut Scale) {
             filled(&first, |_| vec![0x0A, 0], &last),
         ),
         (
+            "a table of hash keys that are empty",
+            filled(&first, |_| vec![0x12, 0], &last),
+        ),
+        (
             "keys from all over a large table",
             filled(&many, |number| record(number * 2_654_435_761 % 400_000, 0), &[]),
         ),
@@ -68,6 +72,7 @@ pub(crate) fn measure(scale: &mut Scale) {
             "groups, 90 deep",
             filled(&first, |_| (0..90).fold(Vec::new(), |inner, _| group(10, inner)), &last),
         ),
+        ("groups, empty", filled(&first, |_| group(10, Vec::new()), &last)),
         (
             "numbers that are longer than they need to be",
             filled(

@@ -29,6 +29,17 @@ pub(crate) enum DataEncoding {
     Json,
 }
 
+impl DataEncoding {
+    /// Returns its name in JSON.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Base64 => "base64",
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
 /// How to write packed records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum EntryForm {

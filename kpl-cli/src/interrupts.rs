@@ -1,13 +1,33 @@
 //! The signals that ask a command to end: Ctrl-C, and on Unix SIGTERM and SIGHUP as well.
 
-use tokio::runtime::Runtime;
+use std::io;
+
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
 use crate::problems::Stop;
 
 /// Runs a command that decides itself what these signals do.
 pub(crate) fn run<F: Future<Output = Result<(), Stop>>>(command: impl FnOnce(Interrupts) -> F) -> Result<(), Stop> {
-    let runtime = Runtime::new().map_err(|error| Stop::Usage(format!("cannot start threads: {error}")))?;
+    run_on(Runtime::new(), command)
+}
+
+/// Does the same on this thread and this many others.
+pub(crate) fn run_with_threads<F: Future<Output = Result<(), Stop>>>(
+    threads: usize,
+    command: impl FnOnce(Interrupts) -> F,
+) -> Result<(), Stop> {
+    run_on(
+        Builder::new_multi_thread().worker_threads(threads).enable_all().build(),
+        command,
+    )
+}
+
+fn run_on<F: Future<Output = Result<(), Stop>>>(
+    runtime: io::Result<Runtime>,
+    command: impl FnOnce(Interrupts) -> F,
+) -> Result<(), Stop> {
+    let runtime = runtime.map_err(|error| Stop::Usage(format!("cannot start threads: {error}")))?;
     let result = runtime.block_on(async {
         let interrupts = Interrupts::listen()?;
         command(interrupts.clone()).await?;

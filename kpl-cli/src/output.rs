@@ -1,96 +1,20 @@
 //! JSON on standard output.
 
-use std::borrow::Cow;
+mod unpacked;
+
 use std::io::{self, BufWriter, StdoutLock, Write};
 
 use data_encoding::BASE64;
-use kpl_core::HashKey;
-use serde::de::IgnoredAny;
 use serde::{Serialize, Serializer};
 use serde_json::ser::Formatter;
 
 use crate::draw::{DATA, KEY};
-use crate::forms::{DataEncoding, DataForm};
-use crate::input::Arrival;
 use crate::problems::Stop;
 use crate::terminal;
 
-/// A user record that was unpacked, as a line of output.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct Unpacked<'a> {
-    pub(crate) partition_key: Option<&'a str>,
-    pub(crate) explicit_hash_key: Option<HashKey>,
-    pub(crate) sequence_number: Option<&'a str>,
-    pub(crate) sub_sequence_number: u64,
-    pub(crate) aggregated: bool,
-    #[serde(rename = "ApproximateArrivalTimestamp", serialize_with = "arrival")]
-    pub(crate) arrival: Option<&'a Arrival>,
-    /// Known only if the record was read from a stream.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) shard_id: Option<&'a str>,
-    pub(crate) data: Data<'a>,
-    /// Set if it cannot be seen.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) data_encoding: Option<DataEncoding>,
-    /// What the data was compressed by, if it was decompressed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) compression: Option<&'a str>,
-    /// Why the record is malformed, if it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) malformed: Option<&'a str>,
-}
-
-/// The data of a user record.
-#[derive(Debug)]
-pub(crate) enum Data<'a> {
-    Base64(&'a [u8]),
-    Text(&'a str),
-    /// JSON on one line.
-    Json(Cow<'a, str>),
-}
-
-impl<'a> Data<'a> {
-    /// Returns the data in a form, and how it is encoded if that cannot be seen: without it a string is base64, and everything else
-    /// is JSON.
-    pub(crate) fn new(data: &'a [u8], form: DataForm) -> (Self, Option<DataEncoding>) {
-        match (form, std::str::from_utf8(data)) {
-            (DataForm::Base64, _) => (Self::Base64(data), None),
-            (_, Err(_)) => (Self::Base64(data), Some(DataEncoding::Base64)),
-            (DataForm::Json, Ok(text)) if is_json(text) => {
-                let json = on_one_line(text);
-                let is_ambiguous =
-                    json.starts_with(['"', 'n', '[']) || kpl_event::bytes_of_json(json.as_bytes()).is_some();
-                (Self::Json(json), is_ambiguous.then_some(DataEncoding::Json))
-            }
-            (_, Ok(text)) => (Self::Text(text), Some(DataEncoding::Text)),
-        }
-    }
-}
-
-fn is_json(text: &str) -> bool {
-    serde_json::from_str::<IgnoredAny>(text).is_ok()
-}
-
-/// Removes line breaks: in JSON they are always white space between tokens.
-fn on_one_line(json: &str) -> Cow<'_, str> {
-    let json = json.trim_ascii();
-    if json.contains(['\r', '\n']) {
-        json.replace(['\r', '\n'], "").into()
-    } else {
-        json.into()
-    }
-}
-
-impl Serialize for Data<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Base64(data) => base64(data, serializer),
-            Self::Text(text) => serializer.serialize_str(text),
-            Self::Json(json) => verbatim(json, serializer),
-        }
-    }
-}
+#[cfg(test)]
+pub(crate) use self::unpacked::json;
+pub(crate) use self::unpacked::{Data, Unpacked};
 
 /// Serializes bytes as base64, for [`Lines`].
 pub(crate) fn base64<S: Serializer>(data: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
@@ -99,15 +23,6 @@ pub(crate) fn base64<S: Serializer>(data: &[u8], serializer: S) -> Result<S::Ok,
     BASE64.encode_append(data, &mut json);
     json.push('"');
     verbatim(&json, serializer)
-}
-
-/// Serializes a time of arrival as it was read, for [`Lines`]: seconds have neither an exponent nor a fraction of zero.
-fn arrival<S: Serializer>(arrival: &Option<&Arrival>, serializer: S) -> Result<S::Ok, S::Error> {
-    match arrival {
-        Some(Arrival::Text(text)) => serializer.serialize_str(text),
-        Some(Arrival::Seconds(seconds)) => verbatim(&seconds.to_string(), serializer),
-        None => serializer.serialize_none(),
-    }
 }
 
 /// Serializes what is JSON already, for [`Lines`]. `RawValue` would do it for every serializer, but its feature makes
@@ -144,19 +59,12 @@ impl Formatter for Verbatim {
     }
 }
 
-/// Returns a value as [`Lines`] write it.
-#[cfg(test)]
-pub(crate) fn json(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
-    let mut json = Vec::new();
-    value.serialize(&mut serde_json::Serializer::with_formatter(&mut json, Verbatim))?;
-    Ok(json)
-}
-
 /// JSON values, one a line.
 #[derive(Debug)]
 pub(crate) struct Lines {
     out: BufWriter<StdoutLock<'static>>,
     line: Vec<u8>,
+    arrival: unpacked::Seconds,
     is_coloured: bool,
     /// Whether characters that can control a terminal are escaped.
     is_guarded: bool,
@@ -167,6 +75,7 @@ impl Lines {
         Self {
             out: BufWriter::with_capacity(64 * 1024, io::stdout().lock()),
             line: Vec::new(),
+            arrival: unpacked::Seconds::default(),
             is_coloured: terminal::is_coloured(),
             is_guarded: terminal::is_guarded(),
         }
@@ -178,6 +87,14 @@ impl Lines {
         self.text("\n")
     }
 
+    /// Writes a user record that was unpacked, as a line.
+    pub(crate) fn unpacked(&mut self, record: &Unpacked<'_>) -> Result<(), Stop> {
+        self.line.clear();
+        record.write(&mut self.line, &mut self.arrival, self.is_coloured)?;
+        self.line.push(b'\n');
+        self.write()
+    }
+
     /// Writes a value without ending the line.
     pub(crate) fn value(&mut self, value: &impl Serialize) -> Result<(), Stop> {
         self.line.clear();
@@ -187,6 +104,10 @@ impl Lines {
             value.serialize(&mut serde_json::Serializer::with_formatter(&mut self.line, Verbatim))
         };
         serialized.map_err(io::Error::from)?;
+        self.write()
+    }
+
+    fn write(&mut self) -> Result<(), Stop> {
         if self.is_guarded {
             return Ok(self.out.write_all(&terminal::escaped_json(&self.line))?);
         }

@@ -606,6 +606,88 @@ fn a_flush_sends_what_waits_beside_a_shard_that_is_due() {
 }
 
 #[test]
+fn a_flush_is_done_once_when_the_records_of_two_flushes_share_a_kinesis_record() {
+    let mut test = Test::listed(Options::default(), 1, FOLLOWS_KEYS);
+    test.push([(record("anna", 10), 0)]);
+    let first = test.next_request();
+    test.fail(&first, NOT_NOW);
+    let flush = test.pipeline.flush(test.now);
+    test.push([(record("bob", 10), 1)]);
+    let mut flushed = Vec::new();
+    for _ in 0..TURNS {
+        match test.pipeline.poll(test.now) {
+            Some(Output::PutRecords { id, entries, .. }) => {
+                assert_eq!(entries.iter().map(|entry| entry.user_records).sum::<usize>(), 2);
+                test.write(Request { id, entries });
+            }
+            Some(Output::Flushed { id }) => flushed.push(id),
+            Some(_) => {}
+            None => match test.pipeline.wake_at(test.now) {
+                Some(wake) if test.pipeline.pending() > 0 => test.now = test.now.max(wake),
+                _ => break,
+            },
+        }
+    }
+    assert_eq!((flushed, test.pipeline.pending()), (vec![flush], 0));
+}
+
+#[test]
+fn a_key_that_comes_back_to_another_shard_does_not_stop_other_streams() {
+    let mut test = Test::listed(ordered(), 2, FOLLOWS_KEYS);
+    let other = test.pipeline.open("orders", test.now);
+    let listing = test.listing();
+    test.list(listing, 2, FOLLOWS_KEYS);
+    let of_hash_key = |hash_key| {
+        let raw = RawRecord::new("anna", "some bytes").with_explicit_hash_key(HashKey::new(hash_key));
+        (EncodedRecord::new(&raw).unwrap(), 0)
+    };
+    // One request stays in flight all the time.
+    test.push([(record("bob", 10), 0)]);
+    let _in_flight = test.next_request();
+    test.push([of_hash_key(0)]);
+    let first = test.next_request();
+    test.push([of_hash_key(u128::MAX)]);
+    test.now += 200 * MILLISECOND;
+    test.pipeline.push(other, [(record("carl", 10), 0)], test.now);
+    test.fail(&first, NOT_NOW);
+    test.now += 200 * MILLISECOND;
+    assert!(
+        !test.requests().is_empty(),
+        "the record of the other stream is not sent"
+    );
+}
+
+#[test]
+fn a_record_that_comes_back_while_its_stream_is_gone_expires_in_time() {
+    let mut options = Options::default();
+    options.request_timeout = 100 * SECOND;
+    let ttl = options.record_ttl;
+    let mut test = Test::listed(options, 2, FOLLOWS_KEYS);
+    test.pipeline.keep_trying();
+    let start = test.now;
+    test.push([(record("anna", 10), 0)]);
+    let first = test.next_request();
+    test.now = start + 5 * SECOND;
+    test.push([(record("bob", 10), 1)]);
+    let second = test.next_request();
+    test.answer(second.id, Err(not_found()));
+    let (_, listing) = test.wait_for_listing();
+    test.fail_listing(listing, not_found());
+    test.fail(&first, NOT_NOW);
+    let mut expired = None;
+    while expired.is_none() && test.now < start + 2 * ttl {
+        test.now += 100 * MILLISECOND;
+        test.requests();
+        for listing in std::mem::take(&mut test.listings) {
+            test.fail_listing(listing, not_found());
+        }
+        expired = test.outcomes.first().map(|(number, _)| (*number, test.now - start));
+    }
+    let (number, after) = expired.expect("a record expires");
+    assert!(number == 0 && after < ttl + SECOND, "record {number} after {after:?}");
+}
+
+#[test]
 fn enough_for_a_request_goes_at_once() {
     // Entries.
     let mut options = patient(one_by_one());

@@ -367,6 +367,51 @@ async fn a_full_spool_makes_senders_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_flush_hurries_what_fills_the_spool() {
+    let folder = Folder::new();
+    let service = Service::default();
+    let mut options = builder(&service, folder.spool().max_bytes(140_000)).max_user_record_size(2_000);
+    options = options.record_max_buffered_time(Duration::from_secs(60));
+    let stream = open(options).await;
+    let mut number = 0;
+    let held_up = loop {
+        let mut sending = Box::pin({
+            let stream = stream.clone();
+            async move { stream.spool(sized(number, 1_000)).await }
+        });
+        if tokio::time::timeout(Duration::from_millis(300), &mut sending)
+            .await
+            .is_err()
+        {
+            break sending;
+        }
+        number += 1;
+    };
+    let flushed = tokio::time::timeout(Duration::from_secs(30), stream.producer().flush()).await;
+    assert!(flushed.is_ok(), "records wait for others");
+    held_up.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_outcome_of_a_send_that_was_given_up_is_told() {
+    let folder = Folder::new();
+    let service = Service::default();
+    service.0.lock().unwrap().poison = Some("7");
+    let told = Outcomes::default();
+    let spool = folder.spool().durability(Durability::Synced {
+        every: Duration::from_secs(1),
+    });
+    let stream = open(builder(&service, told.of(spool))).await;
+    // The next is stored a second after this one.
+    let _ = stream.send(RawRecord::new("key", "1")).await.unwrap().await;
+    let sending = stream.send(RawRecord::new("key", "7"));
+    let given_up = tokio::time::timeout(Duration::from_millis(100), sending).await;
+    stream.producer().flush().await;
+    assert!(given_up.is_err(), "it is stored at once");
+    assert_eq!(told.failures().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_accepted_that_is_not_stored() {
     let (folder, service, outcomes) = (Folder::new(), Service::failing(outage()), Outcomes::default());
     let stream = open(builder(&service, outcomes.of(folder.spool()))).await;

@@ -194,7 +194,7 @@ impl UserRecords<'_> {
         let plain = self.plain(file, entry, user_record, &entry.data)?;
         let (data, data_encoding) = Data::new(&plain.data, self.data);
         let compression = plain.compression.map(Compression::name);
-        self.lines.line(&Unpacked {
+        self.lines.unpacked(&Unpacked {
             partition_key: entry.partition_key.as_deref(),
             explicit_hash_key: unpacked.explicit_hash_key,
             sequence_number: entry.sequence_number.as_deref(),
@@ -216,7 +216,7 @@ impl UserRecords<'_> {
         let user_record = record.aggregated.then_some(record.sub_sequence_number);
         let plain = self.plain(file, entry, user_record, record.data)?;
         let (data, data_encoding) = Data::new(&plain.data, self.data);
-        self.lines.line(&Unpacked {
+        self.lines.unpacked(&Unpacked {
             partition_key: record.partition_key,
             explicit_hash_key: record.explicit_hash_key,
             sequence_number: record.kinesis_record.sequence_number,
@@ -236,7 +236,7 @@ impl UserRecords<'_> {
         self.marked(file, entry, Some(sub_sequence_number), &error.kind().to_string())?;
         let plain = self.plain(file, entry, Some(sub_sequence_number), error.data())?;
         let (data, data_encoding) = Data::new(&plain.data, self.data);
-        self.lines.line(&Unpacked {
+        self.lines.unpacked(&Unpacked {
             partition_key: None,
             explicit_hash_key: None,
             sequence_number: error.sequence_number(),

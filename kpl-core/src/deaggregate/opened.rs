@@ -7,12 +7,12 @@ use crate::digest::Digest;
 use crate::error::cut;
 use crate::key::{HashKey, HashKeyRange};
 use crate::record::{KinesisRecord, UserRecord};
-use crate::wire::{AggregatedRecord, Frame, Malformed, WireRecord, WireRecords};
+use crate::wire::{Contents, Found, Frame, Keys, Malformed, WireRecord, WireRecords};
 
 #[derive(Default)]
 pub(super) struct Opened<'a> {
-    aggregate: AggregatedRecord<'a>,
-    /// The explicit hash keys as numbers; `None` where one is not a valid number.
+    aggregate: Contents<'a>,
+    /// The explicit hash keys that are kept as texts, as numbers; `None` where one is not a valid number.
     explicit_hash_keys: Vec<Option<HashKey>>,
     /// The hash keys of the partition keys, computed when they are first needed.
     hash_keys: Vec<Option<HashKey>>,
@@ -38,7 +38,7 @@ impl<'a> Opened<'a> {
     ) -> Result<(), Malformed> {
         self.rest = None;
         frame.open_into(digest, &mut self.aggregate)?;
-        let explicit_hash_keys = self.aggregate.explicit_hash_keys().iter();
+        let explicit_hash_keys = self.aggregate.explicit_hash_keys.texts().iter();
         self.explicit_hash_keys.clear();
         self.explicit_hash_keys
             .extend(explicit_hash_keys.map(|text| HashKey::parse_lenient(text)));
@@ -62,9 +62,13 @@ impl<'a> Opened<'a> {
     pub(super) fn next_usual(&mut self) -> Option<UserRecord<'a>> {
         let rest = self.rest.as_mut()?;
         let (wire, records) = rest.records.usual()?;
-        let partition_key = Some(lookup(self.aggregate.partition_keys(), wire.partition_key_index)?);
+        let partition_key = Some(self.aggregate.partition_keys.get(wire.partition_key_index)?);
         let explicit_hash_key = match wire.explicit_hash_key_index {
-            Some(index) => Some(lookup(&self.explicit_hash_keys, index)??),
+            Some(index) => Some(number(
+                &self.aggregate.explicit_hash_keys,
+                &self.explicit_hash_keys,
+                index,
+            )??),
             None => None,
         };
         let sub_sequence_number = rest.next_sub_sequence_number;
@@ -108,8 +112,8 @@ impl<'a> Opened<'a> {
         record: &mut UserRecord<'a>,
     ) -> Result<(), DeaggregateErrorKind> {
         let index = wire.partition_key_index;
-        let partition_keys = self.aggregate.partition_keys();
-        record.partition_key = lookup(partition_keys, index);
+        let partition_keys = &self.aggregate.partition_keys;
+        record.partition_key = partition_keys.get(index);
         if record.partition_key.is_none() {
             let len = partition_keys.len();
             return Err(DeaggregateErrorKind::PartitionKeyIndex { index, len });
@@ -121,14 +125,15 @@ impl<'a> Opened<'a> {
     }
 
     fn explicit_hash_key(&self, index: u64) -> Result<Option<HashKey>, DeaggregateErrorKind> {
-        match lookup(&self.explicit_hash_keys, index) {
+        let texts = &self.aggregate.explicit_hash_keys;
+        match number(texts, &self.explicit_hash_keys, index) {
             Some(None) => Err(DeaggregateErrorKind::ExplicitHashKey {
-                text: lookup(self.aggregate.explicit_hash_keys(), index).map_or_else(Default::default, cut),
+                text: texts.get(index).map_or_else(Default::default, cut),
             }),
             Some(key) => Ok(key),
             None => Err(DeaggregateErrorKind::ExplicitHashKeyIndex {
                 index,
-                len: self.explicit_hash_keys.len(),
+                len: texts.len(),
             }),
         }
     }
@@ -153,7 +158,7 @@ impl<'a> Opened<'a> {
 
     /// Returns the hash key of a record's partition key, which is computed once for each key.
     fn hash_key(&mut self, wire: &WireRecord<'_>, record: &UserRecord<'_>) -> Option<HashKey> {
-        self.hash_keys.resize(self.aggregate.partition_keys().len(), None);
+        self.hash_keys.resize(self.aggregate.partition_keys.len(), None);
         let known = self
             .hash_keys
             .get_mut(usize::try_from(wire.partition_key_index).ok()?)?;
@@ -161,7 +166,11 @@ impl<'a> Opened<'a> {
     }
 }
 
+/// Returns the explicit hash key with this index, or `None` in its place if it is not a valid number.
 #[inline]
-fn lookup<T: Copy>(table: &[T], index: u64) -> Option<T> {
-    table.get(usize::try_from(index).ok()?).copied()
+fn number(texts: &Keys<'_>, numbers: &[Option<HashKey>], index: u64) -> Option<Option<HashKey>> {
+    match texts.find(index)? {
+        Found::Kept(place) => numbers.get(place).copied(),
+        Found::Short(text) => Some(HashKey::parse_lenient(text)),
+    }
 }

@@ -72,29 +72,12 @@ impl<'a> Cursor<'a> {
                 self.rest = rest;
                 Ok(u64::from(*byte))
             }
-            _ => self.long_varint(),
-        }
-    }
-
-    fn long_varint(&mut self) -> Result<u64, Mistake> {
-        let mut value = 0;
-        for (place, &byte) in self.rest.iter().take(10).enumerate() {
-            let bits = u64::from(byte & 0x7F);
-            if place == 9 && byte > 1 {
-                break;
-            }
-            value |= bits << (7 * place);
-            if byte < 0x80 {
-                self.rest = self.rest.get(place + 1..).unwrap_or_default();
-                return Ok(value);
+            rest => {
+                let (value, rest) = long_varint(rest).map_err(|problem| (self.offset(), problem))?;
+                self.rest = rest;
+                Ok(value)
             }
         }
-        let problem = if self.rest.len() < 10 {
-            Problem::PastTheEnd
-        } else {
-            Problem::LongVarint
-        };
-        Err((self.offset(), problem))
     }
 
     /// Reads the number and wire type of the next field.
@@ -137,16 +120,6 @@ impl<'a> Cursor<'a> {
         core::str::from_utf8(bytes).map_err(|error| (start + error.valid_up_to(), Problem::NotUtf8))
     }
 
-    /// Reads the message in a length-delimited field.
-    #[inline]
-    pub(super) fn message(&mut self) -> Result<Self, Mistake> {
-        let bytes = self.bytes()?;
-        Ok(Self {
-            rest: bytes,
-            end: self.offset(),
-        })
-    }
-
     /// Skips an unknown field. `depth` is how many groups it may open.
     pub(super) fn skip(&mut self, (number, wire_type): (u32, WireType), depth: u32) -> Result<(), Mistake> {
         let offset = self.offset();
@@ -159,18 +132,54 @@ impl<'a> Cursor<'a> {
             WireType::Fixed64 => self.fixed(8),
             WireType::Fixed32 => self.fixed(4),
             WireType::EndGroup => Err((offset, Problem::Group)),
-            WireType::StartGroup => loop {
-                if self.is_empty() {
-                    return Err((self.offset(), Problem::Group));
-                }
-                let at = self.offset();
-                match self.field()? {
-                    (end, WireType::EndGroup) if end == number => return Ok(()),
-                    (_, WireType::EndGroup) => return Err((at, Problem::Group)),
-                    inner => self.skip(inner, depth - 1)?,
-                }
-            },
+            WireType::StartGroup => self.skip_group(number, depth),
         }
+    }
+
+    /// Skips what is left of a group of this number. `depth` is how many groups may be open, this one included.
+    // Takes a call for 16 groups inside each other, as a call for each would take most of the time.
+    pub(super) fn skip_group(&mut self, number: u32, depth: u32) -> Result<(), Mistake> {
+        let mut open = [number; 16];
+        let most = depth.min(16);
+        let mut count = 1_u32;
+        while let Some(innermost) = count.checked_sub(1) {
+            // What comes after this reads the same, but more slowly: a group in a group, or its end, with a number below 16.
+            if let [tag @ 8..0x80, rest @ ..] = self.rest {
+                let number = u32::from(tag >> 3);
+                match tag & 7 {
+                    3 if count < most => {
+                        self.rest = rest;
+                        if let Some(place) = open.get_mut(count as usize) {
+                            *place = number;
+                        }
+                        count += 1;
+                        continue;
+                    }
+                    4 if open.get(innermost as usize) == Some(&number) => {
+                        self.rest = rest;
+                        count = innermost;
+                        continue;
+                    }
+                    _ => {}
+                }
+            }
+            if self.is_empty() {
+                return Err((self.offset(), Problem::Group));
+            }
+            let at = self.offset();
+            match self.field()? {
+                (inner, WireType::StartGroup) if count < most => {
+                    if let Some(place) = open.get_mut(count as usize) {
+                        *place = inner;
+                    }
+                    count += 1;
+                }
+                (end, WireType::EndGroup) if open.get(innermost as usize) == Some(&end) => count = innermost,
+                (_, WireType::EndGroup) => return Err((at, Problem::Group)),
+                inner => self.skip(inner, depth - count)?,
+            }
+        }
+        Ok(())
     }
 
     fn fixed(&mut self, len: usize) -> Result<(), Mistake> {
@@ -178,6 +187,27 @@ impl<'a> Cursor<'a> {
         self.rest = self.rest.get(len..).ok_or(past_the_end)?;
         Ok(())
     }
+}
+
+/// Reads a varint, and returns what comes after it.
+#[cold]
+pub(super) fn long_varint(bytes: &[u8]) -> Result<(u64, &[u8]), Problem> {
+    let mut value = 0;
+    for (place, &byte) in bytes.iter().take(10).enumerate() {
+        let bits = u64::from(byte & 0x7F);
+        if place == 9 && byte > 1 {
+            break;
+        }
+        value |= bits << (7 * place);
+        if byte < 0x80 {
+            return Ok((value, bytes.get(place + 1..).unwrap_or_default()));
+        }
+    }
+    Err(if bytes.len() < 10 {
+        Problem::PastTheEnd
+    } else {
+        Problem::LongVarint
+    })
 }
 
 /// The fields of the format, for errors that name one.

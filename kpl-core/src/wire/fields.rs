@@ -79,8 +79,9 @@ pub(super) fn part<'a>(cursor: &mut Cursor<'a>, records: usize) -> Result<Part<'
             Ok(Part::ExplicitHashKey(key))
         }
         (3, WireType::LengthDelimited) => {
-            let message = cursor.message().map_err(outside(Field::Records))?;
-            let record = WireRecord::read(message).map_err(|(field, (offset, problem))| InvalidBody {
+            let message = cursor.bytes().map_err(outside(Field::Records))?;
+            let start = cursor.offset() - message.len();
+            let record = WireRecord::read(message, start).map_err(|(field, (offset, problem))| InvalidBody {
                 offset,
                 record: Some(records),
                 field,
@@ -127,7 +128,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::wire::{AggregatedRecord, DIGEST_LEN};
+    use crate::wire::{AggregatedRecord, Contents, DIGEST_LEN};
 
     fn sealed(body: &[u8]) -> Vec<u8> {
         [&MAGIC, body, &crate::digest::md5(body)].concat()
@@ -173,13 +174,14 @@ mod tests {
                 prop_assert!(range.end > end);
                 end = range.end;
             }
-            let mut parsed = AggregatedRecord::default();
-            let error = parsed.read(&body).err();
+            let mut contents = Contents::default();
+            let error = contents.read(&body).err();
             prop_assert_eq!(fields.iter().find_map(|field| field.clone().err()), error);
             if error.is_some() {
                 return Ok(());
             }
             prop_assert_eq!(end, bytes.len() - DIGEST_LEN);
+            let parsed = AggregatedRecord::from(contents);
             let parts = || fields.iter().flatten().map(|(part, _)| *part);
             let keys: Vec<_> = parts().filter_map(|part| match part { Part::PartitionKey(key) => Some(key), _ => None }).collect();
             prop_assert_eq!(keys, parsed.partition_keys());

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{AggregatedRecord, DIGEST_LEN, InvalidBody, MAGIC, MIN_LEN};
+use super::{AggregatedRecord, Contents, DIGEST_LEN, InvalidBody, MAGIC, MIN_LEN};
 use crate::debug::ByteCount;
 use crate::digest::{Digest, md5};
 
@@ -60,13 +60,13 @@ impl<'a> Frame<'a> {
     ///
     /// [`Malformed`] if the digest does not match or the bytes do not parse.
     pub fn open(&self) -> Result<AggregatedRecord<'a>, Malformed> {
-        let mut record = AggregatedRecord::default();
-        self.open_into(md5(self.body), &mut record)?;
-        Ok(record)
+        let mut contents = Contents::default();
+        self.open_into(md5(self.body), &mut contents)?;
+        Ok(contents.into())
     }
 
     /// Does what [`open`](Self::open) does, with a digest computed elsewhere and tables that are reused.
-    pub(crate) fn open_into(&self, computed: Digest, into: &mut AggregatedRecord<'a>) -> Result<(), Malformed> {
+    pub(crate) fn open_into(&self, computed: Digest, into: &mut Contents<'a>) -> Result<(), Malformed> {
         if computed != self.digest {
             return Err(Malformed::Digest);
         }

@@ -25,6 +25,7 @@
 mod cursor;
 mod fields;
 mod frame;
+mod keys;
 mod reader;
 mod tags;
 mod writer;
@@ -32,6 +33,8 @@ mod writer;
 pub use cursor::{Field, InvalidBody, Problem};
 pub use fields::{Fields, Part};
 pub use frame::{Frame, Malformed, NotAggregated};
+pub(crate) use keys::{Found, Keys};
+pub(crate) use reader::Contents;
 pub use reader::{AggregatedRecord, WireRecord, WireRecords};
 pub use tags::{TagIter, Tags};
 pub(crate) use writer::{Parts, Writer};

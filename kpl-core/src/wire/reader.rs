@@ -2,10 +2,12 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::mem::take;
 use core::ops::Range;
 
-use super::cursor::{Cursor, Field, InvalidBody, MAX_DEPTH, Mistake, Problem, WireType};
+use super::cursor::{Cursor, Field, InvalidBody, MAX_DEPTH, Mistake, Problem, WireType, long_varint};
 use super::fields::{Part, part};
+use super::keys::Keys;
 use super::{Frame, MAGIC, NotAggregated, Tags};
 use crate::debug::ByteCount;
 
@@ -31,10 +33,8 @@ use crate::debug::ByteCount;
 pub struct AggregatedRecord<'a> {
     partition_keys: Vec<&'a str>,
     explicit_hash_keys: Vec<&'a str>,
-    body: &'a [u8],
-    /// From the first user record to the end of the last: where [`records`](Self::records) looks for them.
-    occupied: Range<usize>,
-    count: usize,
+    /// Without the keys.
+    contents: Contents<'a>,
 }
 
 impl fmt::Debug for AggregatedRecord<'_> {
@@ -42,8 +42,8 @@ impl fmt::Debug for AggregatedRecord<'_> {
         f.debug_struct("AggregatedRecord")
             .field("partition_keys", &self.partition_keys.len())
             .field("explicit_hash_keys", &self.explicit_hash_keys.len())
-            .field("records", &self.count)
-            .field("body", &ByteCount(self.body.len()))
+            .field("records", &self.len())
+            .field("body", &ByteCount(self.contents.body.len()))
             .finish()
     }
 }
@@ -56,48 +56,6 @@ impl<'a> AggregatedRecord<'a> {
     /// [`NotAggregated`] says why the bytes are a plain record instead.
     pub fn parse(data: &'a [u8]) -> Result<Self, NotAggregated> {
         Ok(Frame::new(data)?.open()?)
-    }
-
-    /// Reads other protobuf bytes into the same tables. After an error the content must not be used.
-    pub(super) fn read(&mut self, body: &'a [u8]) -> Result<(), InvalidBody> {
-        self.partition_keys.clear();
-        self.explicit_hash_keys.clear();
-        self.body = body;
-        self.occupied = body.len()..0;
-        self.count = 0;
-
-        let mut cursor = Cursor::new(body, MAGIC.len());
-        while !cursor.is_empty() {
-            let before = cursor.rest();
-            let (count, rest) = canonical_records(before);
-            cursor.advance_to(rest);
-            if count > 0 {
-                self.found(count, before, rest);
-                continue;
-            }
-            while let Some((key, rest)) = short_key(cursor.rest()) {
-                self.partition_keys.push(key);
-                cursor.advance_to(rest);
-            }
-            cursor.advance_to(after_short_fields(cursor.rest(), UNKNOWN));
-            if cursor.rest().len() < before.len() {
-                continue;
-            }
-            match part(&mut cursor, self.count)? {
-                Part::PartitionKey(key) => self.partition_keys.push(key),
-                Part::ExplicitHashKey(key) => self.explicit_hash_keys.push(key),
-                Part::UserRecord(_) => self.found(1, before, cursor.rest()),
-                Part::Unknown => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Notes that there are this many records between two places of the body.
-    fn found(&mut self, count: usize, before: &[u8], after: &[u8]) {
-        self.count += count;
-        self.occupied.start = self.occupied.start.min(self.body.len() - before.len());
-        self.occupied.end = self.body.len() - after.len();
     }
 
     /// Returns the partition keys that records refer to by their index.
@@ -115,18 +73,96 @@ impl<'a> AggregatedRecord<'a> {
     /// Returns how many user records there are, which can be zero.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.count
+        self.contents.count
     }
 
     /// Returns whether there are no user records.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.count == 0
+        self.len() == 0
     }
 
     /// Returns the user records, in their order. The first has the sub-sequence number 0.
     #[must_use]
     pub fn records(&self) -> WireRecords<'a> {
+        self.contents.records()
+    }
+}
+
+impl<'a> From<Contents<'a>> for AggregatedRecord<'a> {
+    fn from(mut contents: Contents<'a>) -> Self {
+        Self {
+            partition_keys: take(&mut contents.partition_keys).into_texts(),
+            explicit_hash_keys: take(&mut contents.explicit_hash_keys).into_texts(),
+            contents,
+        }
+    }
+}
+
+/// What an [`AggregatedRecord`] has, with key tables that take less memory.
+#[derive(Clone, Default)]
+pub(crate) struct Contents<'a> {
+    pub(crate) partition_keys: Keys<'a>,
+    pub(crate) explicit_hash_keys: Keys<'a>,
+    body: &'a [u8],
+    /// From the first user record to the end of the last: where [`records`](Self::records) looks for them.
+    occupied: Range<usize>,
+    count: usize,
+}
+
+impl<'a> Contents<'a> {
+    /// Reads other protobuf bytes, into the same memory. After an error the content must not be used.
+    pub(super) fn read(&mut self, body: &'a [u8]) -> Result<(), InvalidBody> {
+        self.partition_keys.clear(body);
+        self.explicit_hash_keys.clear(body);
+        self.body = body;
+        self.occupied = body.len()..0;
+        self.count = 0;
+
+        let mut cursor = Cursor::new(body, MAGIC.len());
+        while !cursor.is_empty() {
+            let before = cursor.rest();
+            let (count, rest) = canonical_records(before);
+            cursor.advance_to(rest);
+            if count > 0 {
+                self.found(count, before, rest);
+                continue;
+            }
+            while let Some((key, rest)) = short_key(cursor.rest(), 0x0A) {
+                self.partition_keys.push(key, rest);
+                cursor.advance_to(rest);
+            }
+            while let Some((key, rest)) = short_key(cursor.rest(), 0x12) {
+                self.explicit_hash_keys.push(key, rest);
+                cursor.advance_to(rest);
+            }
+            cursor.advance_to(after_short_tags(cursor.rest(), UNKNOWN));
+            if cursor.rest().len() < before.len() {
+                continue;
+            }
+            match part(&mut cursor, self.count)? {
+                Part::PartitionKey(key) => self.partition_keys.push(key, cursor.rest()),
+                Part::ExplicitHashKey(key) => self.explicit_hash_keys.push(key, cursor.rest()),
+                Part::UserRecord(_) => self.found(1, before, cursor.rest()),
+                Part::Unknown => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that there are this many records between two places of the body.
+    fn found(&mut self, count: usize, before: &[u8], after: &[u8]) {
+        self.count += count;
+        self.occupied.start = self.occupied.start.min(self.body.len() - before.len());
+        self.occupied.end = self.body.len() - after.len();
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Returns the user records, in their order.
+    pub(crate) fn records(&self) -> WireRecords<'a> {
         let records = self.body.get(self.occupied.clone()).unwrap_or_default();
         WireRecords::new(records, MAGIC.len() + self.occupied.start)
     }
@@ -157,8 +193,8 @@ impl fmt::Debug for WireRecord<'_> {
 }
 
 impl<'a> WireRecord<'a> {
-    pub(super) fn read(message: Cursor<'a>) -> Result<Self, (Field, Mistake)> {
-        let mut cursor = message;
+    pub(super) fn read(message: &'a [u8], start: usize) -> Result<Self, (Field, Mistake)> {
+        let mut cursor = Cursor::new(message, start);
         let (mut partition_key_index, mut explicit_hash_key_index, mut data) = (None, None, None);
         let mut tags: &[u8] = &[];
         while !cursor.is_empty() {
@@ -175,9 +211,9 @@ impl<'a> WireRecord<'a> {
                     data = Some(cursor.bytes().map_err(in_field(Field::Data))?);
                 }
                 (4, WireType::LengthDelimited) => {
-                    let tag = cursor.message().map_err(in_field(Field::Tags))?;
-                    read_tag(tag)?;
-                    tags = message.rest();
+                    let tag = cursor.bytes().map_err(in_field(Field::Tags))?;
+                    read_tag(tag, cursor.offset() - tag.len())?;
+                    tags = message;
                 }
                 (number @ 1..=4, _) => {
                     let field = match number {
@@ -208,7 +244,8 @@ impl<'a> WireRecord<'a> {
 }
 
 /// Reads a `Tag` message.
-pub(super) fn read_tag<'a>(mut cursor: Cursor<'a>) -> Result<(&'a str, Option<&'a str>), (Field, Mistake)> {
+pub(super) fn read_tag(tag: &[u8], start: usize) -> Result<(&str, Option<&str>), (Field, Mistake)> {
+    let mut cursor = Cursor::new(tag, start);
     let (mut key, mut value) = (None, None);
     while !cursor.is_empty() {
         match cursor.field().map_err(in_field(Field::Tags))? {
@@ -247,14 +284,22 @@ fn canonical_records(bytes: &[u8]) -> (usize, &[u8]) {
     (count, rest)
 }
 
-/// Reads a partition key of less than 128 bytes at the start of the bytes. [`part`] would read the same, but more slowly.
+/// Reads a key of less than 128 bytes at the start of the bytes, after this tag. [`part`] would read the same, but more slowly.
 #[inline]
-fn short_key(bytes: &[u8]) -> Option<(&str, &[u8])> {
-    let [0x0A, len @ 0..0x80, rest @ ..] = bytes else {
+fn short_key(bytes: &[u8], tag: u8) -> Option<(&str, &[u8])> {
+    let [first, len @ 0..0x80, rest @ ..] = bytes else {
         return None;
     };
+    if *first != tag {
+        return None;
+    }
     let (key, rest) = rest.split_at_checked(usize::from(*len))?;
-    Some((core::str::from_utf8(key).ok()?, rest))
+    let key = if key.is_empty() {
+        ""
+    } else {
+        core::str::from_utf8(key).ok()?
+    };
+    Some((key, rest))
 }
 
 /// The tag of a field whose number is not one of the format's: this or a larger one.
@@ -263,21 +308,29 @@ const UNKNOWN: u8 = 4 << 3;
 /// The tag of any field.
 const ANY: u8 = 1 << 3;
 
-/// Returns what comes after the fields at the start of the bytes that are varints of one byte or have a length of one byte, if
-/// their tags are at least `from` and not that of a user record. [`Cursor::skip`] would skip the same, but more slowly.
-fn after_short_fields(mut bytes: &[u8], from: u8) -> &[u8] {
-    while let [tag @ ..0x80, value @ 0..0x80, rest @ ..] = bytes
+/// Returns what comes after the fields at the start of the bytes whose tags are at least `from`, and neither a user record's nor
+/// longer than a byte. [`Cursor::skip`] would skip the same, but more slowly.
+fn after_short_tags(mut bytes: &[u8], from: u8) -> &[u8] {
+    while let [tag @ ..0x80, rest @ ..] = bytes
         && *tag >= from
         && tag >> 3 != 3
     {
-        bytes = match tag & 7 {
-            0 => rest,
-            2 => match rest.get(usize::from(*value)..) {
-                Some(rest) => rest,
-                None => return bytes,
-            },
-            _ => return bytes,
+        let after = match tag & 7 {
+            0 => varint(rest).map(|(_, after)| after),
+            2 => counted(rest).map(|(_, after)| after),
+            3 => {
+                let mut group = Cursor::new(rest, 0);
+                group
+                    .skip_group(u32::from(tag >> 3), MAX_DEPTH)
+                    .ok()
+                    .map(|()| group.rest())
+            }
+            _ => None,
         };
+        match after {
+            Some(after) => bytes = after,
+            None => break,
+        }
     }
     bytes
 }
@@ -321,24 +374,23 @@ fn short_record(bytes: &[u8]) -> Option<(WireRecord<'_>, &[u8])> {
     Some((record, rest))
 }
 
-/// Reads a canonical record whose numbers are varints of up to three bytes.
+/// Reads a canonical record of any length.
 #[inline]
 fn long_record(bytes: &[u8]) -> Option<(WireRecord<'_>, &[u8])> {
-    let (len, rest) = short_varint(bytes.strip_prefix(&[0x1A])?)?;
-    let (message, rest) = rest.split_at_checked(len)?;
-    let (partition_key_index, mut message) = short_varint(message.strip_prefix(&[0x08])?)?;
+    let (message, rest) = counted(bytes.strip_prefix(&[0x1A])?)?;
+    let (partition_key_index, mut message) = varint(message.strip_prefix(&[0x08])?)?;
     let mut explicit_hash_key_index = None;
     if let [0x10, after @ ..] = message {
-        let (index, after) = short_varint(after)?;
-        explicit_hash_key_index = Some(index as u64);
+        let (index, after) = varint(after)?;
+        explicit_hash_key_index = Some(index);
         message = after;
     }
-    let (data_len, data) = short_varint(message.strip_prefix(&[0x1A])?)?;
-    if data.len() != data_len {
+    let (data, after) = counted(message.strip_prefix(&[0x1A])?)?;
+    if !after.is_empty() {
         return None;
     }
     let record = WireRecord {
-        partition_key_index: partition_key_index as u64,
+        partition_key_index,
         explicit_hash_key_index,
         data,
         tags: &[],
@@ -346,15 +398,22 @@ fn long_record(bytes: &[u8]) -> Option<(WireRecord<'_>, &[u8])> {
     Some((record, rest))
 }
 
-/// Reads a varint of one to three bytes, and returns what comes after it.
+/// Reads as many bytes as the varint before them says, and returns what comes after them.
 #[inline]
-fn short_varint(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let part = |byte: &u8, place: u32| usize::from(byte & 0x7F) << (7 * place);
+fn counted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = varint(bytes)?;
+    rest.split_at_checked(usize::try_from(len).ok()?)
+}
+
+/// Reads a varint, and returns what comes after it.
+#[inline]
+fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let part = |byte: &u8, place: u32| u64::from(byte & 0x7F) << (7 * place);
     match bytes {
         [a @ 0..0x80, rest @ ..] => Some((part(a, 0), rest)),
         [a, b @ 0..0x80, rest @ ..] => Some((part(a, 0) | part(b, 1), rest)),
         [a, b, c @ 0..0x80, rest @ ..] => Some((part(a, 0) | part(b, 1) | part(c, 2), rest)),
-        _ => None,
+        _ => long_varint(bytes).ok(),
     }
 }
 
@@ -384,12 +443,12 @@ impl<'a> WireRecords<'a> {
     // No field in these bytes can fail: they were read completely before, or written here.
     fn next_unusual(&mut self) -> Option<WireRecord<'a>> {
         loop {
-            self.cursor.advance_to(after_short_fields(self.cursor.rest(), ANY));
+            self.cursor.advance_to(after_short_tags(self.cursor.rest(), ANY));
             if self.cursor.is_empty() {
                 return None;
             }
             match self.cursor.field().ok()? {
-                (3, _) => return WireRecord::read(self.cursor.message().ok()?).ok(),
+                (3, _) => return WireRecord::read(self.cursor.bytes().ok()?, 0).ok(),
                 other => self.cursor.skip(other, MAX_DEPTH).ok()?,
             }
         }

@@ -210,7 +210,7 @@ impl<'a> Iterator for TagIter<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         while !self.0.is_empty() {
             match self.0.field().ok()? {
-                (4, WireType::LengthDelimited) => return read_tag(self.0.message().ok()?).ok(),
+                (4, WireType::LengthDelimited) => return read_tag(self.0.bytes().ok()?, 0).ok(),
                 other => self.0.skip(other, MAX_DEPTH - 1).ok()?,
             }
         }

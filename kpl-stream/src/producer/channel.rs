@@ -50,11 +50,12 @@ impl Place {
     }
 
     fn next() -> Self {
-        let next = NEXT.take().unwrap_or_default();
+        // While a thread ends, its own block may be gone.
+        let next = NEXT.try_with(Cell::take).ok().flatten().unwrap_or_default();
         if usize::from(next.index) + 1 < TOGETHER {
             let block = Arc::clone(&next.block);
             let index = next.index + 1;
-            NEXT.set(Some(Self { block, index }));
+            let _ = NEXT.try_with(|place| place.set(Some(Self { block, index })));
         }
         next
     }
@@ -128,7 +129,8 @@ impl Receiver {
 
     /// Returns the outcome if it was sent. From here on, the sender knows that it is not awaited.
     pub(crate) fn close(&mut self) -> Option<Outcome> {
-        match replace(&mut *self.0.state(), State::Ended) {
+        let before = replace(&mut *self.0.state(), State::Ended);
+        match before {
             State::Sent(outcome) => Some(outcome),
             _ => None,
         }
@@ -141,8 +143,12 @@ impl Future for Receiver {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.0.state();
         match &mut *state {
-            State::Awaited(waker) => waker.clone_from(context.waker()),
-            State::Empty => *state = State::Awaited(context.waker().clone()),
+            State::Awaited(waker) if waker.will_wake(context.waker()) => {}
+            State::Awaited(_) | State::Empty => {
+                let before = replace(&mut *state, State::Awaited(context.waker().clone()));
+                drop(state);
+                drop(before);
+            }
             State::Ended => return Poll::Ready(Err(Lost)),
             State::Sent(_) => {
                 if let State::Sent(outcome) = replace(&mut *state, State::Ended) {
@@ -151,6 +157,12 @@ impl Future for Receiver {
             }
         }
         Poll::Pending
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        drop(self.close());
     }
 }
 
@@ -224,6 +236,14 @@ mod tests {
             }
             assert_eq!(waiting.join().unwrap().is_ok(), is_sent);
         }
+    }
+
+    #[test]
+    fn a_receiver_that_is_dropped_closes_its_channel() {
+        let (sender, receiver) = channel();
+        drop(receiver);
+        assert!(sender.is_closed());
+        assert!(sender.send(some()).is_err());
     }
 
     #[test]

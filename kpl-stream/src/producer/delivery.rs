@@ -73,6 +73,14 @@ impl<T> Delivery<T> {
         }
     }
 
+    /// Returns the delivery of the same record, with a value that is returned instead.
+    pub(crate) fn with_record<U>(mut self, record: U) -> Delivery<U> {
+        let pending = self.pending.take();
+        Delivery {
+            pending: pending.map(|(_, receiver)| (record, receiver)),
+        }
+    }
+
     /// Returns whether there is an outcome already, so that awaiting it takes no time.
     #[must_use]
     pub fn is_done(&self) -> bool {

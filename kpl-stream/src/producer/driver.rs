@@ -14,7 +14,7 @@ use super::error::UndeliveredRecord;
 use super::intake::{Intake, Message, TOGETHER};
 use super::metrics;
 use super::outcome::FailureReason;
-use super::pipeline::{FlushId, Output, Pipeline, RequestId, Resolved, StreamId, StreamState};
+use super::pipeline::{FlushId, Outcomes, Output, Pipeline, RequestId, Resolved, StreamId, StreamState};
 use super::spool::Gate;
 use crate::client::{PutResult, RequestError, StreamDescription, WriteClient};
 use crate::clock;
@@ -28,6 +28,8 @@ pub(crate) struct Driver {
     tasks: HashMap<Id, RequestId>,
     flushes: HashMap<FlushId, oneshot::Sender<()>>,
     states: Vec<(StreamId, oneshot::Sender<StreamState>)>,
+    /// Those that are being passed on: the rest of them, if passing one on panics.
+    outcomes: Option<Outcomes<OutcomeSender>>,
     /// How many records have an outcome whose room was not returned yet, and their bytes.
     freed: (usize, usize),
     messages: Vec<Message>,
@@ -60,6 +62,7 @@ impl Driver {
             tasks: HashMap::new(),
             flushes: HashMap::new(),
             states: Vec::new(),
+            outcomes: None,
             freed: (0, 0),
             messages: Vec::new(),
             undelivered: None,
@@ -153,7 +156,10 @@ impl Driver {
                         abort.abort();
                     }
                 }
-                Output::Resolved(outcomes) => outcomes.for_each(|resolved| self.resolve(resolved)),
+                Output::Resolved(outcomes) => {
+                    self.outcomes = Some(outcomes);
+                    self.resolve_all();
+                }
                 Output::Flushed { id } => {
                     self.release();
                     if let Some(reply) = self.flushes.remove(&id) {
@@ -165,6 +171,12 @@ impl Driver {
         self.release();
         self.report_states();
         metrics::record(self.pipeline.take_measures());
+    }
+
+    fn resolve_all(&mut self) {
+        while let Some(resolved) = self.outcomes.as_mut().and_then(Iterator::next) {
+            self.resolve(resolved);
+        }
     }
 
     /// Passes on the outcome of a record.
@@ -256,6 +268,7 @@ impl Drop for Driver {
     /// Reports outcomes even if the runtime ends before the producer is closed.
     fn drop(&mut self) {
         let now = clock::now();
+        self.resolve_all();
         for message in self.intake.close() {
             if let Message::Record(stream, record, sender) = message {
                 self.pipeline.push(stream, [(record, sender)], now);
@@ -264,7 +277,8 @@ impl Drop for Driver {
         self.pipeline.abandon(now);
         while let Some(output) = self.pipeline.poll(now) {
             if let Output::Resolved(outcomes) = output {
-                outcomes.for_each(|resolved| self.resolve(resolved));
+                self.outcomes = Some(outcomes);
+                self.resolve_all();
             }
         }
         self.release();

@@ -42,12 +42,15 @@ struct Queue {
     records: usize,
     bytes: usize,
     /// Those that wait for room, and how much they need. The first is the next to get some.
-    waiting: VecDeque<(u32, oneshot::Sender<()>)>,
+    waiting: VecDeque<Waiting>,
     /// No more records are accepted.
     refuses: bool,
     /// The driver has ended.
     closed: bool,
 }
+
+/// How much room it needs, and how it learns that it has it.
+type Waiting = (u32, oneshot::Sender<()>);
 
 pub(crate) enum Message {
     Record(StreamId, EncodedRecord, OutcomeSender),
@@ -92,24 +95,31 @@ impl Queue {
         left.is_some()
     }
 
-    fn wait(&mut self, cost: u32) -> oneshot::Receiver<()> {
+    /// Adds one that waits. Returns those that have given up, if it was time to look for them: they are to be dropped without the lock.
+    fn wait(&mut self, cost: u32) -> (oneshot::Receiver<()>, VecDeque<Waiting>) {
         let (grant, granted) = oneshot::channel();
-        // Before it grows: those that have given up stay in it until then.
+        let mut gone = VecDeque::new();
+        // Before it grows: those behind one that waits stay in it until then.
         if self.waiting.len() == self.waiting.capacity() {
-            self.waiting.retain(|(_, grant)| !grant.is_closed());
+            let all = std::mem::take(&mut self.waiting).into_iter();
+            (gone, self.waiting) = all.partition(|(_, grant)| grant.is_closed());
             self.waiting.reserve(self.waiting.len() + 1);
         }
         self.waiting.push_back((cost, grant));
-        granted
+        (granted, gone)
     }
 
-    /// Takes room for those that wait, as long as there is some.
-    fn grant(&mut self) -> Vec<(u32, oneshot::Sender<()>)> {
+    /// Takes room for those that wait, as long as there is some. Returns what was taken for each, and those that have given up.
+    fn grant(&mut self) -> Vec<(Option<u32>, oneshot::Sender<()>)> {
         let mut granted = Vec::new();
-        while let Some((cost, _)) = self.waiting.front()
-            && self.take_room(*cost)
-        {
-            granted.extend(self.waiting.pop_front());
+        while let Some((cost, grant)) = self.waiting.front() {
+            let cost = *cost;
+            let taken = match grant.is_closed() {
+                true => None,
+                false if self.take_room(cost) => Some(cost),
+                false => break,
+            };
+            granted.extend(self.waiting.pop_front().map(|(_, grant)| (taken, grant)));
         }
         granted
     }
@@ -124,7 +134,7 @@ impl Queue {
     }
 }
 
-/// Room that may have been granted to a sender: returned if the sender is gone before it knows.
+/// The place of a sender among those that wait. If it gives up, the next ones get the room, also what it was granted already.
 struct Granted<'a> {
     intake: &'a Intake,
     cost: u32,
@@ -134,8 +144,9 @@ struct Granted<'a> {
 impl Drop for Granted<'_> {
     fn drop(&mut self) {
         self.granted.close();
-        if self.granted.try_recv().is_ok() {
-            self.intake.release(1, self.cost as usize);
+        match self.granted.try_recv() {
+            Ok(()) => self.intake.release(1, self.cost as usize),
+            Err(_) => self.intake.release(0, 0),
         }
     }
 }
@@ -188,7 +199,10 @@ impl Intake {
             if queue.try_reserve(cost)? {
                 return Ok(());
             }
-            queue.wait(cost)
+            let (granted, gone) = queue.wait(cost);
+            drop(queue);
+            drop(gone);
+            granted
         };
         let mut room = Granted {
             intake: self,
@@ -205,17 +219,20 @@ impl Intake {
 
     /// Returns room to the budget.
     pub(crate) fn release(&self, mut records: usize, mut bytes: usize) {
-        while records > 0 {
+        loop {
             let mut queue = self.lock();
             queue.records += std::mem::take(&mut records);
             queue.bytes += std::mem::take(&mut bytes);
             let granted = queue.grant();
             drop(queue);
-            for (cost, grant) in granted {
-                if grant.send(()).is_err() {
+            for (taken, grant) in granted {
+                if let (Err(()), Some(cost)) = (grant.send(()), taken) {
                     records += 1;
                     bytes += cost as usize;
                 }
+            }
+            if records == 0 {
+                return;
             }
         }
     }
@@ -258,10 +275,10 @@ impl Intake {
         Ok(())
     }
 
-    /// Hands a message to the driver. Returns it if the driver has ended.
+    /// Hands a message to the driver. Returns it if the driver has ended, or if it is a record and no more are accepted.
     pub(crate) fn put(&self, message: Message) -> Result<(), Message> {
         let mut queue = self.lock();
-        if queue.closed {
+        if queue.closed || (queue.refuses && matches!(message, Message::Record(..))) {
             return Err(message);
         }
         let wake = queue.push(message);
@@ -325,6 +342,7 @@ mod tests {
     use std::task::{Context, Poll, Waker};
 
     use super::*;
+    use crate::producer::pipeline::Pipeline;
 
     const COST: u32 = 1_000;
 
@@ -378,6 +396,37 @@ mod tests {
         }
         assert_eq!(intake.in_use().bytes, 2 * COST as usize);
         assert_eq!(intake.in_use().records, 1);
+    }
+
+    #[test]
+    fn one_that_gives_up_lets_the_next_through() {
+        let intake = intake();
+        assert!(intake.try_reserve(COST).unwrap());
+        let mut large = Box::pin(intake.reserve(3 * COST));
+        let mut small = pin!(intake.reserve(COST));
+        assert_eq!((poll(large.as_mut()), poll(small.as_mut())), (None, None));
+        drop(large);
+        assert_eq!(poll(small), Some(true));
+        assert!(intake.try_reserve(COST).unwrap());
+    }
+
+    #[test]
+    fn room_that_was_granted_is_of_no_use_once_it_closes() {
+        let intake = intake();
+        assert!(intake.try_reserve(3 * COST).unwrap());
+        let record = EncodedRecord::new(&kpl_core::RawRecord::new("key", vec![b'.'; 100])).unwrap();
+        let stream = Pipeline::<()>::new(Options::default(), 1)
+            .unwrap()
+            .open("clicks", std::time::Instant::now());
+        let cost = intake.cost(&record);
+        let mut waiting = pin!(intake.reserve(cost));
+        assert_eq!(poll(waiting.as_mut()), None);
+        intake.release(1, 3 * COST as usize);
+        intake.refuse_new();
+        assert_eq!(poll(waiting), Some(true));
+        let refused = intake.put(Message::Record(stream, record, OutcomeSender::default()));
+        intake.give_back(&refused.unwrap_err());
+        assert_eq!(intake.in_use(), Buffered::default());
     }
 
     #[test]

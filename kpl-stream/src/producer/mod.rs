@@ -385,8 +385,10 @@ impl<T: KplRecord> StreamProducer<T> {
         };
         if let Some(spool) = &self.producer.shared.spool {
             let (sender, receiver) = delivery::channel();
+            // If this future is dropped while the record is stored, a failure is logged.
+            let delivery = Delivery::new((), receiver);
             return match self.store(spool, encoded, sender).await {
-                Ok(()) => Ok(Delivery::new(record, receiver)),
+                Ok(()) => Ok(delivery.with_record(record)),
                 Err(kind) => Err(SendError { record, kind }),
             };
         }

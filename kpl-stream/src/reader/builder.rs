@@ -212,8 +212,8 @@ impl<T, C> ReaderBuilder<T, C> {
     /// Sets how many bytes may be taken by requests under way and by records that were fetched but not yet delivered
     /// to the consumer, for all shards together. The default is 64 MiB; the minimum is 1. One request is always made.
     ///
-    /// A request counts for 7/3 of what its answer is expected to contain: its base64, and the bytes that are decoded
-    /// from it. That is at most 10 MiB, so a reader of hundreds of shards that all have to catch up is faster with
+    /// A request counts for 8/3 of what its answer is expected to contain: its base64, which the SDK receives in pieces and
+    /// copies into one. That is at most 10 MiB, so a reader of hundreds of shards that all have to catch up is faster with
     /// more. What the values of user records take beside their bytes is not counted: they are decoded at most 256 at a
     /// time. The first request of a shard asks for at most 100 records, later ones for as many as there is room for.
     ///

@@ -169,8 +169,8 @@ pub struct Reader<T> {
     tasks: JoinSet<()>,
     runtime: Handle,
     items: std::vec::IntoIter<Item<T>>,
-    /// The last of `items` that the consumer has, if `shards` has not recorded it yet.
-    given: Option<(Arc<Origin>, Option<Position>)>,
+    /// The last of `items` that the consumer has, if `shards` has not recorded it yet: its Kinesis record, and its index in it.
+    given: Option<(Arc<Origin>, u64)>,
     /// What is held for the answer whose last records are in `items`.
     held: Option<Held>,
     /// When the last records arrived.
@@ -291,7 +291,9 @@ impl<T: FromKplRecordOwned + Send + 'static> Reader<T> {
     }
 
     fn note_given(&mut self) {
-        if let Some((origin, position)) = self.given.take() {
+        if let Some((origin, sub_sequence_number)) = self.given.take() {
+            let sequence_number = origin.sequence_number.as_deref();
+            let position = sequence_number.and_then(|number| Position::new(number, sub_sequence_number).ok());
             self.shards
                 .give(origin.shard_id.as_deref().unwrap_or_default(), position);
         }
@@ -300,10 +302,14 @@ impl<T: FromKplRecordOwned + Send + 'static> Reader<T> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Received<T>, ReaderError>>> {
         loop {
             if let Some(item) = self.items.next() {
-                self.given = Some(match &item {
-                    Ok(record) => (Arc::clone(record.origin()), record.position()),
-                    Err(error) => (Arc::clone(error.origin()), error.position()),
-                });
+                let (origin, sub_sequence_number) = match &item {
+                    Ok(record) => (record.origin(), record.sub_sequence_number()),
+                    Err(error) => (error.origin(), error.sub_sequence_number()),
+                };
+                match &mut self.given {
+                    Some((given, number)) if Arc::ptr_eq(given, origin) => *number = sub_sequence_number,
+                    given => *given = Some((Arc::clone(origin), sub_sequence_number)),
+                }
                 return Poll::Ready(Some(item.map_err(ReaderError::Record)));
             }
             self.note_given();

@@ -161,8 +161,13 @@ impl ShardTask {
         let mut items: Vec<Item<T>> = Vec::new();
         // The bytes of the Kinesis records that `items` are from, and the index of the last one.
         let (mut bytes, mut last) = (0, None);
-        let mut received = deaggregator.records(&batch).into_received(complete).peekable();
-        while let Some(item) = received.next() {
+        for item in deaggregator.records(&batch).into_received(complete) {
+            if items.len() == CHUNK || bytes >= DECODED_TOGETHER {
+                self.metrics.delivered(items.len());
+                bytes = 0;
+                let items = std::mem::replace(&mut items, Vec::with_capacity(CHUNK));
+                send(events, Event::Records { items, held: None }).await?;
+            }
             let index = match &item {
                 Ok(record) => record.kinesis_record_index(),
                 Err(error) => error.kinesis_record_index(),
@@ -171,15 +176,6 @@ impl ShardTask {
                 bytes += records.get(index).map_or(0, |record| record.data.len());
             }
             items.push(item);
-            if received.peek().is_none() {
-                break;
-            }
-            if items.len() == CHUNK || bytes >= DECODED_TOGETHER {
-                self.metrics.delivered(items.len());
-                bytes = 0;
-                let items = std::mem::take(&mut items);
-                send(events, Event::Records { items, held: None }).await?;
-            }
         }
         if !items.is_empty() {
             self.metrics.delivered(items.len());

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 use futures_util::FutureExt as _;
-use kpl_core::RawRecord;
+use kpl_core::{FromKplRecord, MalformedPolicy, ReadError, UserRecord};
 use kpl_stream::aws::AwsClient;
 use kpl_stream::client::ErrorClass;
 use kpl_stream::reader::{FilePositions, Reader, ReaderError, Start};
@@ -88,7 +88,7 @@ pub(crate) struct Tail {
     give_up_after: Duration,
 
     /// The most bytes that may be fetched, or wait to be written
-    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20, value_parser = positive_bytes)]
+    #[arg(long, value_name = "BYTES", default_value_t = 48 << 20, value_parser = positive_bytes)]
     max_buffered_bytes: usize,
 
     /// How to write Data. Data that is not valid text stays base64, text that is not valid JSON stays text, and
@@ -107,10 +107,25 @@ pub(crate) struct Tail {
     service: Service,
 }
 
+/// How many threads fetch and decode what another one writes. It takes them about the same time, and the allocator keeps free memory for each
+/// thread.
+const FETCHING_THREADS: usize = 1;
+
+/// The data of a user record. Its keys are in [`Received`].
+struct Payload(Vec<u8>);
+
+impl FromKplRecord<'_> for Payload {
+    const MALFORMED: MalformedPolicy = MalformedPolicy::Deliver;
+
+    fn from_user_record(record: &UserRecord<'_>) -> Result<Self, ReadError> {
+        Ok(Self(record.data.to_owned()))
+    }
+}
+
 impl Tail {
     pub(crate) fn run(self, problems: &mut Problems) -> Result<(), Stop> {
         problems.strict = self.strict;
-        interrupts::run(|interrupts| run(self, interrupts, problems))
+        interrupts::run_with_threads(FETCHING_THREADS, |interrupts| run(self, interrupts, problems))
     }
 }
 
@@ -149,7 +164,7 @@ async fn run(options: Tail, mut interrupts: Interrupts, problems: &mut Problems)
         match next {
             Some(Ok(record)) => {
                 let user_record = record.is_aggregated().then_some(record.sub_sequence_number());
-                let plain = tailing.plain(record.origin(), user_record, &record.value.data)?;
+                let plain = tailing.plain(record.origin(), user_record, &record.value.0)?;
                 if !options.filter.takes(record.partition_key(), &plain.data) {
                     continue;
                 }
@@ -176,7 +191,7 @@ async fn run(options: Tail, mut interrupts: Interrupts, problems: &mut Problems)
 }
 
 /// Waits for the next record, and shows the status meanwhile.
-async fn next(reader: &mut Reader<RawRecord>, status: &mut Status) -> Option<Result<Received<RawRecord>, ReaderError>> {
+async fn next(reader: &mut Reader<Payload>, status: &mut Status) -> Option<Result<Received<Payload>, ReaderError>> {
     loop {
         if let Ok(next) = timeout(Status::INTERVAL, reader.next()).await {
             status.clear();
@@ -186,7 +201,7 @@ async fn next(reader: &mut Reader<RawRecord>, status: &mut Status) -> Option<Res
     }
 }
 
-async fn open(options: &Tail) -> Result<Reader<RawRecord>, Stop> {
+async fn open(options: &Tail) -> Result<Reader<Payload>, Stop> {
     let config = options.service.config(&options.stream).await?;
     let client = shards::client(AwsClient::new(&config), &options.stream, &options.shards).await?;
     let mut builder = Reader::builder()
@@ -226,14 +241,14 @@ struct Tailing<'p> {
 }
 
 impl Tailing<'_> {
-    fn deliver(&mut self, record: &Received<RawRecord>, plain: &Plain<'_>) -> Result<(), Stop> {
+    fn deliver(&mut self, record: &Received<Payload>, plain: &Plain<'_>) -> Result<(), Stop> {
         if let Some(reason) = record.malformed() {
             self.marked(record.origin(), None, &not_an_aggregate(reason))?;
         }
         let arrival = record.approximate_arrival();
         let arrival = arrival.map(|arrival| Arrival::Seconds(arrival.since_unix_epoch().as_secs_f64()));
         let (data, data_encoding) = Data::new(&plain.data, self.data);
-        self.lines.line(&Unpacked {
+        self.lines.unpacked(&Unpacked {
             partition_key: record.partition_key(),
             explicit_hash_key: record.explicit_hash_key(),
             sequence_number: record.sequence_number(),
@@ -252,7 +267,7 @@ impl Tailing<'_> {
         let sub_sequence_number = record.sub_sequence_number();
         self.marked(record.origin(), Some(sub_sequence_number), &record.reason().to_string())?;
         let (data, data_encoding) = Data::new(&plain.data, self.data);
-        self.lines.line(&Unpacked {
+        self.lines.unpacked(&Unpacked {
             partition_key: None,
             explicit_hash_key: None,
             sequence_number: record.sequence_number(),

@@ -24,7 +24,7 @@ fn slowly(bytes: &[u8]) -> Option<(WireRecord<'_>, &[u8])> {
     let mut cursor = Cursor::new(bytes, 0);
     match cursor.field().ok()? {
         (3, WireType::LengthDelimited) => {
-            let record = WireRecord::read(cursor.message().ok()?).ok()?;
+            let record = WireRecord::read(cursor.bytes().ok()?, 0).ok()?;
             Some((record, cursor.rest()))
         }
         _ => None,

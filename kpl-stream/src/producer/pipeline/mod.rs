@@ -418,8 +418,13 @@ impl<H> Pipeline<H> {
             let room = most.saturating_sub(self.bytes_in_flight);
             let request = stream.request(room, self.in_flight.is_empty(), &mut turn);
             let name = Arc::clone(&stream.name);
+            let before = self.requests.first();
             self.settle(StreamId(index), now);
             let Some(request) = request else {
+                if self.requests.first() != before {
+                    // It had nothing to send after all.
+                    continue;
+                }
                 // It needs more room than there is, or none of its records can be packed.
                 self.waits_for_room = !self.in_flight.is_empty();
                 return;

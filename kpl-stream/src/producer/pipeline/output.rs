@@ -47,7 +47,7 @@ pub enum Output<H> {
         /// The request.
         id: RequestId,
     },
-    /// Records have their outcomes: all that were written as one Kinesis record, or a single one.
+    /// Records have their outcomes: those that were written as one Kinesis record, or a single one.
     Resolved(Outcomes<H>),
     /// Everything that was accepted before this flush has its outcome.
     Flushed {
@@ -56,7 +56,7 @@ pub enum Output<H> {
     },
 }
 
-impl<H: fmt::Debug> fmt::Debug for Output<H> {
+impl<H> fmt::Debug for Output<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PutRecords { id, stream, entries } => f
@@ -90,6 +90,7 @@ pub struct Resolved<H> {
 }
 
 /// The outcomes of records, in the order of the records.
+#[must_use = "dropping it drops the handles of records"]
 pub struct Outcomes<H>(Kind<H>);
 
 enum Kind<H> {

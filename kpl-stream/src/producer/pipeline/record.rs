@@ -62,12 +62,12 @@ impl EncodedRecord {
     /// [`AggregateError`] if its payload cannot be encoded, or its keys are not valid.
     pub fn new<T: KplRecord>(record: &T) -> Result<Self, AggregateError> {
         // Taken, not borrowed: the record's own code may itself send records.
-        let (mut key_buffer, mut payload_buffer) = BUFFERS.take();
+        let (mut key_buffer, mut payload_buffer) = BUFFERS.try_with(Cell::take).unwrap_or_default();
         let result = Self::write(record, &mut key_buffer, &mut payload_buffer);
         if payload_buffer.capacity() <= LARGEST_KEPT_BUFFER {
             key_buffer.clear();
             payload_buffer.clear();
-            BUFFERS.set((key_buffer, payload_buffer));
+            let _ = BUFFERS.try_with(|buffers| buffers.set((key_buffer, payload_buffer)));
         }
         result
     }
@@ -296,5 +296,32 @@ pub(super) struct Times {
 impl Times {
     pub(super) fn duration(self) -> Duration {
         self.ended.saturating_duration_since(self.started)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kpl_core::RawRecord;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn hash_keys_that_are_computed_together_are_those_of_each(
+            keys in prop::collection::vec(("[a-zé]{1,80}", prop::option::of(any::<u128>())), 0..130)
+        ) {
+            let record = |(key, explicit): (String, Option<u128>)| {
+                let raw = RawRecord::new(key, "");
+                let raw = match explicit {
+                    Some(explicit) => raw.with_explicit_hash_key(HashKey::new(explicit)),
+                    None => raw,
+                };
+                EncodedRecord::new(&raw).unwrap()
+            };
+            let records: Vec<_> = keys.into_iter().map(record).collect();
+            let each: Vec<_> = records.iter().map(EncodedRecord::hash_key).collect();
+            prop_assert_eq!(EncodedRecord::hash_keys(records.iter()), each);
+        }
     }
 }

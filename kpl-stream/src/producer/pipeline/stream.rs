@@ -16,7 +16,7 @@ use super::request_size::RequestSize;
 use super::schedule::Schedule;
 use super::shards::{Mode, Shards};
 use super::turn::Turn;
-use super::waiting::Waiting;
+use super::waiting::{Waiting, insert};
 use crate::client::Written;
 use crate::clock;
 use crate::producer::options::Options;
@@ -97,7 +97,7 @@ impl<H> Stream<H> {
 
     /// Adds records to the lanes of their shards.
     pub(super) fn route_all(&mut self, records: &mut impl Iterator<Item = Held<H>>, turn: &mut Turn<'_, H>) {
-        if self.lanes.len() < 2 || self.shards.mode() != Mode::Predicted {
+        if !self.has_keys_to_hash() {
             return records.for_each(|held| self.route(held, turn));
         }
         let mut some: Vec<Held<H>> = Vec::new();
@@ -106,9 +106,8 @@ impl<H> Stream<H> {
             if some.is_empty() {
                 return;
             }
-            let hash_keys = EncodedRecord::hash_keys(some.iter().map(|held| &held.record));
-            for (held, hash_key) in some.drain(..).zip(hash_keys) {
-                let lane = self.shards.index_with(|| hash_key);
+            let lanes = self.lanes_for(&some);
+            for (held, lane) in some.drain(..).zip(lanes) {
                 self.route_to(lane, held, turn);
             }
         }
@@ -128,7 +127,7 @@ impl<H> Stream<H> {
         self.expires = Some(self.expires.map_or(expires, |before| before.min(expires)));
         let state = self.lanes.get(lane).filter(|_| self.shards.mode() != Mode::Waiting);
         let Some(grows_at) = state.map(|state| state.grows_at) else {
-            return self.unrouted.push_back(held);
+            return insert(&mut self.unrouted, held);
         };
         held.lane = lane;
         let (is_new, size) = (held.failed.is_none(), held.record.size());
@@ -146,6 +145,21 @@ impl<H> Stream<H> {
             Mode::Predicted => self.shards.index_with(|| held.record.hash_key()),
             Mode::Waiting | Mode::Unpredicted | Mode::Auto => 0,
         }
+    }
+
+    /// Returns the lanes that records belong to.
+    fn lanes_for(&self, records: &[Held<H>]) -> Vec<usize> {
+        if !self.has_keys_to_hash() {
+            return vec![0; records.len()];
+        }
+        let hash_keys = EncodedRecord::hash_keys(records.iter().map(|held| &held.record));
+        let lane = |hash_key| self.shards.index_with(|| hash_key);
+        hash_keys.into_iter().map(lane).collect()
+    }
+
+    /// Returns whether the lane of a record depends on its key.
+    fn has_keys_to_hash(&self) -> bool {
+        self.lanes.len() > 1 && self.shards.mode() == Mode::Predicted
     }
 
     /// Returns when a record should be sent. One that was sent before, or that a flush waits for, does not wait for
@@ -223,10 +237,15 @@ impl<H> Stream<H> {
 
     /// Takes back records that were in flight, to be sent again before all later ones.
     pub(super) fn come_back(&mut self, records: Vec<Held<H>>, turn: &mut Turn<'_, H>) {
+        let lanes = self.lanes_for(&records);
         // The newest first, so that each goes to the front.
-        for held in records.into_iter().rev() {
-            self.land(&held, turn);
-            self.route(held, turn);
+        for (held, lane) in records.into_iter().zip(lanes).rev() {
+            let waited = self.waiting.unlock(&held);
+            self.route_to(lane, held, turn);
+            // Its key may have been next in another lane until it came back.
+            if let Some(waited) = waited {
+                self.reschedule(waited, turn);
+            }
         }
     }
 

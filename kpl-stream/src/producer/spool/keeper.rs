@@ -203,6 +203,8 @@ impl<F: Folder> Keeper<F> {
                 Err(error) => self.refuse(append, &invalid(error)),
             }
         }
+        // Records that a flush waits for are what fills it: they wait for others no longer.
+        self.hurries |= is_full && self.held_up.iter().any(|step| matches!(step, Step::Flush(_)));
         if is_full && !self.is_full {
             tracing::warn!(
                 bytes = self.log.bytes(),
