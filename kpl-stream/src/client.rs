@@ -1,4 +1,4 @@
-//! What the producer and the reader require of the service, and the errors that it returns.
+//! The requests that the producer and the reader make to the service, as traits, and the errors of the service.
 //!
 //! With the feature `aws`, [`AwsClient`](crate::aws::AwsClient) implements both traits. To send to another service, or
 //! to test, implement [`WriteClient`] or [`ReadClient`] yourself.
@@ -83,7 +83,7 @@ pub trait WriteClient: fmt::Debug + Send + Sync + 'static {
         entries: Vec<SealedRecord>,
     ) -> BoxFuture<'a, Result<Vec<PutResult>, RequestError>>;
 
-    /// Returns the open shards of a stream, all pages of them (ListShards with the filter `AT_LATEST`).
+    /// Returns the open shards of a stream, from all pages of the list (ListShards with the filter `AT_LATEST`).
     ///
     /// # Errors
     ///
@@ -251,13 +251,13 @@ pub enum Distribution {
 /// # }
 /// ```
 pub trait ReadClient: fmt::Debug + Send + Sync + 'static {
-    /// Returns all shards of a stream that the service still knows, open, closed or expired, all pages of them
-    /// (ListShards without a filter).
+    /// Returns all shards of a stream that the service still knows, whether open, closed or expired, from all pages of
+    /// the list (ListShards without a filter).
     ///
     /// # Errors
     ///
     /// [`RequestError`] if the request failed. The reader repeats the request unless the error's class is final
-    /// ([`ErrorClass::is_final`]); the same holds for the other methods.
+    /// ([`ErrorClass::is_final`]). The same holds for the other methods.
     fn list_shards<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<Vec<ShardDescription>, RequestError>>;
 
     /// Returns an iterator over a shard (GetShardIterator).
@@ -279,12 +279,13 @@ pub trait ReadClient: fmt::Debug + Send + Sync + 'static {
     /// [`RequestError`] if the request failed, with the code `ExpiredIteratorException` if the iterator has expired.
     fn get_records<'a>(&'a self, iterator: &'a str, limit: usize) -> BoxFuture<'a, Result<Fetched, RequestError>>;
 
-    /// Returns which stream has this name now (DescribeStreamSummary), or `None` if the service cannot tell, as by
-    /// default. Then positions that were saved for another stream of the same name are not recognized.
+    /// Returns which stream has this name now (DescribeStreamSummary), or `None` if the service cannot tell. Then the
+    /// reader does not notice that saved positions are those of another stream of the same name. The default
+    /// implementation returns `None`.
     ///
     /// # Errors
     ///
-    /// [`RequestError`] if the request failed. If it is not permitted, the reader continues as after `None`.
+    /// [`RequestError`] if the request failed. If the request is not permitted, the reader continues as after `None`.
     fn identify_stream<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<Option<StreamIdentity>, RequestError>> {
         let _ = stream;
         Box::pin(async { Ok(None) })
@@ -292,11 +293,11 @@ pub trait ReadClient: fmt::Debug + Send + Sync + 'static {
 
     /// Returns the consumer that is registered under this name with the stream that has this ARN
     /// (DescribeStreamConsumer), or `None` if there is none. Only readers that use
-    /// [`fan_out`](crate::reader::ReaderBuilder::fan_out) call it, as the two methods below.
+    /// [`fan_out`](crate::reader::ReaderBuilder::fan_out) call this method and the two below.
     ///
     /// # Errors
     ///
-    /// [`RequestError`] if the request failed. By default this client does not support it: the class is
+    /// [`RequestError`] if the request failed. The default implementation always returns an error of the class
     /// [`ErrorClass::Permanent`].
     fn describe_consumer<'a>(
         &'a self,
@@ -311,8 +312,8 @@ pub trait ReadClient: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`RequestError`] if the request failed, with the code `ResourceInUseException` if there is one of this name. By
-    /// default this client does not support it: the class is [`ErrorClass::Permanent`].
+    /// [`RequestError`] if the request failed, with the code `ResourceInUseException` if a consumer of this name exists
+    /// already. The default implementation always returns an error of the class [`ErrorClass::Permanent`].
     fn register_consumer<'a>(
         &'a self,
         stream_arn: &'a str,
@@ -326,7 +327,7 @@ pub trait ReadClient: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`RequestError`] if the request failed. By default this client does not support it: the class is
+    /// [`RequestError`] if the request failed. The default implementation always returns an error of the class
     /// [`ErrorClass::Permanent`].
     fn subscribe_to_shard<'a>(
         &'a self,
@@ -417,14 +418,15 @@ impl<C: ReadClient + ?Sized> ReadClient for Arc<C> {
 /// # }
 /// ```
 pub trait Subscription: fmt::Debug + Send + Sync + 'static {
-    /// Returns the next event, and waits for it as long as it takes, or `None` if the service has ended the
+    /// Waits for the next event, however long that takes, and returns it, or `None` if the service has ended the
     /// subscription. An event that did not arrive whole is not returned.
     ///
-    /// If the future is dropped, so is the subscription: nothing depends on what happens to it then.
+    /// If the reader drops the future, it drops the subscription as well, so the state of the subscription does not
+    /// matter then.
     ///
     /// # Errors
     ///
-    /// [`RequestError`] if the subscription failed. It is not used any more.
+    /// [`RequestError`] if the subscription failed. The reader does not use it again.
     fn next(&mut self) -> BoxFuture<'_, Result<Option<SubscriptionEvent>, RequestError>>;
 }
 
@@ -738,7 +740,7 @@ impl RequestError {
         Self::unanswered(REQUEST_TIMEOUT, format!("no answer within {limit:?}"))
     }
 
-    /// Creates the error of a client that cannot make any request as it is configured, for example because there are no
+    /// Creates the error of a client whose configuration allows no request, for example because there are no
     /// credentials. The message says what to set.
     pub fn configuration(code: impl Into<Arc<str>>, message: impl Into<Arc<str>>) -> Self {
         Self::new(code, message, ErrorClass::Configuration)
@@ -817,9 +819,9 @@ impl ErrorClass {
     ///
     /// The codes are those of [PutRecords](https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html)
     /// and of [Common Errors](https://docs.aws.amazon.com/kinesis/latest/APIReference/CommonErrors.html). An unknown
-    /// code counts as transient: its records fail at the end of their time to live, not before. So do codes that may
-    /// mean that clocks differ, which the AWS SDK corrects with the next request: `RequestExpired` and
-    /// `InvalidSignatureException`, although the latter may also mean a wrong secret access key.
+    /// code counts as transient: its records fail at the end of their time to live, not before. `RequestExpired` and
+    /// `InvalidSignatureException` count as transient as well, because they may mean that clocks differ, which the AWS
+    /// SDK corrects with the next request. The latter may also mean a wrong secret access key.
     #[must_use]
     pub fn of_code(code: &str) -> Self {
         match code {

@@ -12,7 +12,7 @@ use super::outcome::{Failure, FailureReason, Receipt};
 
 /// The future outcome of a record: await it, or drop it if you do not need to know.
 ///
-/// If a delivery is dropped before it returned the outcome, a failure is logged as a `tracing` event at the level
+/// If a delivery is dropped before it has returned the outcome, a failure is logged as a `tracing` event at the level
 /// `ERROR`.
 #[must_use = "only a delivery reports a failure and returns the record"]
 pub struct Delivery<T> {

@@ -1,4 +1,4 @@
-//! The errors before a record is accepted, when a stream is opened, and when the producer closes.
+//! The errors of sending a record, of opening a stream, and of closing the producer.
 
 use std::fmt;
 use std::sync::Arc;
@@ -103,8 +103,8 @@ pub struct OpenError {
 pub enum OpenErrorKind {
     /// The stream does not exist. The error is the service's.
     NotFound(RequestError),
-    /// The client cannot make any request as it is configured: there is no region, there are no valid credentials, or the
-    /// endpoint URL is not a valid one. The error says what to set.
+    /// The client's configuration allows no request: there is no region, there are no valid credentials, or the
+    /// endpoint is not a valid URL. The error says what to set.
     Configuration(RequestError),
     /// The producer is closed.
     Closed,
@@ -141,10 +141,10 @@ impl std::error::Error for OpenError {}
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct CloseError {
-    /// The records without an outcome, in the order of acceptance. With a spool there are none: they are in it, and those that were waiting
-    /// because it was full have failed as closed.
+    /// The records without an outcome, in the order of acceptance. With a spool, this is empty: the records are in the
+    /// spool, and those that were waiting because it was full have failed as closed.
     pub undelivered: Vec<UndeliveredRecord>,
-    /// How many records are in the spool without an outcome: the next producer that opens it sends them.
+    /// How many records without an outcome are in the spool. The next producer that opens it sends them.
     pub spooled: u64,
 }
 

@@ -48,8 +48,8 @@ use crate::client::{ErrorClass, WriteClient};
 /// stream.
 ///
 /// Cloning it is cheap. It runs until [`close`](Self::close) is called or the last of its clones and handles is
-/// dropped: then every record without an outcome fails as closed, and its [`Delivery`] returns the record. With a [`spool`], they stay there
-/// for the next producer.
+/// dropped. Then every record without an outcome fails as closed, and its [`Delivery`] returns the record. With a
+/// [`spool`], these records stay there for the next producer.
 ///
 /// A process that forks must build a new producer in the child. The child has a copy of the parent's producer, but not
 /// the threads that run it: it accepts records until its budget is used up, and none of them ever has an outcome. `send`,
@@ -127,17 +127,18 @@ impl Producer {
     /// listed, its records are sent one by one, not aggregated: [`state`](StreamProducer::state) says so, and a warning is
     /// logged once.
     ///
-    /// So this also returns normally if no connection can be made, for example because the certificate of the endpoint is
-    /// not trusted. The error that `state` and the warning contain then has the code `DispatchFailure` and a message that
-    /// begins with `cannot connect to`. Records wait until they expire. A program that must not start then matches
+    /// So this also succeeds if no connection can be made, for example because the certificate of the endpoint is not
+    /// trusted. The error in `state` and in the warning then has the code `DispatchFailure` and a message that begins
+    /// with `cannot connect to`. Records wait until they expire. A program that must not start in this case can match
     /// [`StreamState::Unpredicted`].
     ///
-    /// If opening a stream failed, it may be tried again: its shards are listed anew, at most once a second.
+    /// If opening a stream failed, it may be opened again: its shards are then listed anew, at most once a second.
     ///
     /// # Errors
     ///
     /// [`OpenError`] if the stream does not exist, if no retry can help because there is no region, there are no valid
-    /// credentials or the endpoint is not a valid URL, if the producer is closed, or outside of a tokio runtime.
+    /// credentials or the endpoint is not a valid URL, if the producer is closed, or if this is called outside of a tokio
+    /// runtime.
     ///
     /// ```
     /// use kpl_core::RawRecord;
@@ -173,7 +174,7 @@ impl Producer {
     ///
     /// # Errors
     ///
-    /// [`OpenError`] if the producer is closed, or outside of a tokio runtime.
+    /// [`OpenError`] if the producer is closed, or if this is called outside of a tokio runtime.
     pub async fn stream_unchecked<T: KplRecord>(&self, name: &str) -> Result<StreamProducer<T>, OpenError> {
         let error = |kind| OpenError {
             stream: name.into(),
@@ -244,13 +245,13 @@ impl Producer {
         }
     }
 
-    /// Returns what is in the [spool](crate::spool), as of a moment ago, or `None` without one.
+    /// Returns what was in the [spool](crate::spool) a moment ago, or `None` without a spool.
     #[must_use]
     pub fn spooled(&self) -> Option<Spooled> {
         self.shared.spool.as_ref().map(|spool| spool.spooled())
     }
 
-    /// Stops accepting records, and waits, at most for `timeout`, until those that were accepted have their outcome.
+    /// Stops accepting records, and waits until those that were accepted have their outcomes, at most for `timeout`.
     ///
     /// With a spool, the records without an outcome stay there, and the next producer that opens it sends them.
     ///
@@ -309,8 +310,8 @@ impl Producer {
         self.idle().is_none()
     }
 
-    /// Returns how much of the budget is in use by records without an outcome. The room of a record is returned a moment
-    /// after its [`Delivery`] has the outcome.
+    /// Returns how much of the budget is in use by records without an outcome. The room that a record takes becomes
+    /// free a moment after its [`Delivery`] has the outcome.
     #[must_use]
     pub fn buffered(&self) -> Buffered {
         self.shared.intake.in_use()
@@ -344,7 +345,7 @@ impl<T> StreamProducer<T> {
         &self.producer
     }
 
-    /// Returns what is known about the stream. Waits until its shards were listed, or could not be.
+    /// Returns what is known about the stream, once its shards have been listed or could not be listed.
     ///
     /// # Errors
     ///
@@ -453,8 +454,9 @@ impl<T: KplRecord> StreamProducer<T> {
         stored.map_err(|kind| SendError { record, kind })
     }
 
-    /// Does what [`spool`](Self::spool) does if there is room for the record now, but does not wait until it is stored:
-    /// [`sync_spool`](Producer::sync_spool) does. If it cannot be stored, its outcome is [`FailureReason::NotStored`].
+    /// Does the same as [`spool`](Self::spool) if there is room for the record now, but does not wait until the record
+    /// is stored: [`sync_spool`](Producer::sync_spool) waits for that. If it cannot be stored, its outcome is
+    /// [`FailureReason::NotStored`].
     ///
     /// # Errors
     ///

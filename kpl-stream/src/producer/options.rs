@@ -40,8 +40,8 @@ macro_rules! for_each_option {
             /// Default: 150.
             ///
             /// The producer starts with at most 100 percent, slows down when the shard refuses records, so that
-            /// producers share it, and speeds up again. With more than 200 it starts at this rate: set that for
-            /// services that accept more than Kinesis does.
+            /// producers share it, and speeds up again. If this is more than 200, the producer starts at this rate: use
+            /// that for services that accept more than Kinesis does.
             rate_limit: u32 = 150,
 
             /// Whether a record that the service throttles fails at once instead of being sent again. Default: `false`.
@@ -61,11 +61,11 @@ macro_rules! for_each_option {
             /// The memory budget for all streams together: what the process may grow by. Default: 64 MiB. When it is
             /// used up, senders wait.
             ///
-            /// Three quarters are for records without an outcome: each takes twice the size of its key, its payload
-            /// and its tags, because the [`Delivery`](crate::Delivery) keeps the record as it was sent, and
-            /// [`BYTES_PER_RECORD`](crate::BYTES_PER_RECORD). The last quarter is for requests under way, which hold
-            /// packed copies: together they carry at most a tenth of this option, or one Kinesis record. To send more
-            /// than that per round trip, raise it.
+            /// Three quarters are for records without an outcome. Each takes
+            /// [`BYTES_PER_RECORD`](crate::BYTES_PER_RECORD) and twice the size of its key, its payload and its tags,
+            /// because the [`Delivery`](crate::Delivery) keeps the record as it was sent. The last quarter is for
+            /// requests under way, which hold packed copies: together they carry at most a tenth of this option, or one
+            /// Kinesis record. To send more than that per round trip, raise it.
             max_buffered_bytes: usize = 64 * 1024 * 1024,
 
             /// The most records without an outcome, of all streams together. Default: 500,000.
@@ -75,16 +75,16 @@ macro_rules! for_each_option {
             /// earlier one is. Default: `false`. If set, a key gets at most one Kinesis record per round trip.
             ordered: bool = false,
 
-            /// Whether only the strays of an aggregate are sent again if it landed in a shard that does not own all of
-            /// its records because the shards changed. Default: `false`: all of its records are sent again, because
-            /// readers that filter by hash key range, as the KCL does, drop the whole aggregate. Set it to `true` if
-            /// your readers do not filter.
+            /// Whether only the strays of an aggregate are sent again if, because the shards changed, it landed in a
+            /// shard that does not own all of its records. Default: `false`. Then all of its records are sent again,
+            /// because readers that filter by hash key range, as the KCL does, drop the whole aggregate. Set it to
+            /// `true` if your readers do not filter.
             resend_strays_only: bool = false,
 
             /// Whether records carry the trace of their sender: the tags `traceparent` and `tracestate` of
-            /// [W3C Trace Context](https://www.w3.org/TR/trace-context/), with the current span of `tracing`, or else the
-            /// current context of `opentelemetry`. Default: `false`. What it costs is with
-            /// [`TraceContext`](kpl_core::TraceContext). Records with tags of that name keep theirs.
+            /// [W3C Trace Context](https://www.w3.org/TR/trace-context/), with the current span of `tracing`, or else
+            /// the current context of `opentelemetry`. Default: `false`. [`TraceContext`](kpl_core::TraceContext) says
+            /// what it costs. Records that have tags of these names keep theirs.
             #[cfg(feature = "trace")]
             trace_context: bool = false,
 

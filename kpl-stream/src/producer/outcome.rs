@@ -80,9 +80,9 @@ impl Receipt {
 }
 
 /// The attempts to write a record: how many there were, the errors by their codes, and the details of the first, of the
-/// last that failed and of the one that succeeded.
+/// last that failed, and of the one that succeeded.
 ///
-/// A record may be sent thousands of times while a stream is out of order, so the attempts between are only counted.
+/// A record may be sent thousands of times while a stream does not work, so the attempts in between are only counted.
 #[derive(Clone, Debug)]
 pub struct Attempts {
     arrived: Instant,
@@ -241,7 +241,7 @@ pub struct Attempt<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct AttemptError {
-    /// The service's code, or one of the producer's own: `WrongShard`, `RequestTimeout`, `RecordCountMismatch`,
+    /// The service's code, or one of the producer's own: `WrongShard`, `RequestTimeout`, `RecordCountMismatch` or
     /// `Closed`.
     pub code: Arc<str>,
     /// The message that came with it.
@@ -299,13 +299,12 @@ impl fmt::Display for AttemptError {
 pub enum FailureReason {
     /// The service refused it permanently. The error is that of the last attempt.
     Refused(Arc<AttemptError>),
-    /// The client cannot make any request as it is configured, for example because there are no credentials. The error
-    /// says what to set.
+    /// The client's configuration allows no request, for example because there are no credentials. The error says what
+    /// to set.
     Configuration(Arc<AttemptError>),
     /// The service had no room for it, and `fail_if_throttled` is set.
     Throttled(Arc<AttemptError>),
-    /// Its time to live ended before it was written. The error is that of the last attempt, or, if there was none, says
-    /// why.
+    /// Its time to live ended before it was written. The error is that of the last attempt, or says why there was none.
     Expired(Option<Arc<AttemptError>>),
     /// The producer was closed or dropped before the record had an outcome.
     Closed,

@@ -103,7 +103,7 @@ pub(crate) fn bodies() -> Vec<(&'static str, Vec<u8>)> {
                 record_at(0, 0, "z"),
             ]),
         ),
-        ("the explicit hash key is no number", hash_keyed("seven")),
+        ("the explicit hash key is not a number", hash_keyed("seven")),
         ("the explicit hash key is empty", hash_keyed("")),
         ("the explicit hash key has leading zeros", hash_keyed("007")),
         (

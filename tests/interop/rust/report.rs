@@ -154,64 +154,66 @@ fn wrap(text: &str) -> String {
 const TEMPLATE: &str = "\
 # Interoperability
 
-`.ci/interop` wrote this page: it installs every other implementation by its package name, lets each read what all the
-others wrote, and names what went wrong. How it works: `tests/interop/README.md`.
+`.ci/interop` wrote this page. It installs every other implementation by its package name, lets each read what all the
+others wrote, and names what went wrong. `tests/interop/README.md` explains how it works.
 
 ## Everyone writes, everyone reads
 
-{user records} user records in sets, with how many are in each:
+{user records} user records are sent, in sets of these sizes:
 
 {sets}
 
-Partition keys, explicit hash keys, data, order and sub-sequence numbers are compared one by one. `ok`: all of them came
-as they were sent. Otherwise the cell says what the writer or the reader does, with the number of the fault below.
+Partition keys, explicit hash keys, data, order and sub-sequence numbers are compared one by one. `ok` means that all of
+them came as they were sent. Otherwise the cell says what the writer, the reader, or both *together* do wrong, with the
+number of the fault below.
 
 {matrix}
-A lone user record that travels raw does not carry its explicit hash key and has no sub-sequence number: that is the
-format, and no fault.
+A lone user record that is sent raw does not carry its explicit hash key and has no sub-sequence number. The format has
+it so; it is not a fault.
 
 ### The faults
 
-The smallest input that was found to show each; the harness shrinks it.
+Each fault is shown with the smallest input that was found to cause it; the harness shrinks inputs.
 
 | | whose | what | user records sent: key, data | what came instead |
 |---|---|---|---|---|
 {faults}
-A fault of this crate is a bug and stops the run: it is one if more than two other readers misread our bytes, or if fewer
-than two others see in a writer's bytes what we see.
+A fault of this crate is a bug and stops the run. A fault is taken for one of this crate if more than two other readers
+misread our bytes, or if fewer than two others see in a writer's bytes what we see.
 
 ## Byte for byte
 
-* 10,000 lists of user records with keys of any script, with and without explicit hash keys: our bytes are the Python
-  module's, each of them, the lone ones with `wrap_single`.
-* Every aggregate that the Amazon KPL, aiokpl and the Python module wrote of the sets above, we write again byte for byte
-  from its user records.
-* Not equal by design: the Java module adds an explicit hash key to every user record; the Node.js module sorts
-  number-like keys.
+* For each of 10,000 lists of user records, with keys of any script, with and without explicit hash keys, our bytes are
+  those of the Python module. Lone user records are written with `wrap_single`.
+* From the user records of every aggregate that the Amazon KPL, aiokpl and the Python module wrote of the sets above, we
+  write the same bytes.
+* Two modules differ by design: the Java module adds an explicit hash key to every user record, and the Node.js module
+  sorts number-like keys.
 
 ## The KCL and shards
 
-The KCL reads with the hash key range of its shard and drops an aggregate whole if one user record inside belongs to
-another shard. `StrayPolicy::DropAggregate` drops exactly what it drops: checked on aggregates that stray at the
-first, a middle and the last user record, and on random ranges. 2,000 user records over four shards, each Kinesis
-record read by the KCL in the shard that it goes to:
+The KCL reads with the hash key range of its shard, and drops a whole aggregate if one user record in it belongs to
+another shard. `StrayPolicy::DropAggregate` drops exactly what the KCL drops. This is checked with aggregates of which the
+first, a middle or the last user record strays, and with random ranges. For the table, 2,000 user records were written
+for four shards, and the KCL read each Kinesis record in the shard that it goes to:
 
 | written by | Kinesis records | user records sent | delivered | dropped |
 |---|---|---|---|---|
 {shards}
-a8m/kinesis-producer puts all user records under the first one's partition key: none strays, but their own keys are lost.
+a8m/kinesis-producer puts all user records under the partition key of the first: none strays, but their own keys are lost.
 
 ## Bytes that some readers take and others refuse
 
-Each stands between two plain records in one batch. The letters are the data of the user records that come out, in order:
-`x y z` if all is well; a partition key or an explicit hash key (`at`) is named where it is another one than expected.
-`plain`: one user record of all the bytes. `nothing`: no user record and no error. An error of ours is one for the user
-record, and carries its data.
+Each of these inputs stands between two plain records in one batch. The letters are the data of the user records that
+come out, in order: `x y z` if all is well. A partition key or an explicit hash key (`at`) is named where it is not the
+expected one. `plain` is one user record of all the bytes; `nothing` is neither a user record nor an error. An error of
+ours is the error of one user record, and carries its data.
 
-**The batch is lost**: the two plain neighbours too. Go: one bad record fails the call, or panics. KCL and Java module:
-where a key cannot be looked up they put the bad record into a log line with `javax.xml.bind.DatatypeConverter`; Java has
-not had it since version 11, and neither library asks for a replacement, so the call ends in a `NoClassDefFoundError`.
-With it on the class path, user records before the bad one are delivered and the others are left out silently.
+**The batch is lost** means that the two plain neighbours are lost as well. In Go, one bad record makes the call fail or
+panic. The KCL and the Java module write a bad record to the log with `javax.xml.bind.DatatypeConverter` if a key cannot
+be looked up. Java has not had that class since version 11, and neither library depends on a replacement, so the call ends
+in a `NoClassDefFoundError`. With the class on the class path, the user records before the bad one are delivered, and the
+others are left out silently.
 
 {odd}
 ## Versions
@@ -219,7 +221,7 @@ With it on the class path, user records before the bad one are delivered and the
 | program | libraries |
 |---|---|
 {versions}
-Not here: the Java modules for version 2 of the AWS SDK (2.x) are not in Maven Central, which has
-`amazon-kinesis-aggregator` and `amazon-kinesis-deaggregator` only as 1.0.3. The Go module has no tagged version 2: it is
-its newest commit, of 4 October 2024. The Go producer is 0.2.0.
+The Java modules for version 2 of the AWS SDK (2.x) are not here, because they are not in Maven Central, which has only
+version 1.0.3 of `amazon-kinesis-aggregator` and `amazon-kinesis-deaggregator`. The Go module has no tagged version 2, so
+this is its newest commit, of 4 October 2024. The Go producer is version 0.2.0.
 ";
