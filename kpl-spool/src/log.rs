@@ -122,7 +122,7 @@ impl Cursor {
 }
 
 impl<F: Folder> Log<F> {
-    /// Opens the log of a folder. This reads the newest segment, and nothing of the others.
+    /// Opens the log of a folder. This reads the newest segment, and older ones only until one states all outcomes: usually the newest does.
     ///
     /// # Errors
     ///
