@@ -67,6 +67,9 @@ def run(package: str, sources: str, mutants: list[Mutant], seeds: int, seconds: 
     copy = folder / "tree"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns("target", ".git", "seeds", "corpus"))
+    for _, file, _, _ in mutants:
+        # It may be broken in the last build, which is newer than the file that was copied.
+        (copy / sources / file).touch()
     environment = os.environ | {"KPL_SEEDS": seeds, "CARGO_TARGET_DIR": str(folder)}
     mutants = [mutant for mutant in mutants if word in mutant[0] or word in mutant[1]]
 
