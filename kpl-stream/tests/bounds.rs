@@ -82,6 +82,7 @@ async fn bytes_have_a_budget_too() {
             Ok(delivery) => accepted.push(delivery),
             Err(error) => break error,
         }
+        assert!(accepted.len() < 100, "they were accepted beyond the budget");
     };
     assert!(matches!(error.kind, SendErrorKind::Full), "{error:?}");
     assert_eq!(accepted.len(), 5);

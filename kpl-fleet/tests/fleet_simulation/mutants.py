@@ -4,6 +4,7 @@
 For each broken rule the tests in src/engine and tests/engine.rs run, then the simulation, then tests/fleet.rs, until one fails.
 
 Usage: mutants.py [SEEDS [WORD]]    (default: 300 seeds; with WORD, only rules in whose name or file it occurs)
+       mutants.py --check            (only checks that each rule is in its file once)
 """
 
 import sys
