@@ -2,8 +2,8 @@
 //!
 //! Throughput is in user records of 100 bytes, from `send` to their outcomes. `producer` is all of it, on one thread and on
 //! two, and `contention` with several tasks; `pipeline` has no tokio and no senders; `codec_and_digest` is what packing the
-//! same records takes at least. Before that it prints the latency that the producer adds at low load, and the bytes on the wire. `spool` is the producer with records on the
-//! disk.
+//! same records takes at least. Before that it prints the latency that the producer adds at low load, and the bytes on the
+//! wire. `spool` is the producer with records on the disk.
 
 mod at_once;
 

@@ -156,10 +156,7 @@ impl Driver {
                         abort.abort();
                     }
                 }
-                Output::Resolved(outcomes) => {
-                    self.outcomes = Some(outcomes);
-                    self.resolve_all();
-                }
+                Output::Resolved(outcomes) => self.resolve_all(outcomes),
                 Output::Flushed { id } => {
                     self.release();
                     if let Some(reply) = self.flushes.remove(&id) {
@@ -173,7 +170,8 @@ impl Driver {
         metrics::record(self.pipeline.take_measures());
     }
 
-    fn resolve_all(&mut self) {
+    fn resolve_all(&mut self, outcomes: Outcomes<OutcomeSender>) {
+        self.outcomes = Some(outcomes);
         while let Some(resolved) = self.outcomes.as_mut().and_then(Iterator::next) {
             self.resolve(resolved);
         }
@@ -268,7 +266,9 @@ impl Drop for Driver {
     /// Reports outcomes even if the runtime ends before the producer is closed.
     fn drop(&mut self) {
         let now = clock::now();
-        self.resolve_all();
+        if let Some(rest) = self.outcomes.take() {
+            self.resolve_all(rest);
+        }
         for message in self.intake.close() {
             if let Message::Record(stream, record, sender) = message {
                 self.pipeline.push(stream, [(record, sender)], now);
@@ -277,8 +277,7 @@ impl Drop for Driver {
         self.pipeline.abandon(now);
         while let Some(output) = self.pipeline.poll(now) {
             if let Output::Resolved(outcomes) = output {
-                self.outcomes = Some(outcomes);
-                self.resolve_all();
+                self.resolve_all(outcomes);
             }
         }
         self.release();

@@ -123,15 +123,6 @@ impl Queue {
         }
         granted
     }
-
-    /// Adds a message. Returns whether to wake the driver.
-    fn push(&mut self, message: Message) -> bool {
-        let is_command = !matches!(message, Message::Record(..));
-        self.messages.push(message);
-        let wake = self.asleep || is_command || self.messages.len() == MANY;
-        self.asleep &= !wake;
-        wake
-    }
 }
 
 /// The place of a sender among those that wait. If it gives up, the next ones get the room, also what it was granted already.
@@ -267,43 +258,43 @@ impl Intake {
             Ok(false) => return Err((Refused::Full, record, handle)),
             Err(Closed) => return Err((Refused::Closed, record, handle)),
         }
-        let wake = queue.push(Message::Record(stream, record, handle));
-        drop(queue);
-        if wake {
-            self.wake.notify_one();
-        }
+        self.add(queue, false, |messages| {
+            messages.push(Message::Record(stream, record, handle))
+        });
         Ok(())
     }
 
     /// Hands a message to the driver. Returns it if the driver has ended, or if it is a record and no more are accepted.
     pub(crate) fn put(&self, message: Message) -> Result<(), Message> {
-        let mut queue = self.lock();
-        if queue.closed || (queue.refuses && matches!(message, Message::Record(..))) {
+        let queue = self.lock();
+        let is_record = matches!(message, Message::Record(..));
+        if queue.closed || (queue.refuses && is_record) {
             return Err(message);
         }
-        let wake = queue.push(message);
-        drop(queue);
-        if wake {
-            self.wake.notify_one();
-        }
+        self.add(queue, !is_record, |messages| messages.push(message));
         Ok(())
     }
 
     /// Hands messages to the driver. Returns them if the driver has ended.
     pub(crate) fn put_all(&self, mut messages: Vec<Message>) -> Vec<Message> {
-        let mut queue = self.lock();
+        let queue = self.lock();
         if queue.closed {
             return messages;
         }
+        self.add(queue, false, |queued| queued.append(&mut messages));
+        messages
+    }
+
+    /// Adds to the messages, and wakes the driver if it waits for them, if there are many, or if one is a command.
+    fn add(&self, mut queue: MutexGuard<'_, Queue>, is_command: bool, add: impl FnOnce(&mut Vec<Message>)) {
         let before = queue.messages.len();
-        queue.messages.append(&mut messages);
-        let wake = queue.asleep || (before < MANY && queue.messages.len() >= MANY);
+        add(&mut queue.messages);
+        let wake = queue.asleep || is_command || (before < MANY && queue.messages.len() >= MANY);
         queue.asleep &= !wake;
         drop(queue);
         if wake {
             self.wake.notify_one();
         }
-        messages
     }
 
     /// Stops accepting records; those in the queue stay.

@@ -409,8 +409,9 @@ impl<H> Pipeline<H> {
     fn make_requests(&mut self, now: Instant) {
         let most = (self.options.max_buffered_bytes / BUDGET_PER_BYTE_IN_FLIGHT).max(1);
         while self.has_connection()
-            && let Some((_, index)) = self.requests.first().filter(|(at, _)| *at <= now)
+            && let Some(first) = self.requests.first().filter(|(at, _)| *at <= now)
         {
+            let (_, index) = first;
             let Some(stream) = self.streams.get_mut(index) else {
                 return;
             };
@@ -418,10 +419,9 @@ impl<H> Pipeline<H> {
             let room = most.saturating_sub(self.bytes_in_flight);
             let request = stream.request(room, self.in_flight.is_empty(), &mut turn);
             let name = Arc::clone(&stream.name);
-            let before = self.requests.first();
             self.settle(StreamId(index), now);
             let Some(request) = request else {
-                if self.requests.first() != before {
+                if self.requests.first() != Some(first) {
                     // It had nothing to send after all.
                     continue;
                 }
