@@ -13,10 +13,13 @@ use crate::clock;
 /// Where a record was written, and the attempts that it took.
 #[derive(Clone, Debug)]
 pub struct Receipt {
-    pub(crate) landing: Arc<Landing>,
-    pub(crate) sub_sequence_number: u64,
-    pub(crate) attempts: Attempts,
-    pub(crate) may_be_duplicated: bool,
+    // One exists for each record, so it is kept small.
+    pub(super) landing: Arc<Landing>,
+    failed: Option<Box<FailedAttempts>>,
+    /// How many nanoseconds passed from the record's arrival until the attempt that succeeded.
+    waited: u64,
+    sub_sequence_number: u32,
+    may_be_duplicated: bool,
 }
 
 /// What the user records of one Kinesis record share.
@@ -25,9 +28,28 @@ pub(crate) struct Landing {
     pub(crate) stream: Arc<str>,
     pub(crate) written: Written,
     pub(crate) aggregated: bool,
+    pub(crate) started: Instant,
+    pub(crate) ended: Instant,
 }
 
 impl Receipt {
+    pub(crate) fn new(
+        landing: Arc<Landing>,
+        index: usize,
+        arrived: Instant,
+        failed: Option<Box<FailedAttempts>>,
+        may_be_duplicated: bool,
+    ) -> Self {
+        let waited = landing.started.saturating_duration_since(arrived);
+        Self {
+            failed,
+            waited: u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX),
+            sub_sequence_number: u32::try_from(index).unwrap_or(u32::MAX),
+            may_be_duplicated,
+            landing,
+        }
+    }
+
     /// Returns the stream's name or ARN, as it was opened.
     #[must_use]
     pub fn stream(&self) -> &str {
@@ -49,7 +71,7 @@ impl Receipt {
     /// Returns the index of the record in its aggregate, or 0 if it is not in one.
     #[must_use]
     pub const fn sub_sequence_number(&self) -> u64 {
-        self.sub_sequence_number
+        self.sub_sequence_number as u64
     }
 
     /// Returns whether the record is part of an aggregate.
@@ -62,13 +84,20 @@ impl Receipt {
     /// number that is not a number.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
-        Position::new(self.sequence_number(), self.sub_sequence_number).ok()
+        Position::new(self.sequence_number(), self.sub_sequence_number()).ok()
     }
 
     /// Returns the attempts, the successful one last.
     #[must_use]
-    pub const fn attempts(&self) -> &Attempts {
-        &self.attempts
+    pub fn attempts(&self) -> Attempts {
+        let Landing { started, ended, .. } = *self.landing;
+        Attempts {
+            arrived: started
+                .checked_sub(Duration::from_nanos(self.waited))
+                .unwrap_or(started),
+            failed: self.failed.clone(),
+            succeeded: Some((started, ended)),
+        }
     }
 
     /// Returns whether readers may see the record more than once: an earlier attempt had no answer, or ended in a wrong
@@ -165,19 +194,6 @@ impl Attempts {
             arrived,
             failed,
             succeeded: None,
-        }
-    }
-
-    pub(crate) const fn succeeded(
-        arrived: Instant,
-        failed: Option<Box<FailedAttempts>>,
-        started: Instant,
-        ended: Instant,
-    ) -> Self {
-        Self {
-            arrived,
-            failed,
-            succeeded: Some((started, ended)),
         }
     }
 
@@ -399,7 +415,14 @@ mod tests {
             };
             FailedAttempts::add(&mut failed, at(10 * number + 3), at(10 * number + 5), &Arc::new(error));
         }
-        let attempts = Attempts::succeeded(arrived, failed, at(100_000), at(100_001));
+        let landing = Landing {
+            stream: "clicks".into(),
+            written: Written::new("shardId-000000000000", "49"),
+            aggregated: true,
+            started: at(100_000),
+            ended: at(100_001),
+        };
+        let attempts = Receipt::new(Arc::new(landing), 0, arrived, failed, false).attempts();
         assert_eq!(attempts.len(), 10_001);
         let kept: Vec<_> = attempts
             .iter()

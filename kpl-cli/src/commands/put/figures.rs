@@ -59,7 +59,7 @@ impl Figures {
     pub(crate) fn deliver(&mut self, receipt: &Receipt, bytes: usize) {
         self.delivered += 1;
         self.bytes += bytes as u64;
-        self.retry(receipt.attempts(), None);
+        self.retry(&receipt.attempts(), None);
         self.maybe_twice += u64::from(receipt.may_be_duplicated());
     }
 

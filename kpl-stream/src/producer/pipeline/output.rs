@@ -7,9 +7,9 @@ use std::vec;
 
 use kpl_core::SealedRecord;
 
-use super::record::{EncodedRecord, Held, Times};
+use super::record::{EncodedRecord, Held};
 use crate::client::{ErrorClass, RequestError};
-use crate::producer::outcome::{Attempts, Failure, Landing, Receipt};
+use crate::producer::outcome::{Failure, Landing, Receipt};
 
 /// Identifies a stream of a pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -98,19 +98,17 @@ enum Kind<H> {
         records: Enumerate<vec::IntoIter<Held<H>>>,
         first: usize,
         landing: Arc<Landing>,
-        times: Times,
     },
     Failed(Option<Resolved<H>>),
 }
 
 impl<H> Outcomes<H> {
     /// Returns the outcomes of records that were written, the first as this user record of its Kinesis record.
-    pub(super) fn written(records: Vec<Held<H>>, first: usize, landing: Arc<Landing>, times: Times) -> Self {
+    pub(super) fn written(records: Vec<Held<H>>, first: usize, landing: Arc<Landing>) -> Self {
         Self(Kind::Written {
             records: records.into_iter().enumerate(),
             first,
             landing,
-            times,
         })
     }
 
@@ -132,15 +130,11 @@ impl<H> Iterator for Outcomes<H> {
                 records,
                 first,
                 landing,
-                times,
             } => {
                 let (index, held) = records.next()?;
-                let receipt = Receipt {
-                    landing: Arc::clone(landing),
-                    sub_sequence_number: (*first + index) as u64,
-                    attempts: Attempts::succeeded(held.arrived, held.failed, times.started, times.ended),
-                    may_be_duplicated: held.record.maybe_written,
-                };
+                let is_doubtful = held.record.maybe_written;
+                let landing = Arc::clone(landing);
+                let receipt = Receipt::new(landing, *first + index, held.arrived, held.failed, is_doubtful);
                 Some(Resolved {
                     handle: held.handle,
                     record: held.record,

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::flushes::Flushes;
 use super::measures::{Measures, Metric};
 use super::output::{Outcomes, Output};
-use super::record::{Held, Times};
+use super::record::Held;
 use crate::producer::outcome::{Attempts, Failure, FailureReason, Landing};
 
 /// The results of the streams' work.
@@ -48,13 +48,13 @@ impl<'a, H> Turn<'a, H> {
     }
 
     /// Reports that records were written, one after the other: the first as this user record of its Kinesis record.
-    pub(super) fn written(&mut self, records: Vec<Held<H>>, first: usize, landing: Arc<Landing>, times: Times) {
+    pub(super) fn written(&mut self, records: Vec<Held<H>>, first: usize, landing: Arc<Landing>) {
         for alike in records.chunk_by(|one, other| one.flush == other.flush) {
             if let Some(held) = alike.first() {
                 self.out.resolved.push((held.flush, alike.len()));
             }
         }
-        let outcomes = Outcomes::written(records, first, landing, times);
+        let outcomes = Outcomes::written(records, first, landing);
         self.out.outputs.push_back(Output::Resolved(outcomes));
     }
 

@@ -689,7 +689,7 @@ mod tests {
                 if let Message::Record(_, record, outcome) = message {
                     let number = record.partition_key().parse().unwrap();
                     self.handed_over.push(number);
-                    self.held.insert(outcome.spooled.unwrap(), number);
+                    self.held.insert(outcome.spooled().unwrap(), number);
                     self.intake.release(1, self.intake.cost(&record) as usize);
                 }
             }
