@@ -43,12 +43,14 @@ struct Place {
 
 impl Place {
     #[expect(clippy::indexing_slicing, reason = "the remainder is less than the length")]
+    #[inline]
     fn state(&self) -> MutexGuard<'_, State> {
         let Block(states) = &*self.block;
         let state = &states[usize::from(self.index) % TOGETHER];
         state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[inline]
     fn next() -> Self {
         // While a thread ends, its own block may be gone.
         let next = NEXT.try_with(Cell::take).ok().flatten().unwrap_or_default();
@@ -72,6 +74,7 @@ pub(crate) struct Receiver(Option<Place>);
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Lost;
 
+#[inline]
 pub(crate) fn channel() -> (Sender, Receiver) {
     let Place { block, index } = Place::next();
     let other = Arc::clone(&block);
@@ -143,6 +146,7 @@ impl Receiver {
 impl Future for Receiver {
     type Output = Result<Outcome, Lost>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(place) = &self.0 else {
             return Poll::Ready(Err(Lost));

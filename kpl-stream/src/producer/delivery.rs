@@ -29,6 +29,7 @@ pub(crate) struct OutcomeSender {
     spooled: Option<NonZero<u64>>,
 }
 
+#[inline]
 pub(crate) fn channel() -> (OutcomeSender, Receiver) {
     let (sender, receiver) = channel::channel();
     let sender = OutcomeSender { sender, spooled: None };

@@ -36,11 +36,10 @@ impl Receipt {
     pub(crate) fn new(
         landing: Arc<Landing>,
         index: usize,
-        arrived: Instant,
+        waited: Duration,
         failed: Option<Box<FailedAttempts>>,
         may_be_duplicated: bool,
     ) -> Self {
-        let waited = landing.started.saturating_duration_since(arrived);
         Self {
             failed,
             waited: u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX),
@@ -422,7 +421,7 @@ mod tests {
             started: at(100_000),
             ended: at(100_001),
         };
-        let attempts = Receipt::new(Arc::new(landing), 0, arrived, failed, false).attempts();
+        let attempts = Receipt::new(Arc::new(landing), 0, Duration::from_secs(100_000), failed, false).attempts();
         assert_eq!(attempts.len(), 10_001);
         let kept: Vec<_> = attempts
             .iter()

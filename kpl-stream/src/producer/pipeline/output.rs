@@ -3,6 +3,7 @@
 use std::fmt;
 use std::iter::Enumerate;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use std::vec;
 
 use kpl_core::SealedRecord;
@@ -98,6 +99,8 @@ enum Kind<H> {
         records: Enumerate<vec::IntoIter<Held<H>>>,
         first: usize,
         landing: Arc<Landing>,
+        /// When the last record arrived, and how long it waited. It is usually the same for the next.
+        waited: (Instant, Duration),
     },
     Failed(Option<Resolved<H>>),
 }
@@ -108,6 +111,7 @@ impl<H> Outcomes<H> {
         Self(Kind::Written {
             records: records.into_iter().enumerate(),
             first,
+            waited: (landing.started, Duration::ZERO),
             landing,
         })
     }
@@ -130,11 +134,14 @@ impl<H> Iterator for Outcomes<H> {
                 records,
                 first,
                 landing,
+                waited,
             } => {
                 let (index, held) = records.next()?;
+                if waited.0 != held.arrived {
+                    *waited = (held.arrived, landing.started.saturating_duration_since(held.arrived));
+                }
                 let is_doubtful = held.record.maybe_written;
-                let landing = Arc::clone(landing);
-                let receipt = Receipt::new(landing, *first + index, held.arrived, held.failed, is_doubtful);
+                let receipt = Receipt::new(Arc::clone(landing), *first + index, waited.1, held.failed, is_doubtful);
                 Some(Resolved {
                     handle: held.handle,
                     record: held.record,
