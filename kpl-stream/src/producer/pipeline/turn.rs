@@ -8,7 +8,7 @@ use super::flushes::Flushes;
 use super::measures::{Measures, Metric};
 use super::output::{Outcomes, Output};
 use super::record::Held;
-use crate::producer::outcome::{Attempts, Failure, FailureReason, Landing};
+use crate::producer::outcome::{Failure, FailureReason, Landing};
 
 /// The results of the streams' work.
 #[derive(Debug)]
@@ -65,8 +65,9 @@ impl<'a, H> Turn<'a, H> {
         let failure = Failure {
             stream: Arc::clone(stream),
             reason,
-            attempts: Attempts::failed(held.arrived, held.failed.take()),
             may_have_been_written: held.record.maybe_written,
+            arrived: held.arrived,
+            failed: held.failed.take(),
         };
         self.out.resolved.push((held.flush, 1));
         let outcomes = Outcomes::failed(held, failure);
