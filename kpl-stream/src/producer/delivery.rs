@@ -45,7 +45,7 @@ impl OutcomeSender {
         }
     }
 
-    /// Returns the number of the record in the spool.
+    /// Returns the number of the record in the spool, or `None` if it is not in one.
     pub(crate) fn spooled(&self) -> Option<u64> {
         self.spooled.map(|after| after.get() - 1)
     }

@@ -28,6 +28,7 @@ pub(crate) struct Landing {
     pub(crate) stream: Arc<str>,
     pub(crate) written: Written,
     pub(crate) aggregated: bool,
+    /// When the request was sent, and when its answer arrived.
     pub(crate) started: Instant,
     pub(crate) ended: Instant,
 }
@@ -431,6 +432,12 @@ mod tests {
         assert_eq!(kept, [(3, 2, Some("0")), (8, 2, Some("9999")), (5, 1, None)]);
         let counts: Vec<_> = attempts.error_counts().collect();
         assert_eq!(counts, [("Sometimes", 2_500), ("Often", 7_500)]);
+    }
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn an_outcome_is_small() {
+        assert_eq!(size_of::<Result<Receipt, Box<Failure>>>(), 32);
     }
 
     #[test]

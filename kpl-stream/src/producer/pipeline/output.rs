@@ -99,7 +99,7 @@ enum Kind<H> {
         records: Enumerate<vec::IntoIter<Held<H>>>,
         first: usize,
         landing: Arc<Landing>,
-        /// When the last record arrived, and how long it waited. It is usually the same for the next.
+        /// When the record before arrived, and how long it waited: usually the same as the next one.
         waited: (Instant, Duration),
     },
     Failed(Option<Resolved<H>>),

@@ -39,7 +39,8 @@ pub(super) trait Source<H> {
     /// Takes out the next record.
     fn pop(&mut self) -> Option<Held<H>>;
 
-    /// Takes out the next records, as long as `wants` returns true.
+    /// Moves the next records to `into`, as long as `wants` returns true. It is asked once for each, in their order; the one for which it
+    /// returns false is the next that [`pop`](Self::pop) takes out.
     fn pop_while(&mut self, wants: impl FnMut(&Held<H>) -> bool, into: &mut Vec<Held<H>>);
 }
 

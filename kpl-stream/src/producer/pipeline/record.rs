@@ -64,7 +64,7 @@ impl EncodedRecord {
         let kept = BUFFERS.try_with(|buffers| {
             let mut buffers = buffers.try_borrow_mut().ok()?;
             let (key, payload) = &mut *buffers;
-            // A record's own code may have panicked before.
+            // They hold what was written for the record before.
             key.clear();
             payload.clear();
             let result = Self::write(record, key, payload);
@@ -93,7 +93,7 @@ impl EncodedRecord {
         let key = record.partition_key(key)?;
         PartitionKey::new(key)?;
         let payload = record.payload(payload)?;
-        Ok(Self::checked(key, explicit, &tags, payload, record.always_wrapped()))
+        Ok(Self::checked(key, explicit, tags, payload, record.always_wrapped()))
     }
 
     /// Returns a record with a partition key that is valid.
@@ -101,7 +101,7 @@ impl EncodedRecord {
     fn checked(
         key: &str,
         explicit_hash_key: Option<HashKey>,
-        tags: &Tags<'_>,
+        tags: Tags<'_>,
         payload: &[u8],
         always_wrapped: bool,
     ) -> Self {
@@ -109,7 +109,7 @@ impl EncodedRecord {
         let rare = (!is_usual).then(|| {
             Box::new(Rare {
                 explicit_hash_key,
-                tags: tags.clone().into_owned(),
+                tags: tags.into_owned(),
             })
         });
         Self {
@@ -130,7 +130,7 @@ impl EncodedRecord {
         always_wrapped: bool,
     ) -> Result<Self, InvalidPartitionKey> {
         PartitionKey::new(key)?;
-        Ok(Self::checked(key, explicit, &tags, payload, always_wrapped))
+        Ok(Self::checked(key, explicit, tags, payload, always_wrapped))
     }
 
     /// Returns the partition key.

@@ -57,7 +57,7 @@ pub(super) struct Stream<H> {
     /// How many requests of one entry were refused since a request was accepted.
     pub(super) refusals: u32,
     pub(super) random: Rng,
-    /// No record arrived before this. `None` if there is no record.
+    /// No record that waits arrived before this. `None` if none waits.
     oldest: Option<Instant>,
     swept: Instant,
 }
@@ -120,6 +120,7 @@ impl<H> Stream<H> {
     }
 
     fn route_to(&mut self, lane: usize, mut held: Held<H>, turn: &mut Turn<'_, H>) {
+        // Most have just arrived.
         if held.arrived < turn.now && held.expires(&self.options) <= turn.now {
             return self.expire(held, turn);
         }

@@ -218,11 +218,8 @@ impl<H> Source<H> for OfLane<'_, H> {
                 }
             }
             Waiting::Ordered(order) => {
-                while let Some(held) = order.pop(self.lane) {
-                    if !wants(&held) {
-                        return order.push(held);
-                    }
-                    into.push(held);
+                while order.front(self.lane).is_some_and(&mut wants) {
+                    into.extend(order.pop(self.lane));
                 }
             }
         }
