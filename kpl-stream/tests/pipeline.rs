@@ -290,7 +290,7 @@ fn a_record_that_is_in_a_request_when_the_producer_closes_has_that_attempt_in_it
     let failure = test.failure();
     assert_eq!(failure.reason, FailureReason::Closed);
     assert!(failure.may_have_been_written);
-    let attempts: Vec<_> = failure.attempts.iter().collect();
+    let attempts: Vec<_> = failure.attempts().iter().collect();
     assert_eq!(attempts.len(), 1);
     assert_eq!(attempts[0].duration, Duration::from_millis(30));
     assert_eq!(&*attempts[0].error.unwrap().code, "Closed");
@@ -307,7 +307,7 @@ fn attempts_are_counted_in_messages() {
     test.push([(record("anna", 10), 0)]);
     test.pipeline.abandon(test.now);
     let never_sent = test.failure();
-    assert!(never_sent.attempts.is_empty() && !never_sent.may_have_been_written);
+    assert!(never_sent.attempts().is_empty() && !never_sent.may_have_been_written);
     assert!(never_sent.to_string().contains("after 0 attempts: "), "{never_sent}");
 
     test.push([(record("anna", 10), 0)]);
@@ -321,7 +321,7 @@ fn attempts_are_counted_in_messages() {
     let failure = test.failure();
     assert!(failure.to_string().contains("after 2 attempts: "), "{failure}");
     let codes: Vec<_> = failure
-        .attempts
+        .attempts()
         .iter()
         .map(|attempt| &*attempt.error.unwrap().code)
         .collect();

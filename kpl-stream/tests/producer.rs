@@ -170,7 +170,7 @@ async fn records_for_a_stream_that_never_comes_expire_and_say_why() {
     let delivery = stream.send(event(7)).await.unwrap();
     let error = delivery.await.unwrap_err();
     assert_eq!(error.record, event(7));
-    assert!(error.failure.attempts.is_empty());
+    assert!(error.failure.attempts().is_empty());
     assert!(!error.failure.may_have_been_written);
     let FailureReason::Expired(Some(why)) = error.failure.reason else {
         panic!("{:?}", error.failure);

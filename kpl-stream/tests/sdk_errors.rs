@@ -145,7 +145,7 @@ async fn what_is_refused_for_good_fails_at_once() {
                 matches!(&failed.failure.reason, FailureReason::Refused(error) if &*error.code == code),
                 "{failed}"
             );
-            assert_eq!(failed.failure.attempts.len(), 1, "{code}");
+            assert_eq!(failed.failure.attempts().len(), 1, "{code}");
             assert!(!failed.failure.may_have_been_written);
             assert!(matches!(&*failed.record.data, b"one" | b"two"));
         }
@@ -261,7 +261,7 @@ async fn assert_useless(config: &SdkConfig, expected: &str) {
         failure.reason.to_string(),
         format!("no request can be made: {expected}")
     );
-    assert_eq!(failure.attempts.len(), 1);
+    assert_eq!(failure.attempts().len(), 1);
     assert!(!failure.may_have_been_written);
 
     let reader = Reader::<RawRecord>::builder().load_aws_config(config);

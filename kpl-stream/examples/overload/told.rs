@@ -51,7 +51,7 @@ async fn in_flight_at_the_end(server: &ThrottlingServer, by_drop: bool, report: 
     match delivery.await {
         Ok(_) => report.figure(name, "delivered", "1", false),
         Err(error) => {
-            let attempts = error.failure.attempts.len();
+            let attempts = error.failure.attempts().len();
             report.figure(name, attempts, "1", attempts == 1);
             report.note(error);
         }

@@ -43,12 +43,14 @@ struct Place {
 
 impl Place {
     #[expect(clippy::indexing_slicing, reason = "the remainder is less than the length")]
+    #[inline]
     fn state(&self) -> MutexGuard<'_, State> {
         let Block(states) = &*self.block;
         let state = &states[usize::from(self.index) % TOGETHER];
         state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[inline]
     fn next() -> Self {
         // While a thread ends, its own block may be gone.
         let next = NEXT.try_with(Cell::take).ok().flatten().unwrap_or_default();
@@ -65,19 +67,20 @@ impl Place {
 #[derive(Default)]
 pub(crate) struct Sender(Option<Place>);
 
-/// The side of the delivery.
-pub(crate) struct Receiver(Place);
+/// The side of the delivery, until it has received the outcome.
+pub(crate) struct Receiver(Option<Place>);
 
 /// The sender was dropped without an outcome, or the outcome was received before.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Lost;
 
+#[inline]
 pub(crate) fn channel() -> (Sender, Receiver) {
     let Place { block, index } = Place::next();
     let other = Arc::clone(&block);
     (
         Sender(Some(Place { block, index })),
-        Receiver(Place { block: other, index }),
+        Receiver(Some(Place { block: other, index })),
     )
 }
 
@@ -124,12 +127,15 @@ impl Drop for Sender {
 impl Receiver {
     /// Returns whether the outcome was sent, and was not received.
     pub(crate) fn has_outcome(&self) -> bool {
-        matches!(*self.0.state(), State::Sent(_))
+        self.0
+            .as_ref()
+            .is_some_and(|place| matches!(*place.state(), State::Sent(_)))
     }
 
     /// Returns the outcome if it was sent. From here on, the sender knows that it is not awaited.
     pub(crate) fn close(&mut self) -> Option<Outcome> {
-        let before = replace(&mut *self.0.state(), State::Ended);
+        let place = self.0.take()?;
+        let before = replace(&mut *place.state(), State::Ended);
         match before {
             State::Sent(outcome) => Some(outcome),
             _ => None,
@@ -140,23 +146,28 @@ impl Receiver {
 impl Future for Receiver {
     type Output = Result<Outcome, Lost>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.0.state();
-        match &mut *state {
-            State::Awaited(waker) if waker.will_wake(context.waker()) => {}
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(place) = &self.0 else {
+            return Poll::Ready(Err(Lost));
+        };
+        let mut state = place.state();
+        let outcome = match &mut *state {
+            State::Awaited(waker) if waker.will_wake(context.waker()) => return Poll::Pending,
             State::Awaited(_) | State::Empty => {
                 let before = replace(&mut *state, State::Awaited(context.waker().clone()));
                 drop(state);
                 drop(before);
+                return Poll::Pending;
             }
-            State::Ended => return Poll::Ready(Err(Lost)),
-            State::Sent(_) => {
-                if let State::Sent(outcome) = replace(&mut *state, State::Ended) {
-                    return Poll::Ready(Ok(outcome));
-                }
-            }
+            State::Sent(_) | State::Ended => replace(&mut *state, State::Ended),
+        };
+        drop(state);
+        self.0 = None;
+        match outcome {
+            State::Sent(outcome) => Poll::Ready(Ok(outcome)),
+            _ => Poll::Ready(Err(Lost)),
         }
-        Poll::Pending
     }
 }
 
@@ -251,7 +262,7 @@ mod tests {
         let channels: Vec<_> = (0..=2 * TOGETHER).map(|_| channel()).collect();
         let blocks: Vec<_> = channels
             .iter()
-            .map(|(_, receiver)| Arc::downgrade(&receiver.0.block))
+            .map(|(_, receiver)| Arc::downgrade(&receiver.0.as_ref().unwrap().block))
             .collect();
         drop(channels);
         let alive = blocks.iter().filter(|block| block.strong_count() > 0).count();

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::num::NonZero;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -24,10 +25,11 @@ pub struct Delivery<T> {
 #[derive(Debug, Default)]
 pub(crate) struct OutcomeSender {
     sender: channel::Sender,
-    /// The number of the record in the spool.
-    pub(crate) spooled: Option<u64>,
+    /// One more than the number of the record in the spool.
+    spooled: Option<NonZero<u64>>,
 }
 
+#[inline]
 pub(crate) fn channel() -> (OutcomeSender, Receiver) {
     let (sender, receiver) = channel::channel();
     let sender = OutcomeSender { sender, spooled: None };
@@ -38,9 +40,14 @@ impl OutcomeSender {
     /// Returns the same for a record that has this number in the spool.
     pub(crate) fn of(self, number: u64) -> Self {
         Self {
-            spooled: Some(number),
+            spooled: Some(NonZero::<u64>::MIN.saturating_add(number)),
             sender: self.sender,
         }
+    }
+
+    /// Returns the number of the record in the spool, or `None` if it is not in one.
+    pub(crate) fn spooled(&self) -> Option<u64> {
+        self.spooled.map(|after| after.get() - 1)
     }
 
     /// Returns whether a delivery waits for the outcome.

@@ -187,7 +187,7 @@ impl Driver {
         } = resolved;
         self.freed.0 += 1;
         self.freed.1 += self.intake.cost(&record) as usize;
-        let Some(number) = handle.spooled else {
+        let Some(number) = handle.spooled() else {
             if let (Some(undelivered), Err(failure)) = (&mut self.undelivered, &outcome)
                 && failure.reason == FailureReason::Closed
             {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 
-use super::delivery::OutcomeSender;
+use super::channel::Receiver;
+use super::delivery::{self, OutcomeSender};
 use super::error::UndeliveredRecord;
 use super::options::Options;
 use super::pipeline::{EncodedRecord, StreamId, StreamState};
@@ -80,6 +81,7 @@ pub(crate) enum Refused {
 
 impl Queue {
     /// Takes room for a record if there is some, and no earlier one waits for it.
+    #[inline]
     fn try_reserve(&mut self, cost: u32) -> Result<bool, Closed> {
         if self.refuses {
             return Err(Closed);
@@ -87,6 +89,7 @@ impl Queue {
         Ok(self.waiting.is_empty() && self.take_room(cost))
     }
 
+    #[inline]
     fn take_room(&mut self, cost: u32) -> bool {
         let left = self.records.checked_sub(1).zip(self.bytes.checked_sub(cost as usize));
         if let Some((records, bytes)) = left {
@@ -172,11 +175,13 @@ impl Intake {
         }
     }
 
+    #[inline]
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns how much of the budget a record takes: all of it, if it is larger.
+    #[inline]
     pub(crate) fn cost(&self, record: &EncodedRecord) -> u32 {
         let size = record.size().saturating_add(record.tags_len());
         let cost = size.saturating_mul(2).saturating_add(BYTES_PER_RECORD);
@@ -244,24 +249,26 @@ impl Intake {
         }
     }
 
-    /// Takes room for a record if there is some, and hands it to the driver. Returns the record and its handle if they are not accepted.
+    /// Takes room for a record if there is some, and hands it to the driver. Returns where its outcome arrives, or the record if it is not
+    /// accepted.
+    #[inline]
     pub(crate) fn try_put(
         &self,
         stream: StreamId,
         record: EncodedRecord,
-        handle: OutcomeSender,
-    ) -> Result<(), (Refused, EncodedRecord, OutcomeSender)> {
+    ) -> Result<Receiver, (Refused, EncodedRecord)> {
         let cost = self.cost(&record);
         let mut queue = self.lock();
         match queue.try_reserve(cost) {
             Ok(true) => {}
-            Ok(false) => return Err((Refused::Full, record, handle)),
-            Err(Closed) => return Err((Refused::Closed, record, handle)),
+            Ok(false) => return Err((Refused::Full, record)),
+            Err(Closed) => return Err((Refused::Closed, record)),
         }
+        let (sender, receiver) = delivery::channel();
         self.add(queue, false, |messages| {
-            messages.push(Message::Record(stream, record, handle))
+            messages.push(Message::Record(stream, record, sender))
         });
-        Ok(())
+        Ok(receiver)
     }
 
     /// Hands a message to the driver. Returns it if the driver has ended, or if it is a record and no more are accepted.
@@ -286,6 +293,7 @@ impl Intake {
     }
 
     /// Adds to the messages, and wakes the driver if it waits for them, if there are many, or if one is a command.
+    #[inline]
     fn add(&self, mut queue: MutexGuard<'_, Queue>, is_command: bool, add: impl FnOnce(&mut Vec<Message>)) {
         let before = queue.messages.len();
         add(&mut queue.messages);

@@ -36,7 +36,6 @@ pub use self::pipeline::{EncodedRecord, StreamState};
 pub use self::send_all::{SendAll, SendAllError};
 pub use self::sink::StreamSink;
 
-use self::channel::Receiver;
 use self::delivery::OutcomeSender;
 use self::driver::Driver;
 use self::intake::{Intake, Message, Refused};
@@ -379,6 +378,8 @@ impl<T: KplRecord> StreamProducer<T> {
     /// [`SendError`] with the record, if its payload cannot be encoded, its keys are not valid, it is larger than
     /// `max_user_record_size`, it cannot be stored in the spool, or the producer is closed.
     pub async fn send(&self, record: T) -> Result<Delivery<T>, SendError<T>> {
+        // Other tasks get their turn as well, the driver among them.
+        tokio::task::consume_budget().await;
         let encoded = match self.encode(&record) {
             Ok(encoded) => encoded,
             Err(kind) => return Err(SendError { record, kind }),
@@ -392,15 +393,12 @@ impl<T: KplRecord> StreamProducer<T> {
                 Err(kind) => Err(SendError { record, kind }),
             };
         }
-        // Other tasks get their turn as well, the driver among them.
-        tokio::task::consume_budget().await;
         let intake = &self.producer.shared.intake;
-        let (sender, receiver) = delivery::channel();
-        match intake.try_put(self.id, encoded, sender) {
-            Ok(()) => Ok(Delivery::new(record, receiver)),
-            Err((Refused::Closed, ..)) => Err(closed(record)),
-            Err((Refused::Full, encoded, sender)) => match intake.reserve(intake.cost(&encoded)).await {
-                Ok(()) => self.put(record, receiver, Message::Record(self.id, encoded, sender)),
+        match intake.try_put(self.id, encoded) {
+            Ok(receiver) => Ok(Delivery::new(record, receiver)),
+            Err((Refused::Closed, _)) => Err(closed(record)),
+            Err((Refused::Full, encoded)) => match intake.reserve(intake.cost(&encoded)).await {
+                Ok(()) => self.put(record, encoded),
                 Err(_) => Err(closed(record)),
             },
         }
@@ -426,14 +424,13 @@ impl<T: KplRecord> StreamProducer<T> {
                 Err(kind) => Err(SendError { record, kind }),
             };
         }
-        let (sender, receiver) = delivery::channel();
-        match self.producer.shared.intake.try_put(self.id, encoded, sender) {
-            Ok(()) => Ok(Delivery::new(record, receiver)),
-            Err((Refused::Full, ..)) => Err(SendError {
+        match self.producer.shared.intake.try_put(self.id, encoded) {
+            Ok(receiver) => Ok(Delivery::new(record, receiver)),
+            Err((Refused::Full, _)) => Err(SendError {
                 record,
                 kind: SendErrorKind::Full,
             }),
-            Err((Refused::Closed, ..)) => Err(closed(record)),
+            Err((Refused::Closed, _)) => Err(closed(record)),
         }
     }
 
@@ -532,7 +529,9 @@ impl<T: KplRecord> StreamProducer<T> {
     }
 
     /// Hands over a record for which there is room.
-    fn put(&self, record: T, receiver: Receiver, message: Message) -> Result<Delivery<T>, SendError<T>> {
+    fn put(&self, record: T, encoded: EncodedRecord) -> Result<Delivery<T>, SendError<T>> {
+        let (sender, receiver) = delivery::channel();
+        let message = Message::Record(self.id, encoded, sender);
         match self.producer.shared.intake.put(message) {
             Ok(()) => Ok(Delivery::new(record, receiver)),
             Err(refused) => {

@@ -13,10 +13,13 @@ use crate::clock;
 /// Where a record was written, and the attempts that it took.
 #[derive(Clone, Debug)]
 pub struct Receipt {
-    pub(crate) landing: Arc<Landing>,
-    pub(crate) sub_sequence_number: u64,
-    pub(crate) attempts: Attempts,
-    pub(crate) may_be_duplicated: bool,
+    // One exists for each record, so it is kept small.
+    pub(super) landing: Arc<Landing>,
+    failed: Option<Box<FailedAttempts>>,
+    /// How many nanoseconds passed from the record's arrival until the attempt that succeeded.
+    waited: u64,
+    sub_sequence_number: u32,
+    may_be_duplicated: bool,
 }
 
 /// What the user records of one Kinesis record share.
@@ -25,9 +28,28 @@ pub(crate) struct Landing {
     pub(crate) stream: Arc<str>,
     pub(crate) written: Written,
     pub(crate) aggregated: bool,
+    /// When the request was sent, and when its answer arrived.
+    pub(crate) started: Instant,
+    pub(crate) ended: Instant,
 }
 
 impl Receipt {
+    pub(crate) fn new(
+        landing: Arc<Landing>,
+        index: usize,
+        waited: Duration,
+        failed: Option<Box<FailedAttempts>>,
+        may_be_duplicated: bool,
+    ) -> Self {
+        Self {
+            failed,
+            waited: u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX),
+            sub_sequence_number: u32::try_from(index).unwrap_or(u32::MAX),
+            may_be_duplicated,
+            landing,
+        }
+    }
+
     /// Returns the stream's name or ARN, as it was opened.
     #[must_use]
     pub fn stream(&self) -> &str {
@@ -49,7 +71,7 @@ impl Receipt {
     /// Returns the index of the record in its aggregate, or 0 if it is not in one.
     #[must_use]
     pub const fn sub_sequence_number(&self) -> u64 {
-        self.sub_sequence_number
+        self.sub_sequence_number as u64
     }
 
     /// Returns whether the record is part of an aggregate.
@@ -62,13 +84,19 @@ impl Receipt {
     /// number that is not a number.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
-        Position::new(self.sequence_number(), self.sub_sequence_number).ok()
+        Position::new(self.sequence_number(), self.sub_sequence_number()).ok()
     }
 
     /// Returns the attempts, the successful one last.
     #[must_use]
-    pub const fn attempts(&self) -> &Attempts {
-        &self.attempts
+    pub fn attempts(&self) -> Attempts<'_> {
+        let Landing { started, ended, .. } = *self.landing;
+        let waited = Duration::from_nanos(self.waited);
+        Attempts {
+            arrived: started.checked_sub(waited).unwrap_or(started),
+            failed: self.failed.as_deref(),
+            succeeded: Some((started, ended)),
+        }
     }
 
     /// Returns whether readers may see the record more than once: an earlier attempt had no answer, or ended in a wrong
@@ -83,10 +111,10 @@ impl Receipt {
 /// last that failed, and of the one that succeeded.
 ///
 /// A record may be sent thousands of times while a stream does not work, so the attempts in between are only counted.
-#[derive(Clone, Debug)]
-pub struct Attempts {
+#[derive(Clone, Copy, Debug)]
+pub struct Attempts<'a> {
     arrived: Instant,
-    failed: Option<Box<FailedAttempts>>,
+    failed: Option<&'a FailedAttempts>,
     /// When the attempt that succeeded started and ended.
     succeeded: Option<(Instant, Instant)>,
 }
@@ -159,68 +187,47 @@ impl FailedAttempts {
     }
 }
 
-impl Attempts {
-    pub(crate) const fn failed(arrived: Instant, failed: Option<Box<FailedAttempts>>) -> Self {
-        Self {
-            arrived,
-            failed,
-            succeeded: None,
-        }
-    }
-
-    pub(crate) const fn succeeded(
-        arrived: Instant,
-        failed: Option<Box<FailedAttempts>>,
-        started: Instant,
-        ended: Instant,
-    ) -> Self {
-        Self {
-            arrived,
-            failed,
-            succeeded: Some((started, ended)),
-        }
-    }
-
+impl<'a> Attempts<'a> {
     /// Returns how many attempts there were.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.failed.as_ref().map_or(0, |failed| failed.count) + usize::from(self.succeeded.is_some())
+    pub fn len(self) -> usize {
+        self.failed.map_or(0, |failed| failed.count) + usize::from(self.succeeded.is_some())
     }
 
     /// Returns whether there was no attempt: the record was never sent.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
+    pub const fn is_empty(self) -> bool {
         self.failed.is_none() && self.succeeded.is_none()
     }
 
     /// Returns the attempts in their order. If more than two failed, those between the first and the last are left
     /// out; [`len`](Self::len) and [`error_counts`](Self::error_counts) include them.
-    pub fn iter(&self) -> impl Iterator<Item = Attempt<'_>> {
+    pub fn iter(self) -> impl Iterator<Item = Attempt<'a>> {
         let attempt = |before: Instant, started: Instant, ended: Instant, error| Attempt {
             delay: started.saturating_duration_since(before),
             duration: ended.saturating_duration_since(started),
             error,
         };
-        let failed = self.failed.as_ref();
-        let first = failed.map(|failed| (self.arrived, &failed.first));
-        let last = failed.and_then(|failed| failed.last.as_ref());
+        let first = self.failed.map(|failed| (self.arrived, &failed.first));
+        let last = self.failed.and_then(|failed| failed.last.as_ref());
         let last = last.map(|(before, last)| (*before, last));
         let ended = last.or(first).map_or(self.arrived, |(_, attempt)| attempt.ended);
         let failed = first
             .into_iter()
             .chain(last)
             .map(move |(before, failed)| attempt(before, failed.started, failed.ended, Some(&*failed.error)));
-        let succeeded = self.succeeded;
-        failed.chain(succeeded.map(|(started, finished)| attempt(ended, started, finished, None)))
+        failed.chain(
+            self.succeeded
+                .map(|(started, finished)| attempt(ended, started, finished, None)),
+        )
     }
 
     /// Returns the codes of the errors, and how many attempts failed with each of them. After the eighth code, all
     /// further ones are counted together as `Other`.
-    pub fn error_counts(&self) -> impl Iterator<Item = (&str, usize)> {
-        let failed = self.failed.as_deref();
-        let only = failed.filter(|failed| failed.codes.is_empty());
+    pub fn error_counts(self) -> impl Iterator<Item = (&'a str, usize)> {
+        let only = self.failed.filter(|failed| failed.codes.is_empty());
         let only = only.map(|failed| (&*failed.first.error.code, failed.count));
-        let all = failed.into_iter().flat_map(|failed| &failed.codes);
+        let all = self.failed.into_iter().flat_map(|failed| &failed.codes);
         only.into_iter().chain(all.map(|(code, count)| (&**code, *count)))
     }
 }
@@ -341,11 +348,11 @@ pub struct Failure {
     pub stream: Arc<str>,
     /// The reason.
     pub reason: FailureReason,
-    /// The attempts.
-    pub attempts: Attempts,
     /// Whether it may have been written to the stream nevertheless: an attempt had no answer, or ended in a wrong
     /// shard.
     pub may_have_been_written: bool,
+    pub(crate) arrived: Instant,
+    pub(crate) failed: Option<Box<FailedAttempts>>,
 }
 
 impl Failure {
@@ -355,21 +362,27 @@ impl Failure {
         Self {
             stream: "unknown".into(),
             reason: FailureReason::Closed,
-            attempts: Attempts::failed(clock::now(), None),
             may_have_been_written: true,
+            arrived: clock::now(),
+            failed: None,
+        }
+    }
+
+    /// Returns the attempts, all of which failed.
+    #[must_use]
+    pub fn attempts(&self) -> Attempts<'_> {
+        Attempts {
+            arrived: self.arrived,
+            failed: self.failed.as_deref(),
+            succeeded: None,
         }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            stream,
-            reason,
-            attempts,
-            ..
-        } = self;
-        let count = attempts.len();
+        let Self { stream, reason, .. } = self;
+        let count = self.attempts().len();
         let plural = if count == 1 { "" } else { "s" };
         write!(
             f,
@@ -399,7 +412,15 @@ mod tests {
             };
             FailedAttempts::add(&mut failed, at(10 * number + 3), at(10 * number + 5), &Arc::new(error));
         }
-        let attempts = Attempts::succeeded(arrived, failed, at(100_000), at(100_001));
+        let landing = Landing {
+            stream: "clicks".into(),
+            written: Written::new("shardId-000000000000", "49"),
+            aggregated: true,
+            started: at(100_000),
+            ended: at(100_001),
+        };
+        let receipt = Receipt::new(Arc::new(landing), 0, Duration::from_secs(100_000), failed, false);
+        let attempts = receipt.attempts();
         assert_eq!(attempts.len(), 10_001);
         let kept: Vec<_> = attempts
             .iter()
@@ -414,6 +435,12 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn an_outcome_is_small() {
+        assert_eq!(size_of::<Result<Receipt, Box<Failure>>>(), 32);
+    }
+
+    #[test]
     fn the_number_of_codes_is_bounded() {
         let now = Instant::now();
         let mut failed = None;
@@ -424,8 +451,11 @@ mod tests {
             };
             FailedAttempts::add(&mut failed, now, now, &Arc::new(error));
         }
-        let attempts = Attempts::failed(now, failed);
-        let counts: Vec<_> = attempts.error_counts().collect();
+        let failure = Failure {
+            failed,
+            ..Failure::lost()
+        };
+        let counts: Vec<_> = failure.attempts().error_counts().collect();
         assert_eq!(counts.len(), 9);
         assert_eq!(counts.last(), Some(&("Other", 92)));
     }

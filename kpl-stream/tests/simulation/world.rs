@@ -675,7 +675,7 @@ impl World {
                         FailureReason::Closed => statistics.given_up += 1,
                         _ => {}
                     }
-                    &failure.attempts
+                    failure.attempts()
                 }
             };
             statistics.retried += u64::from(attempts.len() > 1);

@@ -67,12 +67,12 @@ impl Figures {
     pub(crate) fn give_up(&mut self, failure: &Failure) {
         self.not_delivered += 1;
         // Nothing followed the last attempt.
-        let last = failure.attempts.iter().last().and_then(|attempt| attempt.error);
-        self.retry(&failure.attempts, last.map(|error| &*error.code));
+        let last = failure.attempts().iter().last().and_then(|attempt| attempt.error);
+        self.retry(failure.attempts(), last.map(|error| &*error.code));
     }
 
     /// Counts the attempts that others followed.
-    fn retry(&mut self, attempts: &Attempts, last: Option<&str>) {
+    fn retry(&mut self, attempts: Attempts<'_>, last: Option<&str>) {
         self.retries += attempts.len().saturating_sub(1) as u64;
         for (code, count) in attempts.error_counts() {
             let retries = count - usize::from(last == Some(code));

@@ -242,11 +242,11 @@ impl<H> Stream<H> {
         };
         tracing::warn!(stream = %self.name, shard = %written.shard_id, expected, records = entry.records.len(), "wrong shard");
         if let (true, Some(range)) = (self.options.resend_strays_only, range) {
-            let landing = self.landing(&entry, written);
+            let landing = self.landing(&entry, written, times);
             let mut strays = Vec::new();
             for (index, held) in entry.records.into_iter().enumerate() {
                 if range.contains(held.record.hash_key()) {
-                    self.deliver(vec![held], index, Arc::clone(&landing), times, turn);
+                    self.deliver(vec![held], index, Arc::clone(&landing), turn);
                 } else {
                     strays.push(held);
                 }
@@ -263,35 +263,30 @@ impl<H> Stream<H> {
         self.retry(vec![entry], ErrorClass::Unknown, error, times, turn);
     }
 
-    fn landing(&self, entry: &Entry<H>, written: Written) -> Arc<Landing> {
+    fn landing(&self, entry: &Entry<H>, written: Written, times: Times) -> Arc<Landing> {
         Arc::new(Landing {
             stream: Arc::clone(&self.name),
             written,
             aggregated: entry.aggregated,
+            started: times.started,
+            ended: times.ended,
         })
     }
 
     fn deliver_all(&mut self, entry: Entry<H>, written: Written, times: Times, turn: &mut Turn<'_, H>) {
         turn.out.measures.written(&self.name, &written.shard_id, &entry, times);
-        let landing = self.landing(&entry, written);
-        self.deliver(entry.records, 0, landing, times, turn);
+        let landing = self.landing(&entry, written, times);
+        self.deliver(entry.records, 0, landing, turn);
     }
 
     /// Delivers records, the first as this user record of its Kinesis record.
-    fn deliver(
-        &mut self,
-        records: Vec<Held<H>>,
-        first: usize,
-        landing: Arc<Landing>,
-        times: Times,
-        turn: &mut Turn<'_, H>,
-    ) {
+    fn deliver(&mut self, records: Vec<Held<H>>, first: usize, landing: Arc<Landing>, turn: &mut Turn<'_, H>) {
         if self.options.ordered {
             for held in &records {
                 self.land(held, turn);
             }
         }
-        turn.written(records, first, landing, times);
+        turn.written(records, first, landing);
     }
 
     fn judge_failed(

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::iter::Enumerate;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use std::vec;
 
 use kpl_core::SealedRecord;
 
-use super::record::{EncodedRecord, Held, Times};
+use super::record::{EncodedRecord, Held};
 use crate::client::{ErrorClass, RequestError};
-use crate::producer::outcome::{Attempts, Failure, Landing, Receipt};
+use crate::producer::outcome::{Failure, Landing, Receipt};
 
 /// Identifies a stream of a pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -98,19 +99,20 @@ enum Kind<H> {
         records: Enumerate<vec::IntoIter<Held<H>>>,
         first: usize,
         landing: Arc<Landing>,
-        times: Times,
+        /// When the record before arrived, and how long it waited: usually the same as the next one.
+        waited: (Instant, Duration),
     },
     Failed(Option<Resolved<H>>),
 }
 
 impl<H> Outcomes<H> {
     /// Returns the outcomes of records that were written, the first as this user record of its Kinesis record.
-    pub(super) fn written(records: Vec<Held<H>>, first: usize, landing: Arc<Landing>, times: Times) -> Self {
+    pub(super) fn written(records: Vec<Held<H>>, first: usize, landing: Arc<Landing>) -> Self {
         Self(Kind::Written {
             records: records.into_iter().enumerate(),
             first,
+            waited: (landing.started, Duration::ZERO),
             landing,
-            times,
         })
     }
 
@@ -132,15 +134,14 @@ impl<H> Iterator for Outcomes<H> {
                 records,
                 first,
                 landing,
-                times,
+                waited,
             } => {
                 let (index, held) = records.next()?;
-                let receipt = Receipt {
-                    landing: Arc::clone(landing),
-                    sub_sequence_number: (*first + index) as u64,
-                    attempts: Attempts::succeeded(held.arrived, held.failed, times.started, times.ended),
-                    may_be_duplicated: held.record.maybe_written,
-                };
+                if waited.0 != held.arrived {
+                    *waited = (held.arrived, landing.started.saturating_duration_since(held.arrived));
+                }
+                let is_doubtful = held.record.maybe_written;
+                let receipt = Receipt::new(Arc::clone(landing), *first + index, waited.1, held.failed, is_doubtful);
                 Some(Resolved {
                     handle: held.handle,
                     record: held.record,

@@ -36,10 +36,12 @@ pub(super) trait Source<H> {
     /// Returns how many records there are at least.
     fn count(&self) -> usize;
 
+    /// Takes out the next record.
     fn pop(&mut self) -> Option<Held<H>>;
 
-    /// Takes back the record that was popped last.
-    fn put_back(&mut self, held: Held<H>);
+    /// Moves the next records to `into`, as long as `wants` returns true. It is asked once for each, in their order; the one for which it
+    /// returns false is the next that [`pop`](Self::pop) takes out.
+    fn pop_while(&mut self, wants: impl FnMut(&Held<H>) -> bool, into: &mut Vec<Held<H>>);
 }
 
 impl<H> Source<H> for VecDeque<Held<H>> {
@@ -51,8 +53,9 @@ impl<H> Source<H> for VecDeque<Held<H>> {
         self.pop_front()
     }
 
-    fn put_back(&mut self, held: Held<H>) {
-        self.push_front(held);
+    fn pop_while(&mut self, mut wants: impl FnMut(&Held<H>) -> bool, into: &mut Vec<Held<H>>) {
+        let wanted = self.iter().take_while(|held| wants(held)).count();
+        into.extend(self.drain(..wanted));
     }
 }
 
@@ -138,35 +141,41 @@ impl Packer {
         refused: &mut Vec<(Held<H>, AggregateError)>,
     ) -> Option<Packed<H>> {
         let mut records = Vec::with_capacity(self.last_count.min(source.count()));
-        while let Some(held) = source.pop() {
-            match self.aggregator().push_unsealed(&held.record) {
-                Ok(None) => records.push(held),
+        loop {
+            let mut last = Ok(None);
+            let aggregator = self.aggregator();
+            let fits = |held: &Held<H>| {
+                last = aggregator.push_unsealed(&held.record);
+                matches!(last, Ok(None))
+            };
+            source.pop_while(fits, &mut records);
+            match last {
+                Ok(None) => break,
                 Ok(Some(unsealed)) => {
                     if unsealed.user_records() > records.len() {
-                        records.push(held);
+                        records.extend(source.pop());
                     } else {
                         drop(self.aggregator().finish_unsealed());
-                        source.put_back(held);
                     }
                     return Some(Packed { unsealed, records });
                 }
                 // Too large for an aggregate, but a record may be this large. It does not overtake what is before it.
-                Err(AggregateError::TooLarge { .. }) if !records.is_empty() => {
-                    source.put_back(held);
-                    break;
-                }
-                Err(AggregateError::TooLarge { .. }) => match self.alone.push_unsealed(&held.record) {
-                    Ok(Some(unsealed)) => {
-                        return Some(Packed {
-                            unsealed,
-                            records: vec![held],
-                        });
+                Err(AggregateError::TooLarge { .. }) if !records.is_empty() => break,
+                Err(AggregateError::TooLarge { .. }) => {
+                    let held = source.pop()?;
+                    match self.alone.push_unsealed(&held.record) {
+                        Ok(Some(unsealed)) => {
+                            return Some(Packed {
+                                unsealed,
+                                records: vec![held],
+                            });
+                        }
+                        // A record alone is always complete.
+                        Ok(None) => records.push(held),
+                        Err(error) => refused.push((held, error)),
                     }
-                    // A record alone is always complete.
-                    Ok(None) => records.push(held),
-                    Err(error) => refused.push((held, error)),
-                },
-                Err(error) => refused.push((held, error)),
+                }
+                Err(error) => refused.extend(source.pop().map(|held| (held, error))),
             }
         }
         let unsealed = self.aggregator().finish_unsealed()?;

@@ -1,6 +1,6 @@
 //! A user record on its way to the service.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use crate::producer::outcome::{AttemptError, FailedAttempts};
 
 thread_local! {
     /// Reused for writing keys and payloads: once warm, this does not allocate.
-    static BUFFERS: Cell<(String, Vec<u8>)> = const { Cell::new((String::new(), Vec::new())) };
+    static BUFFERS: RefCell<(String, Vec<u8>)> = const { RefCell::new((String::new(), Vec::new())) };
 }
 
 /// A larger buffer is not kept.
@@ -61,17 +61,31 @@ impl EncodedRecord {
     ///
     /// [`AggregateError`] if its payload cannot be encoded, or its keys are not valid.
     pub fn new<T: KplRecord>(record: &T) -> Result<Self, AggregateError> {
-        // Taken, not borrowed: the record's own code may itself send records.
-        let (mut key_buffer, mut payload_buffer) = BUFFERS.try_with(Cell::take).unwrap_or_default();
-        let result = Self::write(record, &mut key_buffer, &mut payload_buffer);
-        if payload_buffer.capacity() <= LARGEST_KEPT_BUFFER {
-            key_buffer.clear();
-            payload_buffer.clear();
-            let _ = BUFFERS.try_with(|buffers| buffers.set((key_buffer, payload_buffer)));
+        let kept = BUFFERS.try_with(|buffers| {
+            let mut buffers = buffers.try_borrow_mut().ok()?;
+            let (key, payload) = &mut *buffers;
+            // They hold what was written for the record before.
+            key.clear();
+            payload.clear();
+            let result = Self::write(record, key, payload);
+            if key.capacity().max(payload.capacity()) > LARGEST_KEPT_BUFFER {
+                drop(std::mem::take(&mut *buffers));
+            }
+            Some(result)
+        });
+        match kept {
+            Ok(Some(result)) => result,
+            _ => Self::with_own_buffers(record),
         }
-        result
     }
 
+    /// Encodes a record while another is being encoded, because the code of that one sends records, or while the thread ends.
+    #[cold]
+    fn with_own_buffers<T: KplRecord>(record: &T) -> Result<Self, AggregateError> {
+        Self::write(record, &mut String::new(), &mut Vec::new())
+    }
+
+    #[inline]
     fn write<T: KplRecord>(record: &T, key: &mut String, payload: &mut Vec<u8>) -> Result<Self, AggregateError> {
         let mut tags = Tags::default();
         record.tags(&mut tags)?;
@@ -83,6 +97,7 @@ impl EncodedRecord {
     }
 
     /// Returns a record with a partition key that is valid.
+    #[inline]
     fn checked(
         key: &str,
         explicit_hash_key: Option<HashKey>,
@@ -177,6 +192,7 @@ impl EncodedRecord {
     }
 
     /// Returns the size of the tags, in bytes: of their keys and values.
+    #[inline]
     pub(crate) fn tags_len(&self) -> usize {
         let tags = self.rare.iter().flat_map(|rare| rare.tags.iter());
         tags.map(|(key, value)| key.len() + value.map_or(0, str::len)).sum()
@@ -195,11 +211,13 @@ impl EncodedRecord {
 
     /// Returns the size of the partition key and the payload, in bytes.
     #[must_use]
+    #[inline]
     pub fn size(&self) -> usize {
         self.bytes.len()
     }
 }
 
+#[inline]
 fn joined(key: &str, payload: &[u8]) -> Box<[u8]> {
     let mut bytes = Vec::with_capacity(key.len() + payload.len());
     bytes.extend_from_slice(key.as_bytes());

@@ -57,8 +57,8 @@ pub(super) struct Stream<H> {
     /// How many requests of one entry were refused since a request was accepted.
     pub(super) refusals: u32,
     pub(super) random: Rng,
-    /// No record expires before this. `None` if there is no record.
-    expires: Option<Instant>,
+    /// No record that waits arrived before this. `None` if none waits.
+    oldest: Option<Instant>,
     swept: Instant,
 }
 
@@ -89,7 +89,7 @@ impl<H> Stream<H> {
             pending: 0,
             refusals: 0,
             random,
-            expires: None,
+            oldest: None,
             swept: now,
             options,
         }
@@ -120,11 +120,11 @@ impl<H> Stream<H> {
     }
 
     fn route_to(&mut self, lane: usize, mut held: Held<H>, turn: &mut Turn<'_, H>) {
-        let expires = held.expires(&self.options);
-        if expires <= turn.now {
+        // Most have just arrived.
+        if held.arrived < turn.now && held.expires(&self.options) <= turn.now {
             return self.expire(held, turn);
         }
-        self.expires = Some(self.expires.map_or(expires, |before| before.min(expires)));
+        self.oldest = Some(self.oldest.map_or(held.arrived, |oldest| oldest.min(held.arrived)));
         let state = self.lanes.get(lane).filter(|_| self.shards.mode() != Mode::Waiting);
         let Some(grows_at) = state.map(|state| state.grows_at) else {
             return insert(&mut self.unrouted, held);
@@ -317,11 +317,12 @@ impl<H> Stream<H> {
             }
         }
         let oldest = self.waiting.oldest().into_iter().chain(self.unrouted.front());
-        self.expires = oldest.map(|held| held.expires(&options)).min();
+        self.oldest = oldest.map(|held| held.arrived).min();
     }
 
     fn next_sweep(&self) -> Option<Instant> {
-        Some(self.expires?.max(self.swept + SWEPT_AT_MOST_EVERY))
+        let expires = clock::after(self.oldest?, self.options.record_ttl);
+        Some(expires.max(self.swept + SWEPT_AT_MOST_EVERY))
     }
 
     /// Makes everything due that a flush waits for.

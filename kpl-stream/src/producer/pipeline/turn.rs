@@ -7,8 +7,8 @@ use std::time::Instant;
 use super::flushes::Flushes;
 use super::measures::{Measures, Metric};
 use super::output::{Outcomes, Output};
-use super::record::{Held, Times};
-use crate::producer::outcome::{Attempts, Failure, FailureReason, Landing};
+use super::record::Held;
+use crate::producer::outcome::{Failure, FailureReason, Landing};
 
 /// The results of the streams' work.
 #[derive(Debug)]
@@ -48,13 +48,13 @@ impl<'a, H> Turn<'a, H> {
     }
 
     /// Reports that records were written, one after the other: the first as this user record of its Kinesis record.
-    pub(super) fn written(&mut self, records: Vec<Held<H>>, first: usize, landing: Arc<Landing>, times: Times) {
+    pub(super) fn written(&mut self, records: Vec<Held<H>>, first: usize, landing: Arc<Landing>) {
         for alike in records.chunk_by(|one, other| one.flush == other.flush) {
             if let Some(held) = alike.first() {
                 self.out.resolved.push((held.flush, alike.len()));
             }
         }
-        let outcomes = Outcomes::written(records, first, landing, times);
+        let outcomes = Outcomes::written(records, first, landing);
         self.out.outputs.push_back(Output::Resolved(outcomes));
     }
 
@@ -65,8 +65,9 @@ impl<'a, H> Turn<'a, H> {
         let failure = Failure {
             stream: Arc::clone(stream),
             reason,
-            attempts: Attempts::failed(held.arrived, held.failed.take()),
             may_have_been_written: held.record.maybe_written,
+            arrived: held.arrived,
+            failed: held.failed.take(),
         };
         self.out.resolved.push((held.flush, 1));
         let outcomes = Outcomes::failed(held, failure);

@@ -159,10 +159,26 @@ impl<H> Queue<H> {
     fn pop(&mut self) -> Option<Held<H>> {
         let held = self.records.pop_front()?;
         self.bytes -= held.record.size();
+        self.shrink();
+        Some(held)
+    }
+
+    fn pop_while(&mut self, mut wants: impl FnMut(&Held<H>) -> bool, into: &mut Vec<Held<H>>) {
+        let mut bytes = 0;
+        let wants = |held: &Held<H>| {
+            let is_wanted = wants(held);
+            bytes += if is_wanted { held.record.size() } else { 0 };
+            is_wanted
+        };
+        self.records.pop_while(wants, into);
+        self.bytes -= bytes;
+        self.shrink();
+    }
+
+    fn shrink(&mut self) {
         if self.records.is_empty() && self.records.capacity() > KEPT_ROOM {
             self.records = VecDeque::new();
         }
-        Some(held)
     }
 }
 
@@ -194,7 +210,18 @@ impl<H> Source<H> for OfLane<'_, H> {
         }
     }
 
-    fn put_back(&mut self, held: Held<H>) {
-        self.waiting.push(held);
+    fn pop_while(&mut self, mut wants: impl FnMut(&Held<H>) -> bool, into: &mut Vec<Held<H>>) {
+        match self.waiting {
+            Waiting::Unordered(queues) => {
+                if let Some(queue) = queues.get_mut(self.lane) {
+                    queue.pop_while(wants, into);
+                }
+            }
+            Waiting::Ordered(order) => {
+                while order.front(self.lane).is_some_and(&mut wants) {
+                    into.extend(order.pop(self.lane));
+                }
+            }
+        }
     }
 }

@@ -15,7 +15,7 @@ use crate::clock;
 use crate::producer::delivery::OutcomeSender;
 use crate::producer::intake::{Intake, Message};
 use crate::producer::metrics;
-use crate::producer::outcome::{Attempts, Failure, FailureReason};
+use crate::producer::outcome::{Failure, FailureReason};
 use crate::producer::pipeline::{EncodedRecord, StreamId};
 
 /// How much is read from the disk at once, in bytes.
@@ -503,8 +503,9 @@ fn failure(stream: Arc<str>, reason: FailureReason) -> Box<Failure> {
     Box::new(Failure {
         stream,
         reason,
-        attempts: Attempts::failed(clock::now(), None),
         may_have_been_written: false,
+        arrived: clock::now(),
+        failed: None,
     })
 }
 
@@ -689,7 +690,7 @@ mod tests {
                 if let Message::Record(_, record, outcome) = message {
                     let number = record.partition_key().parse().unwrap();
                     self.handed_over.push(number);
-                    self.held.insert(outcome.spooled.unwrap(), number);
+                    self.held.insert(outcome.spooled().unwrap(), number);
                     self.intake.release(1, self.intake.cost(&record) as usize);
                 }
             }
