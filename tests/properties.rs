@@ -3,12 +3,12 @@
 mod support;
 
 use kpl::{
-    AggregateError, Aggregator, Counts, DeaggregateError, DeaggregateErrorKind, Deaggregator, HashKeyRange,
+    AggregateError, Aggregator, Counts, DeaggregateError, DeaggregateErrorKind, Deaggregator, HashKey, HashKeyRange,
     KinesisRecord, Position, RawRecord, StrayPolicy, UserRecord,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::sample::Index;
+use proptest::sample::{Index, select};
 
 use support::bytes::{MAGIC, bytes_field, field_key, group, padded_varint, record_at, sealed};
 use support::strategies::{self, cases};
@@ -300,6 +300,40 @@ mod bodies {
         (good(), prop_oneof![odd, in_record], good()).prop_map(|(before, odd, after)| [before, odd, after].concat())
     }
 
+    /// Bodies of small fields that come again and again, some between records, and of bytes at the end that may be anything.
+    pub(super) fn runs() -> impl Strategy<Value = Vec<u8>> {
+        let tag = |fields: &[u8]| bytes_field(3, [b"\x08\0\x1A\0", &bytes_field(4, fields)[..]].concat());
+        let records = vec![
+            bytes_field(3, b"\x08\0\x1A\0"),
+            bytes_field(3, b"\x08\x01\x10\x01\x1A\0"),
+            bytes_field(3, b"\x1A\x01z\x08\0"),
+            bytes_field(3, b"\x08\0\x1A\0\x53\x54\x50\x01"),
+            tag(b"\x0A\0"),
+            tag(b"\x12\0\x53\x54\x0A\x01a"),
+        ];
+        let others = vec![
+            bytes_field(1, ""),
+            bytes_field(1, "a"),
+            bytes_field(2, ""),
+            bytes_field(2, "7"),
+            group(4, []),
+            group(5, []),
+            group(5, group(4, [])),
+            group(16, group(17, [])),
+            group(9, b"\x52\0"),
+            b"\x50\x01".to_vec(),
+            b"\x52\0".to_vec(),
+            b"\x55\0\0\0\0".to_vec(),
+            b"\x51\0\0\0\0\0\0\0\0".to_vec(),
+            b"\x0A\x80\0".to_vec(),
+            b"\x92\0\0".to_vec(),
+        ];
+        let field = prop_oneof![1 => select(records).boxed(), 2 => select(others).boxed()];
+        let run = (vec(field, 1..3), 1..40_usize).prop_map(|(fields, count)| fields.concat().repeat(count));
+        let end = prop_oneof![Just(Vec::new()), vec(0..0x60_u8, 1..4)];
+        (vec(run, 1..8), end).prop_map(|(runs, end)| [runs.concat(), end].concat())
+    }
+
     /// Changes bytes anywhere: other ones, more, or fewer.
     pub(super) fn mutate(mut bytes: Vec<u8>, changes: &[(Index, u8, u8)]) -> Vec<u8> {
         for (place, how, byte) in changes {
@@ -331,6 +365,51 @@ mod the_reader_agrees_with_the_oracle {
     fn assert_agreement(body: &[u8]) {
         let expected = oracle::read(body).filter(|_| !body.is_empty());
         assert_eq!(oracle::read_by_us(body), expected, "{}", body.escape_ascii());
+        if let Some(expected) = expected {
+            assert_delivered(body, &expected);
+        }
+    }
+
+    /// The deaggregator has a way of its own from one user record to the next.
+    fn assert_delivered(body: &[u8], expected: &oracle::AggregatedRecord) {
+        let data = sealed(body);
+        let record = KinesisRecord::new(&data);
+        let mut items = Deaggregator::<UserRecord<'_>>::new().record(&record);
+        for (number, wire) in expected.records.iter().enumerate() {
+            let index = |index: Option<u64>| usize::try_from(index.unwrap_or_default()).unwrap_or(usize::MAX);
+            let key = expected.partition_key_table.get(index(wire.partition_key_index));
+            let hash_key = wire.explicit_hash_key_index.map(|_| {
+                let text = expected
+                    .explicit_hash_key_table
+                    .get(index(wire.explicit_hash_key_index))?;
+                HashKey::parse_lenient(text)
+            });
+            let read = match items.next() {
+                Some(Ok(item)) => item.record,
+                Some(Err(error)) => {
+                    assert!(
+                        key.is_none() || hash_key == Some(None),
+                        "{error}: {}",
+                        body.escape_ascii()
+                    );
+                    continue;
+                }
+                None => panic!("record {number} is missing: {}", body.escape_ascii()),
+            };
+            assert_eq!(read.partition_key, key.map(String::as_str));
+            assert_eq!(
+                read.explicit_hash_key,
+                hash_key.map(|key| key.expect("an error otherwise"))
+            );
+            assert_eq!(Some(read.data), wire.data.as_deref());
+            assert_eq!(read.sub_sequence_number, number as u64);
+            let tags = wire
+                .tags
+                .iter()
+                .map(|tag| (tag.key.as_deref().expect("checked"), tag.value.as_deref()));
+            assert!(read.tags().iter().eq(tags));
+        }
+        assert!(items.next().is_none(), "one too many: {}", body.escape_ascii());
     }
 
     /// Large tables keep short keys in another way than long ones.
@@ -391,6 +470,11 @@ mod the_reader_agrees_with_the_oracle {
         fn on_bodies_that_are_good(body in bodies::good()) {
             prop_assert!(oracle::read(&body).is_some());
             assert_agreement(&body);
+        }
+
+        #[test]
+        fn on_bodies_of_runs(body in bodies::runs(), changes in vec(any::<(Index, u8, u8)>(), 0..2)) {
+            assert_agreement(&bodies::mutate(body, &changes));
         }
 
         #[test]

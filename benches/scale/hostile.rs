@@ -34,6 +34,15 @@ fn record(index: usize, data: usize) -> Vec<u8> {
 
 const KEY: &[u8] = &[0x0A, 0x01, b'a'];
 
+/// Keys, fields that the format does not have, and groups.
+const SMALL: [&[u8]; 6] = [b"\x0A\0", b"\x12\0", b"\x50\x01", b"\x52\0", b"\x53\x54", b"\x5B\x5C"];
+
+/// Returns a number in which the processor finds no pattern.
+fn random(number: usize) -> usize {
+    let mixed = (number as u64 ^ 0x9E37_79B9_7F4A_7C15).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    ((mixed ^ mixed >> 32).wrapping_mul(0xD6E8_FEB8_6659_FD93) >> 40) as usize
+}
+
 pub(crate) fn measure(scale: &mut Scale) {
     let keys = |count: usize| {
         (0..count)
@@ -44,7 +53,7 @@ pub(crate) fn measure(scale: &mut Scale) {
     // With a record at both ends, what is between them is passed a second time, to find the last.
     let first = [KEY, &last].concat();
     let (some, many) = (keys(10_000), keys(400_000));
-    let cases: [(&str, Vec<u8>); 12] = [
+    let cases: [(&str, Vec<u8>); 16] = [
         (
             "usual: records of 100 bytes",
             filled(&some, |number| record(number % 10_000, 100), &[]),
@@ -73,6 +82,26 @@ pub(crate) fn measure(scale: &mut Scale) {
             filled(&first, |_| (0..90).fold(Vec::new(), |inner, _| group(10, inner)), &last),
         ),
         ("groups, empty", filled(&first, |_| group(10, Vec::new()), &last)),
+        (
+            "empty groups and records in turns",
+            filled(KEY, |_| [group(10, Vec::new()), record(0, 0)].concat(), &[]),
+        ),
+        (
+            "fields of two bytes, at random",
+            filled(&first, |number| SMALL[random(number) % SMALL.len()].to_vec(), &last),
+        ),
+        (
+            "records with a tag",
+            filled(
+                KEY,
+                |_| bytes_field(3, [&b"\x08\0\x1A\0"[..], &bytes_field(4, bytes_field(1, ""))].concat()),
+                &[],
+            ),
+        ),
+        (
+            "records with their data before the index",
+            filled(KEY, |_| bytes_field(3, b"\x1A\0\x08\0"), &[]),
+        ),
         (
             "numbers that are longer than they need to be",
             filled(

@@ -62,6 +62,11 @@ impl<'b, 'a> Batch<'b, 'a> {
 
     #[inline(never)]
     pub(super) fn next(&mut self) -> Option<Outcome<'a>> {
+        if !self.selective
+            && let Some(record) = self.current.next_unusual()
+        {
+            return Some(Ok(record));
+        }
         loop {
             while let Some((wire, record)) = self.current.next() {
                 if let Some(outcome) = self.judge(&wire, record) {

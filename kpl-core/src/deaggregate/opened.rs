@@ -23,7 +23,10 @@ pub(super) struct Opened<'a> {
 struct Rest<'a> {
     kinesis_record: KinesisRecord<'a>,
     kinesis_record_index: usize,
+    /// Those of a stretch of the aggregate.
     records: WireRecords<'a>,
+    /// The index of the next stretch.
+    next_stretch: usize,
     next_sub_sequence_number: u64,
 }
 
@@ -43,10 +46,11 @@ impl<'a> Opened<'a> {
         self.explicit_hash_keys
             .extend(explicit_hash_keys.map(|text| HashKey::parse_lenient(text)));
         self.hash_keys.clear();
-        self.rest = Some(Rest {
+        self.rest = self.aggregate.stretch(0).map(|records| Rest {
             kinesis_record: *record,
             kinesis_record_index: index,
-            records: self.aggregate.records(),
+            records,
+            next_stretch: 1,
             next_sub_sequence_number: 0,
         });
         Ok(())
@@ -60,8 +64,22 @@ impl<'a> Opened<'a> {
     /// resolved.
     #[inline]
     pub(super) fn next_usual(&mut self) -> Option<UserRecord<'a>> {
+        let (wire, records) = self.rest.as_ref()?.records.usual()?;
+        self.deliver(&wire, records)
+    }
+
+    /// Does what [`next_usual`](Self::next_usual) does, for a record in any form and behind any other fields.
+    #[inline]
+    pub(super) fn next_unusual(&mut self) -> Option<UserRecord<'a>> {
+        let (wire, records) = self.rest.as_ref()?.records.unusual()?;
+        self.deliver(&wire, records)
+    }
+
+    /// Returns a user record with its keys and goes on to `records`, if its keys can be resolved.
+    // Inlined, as `WireRecord::read` is: moving records through memory takes more time than reading them.
+    #[inline(always)]
+    fn deliver(&mut self, wire: &WireRecord<'a>, records: WireRecords<'a>) -> Option<UserRecord<'a>> {
         let rest = self.rest.as_mut()?;
-        let (wire, records) = rest.records.usual()?;
         let partition_key = Some(self.aggregate.partition_keys.get(wire.partition_key_index)?);
         let explicit_hash_key = match wire.explicit_hash_key_index {
             Some(index) => Some(number(
@@ -80,7 +98,7 @@ impl<'a> Opened<'a> {
             ..UserRecord::inner(
                 rest.kinesis_record,
                 rest.kinesis_record_index,
-                &wire,
+                wire,
                 sub_sequence_number,
             )
         })
@@ -90,9 +108,16 @@ impl<'a> Opened<'a> {
     #[inline]
     pub(super) fn next(&mut self) -> Option<(WireRecord<'a>, UserRecord<'a>)> {
         let rest = self.rest.as_mut()?;
-        let Some(wire) = rest.records.next() else {
-            self.rest = None;
-            return None;
+        let wire = loop {
+            if let Some(wire) = rest.records.next() {
+                break wire;
+            }
+            let Some(records) = self.aggregate.stretch(rest.next_stretch) else {
+                self.rest = None;
+                return None;
+            };
+            rest.records = records;
+            rest.next_stretch += 1;
         };
         let record = UserRecord::inner(
             rest.kinesis_record,
@@ -144,10 +169,18 @@ impl<'a> Opened<'a> {
             return false;
         };
         let (kinesis_record, index) = (rest.kinesis_record, rest.kinesis_record_index);
-        self.aggregate.records().any(|wire| {
-            let mut record = UserRecord::inner(kinesis_record, index, &wire, 0);
-            self.resolve(&wire, &mut record).is_ok() && self.is_stray(&wire, &record, range)
-        })
+        let mut stretch = 0;
+        while let Some(mut records) = self.aggregate.stretch(stretch) {
+            let has_stray = records.any(|wire| {
+                let mut record = UserRecord::inner(kinesis_record, index, &wire, 0);
+                self.resolve(&wire, &mut record).is_ok() && self.is_stray(&wire, &record, range)
+            });
+            if has_stray {
+                return true;
+            }
+            stretch += 1;
+        }
+        false
     }
 
     /// Returns whether a user record whose keys were looked up is outside the range.

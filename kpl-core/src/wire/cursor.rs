@@ -72,6 +72,10 @@ impl<'a> Cursor<'a> {
                 self.rest = rest;
                 Ok(u64::from(*byte))
             }
+            [first, second @ 0..0x80, rest @ ..] => {
+                self.rest = rest;
+                Ok(u64::from(first & 0x7F) | u64::from(*second) << 7)
+            }
             rest => {
                 let (value, rest) = long_varint(rest).map_err(|problem| (self.offset(), problem))?;
                 self.rest = rest;

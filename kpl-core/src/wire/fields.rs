@@ -126,6 +126,7 @@ mod tests {
     use alloc::vec::Vec;
 
     use proptest::prelude::*;
+    use proptest::sample::select;
 
     use super::*;
     use crate::wire::{AggregatedRecord, Contents, DIGEST_LEN};
@@ -148,9 +149,25 @@ mod tests {
         assert_eq!((error.field, error.problem), (Field::Data, Problem::Missing));
     }
 
+    /// Fields that come again and again.
+    const AGAIN: &[&[u8]] = &[
+        b"\x0A\0",
+        b"\x12\0",
+        b"\x53\x54",
+        b"\x53\x5B\x5C\x54",
+        b"\x50\x01",
+        b"\x52\0",
+        b"\x0A\x01a",
+        b"\x0A\0\x12\0",
+        b"\x0A\x80\0",
+        b"\x83\x01\x84\x01",
+        b"\x1A\x04\x1A\0\x08\0",
+    ];
+
     /// Fields of the format, and bytes that are nearly some.
     fn body() -> impl Strategy<Value = Vec<u8>> {
         let field = prop_oneof![
+            4 => (select(AGAIN), 1..50_usize).prop_map(|(field, count)| field.repeat(count)),
             4 => "[a-c]{0,3}".prop_map(|key| [&[0x0A, key.len() as u8], key.as_bytes()].concat()),
             2 => "[0-9x]{0,3}".prop_map(|key| [&[0x12, key.len() as u8], key.as_bytes()].concat()),
             4 => (0_u8..4, any::<bool>()).prop_map(|(index, long)| match long {

@@ -18,15 +18,29 @@ const MOST: usize = 1 << 27;
 /// The keys of a table, in their order.
 ///
 /// A text takes 16 bytes of memory, and a key without characters takes 2 bytes of an aggregate, which may have millions of them.
-/// Writing so much memory takes several times as long as reading the aggregate, so a short key takes 4 bytes in a large table.
+/// Writing so much memory takes several times as long as reading the aggregate, so in a large table a short key takes 4 bytes, and
+/// one without characters only its part of a [`Block`].
 #[derive(Clone, Default)]
 pub(crate) struct Keys<'a> {
     body: &'a [u8],
     /// How many keys have the same index here and in the texts.
     first: usize,
     texts: Vec<&'a str>,
-    /// Where each other key is: in the texts, or in the body.
+    /// How many other keys there are.
+    others: usize,
+    /// Which of them have a place.
+    blocks: Vec<Block>,
+    /// Where each other key that has characters is: in the texts, or in the body.
     places: Vec<u32>,
+}
+
+/// Some of the keys, as many as there are bits in a number.
+#[derive(Clone, Copy)]
+struct Block {
+    /// How many places come before those of these keys.
+    before: u32,
+    /// A bit for each of these keys, which is set if the key has a place.
+    placed: u32,
 }
 
 /// Where a key is.
@@ -44,6 +58,8 @@ impl<'a> Keys<'a> {
         self.body = body;
         self.first = if body.len() < MOST { FIRST } else { usize::MAX };
         self.texts.clear();
+        self.others = 0;
+        self.blocks.clear();
         self.places.clear();
     }
 
@@ -60,6 +76,20 @@ impl<'a> Keys<'a> {
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "the body is shorter than MOST")]
     fn push_other(&mut self, key: &'a str, start: usize) {
+        let bit = self.others % u32::BITS as usize;
+        if bit == 0 {
+            self.blocks.push(Block {
+                before: self.places.len() as u32,
+                placed: 0,
+            });
+        }
+        self.others += 1;
+        if key.is_empty() {
+            return;
+        }
+        if let Some(block) = self.blocks.last_mut() {
+            block.placed |= 1 << bit;
+        }
         if key.len() <= SHORT {
             self.places.push((start << 4 | key.len()) as u32);
         } else {
@@ -70,7 +100,7 @@ impl<'a> Keys<'a> {
 
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.texts.len().min(self.first) + self.places.len()
+        self.texts.len().min(self.first) + self.others
     }
 
     /// Returns the keys that are kept as texts: nearly always all.
@@ -99,7 +129,16 @@ impl<'a> Keys<'a> {
 
     #[cold]
     fn find_other(&self, other: usize) -> Option<Found<'a>> {
-        let place = *self.places.get(other)?;
+        if other >= self.others {
+            return None;
+        }
+        let block = self.blocks.get(other / u32::BITS as usize)?;
+        let bit = 1 << (other % u32::BITS as usize);
+        if block.placed & bit == 0 {
+            return Some(Found::Short(""));
+        }
+        let earlier = (block.placed & (bit - 1)).count_ones();
+        let place = *self.places.get((block.before + earlier) as usize)?;
         if place & KEPT != 0 {
             return Some(Found::Kept((place & !KEPT) as usize));
         }
@@ -110,7 +149,7 @@ impl<'a> Keys<'a> {
 
     /// Returns all keys as texts.
     pub(super) fn into_texts(self) -> Vec<&'a str> {
-        if self.places.is_empty() {
+        if self.others == 0 {
             return self.texts;
         }
         let mut texts = Vec::with_capacity(self.len());

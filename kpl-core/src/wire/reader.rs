@@ -94,7 +94,10 @@ impl<'a> From<Contents<'a>> for AggregatedRecord<'a> {
         Self {
             partition_keys: take(&mut contents.partition_keys).into_texts(),
             explicit_hash_keys: take(&mut contents.explicit_hash_keys).into_texts(),
-            contents,
+            contents: Contents {
+                gaps: Vec::new(),
+                ..contents
+            },
         }
     }
 }
@@ -107,8 +110,14 @@ pub(crate) struct Contents<'a> {
     body: &'a [u8],
     /// From the first user record to the end of the last: where [`records`](Self::records) looks for them.
     occupied: Range<usize>,
+    /// The places in there where at least [`GAP`] bytes are not user records.
+    gaps: Vec<Range<usize>>,
     count: usize,
 }
+
+/// From this many bytes without a user record on, their place is kept, so that they are not read again to find the next record.
+/// Usual aggregates have no such place between their records.
+const GAP: usize = 32;
 
 impl<'a> Contents<'a> {
     /// Reads other protobuf bytes, into the same memory. After an error the content must not be used.
@@ -117,27 +126,36 @@ impl<'a> Contents<'a> {
         self.explicit_hash_keys.clear(body);
         self.body = body;
         self.occupied = body.len()..0;
+        self.gaps.clear();
         self.count = 0;
 
         let mut cursor = Cursor::new(body, MAGIC.len());
-        while !cursor.is_empty() {
+        while let Some(&tag) = cursor.rest().first() {
             let before = cursor.rest();
-            let (count, rest) = canonical_records(before);
-            cursor.advance_to(rest);
-            if count > 0 {
-                self.found(count, before, rest);
-                continue;
+            // What comes after this reads the same, but more slowly.
+            match tag {
+                0x1A => {
+                    let (count, rest) = canonical_records(before);
+                    if count > 0 {
+                        self.found(count, before, rest);
+                        cursor.advance_to(rest);
+                    }
+                }
+                0x0A => {
+                    while let Some((key, rest)) = short_key(cursor.rest(), 0x0A) {
+                        self.partition_keys.push(key, rest);
+                        cursor.advance_to(rest);
+                    }
+                }
+                0x12 => {
+                    while let Some((key, rest)) = short_key(cursor.rest(), 0x12) {
+                        self.explicit_hash_keys.push(key, rest);
+                        cursor.advance_to(rest);
+                    }
+                }
+                _ => cursor.advance_to(after_others(before, UNKNOWN, MAX_DEPTH)),
             }
-            while let Some((key, rest)) = short_key(cursor.rest(), 0x0A) {
-                self.partition_keys.push(key, rest);
-                cursor.advance_to(rest);
-            }
-            while let Some((key, rest)) = short_key(cursor.rest(), 0x12) {
-                self.explicit_hash_keys.push(key, rest);
-                cursor.advance_to(rest);
-            }
-            cursor.advance_to(after_short_tags(cursor.rest(), UNKNOWN));
-            if cursor.rest().len() < before.len() {
+            if cursor.rest().len() < before.len() || self.read_delimited(&mut cursor)? {
                 continue;
             }
             match part(&mut cursor, self.count)? {
@@ -150,10 +168,43 @@ impl<'a> Contents<'a> {
         Ok(())
     }
 
+    /// Reads a key or a record in any form, and returns whether it did.
+    #[inline]
+    fn read_delimited(&mut self, cursor: &mut Cursor<'a>) -> Result<bool, InvalidBody> {
+        let before = cursor.rest();
+        let Some((tag, content, rest)) = delimited(before) else {
+            return Ok(false);
+        };
+        match tag {
+            0x0A | 0x12 => match text(content) {
+                Some(key) if tag == 0x0A => self.partition_keys.push(key, rest),
+                Some(key) => self.explicit_hash_keys.push(key, rest),
+                None => return Ok(false),
+            },
+            0x1A => {
+                let start = cursor.offset() + before.len() - rest.len() - content.len();
+                WireRecord::read(content, start).map_err(|(field, (offset, problem))| InvalidBody {
+                    offset,
+                    record: Some(self.count),
+                    field,
+                    problem,
+                })?;
+                self.found(1, before, rest);
+            }
+            _ => return Ok(false),
+        }
+        cursor.advance_to(rest);
+        Ok(true)
+    }
+
     /// Notes that there are this many records between two places of the body.
     fn found(&mut self, count: usize, before: &[u8], after: &[u8]) {
+        let start = self.body.len() - before.len();
+        if self.count > 0 && start - self.occupied.end >= GAP {
+            self.gaps.push(self.occupied.end..start);
+        }
         self.count += count;
-        self.occupied.start = self.occupied.start.min(self.body.len() - before.len());
+        self.occupied.start = self.occupied.start.min(start);
         self.occupied.end = self.body.len() - after.len();
     }
 
@@ -162,9 +213,23 @@ impl<'a> Contents<'a> {
     }
 
     /// Returns the user records, in their order.
-    pub(crate) fn records(&self) -> WireRecords<'a> {
-        let records = self.body.get(self.occupied.clone()).unwrap_or_default();
-        WireRecords::new(records, MAGIC.len() + self.occupied.start)
+    fn records(&self) -> WireRecords<'a> {
+        self.records_in(self.occupied.clone())
+    }
+
+    /// Returns the user records of a stretch: those before the first gap, between two gaps, or after the last one.
+    pub(crate) fn stretch(&self, index: usize) -> Option<WireRecords<'a>> {
+        let start = match index.checked_sub(1) {
+            None => self.occupied.start,
+            Some(before) => self.gaps.get(before)?.end,
+        };
+        let end = self.gaps.get(index).map_or(self.occupied.end, |gap| gap.start);
+        Some(self.records_in(start..end))
+    }
+
+    fn records_in(&self, range: Range<usize>) -> WireRecords<'a> {
+        let start = MAGIC.len() + range.start;
+        WireRecords::new(self.body.get(range).unwrap_or_default(), start)
     }
 }
 
@@ -193,11 +258,42 @@ impl fmt::Debug for WireRecord<'_> {
 }
 
 impl<'a> WireRecord<'a> {
+    /// Reads a record of any form.
+    // Inlined, because moving what it returns through memory takes as long as reading it.
+    #[inline(always)]
     pub(super) fn read(message: &'a [u8], start: usize) -> Result<Self, (Field, Mistake)> {
         let mut cursor = Cursor::new(message, start);
         let (mut partition_key_index, mut explicit_hash_key_index, mut data) = (None, None, None);
         let mut tags: &[u8] = &[];
-        while !cursor.is_empty() {
+        while let [tag, after @ ..] = cursor.rest() {
+            // What comes after this reads the same, but more slowly.
+            let rest = match tag {
+                0x08 => varint(after).map(|(index, rest)| {
+                    partition_key_index = Some(index);
+                    rest
+                }),
+                0x10 => varint(after).map(|(index, rest)| {
+                    explicit_hash_key_index = Some(index);
+                    rest
+                }),
+                0x1A => counted(after).map(|(bytes, rest)| {
+                    data = Some(bytes);
+                    rest
+                }),
+                0x22 => counted(after).filter(|(tag, _)| is_short_tag(tag)).map(|(_, rest)| {
+                    tags = message;
+                    rest
+                }),
+                UNKNOWN_IN_RECORD.. => {
+                    let rest = after_others(cursor.rest(), UNKNOWN_IN_RECORD, MAX_DEPTH - 1);
+                    Some(rest).filter(|rest| rest.len() <= after.len())
+                }
+                _ => None,
+            };
+            if let Some(rest) = rest {
+                cursor.advance_to(rest);
+                continue;
+            }
             match cursor.field().map_err(in_field(Field::Unknown))? {
                 (1, WireType::Varint) => {
                     let index = cursor.varint().map_err(in_field(Field::PartitionKeyIndex))?;
@@ -248,6 +344,22 @@ pub(super) fn read_tag(tag: &[u8], start: usize) -> Result<(&str, Option<&str>),
     let mut cursor = Cursor::new(tag, start);
     let (mut key, mut value) = (None, None);
     while !cursor.is_empty() {
+        // What comes after this reads the same, but more slowly.
+        if let Some((text, rest)) = short_key(cursor.rest(), 0x0A) {
+            key = Some(text);
+            cursor.advance_to(rest);
+            continue;
+        }
+        if let Some((text, rest)) = short_key(cursor.rest(), 0x12) {
+            value = Some(text);
+            cursor.advance_to(rest);
+            continue;
+        }
+        let rest = after_others(cursor.rest(), UNKNOWN, MAX_DEPTH - 2);
+        if rest.len() < cursor.rest().len() {
+            cursor.advance_to(rest);
+            continue;
+        }
         match cursor.field().map_err(in_field(Field::Tags))? {
             (1, WireType::LengthDelimited) => key = Some(cursor.text().map_err(in_field(Field::TagKey))?),
             (2, WireType::LengthDelimited) => value = Some(cursor.text().map_err(in_field(Field::TagValue))?),
@@ -294,37 +406,56 @@ fn short_key(bytes: &[u8], tag: u8) -> Option<(&str, &[u8])> {
         return None;
     }
     let (key, rest) = rest.split_at_checked(usize::from(*len))?;
-    let key = if key.is_empty() {
-        ""
-    } else {
-        core::str::from_utf8(key).ok()?
-    };
-    Some((key, rest))
+    Some((text(key)?, rest))
+}
+
+#[inline]
+fn text(bytes: &[u8]) -> Option<&str> {
+    if bytes.is_empty() {
+        return Some("");
+    }
+    core::str::from_utf8(bytes).ok()
+}
+
+/// Returns whether a `Tag` message is a short key, or a short key and a short value. [`read_tag`] would find nothing wrong.
+#[inline]
+fn is_short_tag(tag: &[u8]) -> bool {
+    match short_key(tag, 0x0A) {
+        Some((_, [])) => true,
+        Some((_, rest)) => short_key(rest, 0x12).is_some_and(|(_, rest)| rest.is_empty()),
+        None => false,
+    }
 }
 
 /// The tag of a field whose number is not one of the format's: this or a larger one.
 const UNKNOWN: u8 = 4 << 3;
 
+/// The same in a user record.
+const UNKNOWN_IN_RECORD: u8 = 5 << 3;
+
 /// The tag of any field.
 const ANY: u8 = 1 << 3;
 
-/// Returns what comes after the fields at the start of the bytes whose tags are at least `from`, and neither a user record's nor
-/// longer than a byte. [`Cursor::skip`] would skip the same, but more slowly.
-fn after_short_tags(mut bytes: &[u8], from: u8) -> &[u8] {
-    while let [tag @ ..0x80, rest @ ..] = bytes
-        && *tag >= from
+/// Returns what comes after the fields at the start of the bytes whose tags are at least `from`, and not a user record's. `depth`
+/// is how many groups they may open. [`Cursor::skip`] would skip the same, but more slowly.
+fn after_others(mut bytes: &[u8], from: u8, depth: u32) -> &[u8] {
+    while let Some((tag, rest)) = varint(bytes)
+        && let Ok(tag) = u32::try_from(tag)
+        && tag >= u32::from(from)
         && tag >> 3 != 3
     {
         let after = match tag & 7 {
             0 => varint(rest).map(|(_, after)| after),
+            1 => rest.get(8..),
             2 => counted(rest).map(|(_, after)| after),
-            3 => {
-                let mut group = Cursor::new(rest, 0);
-                group
-                    .skip_group(u32::from(tag >> 3), MAX_DEPTH)
-                    .ok()
-                    .map(|()| group.rest())
-            }
+            3 => match rest {
+                [end @ ..0x80, after @ ..] if u32::from(*end) == tag + 1 => Some(after),
+                _ => {
+                    let mut group = Cursor::new(rest, 0);
+                    group.skip_group(tag >> 3, depth).ok().map(|()| group.rest())
+                }
+            },
+            5 => rest.get(4..),
             _ => None,
         };
         match after {
@@ -398,6 +529,14 @@ fn long_record(bytes: &[u8]) -> Option<(WireRecord<'_>, &[u8])> {
     Some((record, rest))
 }
 
+/// Reads the tag and the content of a length-delimited field, and returns what comes after it.
+#[inline]
+fn delimited(bytes: &[u8]) -> Option<(u64, &[u8], &[u8])> {
+    let (tag, rest) = varint(bytes)?;
+    let (content, rest) = counted(rest).filter(|_| tag & 7 == 2)?;
+    Some((tag, content, rest))
+}
+
 /// Reads as many bytes as the varint before them says, and returns what comes after them.
 #[inline]
 fn counted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -440,18 +579,27 @@ impl<'a> WireRecords<'a> {
         Some((record, after))
     }
 
-    // No field in these bytes can fail: they were read completely before, or written here.
-    fn next_unusual(&mut self) -> Option<WireRecord<'a>> {
-        loop {
-            self.cursor.advance_to(after_short_tags(self.cursor.rest(), ANY));
-            if self.cursor.is_empty() {
-                return None;
-            }
-            match self.cursor.field().ok()? {
-                (3, _) => return WireRecord::read(self.cursor.bytes().ok()?, 0).ok(),
-                other => self.cursor.skip(other, MAX_DEPTH).ok()?,
-            }
+    /// Returns the next record in any form, if there is one, and what comes after it.
+    // No field in these bytes can fail: they were read completely before, or written here. Inlined, as `WireRecord::read` is.
+    #[inline(always)]
+    pub(crate) fn unusual(&self) -> Option<(WireRecord<'a>, Self)> {
+        let bytes = after_others(self.cursor.rest(), ANY, MAX_DEPTH);
+        let mut after = self.clone();
+        if let Some((record, rest)) = short_record(bytes) {
+            after.cursor.advance_to(rest);
+            return Some((record, after));
         }
+        let (_, message, rest) = delimited(bytes)?;
+        let record = WireRecord::read(message, 0).ok()?;
+        after.cursor.advance_to(rest);
+        Some((record, after))
+    }
+
+    #[inline(never)]
+    fn next_unusual(&mut self) -> Option<WireRecord<'a>> {
+        let (record, after) = self.unusual()?;
+        *self = after;
+        Some(record)
     }
 }
 
