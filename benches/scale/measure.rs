@@ -46,7 +46,10 @@ impl Scale {
             return;
         }
         let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-        let folder = Path::new(&target).join("scale");
+        // A bench runs in the folder of its package.
+        let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let workspace = package.ancestors().find(|folder| folder.join("Cargo.lock").exists());
+        let folder = workspace.unwrap_or(package).join(target).join("scale");
         let path = folder.join(self.name).with_extension("json");
         fs::create_dir_all(&folder).expect("the target folder can be written");
         fs::write(&path, serde_json::Value::from(self.lines).to_string()).expect("the target folder can be written");
