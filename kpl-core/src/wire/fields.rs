@@ -60,6 +60,8 @@ pub struct Fields<'a> {
 }
 
 /// Reads a field, after this many user records.
+// Inlined, as `WireRecord::read` is.
+#[inline(always)]
 pub(super) fn part<'a>(cursor: &mut Cursor<'a>, records: usize) -> Result<Part<'a>, InvalidBody> {
     let outside = |field| {
         move |(offset, problem): Mistake| InvalidBody {

@@ -155,7 +155,7 @@ impl<'a> Contents<'a> {
                 }
                 _ => cursor.advance_to(after_others(before, UNKNOWN, MAX_DEPTH)),
             }
-            if cursor.rest().len() < before.len() || self.read_delimited(&mut cursor)? {
+            if cursor.rest().len() < before.len() {
                 continue;
             }
             match part(&mut cursor, self.count)? {
@@ -166,35 +166,6 @@ impl<'a> Contents<'a> {
             }
         }
         Ok(())
-    }
-
-    /// Reads a key or a record in any form, and returns whether it did.
-    #[inline]
-    fn read_delimited(&mut self, cursor: &mut Cursor<'a>) -> Result<bool, InvalidBody> {
-        let before = cursor.rest();
-        let Some((tag, content, rest)) = delimited(before) else {
-            return Ok(false);
-        };
-        match tag {
-            0x0A | 0x12 => match text(content) {
-                Some(key) if tag == 0x0A => self.partition_keys.push(key, rest),
-                Some(key) => self.explicit_hash_keys.push(key, rest),
-                None => return Ok(false),
-            },
-            0x1A => {
-                let start = cursor.offset() + before.len() - rest.len() - content.len();
-                WireRecord::read(content, start).map_err(|(field, (offset, problem))| InvalidBody {
-                    offset,
-                    record: Some(self.count),
-                    field,
-                    problem,
-                })?;
-                self.found(1, before, rest);
-            }
-            _ => return Ok(false),
-        }
-        cursor.advance_to(rest);
-        Ok(true)
     }
 
     /// Notes that there are this many records between two places of the body.

@@ -67,8 +67,9 @@ impl Figures {
     pub(crate) fn give_up(&mut self, failure: &Failure) {
         self.not_delivered += 1;
         // Nothing followed the last attempt.
-        let last = failure.attempts().iter().last().and_then(|attempt| attempt.error);
-        self.retry(failure.attempts(), last.map(|error| &*error.code));
+        let attempts = failure.attempts();
+        let last = attempts.iter().last().and_then(|attempt| attempt.error);
+        self.retry(attempts, last.map(|error| &*error.code));
     }
 
     /// Counts the attempts that others followed.

@@ -69,7 +69,7 @@ impl EncodedRecord {
             payload.clear();
             let result = Self::write(record, key, payload);
             if key.capacity().max(payload.capacity()) > LARGEST_KEPT_BUFFER {
-                drop(std::mem::take(&mut *buffers));
+                *buffers = Default::default();
             }
             Some(result)
         });
